@@ -1,0 +1,39 @@
+"""What a task offers.  Tasks know nothing of methods, training or files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from scpo.networks import ResidualPolicy
+
+
+class Task(Protocol):
+    """A learning problem with safety metrics g(theta) <= 0 that are a black box to the method."""
+
+    def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
+        """Return the safe initial policy theta_0 (the backup: the residual's last layer is zero)."""
+        ...
+
+    def sample_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw (inputs, labels) of a training batch."""
+        ...
+
+    def loss(self, policy: ResidualPolicy, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the differentiable task loss of a batch, a scalar."""
+        ...
+
+    def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the safety metrics g (m, k) of m stacked parameter sets; no gradient is recorded."""
+        ...
+
+    def states(self) -> Tensor:
+        """Return the states (S, input) visited by the latest rollouts of the first parameter set given."""
+        ...
+
+    def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
+        """Return held-out figures of merit and raw maxima of the held-out safety metrics."""
+        ...

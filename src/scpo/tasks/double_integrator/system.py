@@ -1,0 +1,58 @@
+"""The constrained double integrator of Borrelli, Bemporad and Morari, its costs and its LQR gains (R).
+
+x+ = A x + B u with |x_i| <= 5 and |u| <= 1.  Everything is dimensionless.  The choices are this project's own:
+the paper gives only the system's name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_discrete_are
+
+from scpo.errors import ShapeError
+
+Array = NDArray[np.float64]
+
+A: Array = np.array([[1.0, 1.0], [0.0, 1.0]])
+B: Array = np.array([[0.0], [1.0]])
+A.setflags(write=False)
+B.setflags(write=False)
+STATE_BOUND = 5.0
+INPUT_BOUND = 1.0
+STAGE_INPUT_WEIGHT = 0.1  # stage cost |x|^2 + 0.1 u^2, of the costs reported and of the good expert
+BACKUP_INPUT_WEIGHT = 100.0  # the backup is the LQR of |x|^2 + 100 u^2: slow, with a large invariant set
+
+
+@cache
+def lqr(input_weight: float) -> tuple[Array, Array]:
+    """Return the gain K (1, 2) of u = -K x and the cost matrix P (2, 2) of the LQR of |x|^2 + input_weight u^2."""
+    cost = solve_discrete_are(A, B, np.eye(2), np.array([[input_weight]]))
+    gain = np.linalg.solve(input_weight + B.T @ cost @ B, B.T @ cost @ A)
+    for result in (gain, cost):
+        result.setflags(write=False)  # cached, so shared by all callers
+    return gain, cost
+
+
+def backup_gain() -> Array:
+    """Return K (1, 2) of the backup u = -K x."""
+    return lqr(BACKUP_INPUT_WEIGHT)[0]
+
+
+def closed_loop(gain: Array) -> Array:
+    """Return A - B K (2, 2)."""
+    return A - B @ gain
+
+
+def spectral_radius(matrix: Array) -> float:
+    """Return the largest modulus of an eigenvalue of a square matrix; below 1: asymptotically stable."""
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
+
+
+def step(states: Array, inputs: Array) -> Array:
+    """Return the successors (S, 2) of states (S, 2) under inputs (S, 1)."""
+    if states.shape[-1] != 2 or inputs.shape[-1] != 1:
+        raise ShapeError(f"step: expected states (..., 2) and inputs (..., 1), got {states.shape} and {inputs.shape}")
+    return states @ A.T + inputs @ B.T

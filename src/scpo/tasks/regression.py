@@ -1,0 +1,130 @@
+"""Task 1: regression with harmful supervision.
+
+Fit f(x) = sin x + sin 3x + sin 7x (F) while |pi(x)| <= bound on a fixed grid (bound F, grid R).  |f| reaches about
+1.95, so labels outside the bound ask for what is unsafe; a share of labels may be adversarial on top (R).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scpo.networks import ResidualPolicy
+
+Array = NDArray[np.float64]
+
+
+def target(x: Array) -> Array:
+    """Return f(x) = sin x + sin 3x + sin 7x (F)."""
+    return np.asarray(np.sin(x) + np.sin(3 * x) + np.sin(7 * x))
+
+
+def draw_inputs(inputs: str, size: int, rng: np.random.Generator) -> Array:
+    """Return ``size`` inputs: "normal", N(0, 1), or "uniform" on [-pi, pi]."""
+    return rng.standard_normal(size) if inputs == "normal" else rng.uniform(-np.pi, np.pi, size)
+
+
+def generate_dataset(
+    rng: np.random.Generator,
+    *,
+    inputs: str,
+    size: int,
+    heldout: int,
+    adversarial_share: float = 0.0,
+    adversarial_label: float = 4.0,
+) -> dict[str, NDArray[np.generic]]:
+    """Return training data and held-out inputs of the same distribution.
+
+    An adversarial label has magnitude ``adversarial_label`` and the sign opposite to f(x).  The clean inputs do not
+    depend on the share, so that data sets of one seed differ in the labels alone.
+
+    Returns:
+        inputs, labels (size,), harmful (size,) bool (label replaced), heldout (heldout,).
+    """
+    x = draw_inputs(inputs, size, rng)
+    heldout_x = draw_inputs(inputs, heldout, rng)
+    labels = target(x)
+    harmful = rng.random(size) < adversarial_share
+    labels[harmful] = -adversarial_label * np.where(labels[harmful] >= 0, 1.0, -1.0)
+    return {"inputs": x, "labels": labels, "harmful": harmful, "heldout": heldout_x}
+
+
+class RegressionTask:
+    """Regression under output bounds; see the module's docstring.
+
+    Args:
+        data: what :func:`generate_dataset` gave.
+        bound: |pi(x)| <= bound is safe.
+        grid_size: points of the constraint's grid, linspace(-pi, pi) (k = 2 * grid_size metrics).
+        hidden, activation: of the residual network.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, NDArray[np.generic]],
+        *,
+        bound: float = 1.4,
+        grid_size: int = 100,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "relu",
+    ) -> None:
+        self.bound, self.hidden, self.activation = bound, tuple(hidden), activation
+        self.inputs = torch.from_numpy(np.asarray(data["inputs"], dtype=np.float64))[:, None]
+        self.labels = torch.from_numpy(np.asarray(data["labels"], dtype=np.float64))[:, None]
+        self.heldout = torch.from_numpy(np.asarray(data["heldout"], dtype=np.float64))[:, None]
+        self.grid = torch.linspace(-torch.pi, torch.pi, grid_size, dtype=torch.float64)[:, None]
+        self.fine_grid = torch.linspace(-torch.pi, torch.pi, 1000, dtype=torch.float64)[:, None]
+        # unseen by training: equally spaced points off the constraint's grid
+        count = self.heldout.shape[0]
+        self.dense = -torch.pi + 2 * torch.pi * (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
+        self._shape: ResidualPolicy | None = None
+
+    def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
+        """Return pi = 0 + phi with phi's last layer zero: the zero policy, safe."""
+        return ResidualPolicy((1, *self.hidden, 1), self.activation, generator=generator)
+
+    def sample_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw ``size`` training samples with replacement: inputs (size, 1) and labels (size, 1)."""
+        index = torch.randint(self.inputs.shape[0], (size,), generator=generator)
+        return self.inputs[index], self.labels[index]
+
+    def loss(self, policy: ResidualPolicy, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the mean squared error on a batch."""
+        inputs, labels = batch
+        error: Tensor = policy(inputs) - labels
+        return error.square().mean()
+
+    def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return g (m, 2 * grid_size) = (pi(x_i) - bound, -pi(x_i) - bound) of m stacked parameter sets."""
+        if self._shape is None:
+            self._shape = self.initial_policy(torch.Generator().manual_seed(0))
+        outputs = self._shape.stacked(parameters, self.grid)[..., 0]
+        return torch.cat([outputs - self.bound, -outputs - self.bound], dim=1)
+
+    def states(self) -> Tensor:
+        """Return the grid, where the metrics look at the policy."""
+        return self.grid
+
+    def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
+        """Return losses against f (clean), and the raw maximum violation on unseen points."""
+        with torch.no_grad():
+            fresh, f = policy(self.heldout), torch.from_numpy(target(self.heldout.numpy()))
+            fine, f_fine = policy(self.fine_grid), torch.from_numpy(target(self.fine_grid.numpy()))
+            excess = policy(self.dense).abs() - self.bound
+        return {
+            "fresh_loss": float((fresh - f).square().mean()),
+            "clipped_loss": float((fresh - f.clamp(-self.bound, self.bound)).square().mean()),
+            "uniform_loss": float((fine - f_fine).square().mean()),
+            "heldout_max_g": float(excess.max()),
+            "heldout_unsafe": float((excess > 0).double().mean()),
+        }
+
+    def curve(self, policy: ResidualPolicy, points: int = 400) -> tuple[Array, Array]:
+        """Return (x, pi(x)) on linspace(-pi, pi) for plotting."""
+        x = torch.linspace(-torch.pi, torch.pi, points, dtype=torch.float64)[:, None]
+        with torch.no_grad():
+            return x[:, 0].numpy(), policy(x)[:, 0].numpy()
