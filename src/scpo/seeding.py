@@ -7,9 +7,12 @@ differ only where they should.  Streams come from :class:`numpy.random.SeedSeque
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 #: Reported seeds lie below this number, seeds used for tuning from it on.
 FIRST_TUNING_SEED = 1000
@@ -28,4 +31,6 @@ def numpy_stream(base_seed: int, axis: str, seed: int) -> np.random.Generator:
 
 def torch_stream(base_seed: int, axis: str, seed: int) -> torch.Generator:
     """Return torch's generator of one axis (CPU)."""
+    import torch  # here, since reading a configuration needs no torch
+
     return torch.Generator().manual_seed(derive(base_seed, axis, seed))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from scpo.networks import ResidualPolicy
@@ -36,4 +38,8 @@ class Task(Protocol):
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
         """Return held-out figures of merit and raw maxima of the held-out safety metrics."""
+        ...
+
+    def exhibits(self, policy: ResidualPolicy) -> Mapping[str, Mapping[str, NDArray[np.generic]]]:
+        """Return what a final policy is shown by: tables by name, each of named columns of one length."""
         ...

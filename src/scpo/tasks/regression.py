@@ -17,6 +17,8 @@ from scpo.networks import ResidualPolicy
 
 Array = NDArray[np.float64]
 
+CURVE_POINTS = 400
+
 
 def target(x: Array) -> Array:
     """Return f(x) = sin x + sin 3x + sin 7x (F)."""
@@ -123,8 +125,8 @@ class RegressionTask:
             "heldout_unsafe": float((excess > 0).double().mean()),
         }
 
-    def curve(self, policy: ResidualPolicy, points: int = 400) -> tuple[Array, Array]:
-        """Return (x, pi(x)) on linspace(-pi, pi) for plotting."""
-        x = torch.linspace(-torch.pi, torch.pi, points, dtype=torch.float64)[:, None]
+    def exhibits(self, policy: ResidualPolicy) -> dict[str, dict[str, NDArray[np.generic]]]:
+        """Return ``curve``: the policy ``pi`` at ``x`` on linspace(-pi, pi)."""
+        x = torch.linspace(-torch.pi, torch.pi, CURVE_POINTS, dtype=torch.float64)[:, None]
         with torch.no_grad():
-            return x[:, 0].numpy(), policy(x)[:, 0].numpy()
+            return {"curve": {"x": x[:, 0].numpy(), "pi": policy(x)[:, 0].numpy()}}

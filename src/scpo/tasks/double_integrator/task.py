@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.networks import ResidualPolicy
+from scpo.tasks.double_integrator import exhibits
 from scpo.tasks.double_integrator.experts import PredictiveController
 from scpo.tasks.double_integrator.metrics import Aggregation, Metrics
 from scpo.tasks.double_integrator.rollout import Rollout, rollout, rollout_policy
@@ -98,6 +99,7 @@ class DoubleIntegratorTask:
         self.metrics = Metrics(facets, contraction, aggregation, sharpness)
         self.heldout_metrics = Metrics(facets, contraction)
         inner = self.region.scaled(rho)
+        self.common_starts = exhibits.common_starts(inner)
         self.starts = torch.from_numpy(training_starts(inner, starts))
         self.heldout_starts = torch.from_numpy(uniform(inner, heldout, np.random.default_rng(heldout_seed)))
         self._policy = self.initial_policy(torch.Generator().manual_seed(0))  # architecture and backup only
@@ -156,6 +158,14 @@ class DoubleIntegratorTask:
             "heldout_max_contraction": float(worst[2]),
             "heldout_unsafe": float((~(safety <= 0.0).all(dim=0)).double().mean()),  # NaN counts as unsafe
             "spectral_radius": spectral_radius(equilibrium_jacobian(policy, A, B)),
+        }
+
+    def exhibits(self, policy: ResidualPolicy) -> dict[str, exhibits.Table]:
+        """Return ``trajectories`` and ``surface`` of a policy, and the training ``starts`` that g is measured from."""
+        return {
+            "trajectories": exhibits.trajectories(policy, self.region, self.common_starts),
+            "surface": exhibits.surface(policy),
+            "starts": {"x1": self.starts[:, 0].numpy(), "x2": self.starts[:, 1].numpy()},
         }
 
     def reference_costs(self) -> dict[str, float]:

@@ -1,0 +1,30 @@
+"""The SCPO replication, from configuration to the report's PDF.
+
+snakemake --profile profiles/default                           the paper profile
+snakemake --profile profiles/default --config profile=smoke    the same with tiny budgets
+... --config set="regression.schedule.updates_per_epoch=10"    single settings changed (config/default.yaml has all)
+
+config -> data sets -> training (task x arm x seed) -> notebooks -> figures, tables, macros -> PDF
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything that the profile makes."""
+    default_target: True
+    input:
+        all_notebooks(),
+        all_report_parts(),
+        all_pdfs(),
+    message:
+        f"Profile {PROFILE}: done, results in {RESULTS}/"

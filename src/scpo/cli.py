@@ -1,0 +1,155 @@
+"""The commands that the workflow's rules call, one stage each; they run without Snakemake as well.
+
+Modules are imported by the command that needs them, so that each start is quick.  An error that the package
+raises on purpose ends a command with its message and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scpo.errors import ScpoError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except ScpoError as error:
+        print(f"scpo {options.command}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _config(options: argparse.Namespace) -> None:
+    from scpo.experiment import profiles
+    from scpo.experiment.config import dump
+    from scpo.files import write_text
+
+    config = profiles.load_profile(options.profile_file, options.set)
+    if options.arm is not None:
+        config = profiles.for_arm(config, options.task, options.arm)
+    elif options.dataset is not None:
+        config = profiles.for_dataset(config, options.task, options.dataset)
+    write_text(options.out, dump(config))
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from scpo.experiment import datasets
+
+    datasets.main(options.config, options.task, options.dataset, options.seed, options.out)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from scpo.experiment.train import run_from_files
+
+    run_from_files(
+        options.config, options.task, options.arm, options.seed, options.data, options.out, options.checkpoint
+    )
+
+
+def _notebook(options: argparse.Namespace) -> None:
+    from scpo.experiment import notebook
+
+    notebook.execute(options.template, options.out, options.html, options.log, dict(options.parameter))
+
+
+def _render(options: argparse.Namespace) -> None:
+    from scpo import report
+
+    report.render(options.name, options.results, options.out)
+
+
+def _macros(options: argparse.Namespace) -> None:
+    from scpo.report import macros
+
+    macros.write(options.results, options.out)
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from scpo.experiment import schema
+
+    _give(schema.json_schema_text(), options.out)
+
+
+def _defaults(options: argparse.Namespace) -> None:
+    from scpo.experiment import schema
+
+    _give(schema.default_yaml(), options.out)
+
+
+def _give(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        from scpo.files import write_text
+
+        write_text(out, text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scpo", description="Commands of the SCPO replication, one stage each.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    config = command("config", _config, "Write the configuration of a profile as canonical JSON.")
+    config.add_argument("--profile-file", type=Path, required=True, help="the profile's overlay, config/<profile>.yaml")
+    config.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a.b=c; several, with blanks")
+    config.add_argument("--task", default="", help="with --arm or --dataset: only what that job reads")
+    config.add_argument("--arm")
+    config.add_argument("--dataset")
+    config.add_argument("--out", type=Path, required=True)
+
+    dataset = command("dataset", _dataset, "Draw one data set of a task.")
+    _add_run(dataset)
+    dataset.add_argument("--dataset", required=True)
+    dataset.add_argument("--out", type=Path, required=True, help="the .npz file")
+
+    train = command("train", _train, "Run one arm of a task with one seed.")
+    _add_run(train)
+    train.add_argument("--arm", required=True)
+    train.add_argument("--data", type=Path, required=True, help="the data set, from `scpo dataset`")
+    train.add_argument("--out", type=Path, required=True, help="folder of the run's records")
+    train.add_argument("--checkpoint", type=Path, help="folder that lets an interrupted run go on")
+
+    notebook = command("notebook", _notebook, "Execute a notebook; keep the executed copy and an HTML page.")
+    notebook.add_argument("--template", type=Path, required=True)
+    notebook.add_argument("--out", type=Path, required=True)
+    notebook.add_argument("--html", type=Path, required=True)
+    notebook.add_argument("--log", type=Path, required=True, help="where it is executed, and stays if a cell fails")
+    notebook.add_argument(
+        "-p", "--parameter", action="append", nargs=2, default=[], metavar=("NAME", "VALUE"), help="a parameter"
+    )
+
+    for name, text in (("figure", "Draw one figure as PDF."), ("table", "Write one table as LaTeX.")):
+        render = command(name, _render, text)
+        render.add_argument("name")
+        _add_results(render)
+    _add_results(command("macros", _macros, "Write the report's numbers as LaTeX macros."))
+
+    for name, run, text in (
+        ("schema", _schema, "Print the JSON schema of a profile."),
+        ("defaults", _defaults, "Print the default configuration as commented YAML."),
+    ):
+        command(name, run, text).add_argument("--out", type=Path, help="write it to a file instead")
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="results/<profile>/config.json")
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, required=True, help="results/<profile>")
+    parser.add_argument("--out", type=Path, required=True)

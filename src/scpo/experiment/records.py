@@ -1,0 +1,168 @@
+"""What a run writes down: one row per update, one per evaluation, the weights, a summary and its sidecars."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scpo import files
+from scpo.evidence import provenance
+from scpo.experiment import tasks
+from scpo.networks import ResidualPolicy
+from scpo.parameters import ParameterVector
+from scpo.region import Array
+from scpo.tasks.base import Task
+from scpo.update import StepInfo
+
+#: Columns of metrics.parquet that are taken from a StepInfo as they are.
+FROM_STEP = (
+    "margin",
+    "projected",
+    "restoring",
+    "unsafe_proposals",
+    "unsafe_probes",
+    "bound_misses",
+    "worst_miss",
+    "nominal_norm",
+    "step_norm",
+    "smoothness_median",
+    "smoothness_max",
+    "required_median",
+    "required_max",
+    "captured_energy",
+    "solver_retries",
+    "rollouts",
+)
+
+
+class Records:
+    """Rows of a run, in memory until it is complete or a checkpoint is written."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.evaluations: list[dict[str, Any]] = []
+        self.thetas: list[Tensor] = []
+        self.unsafe = 0
+
+    @property
+    def updates(self) -> int:
+        """Updates recorded so far."""
+        return max(0, len(self.rows) - 1)
+
+    def start(self, values: Array) -> None:
+        """Record the initial policy, whose metrics are ``values`` (k,), as update 0."""
+        info = StepInfo.unprojected(0, values, 0.0, 0, 0)
+        self.rows.append(_row(info, 0, 0.0, math.nan))
+
+    def add(self, info: StepInfo, update: int, epoch: float, loss: float) -> None:
+        """Record one update; ``loss`` is that of its batch before the step."""
+        if update == 1:
+            self.rows[0]["loss"] = loss
+        row = _row(info, update, epoch, loss)
+        self.unsafe += int(row["unsafe_iterate"])
+        self.rows.append(row)
+
+    def evaluated(self, update: int, epoch: float, metrics: dict[str, float], theta: Tensor) -> None:
+        """Record a held-out evaluation and the iterate (d,) it was made at."""
+        self.evaluations.append({"update": update, "epoch": epoch, **metrics})
+        self.thetas.append(theta.clone())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all rows in plain types."""
+        return {
+            "rows": self.rows,
+            "evaluations": self.evaluations,
+            "thetas": torch.stack(self.thetas),
+            "unsafe": self.unsafe,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.rows, self.evaluations = list(state["rows"]), list(state["evaluations"])
+        self.thetas, self.unsafe = list(state["thetas"]), int(state["unsafe"])
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts and figures of merit of the run; the initial policy is no update and no count."""
+        updates = self.rows[1:]
+        unsafe = [row["update"] for row in updates if row["unsafe_iterate"]]
+        return {
+            "updates": len(updates),
+            "unsafe_iterates": len(unsafe),
+            "first_unsafe_update": unsafe[0] if unsafe else None,
+            "unsafe_proposals": sum(row["unsafe_proposals"] for row in updates),
+            "unsafe_probes": sum(row["unsafe_probes"] for row in updates),
+            "bound_misses": sum(row["bound_misses"] > 0 for row in updates),
+            "projected_share": sum(row["projected"] for row in updates) / max(1, len(updates)),
+            "restoring_updates": sum(row["restoring"] for row in updates),
+            "solver_retries": sum(row["solver_retries"] for row in updates),
+            "max_g": max(row["max_g"] for row in self.rows),
+            "rollouts": updates[-1]["rollouts"] if updates else 0,
+            "initial": {key: value for key, value in self.evaluations[0].items() if key not in ("update", "epoch")},
+            "final": {key: value for key, value in self.evaluations[-1].items() if key not in ("update", "epoch")},
+        }
+
+
+def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"update": update, "epoch": epoch, "loss": loss, "max_g": -info.margin}
+    row |= {name: getattr(info, name) for name in FROM_STEP}
+    row["unsafe_iterate"] = info.margin < 0
+    return row
+
+
+def write_run(
+    out: Path,
+    records: Records,
+    policy: ResidualPolicy,
+    problem: Task,
+    *,
+    identity: dict[str, Any],
+    config: Path,
+    data: Path,
+    seconds: float,
+    resumed: bool,
+) -> None:
+    """Write a finished run's files to ``out``; times and host facts go to the timing file and the sidecar only."""
+    import pandas as pd
+    from safetensors.torch import save
+
+    outputs = [out / name for name in ("metrics.parquet", "evaluations.parquet", "weights.npz", "final.safetensors")]
+    files.write_parquet(outputs[0], pd.DataFrame(records.rows))
+    files.write_parquet(outputs[1], pd.DataFrame(records.evaluations))
+    files.write_npz(outputs[2], **_weights(records, policy))
+    files.write_bytes(outputs[3], save({name: value.contiguous() for name, value in policy.state_dict().items()}))
+    for name, columns in problem.exhibits(policy).items():
+        outputs.append(out / f"{name}.parquet")
+        files.write_parquet(outputs[-1], pd.DataFrame(dict(columns)))
+    outputs.append(out / "run.json")
+    files.write_json(outputs[-1], identity | records.summary())
+    updates = records.updates
+    files.write_json(
+        out / "run.timing.json",
+        {"seconds": seconds, "updates": updates, "resumed": resumed, **provenance.host()},
+    )
+    provenance.write(
+        out / "run.provenance.json",
+        module=["scpo.experiment.train", tasks.MODULES[identity["task"]]],
+        config_sha256=files.sha256(config),
+        seeds={"run": int(identity["seed"])},
+        inputs=[config, data],
+        outputs=outputs,
+    )
+
+
+def _weights(records: Records, policy: ResidualPolicy) -> dict[str, np.ndarray]:
+    vector = ParameterVector(policy, policy.parameters())
+    shapes = np.zeros((len(vector.shapes), 2), dtype=np.int64)
+    for row, shape in enumerate(vector.shapes):
+        shapes[row, : len(shape)] = shape
+    return {
+        "updates": np.array([evaluation["update"] for evaluation in records.evaluations], dtype=np.int64),
+        "theta": torch.stack(records.thetas).numpy(),
+        "names": np.array(vector.names),
+        "shapes": shapes,
+    }

@@ -1,0 +1,77 @@
+"""What the training loop can run: tasks and methods by name.  A new one is a new file and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scpo.experiment import tasks
+from scpo.experiment.config import Config, OptimizerConfig, ScpoConfig, TaskSettings
+from scpo.methods.base import Method
+from scpo.networks import ResidualPolicy
+from scpo.seeding import derive
+from scpo.tasks.base import Task
+
+Data = Mapping[str, NDArray[np.generic]]
+
+
+def build_task(task: str, settings: TaskSettings, data: Data) -> Task:
+    """Return the task that ``settings`` describe, on ``data``."""
+    built: Task = tasks.module_of(task).build(settings, data)
+    return built
+
+
+def build_optimizer(config: OptimizerConfig, policy: ResidualPolicy) -> torch.optim.Optimizer:
+    """Return the torch optimiser that proposes the steps."""
+    if config.name == "sgd":
+        return torch.optim.SGD(policy.parameters(), lr=config.learning_rate, momentum=config.momentum)
+    return torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
+
+
+def build_method(
+    name: str, config: ScpoConfig, optimizer: torch.optim.Optimizer, policy: ResidualPolicy, task: Task, seed: int
+) -> Method:
+    """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its sampling."""
+    if name == "unconstrained":
+        from scpo.methods.unconstrained import Unconstrained
+
+        return Unconstrained(optimizer, policy, task.constraint)
+    from scpo.optimizer import SafeOptimizer
+
+    return SafeOptimizer(optimizer, policy, seed=seed, **_options(config, task))
+
+
+def sampling_seed(config: Config, task: str, seed: int) -> int:
+    """Return the seed of a run's sampled directions."""
+    return derive(config.base_seed, f"{task}/sampling", seed)
+
+
+def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
+    from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+
+    if config.smoothness == "estimated":
+        smoothness: EstimatedSmoothness | FixedSmoothness = EstimatedSmoothness(
+            config.initial_smoothness,
+            factor=config.safety_factor,
+            decay=config.decay,
+            max_radius=config.max_radius,
+        )
+    else:
+        smoothness = FixedSmoothness(config.smoothness, config.max_radius)
+    return {
+        "batched_constraint": task.constraint,
+        "states": task.states,
+        "samples": config.samples,
+        "sampler": config.sampler,
+        "kappa": config.kappa,
+        "smoothness": smoothness,
+        "verify": config.verify,
+        "margin": config.margin,
+        "probe_step": config.probe_step,
+        "safe_probes": config.safe_probes,
+        "backend": config.backend,
+    }

@@ -1,0 +1,37 @@
+"""Data and task object of the double integrator, as the configuration describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scpo.experiment.config import DoubleIntegratorConfig
+from scpo.tasks.double_integrator.dataset import generate_dataset
+from scpo.tasks.double_integrator.task import DoubleIntegratorTask
+
+#: visited states offered to the sampler
+VISITED = 256
+
+
+def generate_data(settings: DoubleIntegratorConfig, dataset: str, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Draw data set ``dataset``."""
+    chosen = settings.datasets[dataset]
+    return generate_dataset(chosen.scenario, rng, chosen.size, rho=settings.rho)
+
+
+def build(settings: DoubleIntegratorConfig, data: Mapping[str, NDArray[Any]]) -> DoubleIntegratorTask:
+    """Return the task on ``data``."""
+    return DoubleIntegratorTask(
+        data,
+        starts=settings.starts,
+        horizon=settings.horizon,
+        contraction=settings.contraction,
+        rho=settings.rho,
+        hidden=settings.hidden,
+        aggregation=settings.aggregation,
+        heldout=settings.heldout,
+        visited=min(VISITED, settings.starts * (settings.horizon + 1)),
+    )

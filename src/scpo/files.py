@@ -1,0 +1,142 @@
+"""Reading and writing result files: atomically, and byte for byte the same from run to run.
+
+A file is written beside its final name, flushed to disk and renamed, so that a name never stands for half a
+file.  JSON has sorted keys and no NaN: a value that is not finite is written as null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scpo.errors import ResultError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path in the folder of ``path``; rename it to ``path`` when the block ends well.
+
+    The temporary name keeps the suffix, since some writers go by it.  On an error it is removed and what
+    ``path`` held before stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # the only way to read it
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write ``content`` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` atomically as UTF-8 with newlines as they are."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` atomically as indented JSON with sorted keys; what is not finite becomes null."""
+    write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write a table atomically as Parquet, without its index."""
+    with atomic(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def write_npz(path: Path | str, **arrays: NDArray[Any]) -> None:
+    """Write named arrays atomically, compressed; arrays of Python objects (which need pickle) are refused."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise ResultError(f"{path}: array {name!r} holds Python objects, which only pickle can store")
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub mixes the names with allow_pickle
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ResultError(f"{path}: no such file") from error
+    except ValueError as error:
+        raise ResultError(f"{path}: not valid JSON: {error}") from error
+
+
+def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
+    """Read named arrays, refusing pickled ones.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise ResultError(f"{path}: no such file") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ResultError(f"{path}: not a readable npz archive: {error}") from error
+
+
+def sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        ResultError: the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` in terms of what JSON has: NumPy scalars and arrays, paths, tuples; not finite -> None."""
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    return value

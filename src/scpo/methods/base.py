@@ -1,0 +1,33 @@
+"""The interface that the training loop knows of a method."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from scpo.region import Array
+from scpo.update import StepInfo
+
+
+class Method(Protocol):
+    """An update rule bound to one policy, one optimiser and one black-box constraint."""
+
+    @property
+    def values(self) -> Array:
+        """g at the current iterate, shape (k,)."""
+        ...
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        ...
+
+    def step(self) -> StepInfo:
+        """Take one update."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        ...

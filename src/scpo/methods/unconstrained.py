@@ -1,0 +1,62 @@
+"""The unconstrained baseline: the optimiser's step as it is, its safety measured by the same evaluator."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from scpo.evaluation import BatchedConstraint, ConstraintEvaluator
+from scpo.parameters import ParameterVector
+from scpo.region import Array
+from scpo.update import StepInfo
+
+
+class Unconstrained:
+    """Take every nominal step, and evaluate g after it."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, policy: nn.Module, constraint: BatchedConstraint) -> None:
+        self.optimizer = optimizer
+        self.vector = ParameterVector(policy, (p for group in optimizer.param_groups for p in group["params"]))
+        self.evaluate = ConstraintEvaluator(policy, self.vector, None, constraint)
+        self.updates = 0
+        self._values = self.evaluate.check_determinism(self.vector.read())
+
+    @property
+    def values(self) -> Array:
+        """g at the current iterate, shape (k,)."""
+        return self._values.copy()
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        self.optimizer.zero_grad()
+
+    def step(self) -> StepInfo:
+        """Take the nominal step; a loss gradient that is not finite is refused."""
+        self.vector.gradient()
+        before = self.vector.read()
+        self.optimizer.step()
+        after = self.vector.read()
+        self._values = self.evaluate(after[None])[0]
+        self.updates += 1
+        length = float((after - before).norm())
+        unsafe = bool((self._values > 0).any())
+        return StepInfo.unprojected(self.updates, self._values, length, int(unsafe), self.evaluate.rollouts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state and the counts."""
+        return {
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "values": torch.from_numpy(self._values.copy()),
+            "updates": self.updates,
+            "rollouts": self.evaluate.rollouts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._values = state["values"].numpy().copy()
+        self.updates = int(state["updates"])
+        self.evaluate.rollouts = int(state["rollouts"])

@@ -1,0 +1,368 @@
+"""SafeOptimizer: any torch.optim optimiser, its steps projected onto the local safe region.
+
+One update at a safe theta: nominal step p -> sampled basis Q -> probed slopes a -> region S -> projection z* ->
+theta + Q z*.  The arithmetic of an update is in :mod:`scpo.update`; this module keeps what lasts between updates.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
+from scpo.evaluation import BatchedConstraint, Constraint, ConstraintEvaluator
+from scpo.parameters import ParameterVector, read_buffers, write_buffers
+from scpo.region import Array
+from scpo.sampling import SAMPLERS, Sampler, SamplingContext
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
+from scpo.update import Settings, StepInfo, Update, safe_update
+
+
+class SafeOptimizer:
+    """Wrap an optimiser so that every policy it leaves behind is safe, as far as the smoothness constants hold.
+
+    ``step()`` lets the wrapped optimiser propose a step from the gradients that ``backward`` left, takes it back,
+    and applies its projection onto the local safe region instead (docs/method.md).
+
+    The wrapped optimiser's state (momentum, Adam's moments) is a statistic of the gradients it has seen at the
+    iterates.  It does not depend on the step taken, so it stays as the optimiser made it when the step is altered:
+    what the projection removes is removed again at each update for as long as it is proposed.
+
+    Args:
+        optimizer: any torch.optim optimiser of parameters of ``policy``.
+        policy: the policy; frozen parameters and buffers are left alone.
+        constraint: policy -> (k,) numbers, <= 0 is safe.  A black box (NumPy, a simulator, a subprocess), evaluated
+            without gradients; it must be deterministic given the parameters.
+        samples: N, directions per update; the nominal step is always among them.
+        sampler: "tangent", "isotropic", "mixed", or an object with ``draw`` (scpo.sampling).
+        states: visited states, a tensor or a callable; the tangent sampler needs them (else isotropic, with a warning).
+        kappa: share of the slack that one update may use, in (0, 1].
+        smoothness: "estimated", a constant, constants (k,), or an object (scpo.smoothness).
+        radius: r for constants given as numbers.
+        verify: roll a proposal out before it is taken; an unsafe one raises L and is solved again, at most
+            ``max_retries`` times, then theta stays.  With False the bound alone decides.
+        batched_constraint: name -> (m, *shape) stacked parameters -> (m, k); replaces ``constraint`` everywhere.
+        descent: keep the batch loss from rising to first order when the nominal step is not -eta grad L (with
+            ``loss_smoothness`` = beta for which L is beta-smooth: from rising at all).
+        margin: train with g + margin <= 0.
+        probe_step: nu, or None for a step that balances curvature against rounding.
+        safe_probes: choose nu so that each probe is itself covered by the bound.
+        gradient_bound: |grad g_i| at the start, scalar or (k,), for safe probes; L carries it on from there.  None
+            takes a first look along each basis with the shortest useful probes, which are not covered themselves.
+        rounding: eps_g (k,) or scalar, the rounding of g; None measures it at the start, and again whenever |theta|
+            has doubled.
+        timeout: seconds for one call of the constraint, or None.
+        backend: of the projection, see :func:`scpo.project`.
+        max_retries: see ``verify``.
+        seed: of the sampled directions.
+
+    Raises:
+        UnsafeStartError: g + margin > 0 at the start.
+        NonDeterministicConstraintError, ConstraintError, NonFiniteError, ShapeError, ConfigurationError.
+
+    Example:
+        >>> import torch, scpo
+        >>> policy = torch.nn.Linear(1, 1, bias=False).double()
+        >>> _ = torch.nn.init.zeros_(policy.weight)
+        >>> inner = torch.optim.SGD(policy.parameters(), lr=0.5)
+        >>> limit = lambda policy: [policy.weight.item() - 1.0]          # safe: weight <= 1
+        >>> safe = scpo.SafeOptimizer(inner, policy, limit, smoothness=0.0, sampler="isotropic")
+        >>> for _ in range(50):
+        ...     safe.zero_grad()
+        ...     ((policy.weight - 3.0) ** 2).sum().backward()            # the loss wants weight 3
+        ...     info = safe.step()
+        >>> bool(0.999 < policy.weight.item() <= 1.0)
+        True
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        policy: nn.Module,
+        constraint: Constraint | None = None,
+        *,
+        samples: int = 32,
+        sampler: str | Sampler = "tangent",
+        states: Tensor | Callable[[], Tensor] | None = None,
+        kappa: float = 0.5,
+        smoothness: str | ArrayLike | Smoothness = "estimated",
+        radius: float = np.inf,
+        verify: bool = True,
+        batched_constraint: BatchedConstraint | None = None,
+        descent: bool = True,
+        loss_smoothness: float = 0.0,
+        margin: float = 0.0,
+        probe_step: float | None = None,
+        safe_probes: bool = False,
+        gradient_bound: ArrayLike | None = None,
+        rounding: ArrayLike | None = None,
+        timeout: float | None = None,
+        backend: str = "auto",
+        max_retries: int = 8,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigurationError(f"optimizer: expected a torch.optim optimiser, got {type(optimizer).__name__}")
+        if not isinstance(policy, nn.Module):
+            raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
+        self.settings = Settings(
+            samples=samples,
+            kappa=kappa,
+            verify=verify,
+            descent=descent,
+            loss_smoothness=loss_smoothness,
+            margin=margin,
+            probe_step=probe_step,
+            safe_probes=safe_probes,
+            backend=backend,
+            max_retries=max_retries,
+        )
+        self.optimizer, self.policy = optimizer, policy
+        self.vector = ParameterVector(policy, self._held())
+        self.smoothness = _smoothness(smoothness, radius)
+        self.sampler = _sampler(sampler, states)
+        states_of = states if callable(states) else None if states is None else (lambda: states)
+        self._context = SamplingContext(policy, self.vector, states_of)
+        self.evaluate = ConstraintEvaluator(policy, self.vector, constraint, batched_constraint, timeout)
+        if not isinstance(seed, (int, np.integer)):
+            raise ConfigurationError(f"seed: expected an integer, got {seed!r}")
+        self._generator = torch.Generator().manual_seed(int(seed))
+        self.updates = 0
+        self._theta, self._buffers = self.vector.read(), read_buffers(policy)
+        self._values = self.evaluate.check_determinism(self._theta)
+        self._refuse_unsafe(self._values, "at the start")
+        k = self._values.size
+        self.smoothness.start(k)
+        self._gradient_bound = None if gradient_bound is None else _per_metric("gradient_bound", gradient_bound, k)
+        self._measured_at = math.inf  # |theta| where eps_g was measured; infinite where it is given
+        if rounding is None:
+            self.rounding = self.evaluate.rounding_level(self._theta, self._generator)
+            self._measured_at = float(self._theta.norm())
+        else:
+            self.rounding = _per_metric("rounding", rounding, k)
+
+    @property
+    def values(self) -> Array:
+        """g at the current iterate, shape (k,)."""
+        return self._values.copy()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients, as the wrapped optimiser does."""
+        self.optimizer.zero_grad(set_to_none=set_to_none)
+
+    def refresh(self) -> None:
+        """Forget the stored g, after the constraint itself has changed (new starts, say), and evaluate it again.
+
+        Raises:
+            UnsafeStartError: the policy violates the changed constraint (verified mode).
+        """
+        values = self.evaluate.check_determinism(self._theta)
+        if self.settings.verify:
+            self._refuse_unsafe(values, "under the changed constraint")
+        self._values = values
+
+    def step(self, closure: Callable[[], float] | None = None) -> StepInfo:
+        """Take one projected step and return what happened.
+
+        Args:
+            closure: handed to the wrapped optimiser, for those that need one.
+
+        Raises:
+            ScpoError: whatever goes wrong, policy, optimiser, L and random state are as before the call.
+        """
+        theta, entry_buffers = self.vector.read(), read_buffers(self.policy)
+        inner = _snapshot(self.optimizer)
+        learned = copy.deepcopy(self.smoothness.state_dict())
+        generator = self._generator.get_state()
+        try:
+            self.vector.refuse_change(self._held())
+            nominal, gradient = self._propose(theta, closure)
+            buffers = read_buffers(self.policy)
+            values = self._values_at(theta, buffers)
+            rounding, measured_at = self._rounding_at(theta)
+            outcome = safe_update(
+                Update(theta, values, nominal, gradient, rounding, self._gradient_bound),
+                self.settings,
+                self.evaluate,
+                self.smoothness,
+                self.sampler,
+                self._context,
+                self._generator,
+            )
+        except BaseException:
+            self.vector.write(theta)
+            write_buffers(self.policy, entry_buffers)
+            _restore(self.optimizer, inner)
+            self.smoothness.load_state_dict(learned)
+            self._generator.set_state(generator)
+            raise
+        self.vector.write(outcome.theta)
+        self._theta, self._buffers = self.vector.read(), buffers
+        self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
+        self.rounding, self._measured_at = rounding, measured_at
+        self.updates += 1
+        return replace(outcome.info, update=self.updates, rollouts=self.evaluate.rollouts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs, beside the policy's own state, to give the same iterates."""
+        return {
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "smoothness": {key: _tensor(value) for key, value in self.smoothness.state_dict().items()},
+            "generator": self._generator.get_state(),
+            "theta": self._theta.clone(),
+            "buffers": {name: buffer.clone() for name, buffer in self._buffers.items()},
+            "values": torch.from_numpy(self._values.copy()),
+            "rounding": torch.from_numpy(self.rounding.copy()),
+            "measured_at": self._measured_at,
+            "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
+            "updates": self.updates,
+            "rollouts": self.evaluate.rollouts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`; build on the initial policy, then load the policy's state, then this.
+
+        Raises:
+            ConfigurationError: entries are missing, or belong to other parameters or another number of metrics.
+        """
+        if absent := sorted(self.state_dict().keys() - state.keys()):
+            raise ConfigurationError(f"state: no {', '.join(absent)}; expected what state_dict() returned")
+        if state["theta"].shape != self._theta.shape or state["values"].numel() != self._values.size:
+            raise ConfigurationError(
+                f"state: for {state['theta'].numel()} parameters and {state['values'].numel()} metrics, "
+                f"here are {self._theta.numel()} and {self._values.size}"
+            )
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.smoothness.load_state_dict(
+            {key: value.numpy() if isinstance(value, Tensor) else value for key, value in state["smoothness"].items()}
+        )
+        self._generator.set_state(state["generator"].cpu())
+        self._theta = state["theta"].clone().to(self.vector.device)
+        self._buffers = {name: buffer.clone() for name, buffer in state["buffers"].items()}
+        self._values = state["values"].cpu().numpy().copy()
+        self.rounding = state["rounding"].cpu().numpy().copy()
+        self._measured_at = float(state["measured_at"])
+        bound = state["gradient_bound"]
+        self._gradient_bound = None if bound is None else bound.cpu().numpy().copy()
+        self.updates = int(state["updates"])
+        self.evaluate.rollouts = int(state["rollouts"])
+
+    def _propose(self, theta: Tensor, closure: Callable[[], float] | None) -> tuple[Tensor, Tensor]:
+        """Return (p, loss gradient) from a step of the wrapped optimiser that is taken back."""
+        gradients: list[Tensor] = []
+
+        def first_at_theta() -> float:  # LBFGS goes on calling it elsewhere
+            assert closure is not None
+            loss = closure()
+            if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
+                raise NonFiniteError("the loss that the closure returned is NaN or infinite; the step was not taken")
+            if not gradients:
+                gradients.append(self.vector.gradient())
+            return loss
+
+        if closure is None:
+            gradients.append(self.vector.gradient())
+            self.optimizer.step()
+        else:
+            self.optimizer.step(first_at_theta)
+        nominal = self.vector.read() - theta
+        self.vector.write(theta)
+        if not torch.isfinite(nominal).all():
+            raise NonFiniteError(f"{type(self.optimizer).__name__} proposed a step with NaN or infinite entries")
+        return nominal, gradients[0]
+
+    def _held(self) -> list[Tensor]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _values_at(self, theta: Tensor, buffers: dict[str, Tensor]) -> Array:
+        """Return g at theta as known, or evaluated where theta or the buffers were changed from outside."""
+        same = buffers.keys() == self._buffers.keys()
+        if same and torch.equal(theta, self._theta) and all(torch.equal(buffers[n], self._buffers[n]) for n in buffers):
+            return self._values
+        values: Array = self.evaluate(theta[None])[0]
+        if self.settings.verify:
+            self._refuse_unsafe(values, "after the parameters or buffers were changed from outside")
+        return values
+
+    def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
+        """Return eps_g (k,) and |theta| where it was measured: rounding grows with the parameters."""
+        size = float(theta.norm())
+        if size <= 2.0 * self._measured_at:
+            return self.rounding, self._measured_at
+        return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._generator)), size
+
+    def _refuse_unsafe(self, values: Array, when: str) -> None:
+        worst = int(values.argmax()) if values.size else 0
+        if values.size and values[worst] + self.settings.margin > 0:
+            margin = f" with margin {self.settings.margin!r}" if self.settings.margin else ""
+            raise UnsafeStartError(
+                f"{when} metric {worst} is g = {float(values[worst])!r}, which is unsafe{margin}; "
+                "start from a policy with g + margin <= 0, a backup say"
+            )
+
+
+def _per_metric(name: str, given: ArrayLike, length: int) -> Array:
+    try:
+        array = np.broadcast_to(np.asarray(given, dtype=np.float64), (length,)).copy()
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{name}: expected a number, or one for each of {length} metrics") from error
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ConfigurationError(f"{name}: must be finite and >= 0, got {array}")
+    return array
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+
+
+def _sampler(sampler: str | Sampler, states: object) -> Sampler:
+    if not isinstance(sampler, str):
+        if isinstance(sampler, type) or not hasattr(sampler, "draw"):
+            raise ConfigurationError(f"sampler: expected a name or an object with draw, got {sampler!r}")
+        return sampler
+    if sampler not in SAMPLERS:
+        raise ConfigurationError(f"sampler: no {sampler!r}; there are {', '.join(SAMPLERS)}")
+    if sampler != "isotropic" and states is None:
+        import warnings
+
+        warnings.warn(
+            f"the {sampler} sampler needs states=..., the states that rollouts visit; using isotropic directions",
+            stacklevel=3,
+        )
+        return SAMPLERS["isotropic"]()
+    return SAMPLERS[sampler]()
+
+
+def _smoothness(given: str | ArrayLike | Smoothness, radius: float) -> Smoothness:
+    if isinstance(given, str):
+        if given != "estimated":
+            raise ConfigurationError(f"smoothness: no {given!r}; give 'estimated', constants, or an object")
+        return EstimatedSmoothness(max_radius=radius)
+    methods = [name for name in vars(Smoothness) if not name.startswith("_")]
+    present = [name for name in methods if hasattr(given, name)]
+    if len(present) == len(methods) and not isinstance(given, type):
+        return given  # type: ignore[return-value]
+    if present:
+        raise ConfigurationError(f"smoothness: {given!r} is no object with the methods {', '.join(methods)}")
+    return FixedSmoothness(given, radius)  # type: ignore[arg-type]
+
+
+def _snapshot(optimizer: torch.optim.Optimizer) -> tuple[dict[Any, Any], list[dict[str, Any]]]:
+    """Copy an optimiser's state, tensors included, and its groups' options."""
+    state = {key: copy.deepcopy(value) for key, value in optimizer.state.items()}
+    return state, [{k: copy.deepcopy(v) for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+
+
+def _restore(optimizer: torch.optim.Optimizer, saved: tuple[dict[Any, Any], list[dict[str, Any]]]) -> None:
+    optimizer.state.clear()
+    optimizer.state.update(saved[0])
+    for group, options in zip(optimizer.param_groups, saved[1], strict=True):
+        group.update(options)

@@ -1,0 +1,191 @@
+"""Reads the files of finished runs.  Writes nothing.
+
+``results`` is the folder of one profile, ``results/<profile>``.  Whatever is missing, damaged or has other
+columns than expected is a :class:`~scpo.errors.ResultError` that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from scpo.errors import ResultError
+from scpo.experiment.config import Config
+
+FLOAT, INT, BOOL = "f", "i", "b"
+METRICS = {
+    "update": INT,
+    "epoch": FLOAT,
+    "loss": FLOAT,
+    "max_g": FLOAT,
+    "margin": FLOAT,
+    "projected": BOOL,
+    "restoring": BOOL,
+    "unsafe_iterate": BOOL,
+    "unsafe_proposals": INT,
+    "unsafe_probes": INT,
+    "bound_misses": INT,
+    "worst_miss": FLOAT,
+    "nominal_norm": FLOAT,
+    "step_norm": FLOAT,
+    "smoothness_median": FLOAT,
+    "smoothness_max": FLOAT,
+    "required_median": FLOAT,
+    "required_max": FLOAT,
+    "captured_energy": FLOAT,
+    "solver_retries": INT,
+    "rollouts": INT,
+}
+EVALUATIONS = {
+    "regression": {
+        "update": INT,
+        "epoch": FLOAT,
+        "fresh_loss": FLOAT,
+        "clipped_loss": FLOAT,
+        "uniform_loss": FLOAT,
+        "heldout_max_g": FLOAT,
+        "heldout_unsafe": FLOAT,
+    },
+}
+CURVE = {"x": FLOAT, "pi": FLOAT}
+SUMMARY = (
+    "task",
+    "arm",
+    "dataset",
+    "method",
+    "seed",
+    "updates",
+    "unsafe_iterates",
+    "first_unsafe_update",
+    "unsafe_proposals",
+    "unsafe_probes",
+    "bound_misses",
+    "projected_share",
+    "restoring_updates",
+    "max_g",
+    "rollouts",
+    "final",
+    "initial",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run: an arm of a task with one seed."""
+
+    task: str
+    arm: str
+    seed: int
+    summary: dict[str, Any]
+    metrics: pd.DataFrame
+    evaluations: pd.DataFrame
+    curve: pd.DataFrame | None
+
+    @property
+    def method(self) -> str:
+        """Name of the method that made the run."""
+        return str(self.summary["method"])
+
+    @property
+    def final(self) -> dict[str, float]:
+        """The task's held-out figures of merit of the last policy."""
+        return dict(self.summary["final"])
+
+
+def read_config(results: Path) -> Config:
+    """Return the configuration that the profile was run with."""
+    path = results / "config.json"
+    try:
+        return Config.model_validate_json(_text(path))
+    except ValidationError as error:
+        raise ResultError(f"{path}: not a configuration of this version; run the profile again\n{error}") from error
+
+
+def read_arm(results: Path, task: str, arm: str) -> tuple[Run, ...]:
+    """Return the runs of every seed that the profile's configuration gives ``arm``, in their order."""
+    settings = read_config(results).tasks.get(task)
+    if settings is None:
+        raise ResultError(f"{results / 'config.json'}: the profile does not run task {task!r}")
+    if arm not in settings.arms:
+        raise ResultError(f"{results / 'config.json'}: {task} has no arm {arm!r}, only {sorted(settings.arms)}")
+    return tuple(read_run(results, task, arm, seed) for seed in settings.arms[arm].seed_range)
+
+
+def read_run(results: Path, task: str, arm: str, seed: int) -> Run:
+    """Return one run, its files checked against the schema and against each other.
+
+    Raises:
+        ResultError: a file is missing, unreadable, lacks a column, or belongs to another run.
+    """
+    folder = results / task / arm / f"seed-{seed}"
+    summary = _summary(folder / "run.json", {"task": task, "arm": arm, "seed": seed})
+    metrics = _table(folder / "metrics.parquet", METRICS)
+    evaluations = _table(folder / "evaluations.parquet", EVALUATIONS.get(task, {"update": INT, "epoch": FLOAT}))
+    if len(metrics) != summary["updates"] + 1 or (metrics["update"].diff().iloc[1:] != 1).any():
+        raise ResultError(f"{folder}/metrics.parquet: not the {summary['updates']} updates that run.json counts")
+    if int(metrics["unsafe_iterate"].sum()) != summary["unsafe_iterates"]:
+        raise ResultError(f"{folder}: run.json and metrics.parquet disagree on the number of unsafe iterates")
+    curve = _table(folder / "curve.parquet", CURVE) if task == "regression" else None
+    return Run(task, arm, seed, summary, metrics, evaluations, curve)
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a CSV file of floats that has at least ``columns``."""
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ResultError(f"{path}: cannot be read; work in a checkout of the project: {error}") from error
+    return _checked(path, frame, dict.fromkeys(columns, FLOAT))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ResultError(f"{path}: no such file; has this run finished?") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultError(f"{path}: cannot be read: {error}") from error
+
+
+def _summary(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        summary = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
+    missing = [key for key in SUMMARY if key not in summary] if isinstance(summary, dict) else list(SUMMARY)
+    if missing:
+        raise ResultError(f"{path}: lacks {', '.join(missing)}")
+    for key, value in identity.items():
+        if summary[key] != value:
+            raise ResultError(f"{path}: is of {key} {summary[key]!r}, not {value!r}")
+    return dict(summary)
+
+
+def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    if not path.is_file():
+        raise ResultError(f"{path}: no such file; has this run finished?")
+    try:
+        frame = pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
+    return _checked(path, frame, columns)
+
+
+def _checked(path: Path, frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise ResultError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, frame))}")
+    wrong = [f"{name} ({frame[name].dtype})" for name, kind in columns.items() if frame[name].dtype.kind != kind]
+    if wrong:
+        raise ResultError(f"{path}: columns of the wrong type: {', '.join(wrong)}")
+    if frame.empty:
+        raise ResultError(f"{path}: has no rows")
+    return frame

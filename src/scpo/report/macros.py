@@ -1,0 +1,152 @@
+r"""Every number of the report's text as a LaTeX macro, written to macros.tex.
+
+The text types no result.  Which macros exist is listed here once: a test finds those that the text uses without
+their being defined, and those that are defined without being used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from scpo.evidence.statistics import median_interval, paired_differences, proportion_interval, summarise
+from scpo.experiment.config import Config, RegressionConfig
+from scpo.files import write_text
+from scpo.report import numbers, regression_source
+from scpo.report.load import Run, read_arm, read_config
+from scpo.report.tables import seeds_unsafe, total, worst_heldout, worst_iterate
+
+Runs = Sequence[Run]
+
+
+def write(results: Path, out: Path) -> None:
+    """Write the macros of every task that the profile ran to ``out``.
+
+    Raises:
+        ResultError: a result file is missing, damaged or has another schema.
+    """
+    lines = [rf"\newcommand{{\{name}}}{{{text}}}" for name, text in sorted(collect(results).items())]
+    write_text(out, "% Written from result files; not to be edited.\n" + "\n".join(lines) + "\n")
+
+
+def collect(results: Path) -> dict[str, str]:
+    """Return name (without backslash) -> LaTeX of every macro."""
+    config = read_config(results)
+    macros = {"ProfileNotice": _notice(config)}
+    if config.regression is not None:
+        macros |= _source(config.regression) | _regression_settings(config.regression) | _regression_results(results)
+    return macros
+
+
+def _notice(config: Config) -> str:
+    if config.profile == "paper":
+        return ""
+    return (
+        rf"\notice{{This copy was made with the profile ``{config.profile}''. Its numbers show that the pipeline "
+        "works and support no statement of the text.}"
+    )
+
+
+def _source(section: RegressionConfig) -> dict[str, str]:
+    band = regression_source.late_band()
+    return {
+        "SourceLateLow": numbers.fixed(band.low, 2),
+        "SourceLateHigh": numbers.fixed(band.high, 2),
+        "SourceLatePeak": numbers.fixed(band.peak, 2),
+        "SourceReadingEpochs": numbers.count(regression_source.READING_EPOCHS),
+        "SourceReadingLoss": numbers.setting(regression_source.READING_LOSS),
+        "SourcePolicyError": numbers.fixed(regression_source.policy_error()),
+        "FloorNormal": numbers.fixed(regression_source.floor(section.bound, "normal")),
+        "FloorUniform": numbers.fixed(regression_source.floor(section.bound, "uniform")),
+    }
+
+
+def _regression_settings(section: RegressionConfig) -> dict[str, str]:
+    scpo, schedule = section.scpo, section.schedule
+    widths = (1, *section.hidden, 1)
+    dimension = sum((before + 1) * after for before, after in pairwise(widths))
+    return {
+        "RegBound": numbers.setting(section.bound),
+        "RegGrid": numbers.count(section.grid_size),
+        "RegConstraints": numbers.count(2 * section.grid_size),
+        "RegDimension": numbers.count(dimension),
+        "RegSamples": numbers.count(scpo.samples),
+        "RegKappa": numbers.setting(scpo.kappa),
+        "RegFactor": numbers.setting(scpo.safety_factor),
+        "RegDecay": numbers.setting(scpo.decay),
+        "RegHeldout": numbers.count(section.heldout),
+        "RegEvaluateEvery": numbers.count(schedule.evaluate_every),
+        "RegEpochs": numbers.count(schedule.epochs),
+        "RegUpdatesPerEpoch": numbers.count(schedule.updates_per_epoch),
+        "RegTrainingSize": numbers.count(section.datasets["normal"].size),
+    }
+
+
+def _median(metric: str) -> Callable[[Runs], str]:
+    return lambda runs: numbers.fixed(summarise([run.final[metric] for run in runs]).median)
+
+
+def _range(metric: str) -> Callable[[Runs], str]:
+    return lambda runs: numbers.spread(summarise([run.final[metric] for run in runs]))
+
+
+def _loss_interval(runs: Runs) -> str:
+    found = median_interval([run.final["fresh_loss"] for run in runs])
+    values = f"[{numbers.fixed(found.low)}, {numbers.fixed(found.high)}]"
+    return f"{values} (coverage {numbers.percent(found.coverage)})"
+
+
+#: What a number about an arm is called, and how it is made from the arm's runs.
+QUANTITIES: dict[str, Callable[[Runs], str]] = {
+    "Seeds": lambda runs: numbers.count(len(runs)),
+    "Updates": lambda runs: numbers.count(total(runs, "updates")),
+    "LossMedian": _median("fresh_loss"),
+    "LossRange": _range("fresh_loss"),
+    "LossInterval": _loss_interval,
+    "InitialLoss": lambda runs: numbers.fixed(summarise([run.summary["initial"]["fresh_loss"] for run in runs]).median),
+    "GridLossMedian": _median("uniform_loss"),
+    "ClippedMedian": _median("clipped_loss"),
+    "UnsafeIterates": lambda runs: numbers.count(total(runs, "unsafe_iterates")),
+    "UnsafeShare": lambda runs: numbers.percent(total(runs, "unsafe_iterates") / total(runs, "updates")),
+    "UnsafeSeeds": lambda runs: numbers.count(seeds_unsafe(runs)),
+    "UnsafeSeedsInterval": lambda runs: numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs))),
+    "WorstG": lambda runs: numbers.safety(worst_iterate(runs)),
+    "HeldoutWorstG": lambda runs: numbers.safety(worst_heldout(runs)),
+    "BoundMisses": lambda runs: numbers.count(total(runs, "bound_misses")),
+    "UnsafeProposals": lambda runs: numbers.count(total(runs, "unsafe_proposals")),
+    "UnsafeProbes": lambda runs: numbers.count(total(runs, "unsafe_probes")),
+    "ProjectedShare": lambda runs: numbers.percent(summarise([run.summary["projected_share"] for run in runs]).median),
+    "InsideBand": lambda runs: numbers.percent(summarise([regression_source.share_inside(run) for run in runs]).median),
+}
+
+#: The numbers that the text uses, by arm of the regression task.
+USED = {
+    "scpo": tuple(QUANTITIES),
+    "scpo-verified": ("Seeds", "LossMedian", "UnsafeIterates", "UnsafeProposals", "WorstG"),
+    "scpo-uniform": ("Seeds", "LossMedian", "GridLossMedian", "UnsafeIterates", "BoundMisses", "WorstG"),
+    "unconstrained": (
+        "Seeds",
+        "LossMedian",
+        "ClippedMedian",
+        "UnsafeIterates",
+        "UnsafeShare",
+        "Updates",
+        "WorstG",
+    ),
+    "unconstrained-uniform": ("UnsafeShare",),
+}
+
+
+def _regression_results(results: Path) -> dict[str, str]:
+    arms = {name: read_arm(results, "regression", name) for name in USED}
+    macros = {
+        "Reg" + name.title().replace("-", "") + quantity: QUANTITIES[quantity](arms[name])
+        for name, quantities in USED.items()
+        for quantity in quantities
+    }
+    clipped = [{run.seed: run.final["clipped_loss"] for run in arms[name]} for name in ("scpo", "unconstrained")]
+    difference = summarise(paired_differences(*clipped))
+    macros["RegClippedDifference"] = numbers.safety(difference.median, 2)
+    macros["RegClippedDifferenceRange"] = f"[{numbers.safety(difference.low, 2)}, {numbers.safety(difference.high, 2)}]"
+    return macros

@@ -1,0 +1,240 @@
+"""Figures of the regression task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scpo.report import style
+from scpo.report.load import Run, read_arm, read_config
+from scpo.report.regression_source import COLUMN, read_loss, read_policy
+from scpo.report.series import Array, envelope
+from scpo.tasks.regression import target
+
+TASK = "regression"
+SAFETY_ARMS = ("scpo", "scpo-verified", "scpo-uniform", "unconstrained")
+SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
+EARLY = 250.0  # epochs in the inset: the published loss falls in the first 200
+THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
+
+
+def replication(results: Path) -> Figure:
+    """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side."""
+    bound = _bound(results)
+    arms = {name: read_arm(results, TASK, name) for name in ("scpo", "unconstrained")}
+    worst = max(run.metrics["max_g"].max() for runs in arms.values() for run in runs)
+    with style.look():
+        figure = style.new_figure(style.TEXT_WIDTH, 5.9)
+        grid = figure.subplots(3, 2, sharex="row", sharey="row", gridspec_kw={"height_ratios": [1.3, 1.2, 0.7]})
+        for column, (name, runs) in enumerate(arms.items()):
+            fit, loss, violation = grid[:, column]
+            fit.set_title(_seeds(style.LABELS[name], runs), color=style.COLOURS[name])
+            _fit_panel(fit, runs, bound, published=column == 0)
+            _loss_panel(loss, runs, published=column == 0)
+            _violation_panel(violation, runs, top=1.25 * max(worst, 0.08))
+        for axes, label in zip(grid[:, 0], ("policy $\\pi_\\theta(x)$", "batch loss", "violation"), strict=True):
+            axes.set_ylabel(label)
+        figure.align_ylabels(grid[:, 0])
+        return figure
+
+
+def safety(results: Path) -> Figure:
+    """Raw worst safety metric of every iterate, and on held-out points; one row per arm."""
+    arms = _arms(results, SAFETY_ARMS)
+    worst = [run.metrics["max_g"].max() for runs in arms.values() for run in runs]
+    worst += [run.evaluations["heldout_max_g"].max() for runs in arms.values() for run in runs]
+    top, bottom = max(3.0 * max(worst), 3e-2), -3.0
+    with style.look():
+        figure = style.new_figure(style.TEXT_WIDTH, 0.6 + 1.3 * len(arms))
+        grid = figure.subplots(len(arms), 2, sharex=True, sharey=True, squeeze=False)
+        for (name, runs), (iterates, heldout) in zip(arms.items(), grid, strict=True):
+            for axes in (iterates, heldout):
+                axes.set_xlim(0.0, float(runs[0].metrics["epoch"].iloc[-1]))
+                style.symlog(axes, 1e-5, top, bottom)
+                axes.axhspan(0.0, top, color=style.VERMILION, alpha=0.09, linewidth=0)
+                axes.axhline(0.0, color=style.INK, linewidth=0.6)
+                style.tidy(axes)
+            for run in runs:
+                centres, _, high, _ = envelope(run.metrics["epoch"], run.metrics["max_g"], _bin(run))
+                iterates.plot(centres, high, color=style.COLOURS[name], **THIN)
+                unsafe = high > 0.0
+                iterates.plot(centres[unsafe], high[unsafe], ".", color=style.VERMILION, markersize=3, zorder=3)
+                held = run.evaluations
+                heldout.plot(held["epoch"], held["heldout_max_g"], color=style.COLOURS[name], linewidth=0.7, alpha=0.6)
+            iterates.set_title(style.LABELS[name], color=style.COLOURS[name], loc="left", fontsize=9, pad=4)
+            heldout.set_title(_seeds("held out", runs), loc="left", color=style.GREY, fontsize=9, pad=4)
+            style.aside(iterates, _unsafe_text(runs))
+            style.aside(heldout, _heldout_text(runs))
+        style.note(grid[0, 1], "unsafe", x=0.02, y=0.94, ha="left", color=style.VERMILION)
+        figure.supylabel("worst safety metric $\\max_i\\, g_i$", fontsize=9)
+        _epochs(grid[-1])
+        return figure
+
+
+def smoothness(results: Path) -> Figure:
+    """The smoothness constant that zero misses would have needed, against the one used, over training."""
+    arms = _arms(results, SMOOTHNESS_ARMS)
+    with style.look():
+        figure = style.new_figure(style.TEXT_WIDTH, 2.7)
+        grid = figure.subplots(1, len(arms), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (name, runs) in zip(grid, arms.items(), strict=True):
+            _smoothness_panel(axes, runs)
+            axes.set_title(_seeds(style.LABELS[name], runs), color=style.COLOURS[name], pad=8)
+        grid[0].set_ylabel("smoothness constant $L$")
+        _epochs(grid)
+        return figure
+
+
+def _fit_panel(axes: Axes, runs: Sequence[Run], bound: float, *, published: bool) -> None:
+    x = np.linspace(-np.pi, np.pi, 800)
+    axes.fill_between(x, -bound, bound, color=style.SAND, alpha=0.25, linewidth=0)
+    for sign in (-1.0, 1.0):
+        axes.axhline(sign * bound, color=style.INK, linewidth=0.6, linestyle=(0, (5, 3)))
+    axes.plot(x, target(x), color=style.INK, linewidth=0.8, linestyle=(0, (1, 1.2)), label="target $f$")
+    if published:
+        policy = read_policy()
+        look: dict[str, Any] = {"color": style.ORANGE, "linewidth": 3.0, "alpha": 0.5}
+        axes.plot(policy["x"], policy["pi_theta"], label="published policy", **look)
+    curves = [run.curve for run in runs if run.curve is not None]
+    colour = style.COLOURS[runs[0].arm]
+    for curve in curves:
+        axes.plot(curve["x"], curve["pi"], color=colour, **THIN)
+    middle = np.median([curve["pi"] for curve in curves], axis=0)
+    axes.plot(curves[0]["x"], middle, color=colour, linewidth=1.3, label="median of seeds")
+    axes.set_xlabel("input $x$")
+    axes.set_xlim(-np.pi, np.pi)
+    axes.set_ylim(-2.3, 2.9)
+    axes.set_yticks([-bound, 0.0, bound], [f"$-{bound:g}$", "$0$", f"${bound:g}$"])
+    axes.set_xticks([-np.pi, 0.0, np.pi], ["$-\\pi$", "$0$", "$\\pi$"])
+    style.tidy(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[-2:], labels[-2:], loc="upper center", ncols=2, handlelength=1.6, borderaxespad=0.1)
+
+
+def _loss_panel(axes: Axes, runs: Sequence[Run], *, published: bool) -> None:
+    last, width = float(runs[0].metrics["epoch"].iloc[-1]), _bin(runs[0])
+    panels = [(axes, width, last)]
+    if last > EARLY:
+        inset = axes.inset_axes((0.34, 0.53, 0.65, 0.46))
+        inset.tick_params(labelsize=7, pad=1.5, length=2)
+        panels.append((inset, min(width, 2.0), EARLY))
+    for panel, width, until in panels:
+        if published:
+            band = read_loss()
+            band = band[band["epoch"] <= until]
+            low, high = band["loss_low"], band["loss_high"]
+            panel.fill_between(band["epoch"], low, high, color=style.ORANGE, alpha=0.5, linewidth=0)
+        _loss_lines(panel, runs, width, until)
+        panel.set_xlim(0.0, until)
+        style.tidy(panel)
+    style.log(axes)
+    if last > EARLY:
+        inset.set_ylim(bottom=0.0)
+        style.note(inset, "first epochs, linear scale", y=0.98, fontsize=7.5)
+    if published:
+        style.note(axes, "shaded: published band", y=0.04, va="bottom", color=style.OCHRE)
+    axes.set_xlabel("epoch")
+    style.thousands(axes)
+
+
+def _violation_panel(axes: Axes, runs: Sequence[Run], top: float) -> None:
+    colour = style.COLOURS[runs[0].arm]
+    for run in runs:
+        centres, _, high, _ = envelope(run.metrics["epoch"], np.maximum(run.metrics["max_g"], 0.0), _bin(run))
+        axes.plot(centres, high, color=colour, linewidth=0.8, alpha=0.5)
+        unsafe = high > 0.0
+        axes.plot(centres[unsafe], high[unsafe], ".", color=style.VERMILION, markersize=3, zorder=3)
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0.0, float(runs[0].metrics["epoch"].iloc[-1]))
+    axes.set_ylim(-0.06 * top, top)
+    style.thousands(axes)
+    style.tidy(axes)
+    style.aside(axes, _unsafe_text(runs))
+
+
+def _loss_lines(axes: Axes, runs: Sequence[Run], width: float, until: float) -> None:
+    """Median per bin of each seed, and over the seeds the median of lowest, highest and median loss per bin."""
+    colour = style.COLOURS[runs[0].arm]
+    envelopes = []
+    for run in runs:
+        data = run.metrics[run.metrics["epoch"] <= until]
+        centres, *ranges = envelope(data["epoch"], data["loss"], width)
+        axes.plot(centres, ranges[-1], color=colour, linewidth=0.4, alpha=0.3)
+        envelopes.append(ranges)
+    low, high, median = np.median(envelopes, axis=0)
+    axes.fill_between(centres, low, high, color=colour, alpha=0.22, linewidth=0)
+    axes.plot(centres, median, color=colour, linewidth=1.2)
+
+
+def _smoothness_panel(axes: Axes, runs: Sequence[Run]) -> None:
+    used, needed = [], []
+    for run in runs:
+        data, width = run.metrics.iloc[1:], _bin(run)
+        centres, _, high, _ = envelope(data["epoch"], data["required_max"].clip(lower=0.0), width)
+        needed.append(_at(data["epoch"], centres, high))
+        axes.plot(centres, high, color=style.VERMILION, linewidth=0.4, alpha=0.3)
+        centres, low, _, _ = envelope(data["epoch"], data["smoothness_max"], width)
+        used.append(_at(data["epoch"], centres, low))
+        axes.plot(centres, low, color=style.BLUE, **THIN)
+        missed = data.loc[data["bound_misses"] > 0, "epoch"]
+        if len(missed):
+            height, transform = np.full(len(missed), 1.02), axes.get_xaxis_transform()
+            axes.plot(missed, height, "|", color=style.INK, markersize=5, transform=transform, clip_on=False)
+    epoch = runs[0].metrics["epoch"].iloc[1:]
+    axes.plot(epoch, np.median(needed, axis=0), color=style.VERMILION, linewidth=0.8, label="needed for no miss")
+    axes.plot(epoch, np.median(used, axis=0), color=style.BLUE, linewidth=1.3, label="used")
+    style.log(axes)
+    axes.set_xlim(0.0, float(epoch.iloc[-1]))
+    axes.legend(loc="lower right", ncols=2, handlelength=1.4, columnspacing=1.2)
+    misses, updates = (sum(run.summary[key] for run in runs) for key in ("bound_misses", "updates"))
+    style.note(axes, style.spaced(f"$|$ {misses:,} of {updates:,} updates with a miss"), y=0.19)
+    style.tidy(axes)
+
+
+def _at(epochs: pd.Series[float], centres: Array, values: Array) -> Array:
+    """Binned ``values`` at every update; NaN where no bin holds anything, as when no step was ever taken."""
+    if centres.size == 0:
+        return np.full(len(epochs), np.nan)
+    return np.asarray(np.interp(epochs, centres, values), dtype=np.float64)
+
+
+def _arms(results: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...]]:
+    known = read_config(results).tasks[TASK].arms
+    return {name: read_arm(results, TASK, name) for name in names if name in known}
+
+
+def _bound(results: Path) -> float:
+    section = read_config(results).regression
+    assert section is not None  # read_arm has refused a profile without the task
+    return section.bound
+
+
+def _bin(run: Run) -> float:
+    """Width of a bin in epochs: the published figure's columns, finer where a run is short."""
+    return min(COLUMN, float(run.metrics["epoch"].iloc[-1]) / 150.0)
+
+
+def _epochs(row: Sequence[Axes]) -> None:
+    for axes in row:
+        axes.set_xlabel("epoch")
+        style.thousands(axes)
+
+
+def _seeds(label: str, runs: Sequence[Run]) -> str:
+    return f"{label} ({len(runs)} seed{'s' if len(runs) != 1 else ''})"
+
+
+def _unsafe_text(runs: Sequence[Run]) -> str:
+    unsafe, updates = (sum(run.summary[key] for run in runs) for key in ("unsafe_iterates", "updates"))
+    return style.spaced(f"{unsafe:,} of {updates:,} unsafe")
+
+
+def _heldout_text(runs: Sequence[Run]) -> str:
+    unsafe = sum(int((run.evaluations["heldout_max_g"] > 0).sum()) for run in runs)
+    return style.spaced(f"{unsafe:,} of {sum(len(run.evaluations) for run in runs):,} unsafe")

@@ -1,0 +1,80 @@
+"""The published regression figure, digitised, and what can be computed about it.
+
+The figure is one run with an unknown seed: agreement with it is consistency, not evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scpo.report.load import Run, read_csv
+from scpo.report.series import envelope
+from scpo.tasks.regression import target
+
+FOLDER = Path(__file__).resolve().parents[3] / "reference" / "source"
+COLUMN = 7.4  # epochs in one pixel column of the published loss panel
+READING_EPOCHS, READING_LOSS = 4, 0.01  # reading error of the digitised loss
+LATE = 1000.0  # from this epoch on the published loss is a stationary band
+
+
+@dataclass(frozen=True)
+class Band:
+    """The published loss from epoch 1,000 on: median lower and upper edge, and the highest peak."""
+
+    low: float
+    high: float
+    peak: float
+
+
+def read_loss() -> pd.DataFrame:
+    """Return the digitised loss band: epoch, loss_low, loss_high."""
+    return read_csv(FOLDER / "figure-regression-loss.csv", ("epoch", "loss_low", "loss_high"))
+
+
+def read_policy() -> pd.DataFrame:
+    """Return the digitised final policy: x, pi_theta."""
+    return read_csv(FOLDER / "figure-regression-policy.csv", ("x", "pi_theta"))
+
+
+def late_band() -> Band:
+    """Return the published late band."""
+    loss = read_loss()
+    late = loss[loss["epoch"] >= LATE]
+    return Band(float(late["loss_low"].median()), float(late["loss_high"].median()), float(late["loss_high"].max()))
+
+
+def policy_error() -> float:
+    """Return the mean squared error of the digitised policy against f, uniformly over [-pi, pi]."""
+    policy = read_policy().sort_values("x")
+    grid = np.linspace(-np.pi, np.pi, 10_001)
+    return float(np.mean((np.interp(grid, policy["x"], policy["pi_theta"]) - target(grid)) ** 2))
+
+
+def floor(bound: float, inputs: str) -> float:
+    """Return the least mean squared error of any policy within +-bound: that of clip(f), for the input distribution.
+
+    Args:
+        bound: the bound on |pi(x)|.
+        inputs: "normal" for x ~ N(0, 1), "uniform" for x uniform on [-pi, pi].
+    """
+    half_width = 8.0 if inputs == "normal" else np.pi
+    x = np.linspace(-half_width, half_width, 200_001)
+    density = np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi) if inputs == "normal" else np.full_like(x, 0.5 / np.pi)
+    excess = np.maximum(np.abs(target(x)) - bound, 0.0)
+    return float(np.trapezoid(density * excess**2, x))
+
+
+def share_inside(run: Run) -> float:
+    """Return the share of the published figure's columns in which the run's losses meet the published band.
+
+    A column is met when the ranges from lowest to highest loss overlap; columns beyond the run's end are left out.
+    """
+    centres, low, high, _ = envelope(run.metrics["epoch"], run.metrics["loss"], COLUMN)
+    band = read_loss()
+    column = np.clip(np.searchsorted(centres, band["epoch"]), 0, len(centres) - 1)
+    inside = (low[column] <= band["loss_high"]) & (high[column] >= band["loss_low"])
+    return float(inside[band["epoch"] <= centres[-1]].mean())

@@ -1,0 +1,213 @@
+"""Where to probe: sampled directions in weight space and their orthonormal basis Q.
+
+g depends on theta only through the policy's outputs at visited states, so every gradient of g_i lies in the span of
+the rows of d pi_theta(x) / d theta at those states.  Sampling there (tangent) lets few probes see most of each
+gradient; Gaussian directions (isotropic) are the plain reading of "sampling-based".  Neither differentiates g.
+
+Write your own sampler as an object with ``draw(context, count, generator) -> Directions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+from scpo.parameters import ParameterVector, undisturbed
+
+#: relative to the largest eigenvalue of the Gram matrix, squares of lengths
+RANK_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class SamplingContext:
+    """What a sampler may look at: the policy at theta, the flat view of its parameters, the visited states."""
+
+    policy: nn.Module
+    vector: ParameterVector
+    states: Callable[[], Tensor] | None
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Sampled directions.
+
+    Attributes:
+        vectors: (d, count), need not be orthogonal nor of full rank.
+        checks: (d, c) further draws kept out of the basis, which measure the captured energy; None if that has
+            no meaning for the sampler.
+        exact: the vectors span all that the sampler could ever give.
+    """
+
+    vectors: Tensor
+    checks: Tensor | None = None
+    exact: bool = False
+
+
+class Sampler(Protocol):
+    """A source of directions."""
+
+    def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+        """Return at most ``count`` directions; all randomness comes from ``generator`` (CPU)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Isotropic:
+    """Gaussian directions in R^d."""
+
+    def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+        """Return (d, count) independent Gaussian directions."""
+        shape = (context.vector.dimension, count)
+        noise = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return Directions(noise.to(context.vector.device))
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """Rows of d pi_theta(x) / d theta at visited states x: all of them, or a stratified sample when they are too many.
+
+    A policy with a method ``output_jacobian(states) -> name -> (S, output, *shape)`` is asked for its rows
+    (:class:`scpo.ResidualPolicy` has one); any other goes through autograd.
+
+    Attributes:
+        checks: further rows drawn per update to measure the captured energy.
+    """
+
+    checks: int = 4
+
+    def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+        """Return at most ``count`` directions in the span of the policy's derivatives.
+
+        Raises:
+            ConfigurationError: there are no states, or the policy's output does not depend on theta.
+            NonFiniteError: a derivative is NaN or infinite.
+        """
+        if context.states is None:
+            raise ConfigurationError("the tangent sampler needs the visited states: pass states=...")
+        states = context.states()
+        if not isinstance(states, Tensor) or states.ndim == 0 or states.shape[0] == 0:
+            raise ShapeError("states: expected a tensor with at least one state along its first axis")
+        chosen = torch.arange(states.shape[0])
+        if states.shape[0] > count:
+            strata = _strata(states.shape[0], count, generator), _strata(states.shape[0], self.checks, generator)
+            chosen = torch.cat(strata)
+        rows = _policy_rows(context, states[chosen.to(states.device)])
+        if not torch.isfinite(rows).all():
+            raise NonFiniteError("the policy's derivative at the states is NaN or infinite")
+        exact = rows.shape[0] <= count
+        outputs = rows.shape[0] // chosen.numel()
+        if states.shape[0] <= count and not exact:  # few states with many outputs: a sample of the rows
+            strata = _strata(rows.shape[0], count, generator), _strata(rows.shape[0], self.checks, generator)
+            rows = rows[torch.cat(strata).to(rows.device)]
+        elif outputs > 1 and not exact:  # one output of each state, at random
+            rows = rows.view(-1, outputs, rows.shape[1])
+            rows = rows[torch.arange(rows.shape[0]), torch.randint(outputs, (rows.shape[0],), generator=generator)]
+        return Directions(rows[:count].T, rows[count:].T if rows.shape[0] > count else None, exact)
+
+
+def _strata(size: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return ``count`` indices below ``size``, one at random from each of as many equal parts."""
+    jitter = torch.rand(count, generator=generator, dtype=torch.float64)
+    return ((torch.arange(count) + jitter) * (size / max(count, 1))).long().clamp_(max=size - 1)
+
+
+def _policy_rows(context: SamplingContext, states: Tensor) -> Tensor:
+    """Return d pi(x) / d theta, shape (S * outputs, d), float64."""
+    vector = context.vector
+    analytic = getattr(context.policy, "output_jacobian", None)
+    if analytic is not None:
+        parts = analytic(states)
+        count = states.shape[0]
+        if absent := [name for name in vector.names if name not in parts]:
+            raise ConfigurationError(f"output_jacobian gives no rows for {', '.join(absent)}; freeze or add them")
+        return (
+            torch.cat(
+                [parts[name].reshape(count, -1, size) for name, size in zip(vector.names, vector.sizes, strict=True)],
+                dim=2,
+            )
+            .reshape(-1, vector.dimension)
+            .to(torch.float64)
+        )
+    with torch.enable_grad(), undisturbed(context.policy):
+        outputs = context.policy(states)
+        if not isinstance(outputs, Tensor) or not outputs.requires_grad:
+            raise ConfigurationError("the policy's output at the states does not depend on its parameters")
+        outputs = outputs.reshape(-1)
+        rows = torch.autograd.grad(
+            outputs,
+            vector.parameters,
+            grad_outputs=torch.eye(outputs.numel()).to(outputs),
+            is_grads_batched=True,
+            allow_unused=True,
+        )
+    return torch.cat(
+        [
+            torch.zeros(outputs.numel(), size, dtype=torch.float64, device=vector.device)
+            if row is None
+            else row.reshape(outputs.numel(), -1).to(torch.float64)
+            for row, size in zip(rows, vector.sizes, strict=True)
+        ],
+        dim=1,
+    )
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A share of tangent directions, the rest isotropic."""
+
+    share: float = 0.5
+    tangent: Tangent = Tangent()
+
+    def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+        """Return both kinds side by side; the captured energy is that of the tangent part."""
+        if not 0 <= self.share <= 1:
+            raise ConfigurationError(f"share: must lie in [0, 1], got {self.share}")
+        inside = self.tangent.draw(context, round(self.share * count), generator)
+        outside = Isotropic().draw(context, count - inside.vectors.shape[1], generator)
+        return Directions(torch.cat([inside.vectors, outside.vectors], dim=1), inside.checks, inside.exact)
+
+
+SAMPLERS: dict[str, Callable[[], Sampler]] = {"tangent": Tangent, "isotropic": Isotropic, "mixed": Mixed}
+
+
+def orthonormal_basis(leading: Tensor, sampled: Tensor | None = None) -> Tensor:
+    """Return Q (d, n), n <= m, with orthonormal columns: first the span of ``leading``, then that of ``sampled``.
+
+    Args:
+        leading: (d, l) directions that must lie in the span, in order; zero or dependent ones add nothing.
+        sampled: (d, m - l) further directions.  What depends on the others up to RANK_TOLERANCE (squared length
+            relative to the largest) is dropped, which only makes the step's subspace smaller.
+
+    The sampled part comes from its Gram matrix, which costs two products where Householder's QR is slow; a second
+    pass restores orthogonality to rounding.
+    """
+    rows: list[Tensor] = []  # (1, d) each
+    for direction in leading.T:
+        size = direction.norm()
+        for row in rows * 2:  # twice is enough
+            direction = direction - (row[0] @ direction) * row[0]
+        if direction.norm() > 1e-8 * size:
+            rows.append((direction / direction.norm())[None])
+    head = torch.cat(rows) if rows else leading.T[:0]
+    if sampled is None or sampled.shape[1] == 0 or head.shape[0] >= leading.shape[0]:
+        return head.T
+    norms = sampled.norm(dim=0)
+    tail = (sampled[:, norms > 0] / norms[norms > 0]).T
+    for _ in range(2):
+        tail = tail - (tail @ head.T) @ head
+        values, vectors = torch.linalg.eigh(tail @ tail.T)
+        kept = values > RANK_TOLERANCE * max(float(values.max()) if values.numel() else 0.0, 1e-12)
+        tail = (vectors[:, kept] / values[kept].sqrt()).T @ tail
+        tail = tail[-(leading.shape[0] - head.shape[0]) :]
+    return torch.cat([head, tail]).T
+
+
+def captured_energy(basis: Tensor, checks: Tensor) -> float:
+    """Return the share of the squared length of ``checks`` (d, c) that lies in the span of ``basis`` (d, n)."""
+    total = float(checks.square().sum())
+    return float((basis.T @ checks).square().sum()) / total if total > 0 else 1.0

@@ -1,0 +1,162 @@
+"""The smoothness constants L_i and the radius r: known beforehand, or estimated from what steps show.
+
+Only with constants that are known to hold is the bound a certificate.  Estimated constants make it a forecast,
+and its misses are counted (docs/method.md, what is proven and what is estimated).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scpo.errors import ConfigurationError, ShapeError
+from scpo.region import Array
+
+
+class Smoothness(Protocol):
+    """A model of L (k,) and r.  Write your own with these methods."""
+
+    def start(self, length: int) -> None:
+        """Get ready for k = ``length`` metrics; called once, before anything else."""
+        ...
+
+    def constants(self) -> Array:
+        """Return L, shape (k,)."""
+        ...
+
+    def radius(self) -> float:
+        """Return r, up to which L is taken to hold."""
+        ...
+
+    def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
+        """Learn from a step of ``length`` |z|: ``required`` (k,) is the L with which no metric had missed its bound.
+
+        Entries with ``reliable`` (k,) False are rounding and must be ignored.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as arrays and numbers."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        ...
+
+
+class FixedSmoothness:
+    """Constants that are known: one number for all metrics, or one for each.
+
+    Args:
+        constants: L, a scalar or shape (k,), not negative.
+        radius: r within which they hold.
+    """
+
+    def __init__(self, constants: ArrayLike, radius: float = np.inf) -> None:
+        try:
+            self._given = np.array(constants, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigurationError(f"smoothness: expected numbers, got {type(constants).__name__}") from error
+        if self._given.ndim > 1 or not np.isfinite(self._given).all() or (self._given < 0).any():
+            raise ConfigurationError("smoothness: expected finite constants >= 0, a scalar or one per metric")
+        if not radius > 0:
+            raise ConfigurationError(f"radius: must be positive, got {radius}")
+        self._radius = float(radius)
+        self._constants = np.atleast_1d(self._given)
+
+    def start(self, length: int) -> None:
+        """Spread a scalar over the metrics; raise ShapeError where the number does not fit."""
+        if self._given.ndim == 1 and self._given.size != length:
+            raise ShapeError(f"smoothness: {self._given.size} constants for {length} metrics")
+        self._constants = np.broadcast_to(self._given, (length,)).copy()
+
+    def constants(self) -> Array:
+        """Return L, shape (k,)."""
+        return self._constants
+
+    def radius(self) -> float:
+        """Return r."""
+        return self._radius
+
+    def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
+        """Learn nothing: the constants are known."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: there is no state."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore nothing."""
+
+
+class EstimatedSmoothness:
+    """L_i = factor * max(decayed maximum of what metric i needed, a quantile of those maxima over all metrics).
+
+    The quantile lets a metric that has hardly moved learn from its peers.  The radius follows evidence too: at most
+    ``growth`` times the longest step at which L was observed.
+
+    Args:
+        initial: stands in for observations before there are any; it decays like one.
+        factor: safety factor on what was observed.
+        decay: of the maxima, per observed step.
+        pooling: quantile over the metrics, in [0, 1].
+        initial_radius, growth, max_radius: of the radius.
+    """
+
+    def __init__(
+        self,
+        initial: float = 10.0,
+        *,
+        factor: float = 2.0,
+        decay: float = 0.999,
+        pooling: float = 0.5,
+        initial_radius: float = 0.1,
+        growth: float = 2.0,
+        max_radius: float = 1.0,
+    ) -> None:
+        if not (initial > 0 and np.isfinite(initial)):
+            raise ConfigurationError(f"initial: must be positive and finite, got {initial}")
+        if not factor >= 1:
+            raise ConfigurationError(f"factor: must be at least 1, got {factor}")
+        if not 0 < decay <= 1:
+            raise ConfigurationError(f"decay: must lie in (0, 1], got {decay}")
+        if not 0 <= pooling <= 1:
+            raise ConfigurationError(f"pooling: must lie in [0, 1], got {pooling}")
+        if not (0 < initial_radius and growth >= 1 and max_radius > 0):
+            raise ConfigurationError("radius: initial_radius and max_radius must be positive, growth at least 1")
+        self.initial, self.factor, self.decay, self.pooling = initial, factor, decay, pooling
+        self.growth, self.max_radius = growth, max_radius
+        self._longest = min(initial_radius, max_radius) / growth
+        self._observed = np.zeros(0)
+
+    def start(self, length: int) -> None:
+        """Begin with ``initial`` for every metric."""
+        self._observed = np.full(length, float(self.initial))
+
+    def constants(self) -> Array:
+        """Return the estimate of L, shape (k,)."""
+        if self._observed.size == 0:
+            return self._observed
+        pooled = float(np.quantile(self._observed, self.pooling))
+        return np.asarray(self.factor * np.maximum(self._observed, pooled))
+
+    def radius(self) -> float:
+        """Return r."""
+        return min(self.max_radius, self.growth * self._longest)
+
+    def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
+        """Raise the maxima to what this step needed, after a little decay."""
+        self._observed = np.maximum(self.decay * self._observed, np.where(reliable, required, 0.0))
+        if reliable.any():
+            self._longest = max(self._longest, length)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the maxima and the longest step."""
+        return {"observed": self._observed.copy(), "longest": self._longest}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self._observed = np.array(state["observed"], dtype=np.float64)
+        self._longest = float(state["longest"])

@@ -1,0 +1,376 @@
+"""One safe update: parameters -> sampled basis -> probes -> local safe region -> projected step.
+
+Notation and proofs: docs/method.md.  Nothing here lasts beyond the update but what the smoothness model learns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+from scpo.evaluation import ConstraintEvaluator
+from scpo.projection import Projection, project_onto
+from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
+from scpo.sampling import Sampler, SamplingContext, captured_energy, orthonormal_basis
+from scpo.smoothness import Smoothness
+from scpo.solvers import BACKENDS
+
+#: A nominal step this parallel to -grad L needs no descent row: its projection descends by itself.
+PARALLEL = 1.0 - 1e-12
+#: The probe step is this many times the one that would balance curvature against rounding.
+PROBE_FACTOR = 10.0
+LARGEST_PROBE = 1e-3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of an update; their meaning is told at :class:`scpo.SafeOptimizer`."""
+
+    samples: int
+    kappa: float
+    verify: bool
+    descent: bool
+    loss_smoothness: float
+    margin: float
+    probe_step: float | None
+    safe_probes: bool
+    backend: str
+    max_retries: int
+
+    def __post_init__(self) -> None:
+        for name, kind in {"samples": Integral, "max_retries": Integral, "kappa": Real, "margin": Real}.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigurationError(f"{name}: expected a number, whole for counts, got {getattr(self, name)!r}")
+        checks = {
+            "backend": (self.backend in ("auto", *BACKENDS), f"auto or one of {', '.join(BACKENDS)}"),
+            "samples": (self.samples >= 1, "at least 1"),
+            "kappa": (0 < self.kappa <= 1, "in (0, 1]"),
+            "loss_smoothness": (np.isfinite(self.loss_smoothness) and self.loss_smoothness >= 0, "finite and >= 0"),
+            "margin": (np.isfinite(self.margin) and self.margin >= 0, "finite and >= 0"),
+            "probe_step": (self.probe_step is None or 0 < self.probe_step < np.inf, "positive, or None"),
+            "max_retries": (self.max_retries >= 0, "at least 0"),
+        }
+        for name, (valid, expected) in checks.items():
+            if not valid:
+                raise ConfigurationError(f"{name}: must be {expected}, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update starts from: theta (d,), g (k,), p (d,), grad L (d,), eps_g (k,), and |grad g| (k,) or None."""
+
+    theta: Tensor
+    values: Array
+    nominal: Tensor
+    gradient: Tensor
+    rounding: Array
+    gradient_bound: Array | None
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What one update did.
+
+    Attributes:
+        update: its number, from 1.
+        margin: -max g at the new iterate (raw, evaluated).
+        projected: the nominal step did not lie in the region.
+        restoring: theta violated a metric (or its margin), and the step worked on that instead of the loss.
+        bound: max_i u_i at the new iterate, what the bound promised.
+        proposals: points whose g was evaluated in the hope of taking them.
+        unsafe_proposals: those of them with max g > 0 (bound only: the new iterate itself).
+        unsafe_probes: probes with max g > 0.
+        bound_misses: metrics whose g exceeded u at a proposal.
+        worst_miss: max_i g_i - u_i over the proposals, positive when the bound was missed.
+        nominal_norm, step_norm: |p| and |z|.
+        smoothness_median, smoothness_max: L used.
+        required_median, required_max: L with which no bound had been missed.
+        captured_energy: share of fresh policy derivatives that lies in the span of Q; NaN if unknown.
+        active: metrics active at the projection.
+        solver_retries: solves that missed their tolerances and were repeated by another backend.
+        rollouts: policies evaluated since the start.
+    """
+
+    update: int
+    margin: float
+    projected: bool
+    restoring: bool
+    bound: float
+    proposals: int
+    unsafe_proposals: int
+    unsafe_probes: int
+    bound_misses: int
+    worst_miss: float
+    nominal_norm: float
+    step_norm: float
+    smoothness_median: float
+    smoothness_max: float
+    required_median: float
+    required_max: float
+    captured_energy: float
+    active: int
+    solver_retries: int
+    rollouts: int
+
+    @classmethod
+    def unprojected(cls, update: int, values: Array, length: float, unsafe: int, rollouts: int) -> StepInfo:
+        """Return the record of a step of ``length`` that was taken as proposed, without any bound."""
+        nan = float("nan")
+        return cls(
+            update=update,
+            margin=-float(values.max(initial=-np.inf)),
+            projected=False,
+            restoring=False,
+            bound=nan,
+            proposals=1,
+            unsafe_proposals=unsafe,
+            unsafe_probes=0,
+            bound_misses=0,
+            worst_miss=nan,
+            nominal_norm=length,
+            step_norm=length,
+            smoothness_median=nan,
+            smoothness_max=nan,
+            required_median=nan,
+            required_max=nan,
+            captured_energy=nan,
+            active=0,
+            solver_retries=0,
+            rollouts=rollouts,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The new parameters, their g, the bound on |grad g_i| there (None: unknown), and the record."""
+
+    theta: Tensor
+    values: Array
+    gradient_bound: Array | None
+    info: StepInfo
+
+
+def safe_update(
+    start: Update,
+    settings: Settings,
+    evaluate: ConstraintEvaluator,
+    smoothness: Smoothness,
+    sampler: Sampler,
+    context: SamplingContext,
+    generator: torch.Generator,
+) -> Outcome:
+    """Return the outcome of one update from a safe theta (or a restoring one from an unsafe theta)."""
+    tightened = start.values + settings.margin
+    violated = tightened > 0
+    restoring = bool(violated.any())
+    basis, energy, complete = _basis(start, settings, sampler, context, generator)
+    n = basis.shape[1]
+    constants, radius = smoothness.constants(), smoothness.radius()
+    if constants.shape != start.values.shape:
+        raise ShapeError(f"smoothness: constants of shape {constants.shape} for {start.values.size} metrics")
+    if n == 0:  # p = 0 and nothing sampled
+        return _stay(start, restoring)
+    step, unsafe_looks = _probe_length(start, settings, constants, radius, evaluate, basis)
+    probes = evaluate(start.theta + step * basis.T)
+    slopes = ((probes - start.values) / step).T
+    unsafe_probes = unsafe_looks + int((probes > 0).any(axis=1).sum())
+
+    target = (basis.T @ start.nominal).cpu().numpy()
+    descent_row = None
+    if restoring:
+        target = _restoring_target(slopes, tightened, violated, radius)
+    elif settings.descent and not start.gradient.any():
+        target *= settings.loss_smoothness == 0  # no direction descends: stay, if a rise can be of second order
+    elif settings.descent and not _descends_anyway(start, settings):
+        descent_row = (basis.T @ start.gradient).cpu().numpy()
+    tally = _Tally()
+    retries_of_solver = 0
+    for attempt in range(settings.max_retries + 2):
+        give_up = settings.verify and attempt == settings.max_retries + 1
+        error = np.sqrt(n) * (0.5 * constants * step + 2.0 * start.rounding / step)
+        region = _region(start, settings, tightened, slopes, constants, error, radius)
+        projection = _projected(region, target, descent_row, settings)
+        retries_of_solver += len(projection.retries)
+        z = projection.point if not give_up else np.zeros(n)
+        promised = replace(region, values=start.values).bound(z)
+        allowed = np.where(violated, start.values, np.minimum(0.0, -settings.margin))
+        if z.any() and (promised + 2 * start.rounding > allowed).any():
+            z, promised = np.zeros(n), start.values  # less room than rounding: stay
+        if not z.any():
+            theta, values = start.theta, start.values
+            break
+        theta = start.theta + basis @ torch.from_numpy(z).to(basis)
+        values = evaluate(theta[None])[0]
+        required = tally.add(values, promised, z, slopes, start, step, constants)
+        length = float(np.linalg.norm(z))
+        smoothness.observe(required, length**2 * np.maximum(constants, 1e-300) >= 8.0 * start.rounding, length)
+        rejected = settings.verify and not restoring and bool((values + settings.margin > 0).any())
+        if not rejected:
+            break
+        constants = np.maximum(smoothness.constants(), np.where(values > promised, 2.0, 1.0) * constants)
+    length = float(np.linalg.norm(z))
+    info = StepInfo(
+        update=0,
+        margin=-float(values.max(initial=-np.inf)),
+        projected=projection.status != "inside",
+        restoring=restoring,
+        bound=float(promised.max(initial=-np.inf)),
+        proposals=tally.proposals,
+        unsafe_proposals=tally.unsafe,
+        unsafe_probes=unsafe_probes,
+        bound_misses=tally.misses,
+        worst_miss=tally.worst,
+        nominal_norm=float(start.nominal.norm()),
+        step_norm=length,
+        smoothness_median=float(np.median(constants)) if constants.size else 0.0,
+        smoothness_max=float(constants.max(initial=0.0)),
+        required_median=tally.required_median,
+        required_max=tally.required_max,
+        captured_energy=energy,
+        active=int(projection.active[: values.size].sum()),
+        solver_retries=retries_of_solver,
+        rollouts=0,
+    )
+    known = start.gradient_bound
+    if complete:  # no gradient has a part outside the basis
+        seen = np.linalg.norm(slopes, axis=1) + error
+        known = seen if known is None else np.minimum(known, seen)
+    return Outcome(theta, values, None if known is None else known + constants * length, info)
+
+
+class _Tally:
+    """Counts over the proposals of one update."""
+
+    def __init__(self) -> None:
+        self.proposals = self.unsafe = self.misses = 0
+        self.worst = self.required_median = self.required_max = float("nan")
+
+    def add(
+        self, values: Array, promised: Array, z: Array, slopes: Array, start: Update, step: float, constants: Array
+    ) -> Array:
+        """Count one proposal and return the L (k,) with which its g would just have met the bound."""
+        length = float(np.linalg.norm(z))
+        excess = values - start.values - slopes @ z - np.sqrt(z.size) * 2.0 * start.rounding / step * length
+        required = np.maximum(0.0, excess / (0.5 * np.sqrt(z.size) * step * length + 0.5 * length**2))
+        self.proposals += 1
+        self.unsafe += int((values > 0).any())
+        if values.size:
+            self.misses += int((values > promised + 2.0 * start.rounding).sum())
+            self.worst = float(np.fmax(self.worst, (values - promised).max()))
+            self.required_median = float(np.median(required))
+            self.required_max = float(np.fmax(self.required_max, required.max()))
+        return np.asarray(required)
+
+
+def _basis(
+    start: Update,
+    settings: Settings,
+    sampler: Sampler,
+    context: SamplingContext,
+    generator: torch.Generator,
+) -> tuple[Tensor, float, bool]:
+    """Return Q (d, n) with the nominal step in its span, the captured energy, and whether Q holds every gradient."""
+    dimension = start.theta.numel()
+    count = min(settings.samples, dimension)
+    leading = [start.nominal[:, None]]
+    if settings.descent and not _descends_anyway(start, settings) and count > 1:
+        leading.append(start.gradient[:, None])
+    if count <= len(leading):
+        basis = orthonormal_basis(torch.cat(leading, dim=1))
+        return basis, float("nan"), basis.shape[1] == dimension
+    drawn = sampler.draw(context, count - len(leading), generator)
+    vectors = drawn.vectors.to(start.theta)
+    if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > count - len(leading):
+        raise ShapeError(
+            f"{type(sampler).__name__} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) "
+            f"with m <= {count - len(leading)}"
+        )
+    if not torch.isfinite(vectors).all():
+        raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
+    basis = orthonormal_basis(torch.cat(leading, dim=1), vectors)
+    if drawn.exact:
+        return basis, 1.0, True
+    energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
+    return basis, energy, basis.shape[1] == dimension
+
+
+def _descends_anyway(start: Update, settings: Settings) -> bool:
+    """Tell whether every projection of p = -eta grad L descends: for a beta-smooth loss while eta <= 2 / beta."""
+    nominal, gradient = float(start.nominal.norm()), float(start.gradient.norm())
+    parallel = float(-start.nominal @ start.gradient) >= PARALLEL * nominal * gradient
+    return parallel and settings.loss_smoothness * nominal <= 2.0 * gradient
+
+
+def _probe_length(
+    start: Update, settings: Settings, constants: Array, radius: float, evaluate: ConstraintEvaluator, basis: Tensor
+) -> tuple[float, int]:
+    """Return nu <= r and how many first looks were unsafe.
+
+    nu is as given, or where curvature and rounding balance; shorter where probes must be safe.
+    """
+    if start.values.size == 0:
+        return min(radius, LARGEST_PROBE), 0
+    rounding = max(float(np.median(start.rounding)), UNIT_ROUNDOFF)
+    balanced = 2.0 * float(np.sqrt(rounding / max(float(np.median(constants)), 1e-12)))
+    step = min(settings.probe_step or min(LARGEST_PROBE, PROBE_FACTOR * balanced), radius)
+    if not settings.safe_probes or (start.values > 0).any():  # around an unsafe theta no probe is sure to be safe
+        return step, 0
+    bound, unsafe = start.gradient_bound, 0
+    if bound is None:  # a first look along the basis with the shortest useful probes
+        look = min(step, balanced)
+        looks = evaluate(start.theta + look * basis.T)
+        unsafe = int((looks > 0).any(axis=1).sum())
+        error = np.sqrt(basis.shape[1]) * (0.5 * constants * look + 2.0 * start.rounding / look)
+        bound = np.linalg.norm((looks - start.values) / look, axis=0) + error
+    slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)
+    root = bound + np.sqrt(bound**2 + 2.0 * constants * slack)
+    limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
+    return max(min(step, float(limits.min())), float(np.finfo(np.float64).tiny) ** 0.25), unsafe
+
+
+def _region(
+    start: Update,
+    settings: Settings,
+    tightened: Array,
+    slopes: Array,
+    constants: Array,
+    error: Array,
+    radius: float,
+) -> LocalSafeRegion:
+    """Return S; rounding of g is taken out of the slack, and a violated metric must not get worse."""
+    room = np.minimum(tightened + 2.0 * start.rounding / settings.kappa, 0.0)
+    return LocalSafeRegion.build(room, slopes, constants, error, radius, settings.kappa)
+
+
+def _projected(region: LocalSafeRegion, target: Array, descent_row: Array | None, settings: Settings) -> Projection:
+    if descent_row is not None:
+        region = LocalSafeRegion(
+            np.append(region.values, 0.0),
+            np.vstack([region.slopes, descent_row]),
+            np.append(region.smoothness, settings.loss_smoothness),
+            np.append(region.probe_error, 0.0),
+            region.radius,
+            region.kappa,
+        )
+    return project_onto(region, target, backend=settings.backend)
+
+
+def _restoring_target(slopes: Array, tightened: Array, violated: np.ndarray, radius: float) -> Array:
+    """Return a step down the violated metrics, twice as long as their linear model asks for."""
+    downhill: Array = -slopes[violated].sum(axis=0)
+    size = float(np.linalg.norm(downhill))
+    if size == 0.0:
+        return downhill
+    norms = np.maximum(np.linalg.norm(slopes[violated], axis=1), 1e-300)
+    length = min(2.0 * float((tightened[violated] / norms).max()), radius if np.isfinite(radius) else 1.0)
+    return np.asarray(length / size * downhill)
+
+
+def _stay(start: Update, restoring: bool) -> Outcome:
+    info = replace(StepInfo.unprojected(0, start.values, 0.0, 0, 0), restoring=restoring, proposals=0)
+    return Outcome(start.theta, start.values, start.gradient_bound, info)

@@ -1,0 +1,160 @@
+"""The configuration models, profiles, overrides and what each job sees of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scpo.errors import ConfigurationError
+from scpo.experiment import profiles
+from scpo.experiment.config import Config, dump, load, merge
+from scpo.seeding import FIRST_TUNING_SEED
+
+PROJECT = Path(__file__).parents[1]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "profile.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_profile_is_the_defaults(tmp_path):
+    assert load(write(tmp_path, "# nothing\n")) == Config()
+
+
+def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path):
+    config = load(write(tmp_path, "regression: {schedule: {epochs: 7}, arms: {scpo: {seeds: 1}}}"))
+    assert config.regression.schedule.epochs == 7
+    assert config.regression.schedule.updates_per_epoch == Config().regression.schedule.updates_per_epoch
+    assert config.regression.arms["scpo"].seeds == 1
+    assert config.regression.arms["scpo-verified"] == Config().regression.arms["scpo-verified"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("regresion: {}", "regresion"),
+        ("regression: {schedule: {epoch: 3}}", "regression.schedule.epoch"),
+        ("regression: {scpo: {kappa: 0}}", "regression.scpo.kappa"),
+        ("regression: {scpo: {kappa: .nan}}", "regression.scpo.kappa"),
+        ("regression: {bound: .inf}", "regression.bound"),
+        ("regression: {arms: {scpo: {dataset: none}}}", "no data set 'none'"),
+        ("regression: {arms: {scpo: {overrides: {scpo: {verfy: true}}}}}", "verfy"),
+        ("regression: {arms: {scpo: {overrides: {arms: {}}}}}", "may not change arms"),
+        (f"regression: {{arms: {{scpo: {{first_seed: {FIRST_TUNING_SEED}}}}}}}", "never reported"),
+        ("[1, 2]", "expected a mapping"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_profile_is_refused_and_the_message_says_where(tmp_path, text, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load(write(tmp_path, text))
+
+
+def test_a_missing_profile_is_a_typed_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such configuration file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_the_overrides_of_an_arm_change_that_arm_only():
+    section = Config().regression
+    assert section.for_arm("scpo-verified").scpo.verify
+    assert not section.for_arm("scpo").scpo.verify
+
+
+def test_the_canonical_form_survives_a_round_trip():
+    config = Config()
+    assert Config.model_validate(json.loads(dump(config))) == config
+    assert dump(Config.model_validate_json(dump(config))) == dump(config)
+
+
+@given(*[st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=8)] * 2)
+def test_merging_lays_one_mapping_over_the_other(base, overlay):
+    base, overlay = {"x": base}, {"x": overlay}
+    merged = merge(base, overlay)
+    assert merge(merged, overlay) == merged  # again changes nothing
+    assert merge(base, {}) == base
+    if not (isinstance(base["x"], dict) and isinstance(overlay["x"], dict)):
+        assert merged == overlay
+
+
+def test_assignments_become_an_overlay():
+    assert profiles.parse(["a.b=1 a.c=x", "d=[2]"]) == {"a": {"b": 1, "c": "x"}, "d": [2]}
+    assert profiles.parse([""]) == {}
+
+
+@pytest.mark.parametrize("assignment", ["a", "=1", "a..b=1", "a=["])
+def test_a_malformed_assignment_is_refused(assignment):
+    with pytest.raises(ConfigurationError, match="--set"):
+        profiles.parse([assignment])
+
+
+def test_single_settings_are_laid_over_a_profile():
+    config = profiles.load_profile(PROJECT / "config/paper.yaml", ["regression.schedule.updates_per_epoch=10"])
+    assert config.regression.schedule.updates_per_epoch == 10
+    with pytest.raises(ConfigurationError, match=r"regression\.bond"):
+        profiles.load_profile(PROJECT / "config/paper.yaml", ["regression.bond=1"])
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_is_valid_and_says_its_name(path):
+    assert load(path).profile == path.stem
+
+
+def test_the_paper_profile_has_the_published_epochs_and_the_agreed_seeds():
+    section = load(PROJECT / "config/paper.yaml").regression
+    assert (section.schedule.epochs, section.schedule.updates_per_epoch) == (5000, 2)
+    assert {name: section.arms[name].seeds for name in ("scpo", "scpo-verified", "scpo-uniform")} == {
+        "scpo": 10,
+        "scpo-verified": 3,
+        "scpo-uniform": 3,
+    }
+
+
+def test_a_job_sees_its_own_arm_and_data_only():
+    part = profiles.for_arm(Config(), "regression", "scpo-uniform")
+    assert set(part.regression.arms) == {"scpo-uniform"}
+    assert set(part.regression.datasets) == {"uniform"}
+    assert part.regression.for_arm("scpo-uniform").schedule == Config().regression.schedule
+    assert set(profiles.for_dataset(Config(), "regression", "normal").regression.datasets) == {"normal"}
+
+
+@pytest.mark.parametrize(
+    ("change", "repeats"),
+    [
+        ("regression.arms.scpo.seeds=2", False),
+        ("regression.arms.scpo-uniform.overrides.scpo.kappa=0.9", False),
+        ("regression.datasets.uniform.size=9", False),
+        ("regression.arms.scpo.overrides.scpo.kappa=0.9", True),
+        ("regression.datasets.normal.size=9", True),
+        ("regression.schedule.epochs=9", True),
+        ("base_seed=1", True),
+    ],
+)
+def test_a_run_is_repeated_for_what_it_sees_and_for_nothing_else(change, repeats):
+    before = Config()
+    after = Config.model_validate(merge(before.model_dump(), profiles.parse([change])))
+    digests = [profiles.digest(profiles.for_arm(config, "regression", "scpo")) for config in (before, after)]
+    assert (digests[0] != digests[1]) == repeats
+
+
+@pytest.mark.parametrize(
+    ("task", "arm", "dataset"),
+    [("none", "scpo", "normal"), ("regression", "none", "none")],
+)
+def test_an_unknown_task_arm_or_data_set_is_refused(task, arm, dataset):
+    with pytest.raises(ConfigurationError, match=r"no (task|arm) 'none'"):
+        profiles.for_arm(Config(), task, arm)
+    with pytest.raises(ConfigurationError, match=r"no (task|data set) 'none'"):
+        profiles.for_dataset(Config(), task, dataset)
+
+
+def test_the_default_profile_of_snakemake_goes_on_after_a_kill():
+    options = yaml.safe_load((PROJECT / "profiles/default/config.yaml").read_text())
+    assert options["rerun-incomplete"] is True

@@ -1,0 +1,144 @@
+"""Figures: every panel is drawn, nothing unsafe is thinned away, equal results give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from scpo import report
+from scpo.errors import ConfigurationError, ResultError
+from scpo.experiment.config import Config
+from scpo.report import macros, regression_figures
+from scpo.report.style import png
+
+from .synthetic_results import TASK, small_config, write_results
+
+TINY = 3e-13
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, small_config(epochs=60))
+    return folder
+
+
+@pytest.fixture
+def tiny_violation(tmp_path: Path) -> Path:
+    """Results in which SCPO's seed 0 is unsafe at one update, by 3e-13."""
+    write_results(tmp_path, small_config(epochs=60))
+    for seed in (0, 1):
+        folder = tmp_path / TASK / "scpo" / f"seed-{seed}"
+        metrics = pd.read_parquet(folder / "metrics.parquet")
+        metrics["max_g"] = -np.abs(metrics["max_g"])
+        if seed == 0:
+            metrics.loc[77, "max_g"] = TINY
+        metrics["unsafe_iterate"] = metrics["max_g"] > 0
+        metrics.to_parquet(folder / "metrics.parquet")
+        summary = json.loads((folder / "run.json").read_text()) | {"unsafe_iterates": 1 - seed}
+        (folder / "run.json").write_text(json.dumps(summary))
+    return tmp_path
+
+
+def _dots(axes: Axes) -> list[float]:
+    return [float(y) for line in axes.get_lines() if line.get_marker() == "." for y in np.atleast_1d(line.get_ydata())]
+
+
+def _texts(axes: Axes) -> str:
+    return " ".join([axes.get_title(loc="right"), *(text.get_text() for text in axes.texts)])
+
+
+def test_the_registry_knows_what_a_profile_makes() -> None:
+    assert report.figures_for(["regression"]) == [
+        "regression-replication",
+        "regression-safety",
+        "regression-smoothness",
+    ]
+    assert report.figures_for([]) == []
+    assert report.tables_for([]) == ["settings"]
+    assert report.module_of("regression-safety") == "scpo.report.regression_figures"
+    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are regression-replication"):
+        report.module_of("guess")
+
+
+@pytest.mark.parametrize("name", report.figures_for(["regression"]))
+def test_a_figure_is_a_pdf_without_dates_and_the_same_each_time(results: Path, tmp_path: Path, name: str) -> None:
+    first, second = tmp_path / "1.pdf", tmp_path / "2.pdf"
+    report.render(name, results, first)
+    report.render(name, results, second)
+    content = first.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"Date" not in content
+    assert content == second.read_bytes()
+
+
+def test_a_figure_without_results_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match=r"config\.json: no such file"):
+        report.render("regression-safety", tmp_path, tmp_path / "a.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_replication_has_the_published_three_panels_twice(results: Path) -> None:
+    figure = regression_figures.replication(results)
+    panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    assert len(panels) == 6
+    assert [axes.get_ylabel() for axes in panels[0::2]] == ["policy $\\pi_\\theta(x)$", "batch loss", "violation"]
+    labels = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert "published policy" in labels
+    assert "published policy" not in [text.get_text() for text in panels[1].get_legend().get_texts()]
+    seeds = [line for line in panels[0].get_lines() if line.get_linewidth() == regression_figures.THIN["linewidth"]]
+    assert len(seeds) == 2
+    assert png(figure, dpi=30).startswith(b"\x89PNG")
+
+
+def test_a_tiny_violation_is_marked_and_counted(tiny_violation: Path) -> None:
+    iterates = regression_figures.safety(tiny_violation).axes[0]
+    assert _dots(iterates) == [TINY]
+    assert "1 of 240 unsafe" in _texts(iterates)
+    panels = regression_figures.replication(tiny_violation).axes
+    violation = next(axes for axes in panels if axes.get_ylabel() == "violation")
+    assert _dots(violation) == [TINY]
+
+
+def test_safety_has_a_row_for_each_arm_and_counts_the_heldout(results: Path) -> None:
+    figure = regression_figures.safety(results)
+    assert len(figure.axes) == 2 * len(regression_figures.SAFETY_ARMS)
+    assert all("unsafe" in _texts(axes) for axes in figure.axes)
+    top = max(axes.get_ylim()[1] for axes in figure.axes)
+    worst = max(run.metrics["max_g"].max() for run in regression_figures.read_arm(results, TASK, "unconstrained"))
+    assert top > worst
+
+
+def test_smoothness_marks_every_miss(results: Path) -> None:
+    axes = regression_figures.smoothness(results).axes[0]
+    runs = regression_figures.read_arm(results, TASK, "scpo")
+    ticks = [line for line in axes.get_lines() if line.get_marker() == "|"]
+    marked = sorted(float(x) for line in ticks for x in np.atleast_1d(line.get_xdata()))
+    missed = sorted(x for run in runs for x in run.metrics.loc[run.metrics["bound_misses"] > 0, "epoch"])
+    assert marked == missed
+    assert f"{len(missed)} of 240" in _texts(axes)
+
+
+def _one_update(results: Path, **columns: float | bool) -> Path:
+    raw = small_config(epochs=1, seeds=1).model_dump(mode="json")
+    raw[TASK]["schedule"] |= {"updates_per_epoch": 1}
+    config = write_results(results, Config.model_validate(raw))
+    for arm in config.tasks[TASK].arms:
+        path = results / TASK / arm / "seed-0" / "metrics.parquet"
+        pd.read_parquet(path).assign(**columns).to_parquet(path)
+    return results
+
+
+@pytest.mark.parametrize("columns", [{"required_max": np.nan}, {"required_max": 0.0, "max_g": 0.0}])
+def test_runs_of_one_update_and_edge_values_can_be_drawn(tmp_path: Path, columns: dict[str, float]) -> None:
+    results = _one_update(tmp_path, **columns)
+    for name in report.figures_for([TASK]):
+        report.render(name, results, tmp_path / f"{name}.pdf")
+    for name in report.tables_for([TASK]):
+        report.render(name, results, tmp_path / f"{name}.tex")
+    macros.write(results, tmp_path / "macros.tex")

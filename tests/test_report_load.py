@@ -1,0 +1,99 @@
+"""Reading result folders: whatever is missing, damaged or of another schema is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scpo.errors import ResultError
+from scpo.report.load import read_arm, read_config, read_csv, read_run
+
+from .synthetic_results import TASK, small_config, write_results
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    write_results(tmp_path, small_config(epochs=10))
+    return tmp_path
+
+
+def test_an_arm_is_read_seed_by_seed(results: Path) -> None:
+    runs = read_arm(results, TASK, "scpo")
+    assert [run.seed for run in runs] == [0, 1]
+    assert all(run.method == "scpo" and len(run.metrics) == 21 for run in runs)
+    assert runs[0].curve is not None
+    assert len(runs[0].curve) == 400
+    assert runs[0].final["fresh_loss"] == runs[0].evaluations["fresh_loss"].iloc[-1]
+
+
+def test_unknown_tasks_and_arms_are_named(results: Path) -> None:
+    with pytest.raises(ResultError, match="does not run task 'flying'"):
+        read_arm(results, "flying", "scpo")
+    with pytest.raises(ResultError, match="no arm 'guess'"):
+        read_arm(results, TASK, "guess")
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.parquet", "evaluations.parquet", "curve.parquet"])
+def test_a_missing_or_damaged_file_is_named(results: Path, name: str) -> None:
+    path = results / TASK / "scpo" / "seed-1" / name
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ResultError, match=f"seed-1/{name}.*damaged"):
+        read_arm(results, TASK, "scpo")
+    path.unlink()
+    with pytest.raises(ResultError, match=f"seed-1/{name}: no such file"):
+        read_arm(results, TASK, "scpo")
+
+
+def _change_metrics(results: Path, change: object) -> None:
+    path = results / TASK / "scpo" / "seed-0" / "metrics.parquet"
+    frame = pd.read_parquet(path)
+    change(frame).to_parquet(path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.drop(columns="max_g"), "lacks the columns max_g"),
+        (lambda frame: frame.astype({"max_g": "int64"}), "wrong type: max_g"),
+        (lambda frame: frame.iloc[:-1], "not the 20 updates"),
+        (lambda frame: frame.drop(index=7), "not the 20 updates"),
+        (lambda frame: frame.iloc[::-1], "not the 20 updates"),
+        (lambda frame: frame.assign(unsafe_iterate=True), "disagree on the number of unsafe iterates"),
+    ],
+)
+def test_metrics_of_another_schema_are_refused(results: Path, change: object, message: str) -> None:
+    _change_metrics(results, change)
+    with pytest.raises(ResultError, match=message):
+        read_run(results, TASK, "scpo", 0)
+
+
+def test_another_runs_summary_is_refused(results: Path) -> None:
+    path = results / TASK / "scpo" / "seed-0" / "run.json"
+    path.write_text((results / TASK / "scpo" / "seed-1" / "run.json").read_text())
+    with pytest.raises(ResultError, match="is of seed 1, not 0"):
+        read_run(results, TASK, "scpo", 0)
+    summary = json.loads(path.read_text())
+    del summary["bound_misses"]
+    path.write_text(json.dumps(summary))
+    with pytest.raises(ResultError, match="lacks bound_misses"):
+        read_run(results, TASK, "scpo", 0)
+
+
+def test_a_configuration_of_another_version_is_refused(results: Path) -> None:
+    path = results / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"speed": 3}))
+    with pytest.raises(ResultError, match="not a configuration of this version"):
+        read_config(results)
+
+
+def test_a_csv_needs_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x,y\n1.5,2.5\n")
+    assert read_csv(path, ("x",))["x"].tolist() == [1.5]
+    with pytest.raises(ResultError, match="lacks the columns z"):
+        read_csv(path, ("x", "z"))
+    with pytest.raises(ResultError, match="cannot be read"):
+        read_csv(tmp_path / "b.csv", ("x",))

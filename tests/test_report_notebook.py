@@ -1,0 +1,39 @@
+"""The regression notebook: tracked without outputs, parameterised, and every cell runs on a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from .synthetic_results import small_config, write_results
+
+PATH = Path(__file__).parents[1] / "notebooks" / "regression.ipynb"
+
+
+@pytest.fixture
+def notebook() -> nbformat.NotebookNode:
+    return nbformat.read(PATH, as_version=4)
+
+
+def test_it_is_valid_and_tracked_without_outputs(notebook: nbformat.NotebookNode) -> None:
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
+
+
+def test_every_cell_runs(notebook: nbformat.NotebookNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(tmp_path, small_config(epochs=20))
+    space: dict[str, object] = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"cell {cell.id}", "exec"), space)
+            if cell.id == "parameters":
+                assert space["task"] == "regression"
+                space["results"] = str(tmp_path)
+    assert "published late band" in capsys.readouterr().out
+    assert len(space["table"]) == 5  # type: ignore[arg-type]

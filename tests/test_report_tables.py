@@ -1,0 +1,93 @@
+"""Tables and printed numbers: nothing about safety is rounded away."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scpo import report
+from scpo.experiment.config import Config
+from scpo.report import numbers, tables
+from scpo.report.load import read_arm
+
+from .synthetic_results import TASK, small_config, write_results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, small_config())
+    return folder
+
+
+def _rows(table: str) -> dict[str, list[str]]:
+    lines = [line.removesuffix(r" \\") for line in table.splitlines() if line.endswith(r" \\") and " & " in line]
+    return {cells[0]: cells[1:] for cells in (line.split(" & ") for line in lines)}
+
+
+def _value(text: str) -> float:
+    found = re.fullmatch(r"\\num\{(.*)\}", text)
+    assert found, text
+    return float(found[1])
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
+def test_a_safety_metric_keeps_its_sign_and_never_becomes_zero(value: float) -> None:
+    printed = _value(numbers.safety(value))
+    assert (printed > 0, printed < 0) == (value > 0, value < 0)
+    if abs(value) < 1e300:
+        assert printed == pytest.approx(value, rel=6e-4)
+
+
+def test_safety_metrics_that_are_no_number_say_so() -> None:
+    assert numbers.safety(math.nan) == "not a number"
+    assert numbers.safety(math.inf) == r"\(+\infty\)"
+    assert numbers.safety(0.0) == r"\num{0}"
+    assert numbers.safety(3e-13) == r"\num{+3.000e-13}"
+
+
+@given(st.integers(0, 10**6))
+def test_a_share_prints_as_none_or_all_only_if_it_is(part: int) -> None:
+    text = numbers.percent(part / 10**6)
+    assert (text == r"\SI{0}{\percent}") == (part == 0)
+    assert (text == r"\SI{100}{\percent}") == (part == 10**6)
+    assert r"\SI{0.0}" not in text
+    assert r"\SI{100.0}" not in text
+
+
+def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) -> None:
+    table = tables.regression_results(results)
+    rows = _rows(table)
+    assert {len(cells) for cells in rows.values()} == {len(tables.HEADINGS)}
+    runs = {name: read_arm(results, TASK, name) for name in tables.HEADINGS}
+    for name, cell in zip(runs, rows[r"worst raw \(g\), iterates"], strict=True):
+        worst = max(run.metrics["max_g"].max() for run in runs[name])
+        assert _value(cell) == pytest.approx(worst, rel=6e-4)
+        assert (_value(cell) > 0) == any(run.summary["unsafe_iterates"] for run in runs[name])
+    unsafe = [_value(cell) for cell in rows["unsafe iterates"]]
+    assert unsafe == [sum(run.summary["unsafe_iterates"] for run in of) for of in runs.values()]
+    assert rows["updates with a bound miss"][-1] == "--"
+    assert r"\begin{tabular}" in table
+    assert table.endswith("\\end{tabular}\n")
+
+
+def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
+    raw = small_config().model_dump(mode="json")
+    raw[TASK]["bound"] = 1.25
+    raw[TASK]["scpo"] |= {"smoothness": 77.0, "samples": 9}
+    write_results(tmp_path, Config.model_validate(raw))
+    report.render("settings", tmp_path, tmp_path / "settings.tex")
+    table = (tmp_path / "settings.tex").read_text()
+    rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(table).items()}
+    assert rows[r"bound on \(|\pi_\theta|\)"] == [r"\num{1.25}", r"\F"]
+    assert rows[r"smoothness \(L_i\)"] == [r"fixed, \num{77}", r"\R"]
+    assert rows["residual on a frozen backup, last layer zero"][1] == r"\S"
+    assert rows["training inputs"][1] == r"\R \Cal"
+    assert "factor" not in table  # nothing is estimated here
+    origins = {mark for name, cells in rows.items() if name != "setting" for mark in cells[1].split()}
+    assert origins == {r"\S", r"\F", r"\R", r"\Cal"}

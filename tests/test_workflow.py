@@ -1,0 +1,129 @@
+"""The workflow with stand-ins for its commands: what an edit repeats, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow", "profiles", "config", "notebooks", "paper", "reference", "src")
+
+
+# Instead of a command: makes the outputs that begin as its --out does, empty.
+COMMAND = """
+import sys
+from pathlib import Path
+out = Path(sys.argv[sys.argv.index("--out") + 1])
+for name in Path("outputs.txt").read_text().split():
+    if name.startswith(str(out.with_suffix(""))):
+        Path(name).touch()
+"""
+LATEXMK = """#!/bin/sh
+for option; do case "$option" in -outdir=*) touch "${option#-outdir=}/main.pdf" ;; esac; done
+"""
+
+
+class Workflow:
+    """A copy of the project whose commands do nothing but make empty files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source = PROJECT / part
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "report.pdf")
+                shutil.copytree(source, folder / part, ignore=ignored)
+            else:
+                shutil.copy(source, folder / part)
+
+        (folder / "src/scpo/__main__.py").write_text(COMMAND)
+        (folder / "bin").mkdir()
+        for name in ("latexmk", "pdflatex"):
+            program = folder / "bin" / name
+            program.write_text(LATEXMK)
+            program.chmod(0o755)
+
+    def snakemake(self, *options: str, profile: str = "smoke", settings: str = "") -> str:
+        command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", "1", *options]
+        command += ["--config", f"profile={profile}", f"set={settings}"]
+        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+        run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+    def finish(self) -> None:
+        summary = self.snakemake("--summary").splitlines()
+        names = [line.split("\t")[0] for line in summary if line.startswith("results/")]
+        (self.folder / "outputs.txt").write_text("\n".join(names))
+        self.snakemake()
+
+    def scheduled(self, **options: str) -> set[str]:
+        """Names of the rules that a dry run would run."""
+        return set(re.findall(r"^([a-z_]+) +\d+$", self.snakemake("--dry-run", **options), re.MULTILINE))
+
+    def scheduled_after_editing(self, name: str) -> set[str]:
+        path = self.folder / name
+        before, times = path.read_bytes(), path.stat()
+        path.write_bytes(before + b"\n# edited\n")
+        try:
+            return self.scheduled()
+        finally:
+            path.write_bytes(before)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workflow = Workflow(tmp_path_factory.mktemp("project"))
+    workflow.finish()
+    return workflow
+
+
+def test_after_a_finished_run_there_is_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("--dry-run")
+
+
+def test_editing_the_projection_retrains(finished):
+    rules = finished.scheduled_after_editing("src/scpo/projection.py")
+    assert {"train_regression", "figure", "table", "macros", "notebook"} <= rules
+
+
+def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
+    rules = finished.scheduled_after_editing("src/scpo/report/regression_figures.py")
+    assert "figure" in rules
+    assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
+
+
+def test_editing_another_task_repeats_nothing(finished):
+    assert finished.scheduled_after_editing("src/scpo/tasks/double_integrator/rollout.py") == set()
+
+
+def test_editing_the_commands_or_a_comment_of_the_profile_repeats_nothing(finished):
+    assert finished.scheduled_after_editing("src/scpo/cli.py") == set()
+    assert finished.scheduled_after_editing("config/smoke.yaml") == set()
+
+
+def test_a_changed_setting_retrains_and_more_seeds_only_add(finished):
+    assert "train_regression" in finished.scheduled(settings="regression.schedule.epochs=7")
+    output = finished.snakemake("--dry-run", settings="regression.arms.unconstrained.seeds=2")
+    trained = set(re.findall(r"Training: (.*)", output))
+    assert trained == {"regression, unconstrained, seed 1"}
+
+
+def test_the_paper_profile_plans_every_seed(finished):
+    output = finished.snakemake("--dry-run", profile="paper")
+    assert len(set(re.findall(r"Training: (.*)", output))) == 10 + 3 + 3 + 10 + 3
+
+
+def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():
+    for path in sorted((PROJECT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^ *rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+            for part in ('"""', "message:", "log:", "benchmark:", "threads: 1"):
+                assert part in rule, f"{path.name}: rule {rule.splitlines()[0]} lacks {part}"

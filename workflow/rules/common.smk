@@ -1,0 +1,86 @@
+"""Names, paths and settings that the rules share.  Paths are made here and nowhere else."""
+
+import shutil
+import sys
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from scpo import report
+from scpo.errors import ScpoError
+from scpo.evidence import sources
+from scpo.experiment import profiles, tasks
+
+PYTHON = sys.executable
+PROFILE = config.get("profile") or "paper"
+SET = config.get("set") or ""
+PROFILE_FILE = f"config/{PROFILE}.yaml"
+
+try:
+    SETTINGS = profiles.load_profile(PROFILE_FILE, [SET])
+except ScpoError as error:
+    raise WorkflowError(str(error)) from error
+if SETTINGS.profile != PROFILE:
+    raise WorkflowError(f"{PROFILE_FILE}: says that it is profile {SETTINGS.profile!r}")
+
+TASKS = sorted(SETTINGS.tasks)
+RESULTS = f"results/{PROFILE}"
+LOGS = f"logs/{PROFILE}"
+CONFIG = f"{RESULTS}/config.json"
+ARM_CONFIG = f"{RESULTS}/{{task}}/{{arm}}/config.json"
+DATASET_CONFIG = f"{RESULTS}/{{task}}/data/{{dataset}}/config.json"
+RUN = f"{RESULTS}/{{task}}/{{arm}}/seed-{{seed}}"
+# the published figure, digitised
+PUBLISHED = sorted(map(str, Path("reference/source").glob("*.csv")))
+DATASET = f"{RESULTS}/{{task}}/data/{{dataset}}/seed-{{seed}}.npz"
+
+# What a run writes: records that later stages read, and beside them where it comes from and how long it took.
+RECORDS = ["metrics.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
+TASK_RECORDS = {
+    "regression": ["curve.parquet"],
+    "double-integrator": ["trajectories.parquet", "surface.parquet", "starts.parquet"],
+}
+SIDECARS = ["run.provenance.json", "run.timing.json"]
+
+# One thread per process: seeds are what runs in parallel.  A fixed date makes figures and the PDF reproducible.
+shell.prefix(
+    "export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg PYTHONHASHSEED=0 "
+    "SOURCE_DATE_EPOCH=1765756800 FORCE_SOURCE_DATE=1; set -euo pipefail; "
+)
+
+
+wildcard_constraints:
+    task="[a-z0-9-]+",
+    arm="[a-z0-9-]+",
+    dataset="[a-z0-9-]+",
+    seed=r"\d+",
+    name="[a-z0-9-]+",
+
+
+def code(*modules):
+    """Source files that jobs of these modules depend on."""
+    return [str(path) for path in sources.closure(modules, "src")]
+
+
+def notebook_code(task):
+    """Source files that a task's notebook depends on."""
+    reached = set(code("scpo.experiment.notebook"))
+    return sorted(reached.union(map(str, sources.notebook_closure(f"notebooks/{task}.ipynb", "src"))))
+
+
+def records_of(task):
+    """Files of one run of a task that later stages read."""
+    return RECORDS + TASK_RECORDS.get(task, [])
+
+
+def runs_of(*tasks):
+    """Records of every run of these tasks."""
+    return [
+        f"{RUN.format(task=task, arm=arm, seed=seed)}/{name}"
+        for task in tasks
+        for arm, settings in SETTINGS.tasks[task].arms.items()
+        for seed in settings.seed_range
+        for name in records_of(task)
+    ]
