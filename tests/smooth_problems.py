@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scpo.optimizer import SafeOptimizer
-from scpo.update import StepInfo
+from scpo.step import StepInfo
 
 Array = NDArray[np.float64]
 #: max |tanh''|
@@ -78,7 +78,8 @@ def waves(seed: int, d: int = 6, k: int = 3, terms: int = 4) -> Smooth:
 def network(seed: int, hidden: int = 3, states: int = 4) -> Smooth:
     """Outputs of x -> sum_j v_j tanh(w_j x + b_j) at some states against limits; theta = (w, b), v fixed.
 
-    With h(x) = (x, 1) the Hessian is block diagonal over j, with blocks v_j tanh''(.) h h^T: L = max |v_j| max|tanh''| |h|^2.
+    With h(x) = (x, 1) the Hessian is block diagonal over j, with blocks v_j tanh''(.) h h^T:
+    L = max |v_j| max|tanh''| |h|^2.
     """
     rng = np.random.default_rng(seed)
     x, v = rng.normal(size=states), rng.normal(size=hidden)

@@ -82,6 +82,7 @@ def test_unsafe_start_is_refused_and_when_forced_it_is_seen() -> None:
         policy,
         batched_constraint=problem.batched,
         smoothness=problem.constants,
+        radius=1e-3,
         sampler="isotropic",
         verify=False,
     )

@@ -15,7 +15,7 @@ _PUBLIC = {
     "Projection": "scpo.projection",
     "LocalSafeRegion": "scpo.region",
     "SafeOptimizer": "scpo.optimizer",
-    "StepInfo": "scpo.optimizer",
+    "StepInfo": "scpo.step",
     "ResidualPolicy": "scpo.networks",
     "FixedSmoothness": "scpo.smoothness",
     "EstimatedSmoothness": "scpo.smoothness",

@@ -53,6 +53,25 @@ def _train(options: argparse.Namespace) -> None:
     )
 
 
+def _references(options: argparse.Namespace) -> None:
+    from scpo.experiment import references
+
+    references.main(options.config, options.out)
+
+
+def _certify(options: argparse.Namespace) -> None:
+    from scpo.experiment import certificates
+
+    certificates.main(
+        options.run_folder,
+        options.out,
+        cells=options.cells,
+        cells_over_training=options.cells_over_training,
+        iterates=options.iterates,
+        rho=options.rho,
+    )
+
+
 def _notebook(options: argparse.Namespace) -> None:
     from scpo.experiment import notebook
 
@@ -120,6 +139,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, required=True, help="the data set, from `scpo dataset`")
     train.add_argument("--out", type=Path, required=True, help="folder of the run's records")
     train.add_argument("--checkpoint", type=Path, help="folder that lets an interrupted run go on")
+
+    references = command("references", _references, "Compute what runs of the double integrator are compared with.")
+    references.add_argument("--config", type=Path, required=True, help="results/<profile>/config.json")
+    references.add_argument("--out", type=Path, required=True, help="the .json file; arrays are written beside it")
+
+    certify = command("certify", _certify, "Prove what can be proven of a double-integrator run's policies.")
+    certify.add_argument("--run", dest="run_folder", type=Path, required=True, help="folder of the run's records")
+    certify.add_argument("--cells", type=int, required=True, help="along each axis, for the final policy")
+    certify.add_argument("--cells-over-training", type=int, required=True, help="the same for policies on the way")
+    certify.add_argument("--iterates", type=int, required=True, help="policies on the way")
+    certify.add_argument("--rho", type=float, required=True, help="the starts lie in rho O_inf")
+    certify.add_argument("--out", type=Path, required=True, help="the .json file; cells are written beside it")
 
     notebook = command("notebook", _notebook, "Execute a notebook; keep the executed copy and an HTML page.")
     notebook.add_argument("--template", type=Path, required=True)

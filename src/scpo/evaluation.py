@@ -144,7 +144,9 @@ class ConstraintEvaluator:
             ) from error
         try:
             if isinstance(raw, Tensor):
-                raw = raw.detach().to("cpu", torch.float64).numpy()
+                raw = raw.detach().to("cpu", raw.dtype if raw.is_complex() else torch.float64).numpy()
+            if np.iscomplexobj(raw):
+                raise TypeError("complex numbers have no sign")
             values = np.array(raw, dtype=np.float64)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers") from error

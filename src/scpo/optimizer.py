@@ -23,7 +23,8 @@ from scpo.parameters import ParameterVector, read_buffers, write_buffers
 from scpo.region import Array
 from scpo.sampling import SAMPLERS, Sampler, SamplingContext
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
-from scpo.update import Settings, StepInfo, Update, safe_update
+from scpo.step import Settings, StepInfo, Update
+from scpo.update import safe_update
 
 
 class SafeOptimizer:
@@ -62,6 +63,8 @@ class SafeOptimizer:
         timeout: seconds for one call of the constraint, or None.
         backend: of the projection, see :func:`scpo.project`.
         max_retries: see ``verify``.
+        recycle: how many of the ``samples`` directions are gradients that the last probes revealed, of the metrics
+            nearest to their limits; 0 draws all of them anew.
         seed: of the sampled directions.
 
     Raises:
@@ -107,6 +110,7 @@ class SafeOptimizer:
         timeout: float | None = None,
         backend: str = "auto",
         max_retries: int = 8,
+        recycle: int = 8,
         seed: int = 0,
     ) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -124,6 +128,7 @@ class SafeOptimizer:
             safe_probes=safe_probes,
             backend=backend,
             max_retries=max_retries,
+            recycle=recycle,
         )
         self.optimizer, self.policy = optimizer, policy
         self.vector = ParameterVector(policy, self._held())
@@ -136,6 +141,9 @@ class SafeOptimizer:
             raise ConfigurationError(f"seed: expected an integer, got {seed!r}")
         self._generator = torch.Generator().manual_seed(int(seed))
         self.updates = 0
+        self._recycled: Tensor | None = None
+        #: parameters (d,) of the last step's proposals that were unsafe
+        self.unsafe_proposals: tuple[Tensor, ...] = ()
         self._theta, self._buffers = self.vector.read(), read_buffers(policy)
         self._values = self.evaluate.check_determinism(self._theta)
         self._refuse_unsafe(self._values, "at the start")
@@ -189,7 +197,7 @@ class SafeOptimizer:
             values = self._values_at(theta, buffers)
             rounding, measured_at = self._rounding_at(theta)
             outcome = safe_update(
-                Update(theta, values, nominal, gradient, rounding, self._gradient_bound),
+                Update(theta, values, nominal, gradient, rounding, self._gradient_bound, self._recycled),
                 self.settings,
                 self.evaluate,
                 self.smoothness,
@@ -207,6 +215,7 @@ class SafeOptimizer:
         self.vector.write(outcome.theta)
         self._theta, self._buffers = self.vector.read(), buffers
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
+        self._recycled, self.unsafe_proposals = outcome.recycled, outcome.unsafe
         self.rounding, self._measured_at = rounding, measured_at
         self.updates += 1
         return replace(outcome.info, update=self.updates, rollouts=self.evaluate.rollouts)
@@ -223,6 +232,7 @@ class SafeOptimizer:
             "rounding": torch.from_numpy(self.rounding.copy()),
             "measured_at": self._measured_at,
             "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
+            "recycled": None if self._recycled is None else self._recycled.clone(),
             "updates": self.updates,
             "rollouts": self.evaluate.rollouts,
         }
@@ -252,6 +262,8 @@ class SafeOptimizer:
         self._measured_at = float(state["measured_at"])
         bound = state["gradient_bound"]
         self._gradient_bound = None if bound is None else bound.cpu().numpy().copy()
+        recycled = state["recycled"]
+        self._recycled = None if recycled is None else recycled.clone().to(self.vector.device)
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
 

@@ -13,6 +13,8 @@ from scpo.region import Array, LocalSafeRegion
 STEPS = 30
 PATIENCE = 6
 GOOD = 1e-15
+#: relative to |target|, in units where rows have gradients of length 1
+LARGEST_MULTIPLIER = 1e3
 
 
 def polish(region: LocalSafeRegion, target: Array, offset: Array, point: Array, duals: Array) -> tuple[Array, Array]:
@@ -86,10 +88,10 @@ def _step(
     right = np.concatenate([target - z, -values[rows] / units[rows]])
     try:
         step = np.linalg.solve(system, right)
-        if not np.isfinite(step).all() or np.abs(step[n:]).max(initial=0.0) > 1e8 * np.linalg.norm(target):
+        if not np.abs(step[n:]).max(initial=0.0) < LARGEST_MULTIPLIER * np.linalg.norm(target):
             raise np.linalg.LinAlgError
-    except np.linalg.LinAlgError:  # dependent rows: the least multipliers
-        step = np.linalg.lstsq(system, right, rcond=1e-12)[0]
+    except np.linalg.LinAlgError:  # dependent rows (neighbours on one linear piece, say): the least multipliers
+        step = np.linalg.lstsq(system, right, rcond=1e-8)[0]
     updated = np.zeros_like(weights)
     updated[rows] = step[n:] / units[rows]
     return z + step[:n], updated

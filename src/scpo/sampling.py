@@ -175,16 +175,12 @@ class Mixed:
 SAMPLERS: dict[str, Callable[[], Sampler]] = {"tangent": Tangent, "isotropic": Isotropic, "mixed": Mixed}
 
 
-def orthonormal_basis(leading: Tensor, sampled: Tensor | None = None) -> Tensor:
-    """Return Q (d, n), n <= m, with orthonormal columns: first the span of ``leading``, then that of ``sampled``.
+def orthonormal_basis(leading: Tensor, *blocks: Tensor) -> Tensor:
+    """Return Q (d, n) with orthonormal columns: first the span of ``leading``, then those of the ``blocks``.
 
     Args:
         leading: (d, l) directions that must lie in the span, in order; zero or dependent ones add nothing.
-        sampled: (d, m - l) further directions.  What depends on the others up to RANK_TOLERANCE (squared length
-            relative to the largest) is dropped, which only makes the step's subspace smaller.
-
-    The sampled part comes from its Gram matrix, which costs two products where Householder's QR is slow; a second
-    pass restores orthogonality to rounding.
+        blocks: (d, m) each, further directions, see :func:`extend_basis`.
     """
     rows: list[Tensor] = []  # (1, d) each
     for direction in leading.T:
@@ -193,18 +189,30 @@ def orthonormal_basis(leading: Tensor, sampled: Tensor | None = None) -> Tensor:
             direction = direction - (row[0] @ direction) * row[0]
         if direction.norm() > 1e-8 * size:
             rows.append((direction / direction.norm())[None])
-    head = torch.cat(rows) if rows else leading.T[:0]
-    if sampled is None or sampled.shape[1] == 0 or head.shape[0] >= leading.shape[0]:
-        return head.T
-    norms = sampled.norm(dim=0)
-    tail = (sampled[:, norms > 0] / norms[norms > 0]).T
+    basis = (torch.cat(rows) if rows else leading.T[:0]).T
+    for block in blocks:
+        basis = extend_basis(basis, block)
+    return basis
+
+
+def extend_basis(basis: Tensor, block: Tensor) -> Tensor:
+    """Return Q (d, n + m') that begins with ``basis`` (d, n) and spans the directions of ``block`` (d, m) as well.
+
+    What depends on the others up to RANK_TOLERANCE (squared length relative to the largest) is dropped, which only
+    makes the step's subspace smaller.  The block's part comes from its Gram matrix, which costs two products where
+    Householder's QR is slow; a second pass restores orthogonality to rounding.
+    """
+    room = basis.shape[0] - basis.shape[1]
+    norms = block.norm(dim=0)
+    tail = (block[:, norms > 0] / norms[norms > 0]).T
+    if room == 0 or tail.shape[0] == 0:
+        return basis
     for _ in range(2):
-        tail = tail - (tail @ head.T) @ head
+        tail = tail - (tail @ basis) @ basis.T
         values, vectors = torch.linalg.eigh(tail @ tail.T)
         kept = values > RANK_TOLERANCE * max(float(values.max()) if values.numel() else 0.0, 1e-12)
-        tail = (vectors[:, kept] / values[kept].sqrt()).T @ tail
-        tail = tail[-(leading.shape[0] - head.shape[0]) :]
-    return torch.cat([head, tail]).T
+        tail = ((vectors[:, kept] / values[kept].sqrt()).T @ tail)[-room:]
+    return torch.cat([basis.T, tail]).T
 
 
 def captured_energy(basis: Tensor, checks: Tensor) -> float:

@@ -100,7 +100,7 @@ class EstimatedSmoothness:
     Args:
         initial: stands in for observations before there are any; it decays like one.
         factor: safety factor on what was observed.
-        decay: of the maxima, per observed step.
+        decay: of the maxima, per step, also where a metric's part in it was rounding.
         pooling: quantile over the metrics, in [0, 1].
         initial_radius, growth, max_radius: of the radius.
     """

@@ -5,154 +5,25 @@ Notation and proofs: docs/method.md.  Nothing here lasts beyond the update but w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+from scpo.errors import NonFiniteError, ShapeError
 from scpo.evaluation import ConstraintEvaluator
 from scpo.projection import Projection, project_onto
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
-from scpo.sampling import Sampler, SamplingContext, captured_energy, orthonormal_basis
+from scpo.sampling import Sampler, SamplingContext, captured_energy, extend_basis, orthonormal_basis
 from scpo.smoothness import Smoothness
-from scpo.solvers import BACKENDS
+from scpo.step import Outcome, Settings, StepInfo, Update
 
 #: A nominal step this parallel to -grad L needs no descent row: its projection descends by itself.
 PARALLEL = 1.0 - 1e-12
 #: The probe step is this many times the one that would balance curvature against rounding.
 PROBE_FACTOR = 10.0
 LARGEST_PROBE = 1e-3
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Options of an update; their meaning is told at :class:`scpo.SafeOptimizer`."""
-
-    samples: int
-    kappa: float
-    verify: bool
-    descent: bool
-    loss_smoothness: float
-    margin: float
-    probe_step: float | None
-    safe_probes: bool
-    backend: str
-    max_retries: int
-
-    def __post_init__(self) -> None:
-        for name, kind in {"samples": Integral, "max_retries": Integral, "kappa": Real, "margin": Real}.items():
-            if not isinstance(getattr(self, name), kind):
-                raise ConfigurationError(f"{name}: expected a number, whole for counts, got {getattr(self, name)!r}")
-        checks = {
-            "backend": (self.backend in ("auto", *BACKENDS), f"auto or one of {', '.join(BACKENDS)}"),
-            "samples": (self.samples >= 1, "at least 1"),
-            "kappa": (0 < self.kappa <= 1, "in (0, 1]"),
-            "loss_smoothness": (np.isfinite(self.loss_smoothness) and self.loss_smoothness >= 0, "finite and >= 0"),
-            "margin": (np.isfinite(self.margin) and self.margin >= 0, "finite and >= 0"),
-            "probe_step": (self.probe_step is None or 0 < self.probe_step < np.inf, "positive, or None"),
-            "max_retries": (self.max_retries >= 0, "at least 0"),
-        }
-        for name, (valid, expected) in checks.items():
-            if not valid:
-                raise ConfigurationError(f"{name}: must be {expected}, got {getattr(self, name)!r}")
-
-
-@dataclass(frozen=True)
-class Update:
-    """What an update starts from: theta (d,), g (k,), p (d,), grad L (d,), eps_g (k,), and |grad g| (k,) or None."""
-
-    theta: Tensor
-    values: Array
-    nominal: Tensor
-    gradient: Tensor
-    rounding: Array
-    gradient_bound: Array | None
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """What one update did.
-
-    Attributes:
-        update: its number, from 1.
-        margin: -max g at the new iterate (raw, evaluated).
-        projected: the nominal step did not lie in the region.
-        restoring: theta violated a metric (or its margin), and the step worked on that instead of the loss.
-        bound: max_i u_i at the new iterate, what the bound promised.
-        proposals: points whose g was evaluated in the hope of taking them.
-        unsafe_proposals: those of them with max g > 0 (bound only: the new iterate itself).
-        unsafe_probes: probes with max g > 0.
-        bound_misses: metrics whose g exceeded u at a proposal.
-        worst_miss: max_i g_i - u_i over the proposals, positive when the bound was missed.
-        nominal_norm, step_norm: |p| and |z|.
-        smoothness_median, smoothness_max: L used.
-        required_median, required_max: L with which no bound had been missed.
-        captured_energy: share of fresh policy derivatives that lies in the span of Q; NaN if unknown.
-        active: metrics active at the projection.
-        solver_retries: solves that missed their tolerances and were repeated by another backend.
-        rollouts: policies evaluated since the start.
-    """
-
-    update: int
-    margin: float
-    projected: bool
-    restoring: bool
-    bound: float
-    proposals: int
-    unsafe_proposals: int
-    unsafe_probes: int
-    bound_misses: int
-    worst_miss: float
-    nominal_norm: float
-    step_norm: float
-    smoothness_median: float
-    smoothness_max: float
-    required_median: float
-    required_max: float
-    captured_energy: float
-    active: int
-    solver_retries: int
-    rollouts: int
-
-    @classmethod
-    def unprojected(cls, update: int, values: Array, length: float, unsafe: int, rollouts: int) -> StepInfo:
-        """Return the record of a step of ``length`` that was taken as proposed, without any bound."""
-        nan = float("nan")
-        return cls(
-            update=update,
-            margin=-float(values.max(initial=-np.inf)),
-            projected=False,
-            restoring=False,
-            bound=nan,
-            proposals=1,
-            unsafe_proposals=unsafe,
-            unsafe_probes=0,
-            bound_misses=0,
-            worst_miss=nan,
-            nominal_norm=length,
-            step_norm=length,
-            smoothness_median=nan,
-            smoothness_max=nan,
-            required_median=nan,
-            required_max=nan,
-            captured_energy=nan,
-            active=0,
-            solver_retries=0,
-            rollouts=rollouts,
-        )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The new parameters, their g, the bound on |grad g_i| there (None: unknown), and the record."""
-
-    theta: Tensor
-    values: Array
-    gradient_bound: Array | None
-    info: StepInfo
 
 
 def safe_update(
@@ -206,13 +77,14 @@ def safe_update(
             break
         theta = start.theta + basis @ torch.from_numpy(z).to(basis)
         values = evaluate(theta[None])[0]
-        required = tally.add(values, promised, z, slopes, start, step, constants)
+        required = tally.add(theta, values, promised, z, slopes, start, step)
         length = float(np.linalg.norm(z))
         smoothness.observe(required, length**2 * np.maximum(constants, 1e-300) >= 8.0 * start.rounding, length)
         rejected = settings.verify and not restoring and bool((values + settings.margin > 0).any())
         if not rejected:
             break
-        constants = np.maximum(smoothness.constants(), np.where(values > promised, 2.0, 1.0) * constants)
+        raised = np.where(values > promised, np.maximum(2.0 * constants, required), constants)
+        constants = np.maximum(smoothness.constants(), raised)
     length = float(np.linalg.norm(z))
     info = StepInfo(
         update=0,
@@ -221,7 +93,7 @@ def safe_update(
         restoring=restoring,
         bound=float(promised.max(initial=-np.inf)),
         proposals=tally.proposals,
-        unsafe_proposals=tally.unsafe,
+        unsafe_proposals=len(tally.unsafe_thetas),
         unsafe_probes=unsafe_probes,
         bound_misses=tally.misses,
         worst_miss=tally.worst,
@@ -240,25 +112,34 @@ def safe_update(
     if complete:  # no gradient has a part outside the basis
         seen = np.linalg.norm(slopes, axis=1) + error
         known = seen if known is None else np.minimum(known, seen)
-    return Outcome(theta, values, None if known is None else known + constants * length, info)
+    return Outcome(
+        theta,
+        values,
+        None if known is None else known + constants * length,
+        info,
+        _recycled(basis, slopes, tightened, projection, settings),
+        tuple(tally.unsafe_thetas),
+    )
 
 
 class _Tally:
     """Counts over the proposals of one update."""
 
     def __init__(self) -> None:
-        self.proposals = self.unsafe = self.misses = 0
+        self.proposals = self.misses = 0
+        self.unsafe_thetas: list[Tensor] = []
         self.worst = self.required_median = self.required_max = float("nan")
 
     def add(
-        self, values: Array, promised: Array, z: Array, slopes: Array, start: Update, step: float, constants: Array
+        self, theta: Tensor, values: Array, promised: Array, z: Array, slopes: Array, start: Update, step: float
     ) -> Array:
         """Count one proposal and return the L (k,) with which its g would just have met the bound."""
         length = float(np.linalg.norm(z))
         excess = values - start.values - slopes @ z - np.sqrt(z.size) * 2.0 * start.rounding / step * length
         required = np.maximum(0.0, excess / (0.5 * np.sqrt(z.size) * step * length + 0.5 * length**2))
         self.proposals += 1
-        self.unsafe += int((values > 0).any())
+        if (values > 0).any():
+            self.unsafe_thetas.append(theta)
         if values.size:
             self.misses += int((values > promised + 2.0 * start.rounding).sum())
             self.worst = float(np.fmax(self.worst, (values - promised).max()))
@@ -280,23 +161,44 @@ def _basis(
     leading = [start.nominal[:, None]]
     if settings.descent and not _descends_anyway(start, settings) and count > 1:
         leading.append(start.gradient[:, None])
-    if count <= len(leading):
-        basis = orthonormal_basis(torch.cat(leading, dim=1))
-        return basis, float("nan"), basis.shape[1] == dimension
-    drawn = sampler.draw(context, count - len(leading), generator)
+    basis = orthonormal_basis(torch.cat(leading, dim=1))
+    if start.recycled is not None and count > len(leading) + 1:  # at least one direction is new
+        basis = extend_basis(basis, start.recycled[:, : count - len(leading) - 1])
+    fresh = count - basis.shape[1]
+    if fresh == 0:
+        return basis, float("nan"), count == dimension
+    drawn = sampler.draw(context, fresh, generator)
     vectors = drawn.vectors.to(start.theta)
-    if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > count - len(leading):
+    if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > fresh:
         raise ShapeError(
             f"{type(sampler).__name__} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) "
-            f"with m <= {count - len(leading)}"
+            f"with m <= {fresh}"
         )
     if not torch.isfinite(vectors).all():
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
-    basis = orthonormal_basis(torch.cat(leading, dim=1), vectors)
+    basis = extend_basis(basis, vectors)
     if drawn.exact:
         return basis, 1.0, True
     energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
     return basis, energy, basis.shape[1] == dimension
+
+
+def _recycled(
+    basis: Tensor, slopes: Array, tightened: Array, projection: Projection, settings: Settings
+) -> Tensor | None:
+    """Return the gradients (d, m) that the probes revealed of the metrics nearest to their limits.
+
+    A metric's gradient changes little in one step, so Q a_i is the best known direction for the next update's basis.
+    Fresh directions add to it what they see, update by update: even isotropic samples so close in on the gradients
+    that matter.  The active metrics come first, then those with the least slack per slope.
+    """
+    count = min(settings.recycle, slopes.shape[0])
+    if count == 0:
+        return None
+    distance = -tightened / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
+    distance[projection.active[: distance.size]] = -np.inf
+    nearest = np.argsort(distance, kind="stable")[:count]
+    return basis @ torch.from_numpy(slopes[nearest].T.copy()).to(basis)
 
 
 def _descends_anyway(start: Update, settings: Settings) -> bool:

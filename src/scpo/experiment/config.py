@@ -50,6 +50,9 @@ class ScpoConfig(Model):
     kappa: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5, description="share of the slack that one update may use (1: all of it, the paper's reading)"
     )
+    recycle: Annotated[int, Field(ge=0)] = Field(
+        8, description="of the samples, gradients that the last probes revealed of the metrics nearest to their limits"
+    )
     verify: bool = Field(False, description="roll the proposal out before it is taken (ours; false: the bound alone)")
     margin: Annotated[float, Field(ge=0)] = Field(
         0.0, description="coverage margin: train with g + margin <= 0 so that unseen points have room"
@@ -178,6 +181,15 @@ class DoubleIntegratorData(Model):
     size: Count = Field(4096, description="labelled states")
 
 
+class CertificateConfig(Model):
+    """Set-based certificates of finished runs (ours, beyond the paper)."""
+
+    cells: Annotated[int, Field(ge=2)] = Field(400, description="along each axis of the state box, final policies")
+    cells_over_training: Annotated[int, Field(ge=2)] = Field(200, description="the same for policies on the way")
+    iterates: Annotated[int, Field(ge=2)] = Field(6, description="policies certified on the way, with first and last")
+    seeds: Count = Field(3, description="first seeds of each arm whose runs are certified")
+
+
 class DoubleIntegratorConfig(TaskSettings):
     """Imitation on the constrained double integrator (task 2, all R)."""
 
@@ -188,6 +200,7 @@ class DoubleIntegratorConfig(TaskSettings):
     hidden: tuple[Count, ...] = Field((32, 32), description="hidden widths of the residual network (tanh)")
     aggregation: Literal["max", "logsumexp"] = Field("max", description="over time, in the training metrics")
     heldout: Annotated[int, Field(ge=1000)] = Field(10_000, description="held-out starts for the safety metrics")
+    certificate: CertificateConfig | None = Field(CertificateConfig(), description="null: nothing is certified")
     scpo: ScpoConfig = ScpoConfig(initial_smoothness=20.0, safety_factor=5.0, decay=0.9999)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig(

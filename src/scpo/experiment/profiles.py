@@ -95,6 +95,7 @@ def _narrowed(config: Config, section: TaskSettings, dataset: str, arms: dict[st
     for field, value in config:
         if value is section:
             raw[field] |= {"arms": arms, "datasets": {dataset: raw[field]["datasets"][dataset]}}
+            raw[field] |= {"certificate": None} if "certificate" in raw[field] else {}  # made of finished runs
         elif isinstance(value, TaskSettings):
             raw[field] = None
     return Config.model_validate(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from scpo.experiment import tasks
 from scpo.networks import ResidualPolicy
 from scpo.parameters import ParameterVector
 from scpo.region import Array
+from scpo.step import StepInfo
 from scpo.tasks.base import Task
-from scpo.update import StepInfo
 
 #: Columns of metrics.parquet that are taken from a StepInfo as they are.
 FROM_STEP = (
@@ -40,6 +41,10 @@ FROM_STEP = (
 )
 
 
+#: Unsafe proposals whose weights a run keeps, the first ones.
+UNSAFE_PROPOSALS_KEPT = 200
+
+
 class Records:
     """Rows of a run, in memory until it is complete or a checkpoint is written."""
 
@@ -48,6 +53,8 @@ class Records:
         self.evaluations: list[dict[str, Any]] = []
         self.thetas: list[Tensor] = []
         self.unsafe = 0
+        self.unsafe_updates: list[int] = []
+        self.unsafe_thetas: list[Tensor] = []
 
     @property
     def updates(self) -> int:
@@ -59,8 +66,14 @@ class Records:
         info = StepInfo.unprojected(0, values, 0.0, 0, 0)
         self.rows.append(_row(info, 0, 0.0, math.nan))
 
-    def add(self, info: StepInfo, update: int, epoch: float, loss: float) -> None:
-        """Record one update; ``loss`` is that of its batch before the step."""
+    def add(
+        self, info: StepInfo, update: int, epoch: float, loss: float, unsafe_proposals: Sequence[Tensor] = ()
+    ) -> None:
+        """Record one update; ``loss`` is that of its batch before the step, the proposals are parameters (d,)."""
+        room = UNSAFE_PROPOSALS_KEPT - len(self.unsafe_thetas)
+        for theta in unsafe_proposals[:room]:
+            self.unsafe_updates.append(update)
+            self.unsafe_thetas.append(theta.clone())
         if update == 1:
             self.rows[0]["loss"] = loss
         row = _row(info, update, epoch, loss)
@@ -79,12 +92,15 @@ class Records:
             "evaluations": self.evaluations,
             "thetas": torch.stack(self.thetas),
             "unsafe": self.unsafe,
+            "unsafe_updates": self.unsafe_updates,
+            "unsafe_thetas": self.unsafe_thetas,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
         self.rows, self.evaluations = list(state["rows"]), list(state["evaluations"])
         self.thetas, self.unsafe = list(state["thetas"]), int(state["unsafe"])
+        self.unsafe_updates, self.unsafe_thetas = list(state["unsafe_updates"]), list(state["unsafe_thetas"])
 
     def summary(self) -> dict[str, Any]:
         """Return the counts and figures of merit of the run; the initial policy is no update and no count."""
@@ -163,6 +179,10 @@ def _weights(records: Records, policy: ResidualPolicy) -> dict[str, np.ndarray]:
     return {
         "updates": np.array([evaluation["update"] for evaluation in records.evaluations], dtype=np.int64),
         "theta": torch.stack(records.thetas).numpy(),
+        "unsafe_updates": np.array(records.unsafe_updates, dtype=np.int64),
+        "unsafe_theta": torch.stack(records.unsafe_thetas).numpy()
+        if records.unsafe_thetas
+        else np.zeros((0, vector.dimension)),
         "names": np.array(vector.names),
         "shapes": shapes,
     }

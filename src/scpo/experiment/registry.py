@@ -67,6 +67,7 @@ def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
         "states": task.states,
         "samples": config.samples,
         "sampler": config.sampler,
+        "recycle": config.recycle,
         "kappa": config.kappa,
         "smoothness": smoothness,
         "verify": config.verify,

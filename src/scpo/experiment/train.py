@@ -128,7 +128,7 @@ def train(run: Run, problem: Task, section: TaskSettings, save: Callable[[], Non
             raise NonFiniteError(f"update {update}: the loss is {loss.item()}; lower the learning rate")
         loss.backward()
         info = run.method.step()
-        run.records.add(info, update, update / per_epoch, float(loss.detach()))
+        run.records.add(info, update, update / per_epoch, float(loss.detach()), run.method.unsafe_proposals)
         if update % (schedule.evaluate_every * per_epoch) == 0 or update == total:
             run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy), vector.read())
         if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from scpo.region import Array
-from scpo.update import StepInfo
+from scpo.step import StepInfo
 
 
 class Method(Protocol):
     """An update rule bound to one policy, one optimiser and one black-box constraint."""
+
+    #: parameters (d,) of the last update's proposals that were unsafe, to be kept for the referee
+    unsafe_proposals: tuple[Tensor, ...]
 
     @property
     def values(self) -> Array:

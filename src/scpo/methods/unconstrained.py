@@ -6,16 +6,19 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scpo.evaluation import BatchedConstraint, ConstraintEvaluator
 from scpo.parameters import ParameterVector
 from scpo.region import Array
-from scpo.update import StepInfo
+from scpo.step import StepInfo
 
 
 class Unconstrained:
     """Take every nominal step, and evaluate g after it."""
+
+    #: none are kept: nearly every iterate is unsafe
+    unsafe_proposals: tuple[Tensor, ...] = ()
 
     def __init__(self, optimizer: torch.optim.Optimizer, policy: nn.Module, constraint: BatchedConstraint) -> None:
         self.optimizer = optimizer

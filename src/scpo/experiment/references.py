@@ -1,0 +1,86 @@
+"""What the double integrator's runs are compared with: backup, MPC, invariant sets and the residual condition.
+
+Nothing here depends on a run: it is computed once for a profile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scpo import files
+from scpo.evidence import provenance
+from scpo.experiment.config import DoubleIntegratorConfig, load_json
+from scpo.experiment.tasks import double_integrator
+from scpo.tasks.double_integrator import stability, system
+from scpo.tasks.double_integrator.dataset import generate_dataset
+from scpo.tasks.double_integrator.exhibits import STEPS
+from scpo.tasks.double_integrator.experts import PredictiveController
+from scpo.tasks.double_integrator.sets import backup_invariant_set, maximal_control_invariant_set
+from scpo.tasks.double_integrator.system import Array
+from scpo.tasks.double_integrator.task import DoubleIntegratorTask
+
+TASK = "double-integrator"
+
+
+def main(config: Path, out: Path) -> None:
+    """Write the figures to ``out`` (json) and the arrays beside it (npz).
+
+    Raises:
+        ConfigurationError: the profile does not run the double integrator.
+    """
+    settings = load_json(config).section(TASK)
+    assert isinstance(settings, DoubleIntegratorConfig)
+    # starts and sets do not depend on the labels, so any data will do
+    task = double_integrator.build(settings, generate_dataset("cooperative", np.random.default_rng(0), 1, heldout=1))
+    outputs = [out, out.with_suffix(".npz")]
+    files.write_json(outputs[0], _figures(task, settings.rho))
+    files.write_npz(outputs[1], **_arrays(task))
+    provenance.write(
+        out.with_suffix(".provenance.json"),
+        module=__name__,
+        config_sha256=files.sha256(config),
+        seeds={},
+        inputs=[config],
+        outputs=outputs,
+    )
+
+
+def _figures(task: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
+    gain = system.backup_gain()
+    matrix = system.closed_loop(gain)
+    return {
+        "costs": task.reference_costs(),
+        "cost_starts": task.cost_starts,
+        "cost_horizon": task.cost_horizon,
+        "gain": gain[0],
+        "spectral_radius": system.spectral_radius(matrix),
+        "area": backup_invariant_set().area,
+        "area_of_starts": backup_invariant_set().scaled(rho).area,
+        "area_control_invariant": maximal_control_invariant_set().area,
+        "gamma_lyapunov": stability.lyapunov_condition(matrix, system.B).bound,
+        "gamma_tightest": stability.tightest_condition(matrix, system.B).bound,
+        "rho": rho,
+    }
+
+
+def _arrays(task: DoubleIntegratorTask) -> dict[str, Array]:
+    """Sets, held-out starts and the references' trajectories: states (T + 1, S, 2), inputs (T + 1, S, 1)."""
+    region = backup_invariant_set()
+    arrays = {
+        "facets": region.facets,
+        "vertices": region.vertices,
+        "control_invariant_vertices": maximal_control_invariant_set().vertices,
+        "heldout_starts": task.heldout_starts.numpy(),
+    }
+    predictive = PredictiveController()
+    gain = system.backup_gain()
+    for name, controller in (("backup", lambda x: -x @ gain.T), ("mpc", lambda x: predictive(x)[0])):
+        states, inputs = [task.common_starts], []
+        for _ in range(STEPS + 1):
+            inputs.append(controller(states[-1]))
+            states.append(system.step(states[-1], inputs[-1]))
+        arrays |= {f"{name}_states": np.stack(states[:-1]), f"{name}_inputs": np.stack(inputs)}
+    return arrays
