@@ -162,11 +162,9 @@ def _basis(
     if settings.descent and not _descends_anyway(start, settings) and count > 1:
         leading.append(start.gradient[:, None])
     basis = orthonormal_basis(torch.cat(leading, dim=1))
-    if start.recycled is not None and count > len(leading) + 1:  # at least one direction is new
-        basis = extend_basis(basis, start.recycled[:, : count - len(leading) - 1])
     fresh = count - basis.shape[1]
-    if fresh == 0:
-        return basis, float("nan"), count == dimension
+    if fresh <= 0:
+        return basis, float("nan"), basis.shape[1] == dimension
     drawn = sampler.draw(context, fresh, generator)
     vectors = drawn.vectors.to(start.theta)
     if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > fresh:
@@ -176,9 +174,13 @@ def _basis(
         )
     if not torch.isfinite(vectors).all():
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
-    basis = extend_basis(basis, vectors)
     if drawn.exact:
-        return basis, 1.0, True
+        return extend_basis(basis, vectors), 1.0, True
+    if start.recycled is not None and fresh > 1:  # in the place of evenly chosen samples; at least one stays
+        basis = extend_basis(basis, start.recycled[:, : fresh - 1])
+        kept = np.linspace(0, vectors.shape[1] - 1, min(vectors.shape[1], count - basis.shape[1])).round()
+        vectors = vectors[:, torch.from_numpy(kept.astype(np.int64)).to(vectors.device)]
+    basis = extend_basis(basis, vectors)
     energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
     return basis, energy, basis.shape[1] == dimension
 

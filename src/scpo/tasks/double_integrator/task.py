@@ -92,6 +92,7 @@ class DoubleIntegratorTask:
         self.heldout_inputs = _column(data, "heldout_inputs", 2)
         self.heldout_labels = _column(data, "heldout_labels", 1)
         self.heldout_good_labels = _column(data, "heldout_good_labels", 1)
+        self.heldout_clean = torch.from_numpy(~np.asarray(data["heldout_harmful"], dtype=bool).reshape(-1))
         self.region = backup_invariant_set()
         self.horizon, self.cost_horizon, self.cost_starts = horizon, cost_horizon, cost_starts
         self.sizes, self.activation = (2, *hidden, 1), activation
@@ -137,7 +138,8 @@ class DoubleIntegratorTask:
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
         """Return held-out figures of merit.
 
-        ``good_loss`` and ``scenario_loss``: imitation errors against the good and the scenario's labels;
+        ``good_loss`` and ``scenario_loss``: imitation errors against the good expert's labels everywhere and against
+        the scenario's; ``clean_loss``: against those of the scenario's labels that are not harmful (NaN: there are none);
         ``cost``: mean closed-loop cost over the cost horizon; ``heldout_max_g``: worst raw metric, and of each kind
         (``state``, ``input``, ``contraction``); ``heldout_unsafe``: share of starts with any metric above 0;
         ``spectral_radius`` of the closed loop's Jacobian at the origin.
@@ -145,12 +147,16 @@ class DoubleIntegratorTask:
         with torch.no_grad():
             good = self.loss(policy, (self.heldout_inputs, self.heldout_good_labels))
             scenario = self.loss(policy, (self.heldout_inputs, self.heldout_labels))
+            clean = self.loss(
+                policy, (self.heldout_inputs[self.heldout_clean], self.heldout_labels[self.heldout_clean])
+            )
         safety = self.heldout_metrics(rollout_policy(policy, self.heldout_starts, self.horizon)).view(3, -1)
         costs = rollout_policy(policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
         worst = safety.amax(dim=1)
         return {
             "good_loss": float(good),
             "scenario_loss": float(scenario),
+            "clean_loss": float(clean),
             "cost": float(costs.mean()),
             "heldout_max_g": float(worst.max()),
             "heldout_max_state": float(worst[0]),
