@@ -7,6 +7,8 @@ JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 SET ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# one thread per process; what runs in parallel are processes
+export OMP_NUM_THREADS := 1
 SNAKEMAKE := snakemake --profile profiles/default --cores $(JOBS)
 with = --config profile=$(1) set="$(SET)"
 
@@ -31,7 +33,7 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (about 6 
 	@echo '      tiny budgets, PDF included: about 6 minutes on two cores.'
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@pytest
+	@pytest -n $(JOBS)
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
 

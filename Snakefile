@@ -4,7 +4,7 @@ snakemake --profile profiles/default                           the paper profile
 snakemake --profile profiles/default --config profile=smoke    the same with tiny budgets
 ... --config set="regression.schedule.updates_per_epoch=10"    single settings changed (config/default.yaml has all)
 
-config -> data sets -> training (task x arm x seed) -> notebooks -> figures, tables, macros -> PDF
+config -> data sets -> training (task x arm x seed) -> certificates, referee -> notebooks, figures, tables, macros -> PDF
 """
 
 from snakemake.utils import min_version
@@ -15,6 +15,8 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/certificate.smk"
+include: "workflow/rules/referee.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/report.smk"
 

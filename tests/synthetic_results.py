@@ -11,6 +11,8 @@ import pandas as pd
 
 from scpo.experiment.config import Config, dump
 
+from . import synthetic_double_integrator
+
 TASK = "regression"
 
 
@@ -19,9 +21,11 @@ def target(x: np.ndarray) -> np.ndarray:
     return np.sin(x) + np.sin(3 * x) + np.sin(7 * x)
 
 
-def small_config(epochs: int = 40, seeds: int = 2) -> Config:
+def small_config(epochs: int = 40, seeds: int = 2, *, double_integrator: bool = False) -> Config:
     """Return a valid configuration with few epochs and seeds and every default arm."""
     raw = Config(profile="synthetic").model_dump(mode="json")
+    if double_integrator:
+        raw["double_integrator"] = synthetic_double_integrator.small_section(seeds)
     raw[TASK]["schedule"] |= {"epochs": epochs, "evaluate_every": max(1, epochs // 8)}
     for arm in raw[TASK]["arms"].values():
         arm["seeds"] = min(arm["seeds"], seeds)
@@ -39,7 +43,21 @@ def write_results(results: Path, config: Config | None = None) -> Config:
         for seed in arm.seed_range:
             schedule = settings.schedule
             write_run(results / TASK / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, schedule)
+    if config.double_integrator is not None:
+        synthetic_double_integrator.write_results(results, config.double_integrator)
+    write_referee(results, config)
     return config
+
+
+def write_referee(results: Path, config: Config) -> None:
+    """Write a summary of the referee without any disagreement."""
+    arms = [
+        {"task": task, "arm": name, "runs": arm.seeds, "iterates": 9, "values": 54, "recorded": 0, "recomputed": 0}
+        | {"worst_g": 0.0, "worst_other": 3.3e-16}
+        for task, section in config.tasks.items()
+        for name, arm in section.arms.items()
+    ]
+    (results / "referee.json").write_text(json.dumps({"tolerance": 1e-9, "arms": arms}), encoding="utf-8")
 
 
 def write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, schedule: Any) -> None:

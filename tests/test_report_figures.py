@@ -60,9 +60,9 @@ def test_the_registry_knows_what_a_profile_makes() -> None:
         "regression-smoothness",
     ]
     assert report.figures_for([]) == []
-    assert report.tables_for([]) == ["settings"]
+    assert report.tables_for([]) == ["referee", "settings"]
     assert report.module_of("regression-safety") == "scpo.report.regression_figures"
-    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are regression-replication"):
+    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are double-integrator-certificate"):
         report.module_of("guess")
 
 

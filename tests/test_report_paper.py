@@ -22,7 +22,7 @@ ALL = "\n".join(TEXT.values())
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    write_results(folder, small_config())
+    write_results(folder, small_config(double_integrator=True))
     return folder
 
 
@@ -30,10 +30,20 @@ def test_the_text_uses_exactly_the_macros_that_are_written(results: Path, tmp_pa
     macros.write(results, tmp_path / "macros.tex")
     written = (tmp_path / "macros.tex").read_text()
     defined = re.findall(r"^\\newcommand\{\\([A-Za-z]+)\}\{", written, re.MULTILINE)
-    used = set(re.findall(r"\\((?:Reg|Source|Floor|Profile)[A-Za-z]*)", ALL))
     assert len(defined) == len(set(defined))
-    assert used == set(defined)
+    assert _used(ALL) == set(defined)
     assert "nan" not in written.lower().replace("\\infty", "")
+
+
+def test_without_the_double_integrator_the_text_needs_none_of_its_numbers(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config())
+    text = "\n".join(text for path, text in TEXT.items() if path.stem != "double_integrator")
+    assert _used(text) == set(macros.collect(tmp_path))
+    assert r"\ifDoubleIntegrator\input{sections/double_integrator}\fi" in TEXT[PAPER / "main.tex"]
+
+
+def _used(text: str) -> set[str]:
+    return set(re.findall(r"\\((?:Reg|Source|Floor|Profile|Referee|Di(?=[A-Z]))[A-Za-z]*)", text))
 
 
 def test_macros_hold_the_results(results: Path) -> None:
@@ -63,7 +73,7 @@ def test_the_text_types_no_result() -> None:
 
 def test_every_figure_and_table_is_shown() -> None:
     shown = set(re.findall(r"figures/([a-z0-9-]+)", ALL)) | set(re.findall(r"tables/([a-z0-9-]+)", ALL))
-    assert shown == {*report.figures_for(["regression"]), *report.tables_for(["regression"])}
+    assert shown == {*report.FIGURES, *report.TABLES}
 
 
 def test_citations_references_and_inputs_are_complete() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from scpo.errors import SolverError
 from scpo.optimizer import SafeOptimizer
 from scpo.smoothness import EstimatedSmoothness
 from scpo.step import StepInfo
@@ -355,3 +356,20 @@ def test_loss_falls_and_outputs_stay_within_limits_end_to_end() -> None:
     train(safe, 60)
     assert loss(policy).item() < 0.8 * first
     assert safe.values.max() <= 0
+
+
+def test_a_projection_that_no_backend_solves_raises_or_leaves_theta(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise SolverError("planted")
+
+    monkeypatch.setattr("scpo.update.project_onto", fail)
+    raising, staying = wrap(residual(), "sgd"), wrap(residual(), "sgd", stay_on_solver_failure=True)
+    before = staying.vector.read()
+    with pytest.raises(SolverError, match="planted"):
+        train(raising, 1)
+    assert torch.equal(raising.vector.read(), before)
+    loss(staying.policy).backward()
+    info = staying.step()
+    assert info.solver_failures == 1
+    assert info.step_norm == 0
+    assert torch.equal(staying.vector.read(), before)

@@ -24,6 +24,11 @@ for name in Path("outputs.txt").read_text().split():
     if name.startswith(str(out.with_suffix(""))):
         Path(name).touch()
 """
+REFEREE = """
+import sys
+from pathlib import Path
+Path(sys.argv[2]).touch()
+"""
 LATEXMK = """#!/bin/sh
 for option; do case "$option" in -outdir=*) touch "${option#-outdir=}/main.pdf" ;; esac; done
 """
@@ -43,6 +48,7 @@ class Workflow:
                 shutil.copy(source, folder / part)
 
         (folder / "src/scpo/__main__.py").write_text(COMMAND)
+        (folder / "workflow/scripts/referee.py").write_text(REFEREE)
         (folder / "bin").mkdir()
         for name in ("latexmk", "pdflatex"):
             program = folder / "bin" / name
@@ -101,8 +107,28 @@ def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
 
-def test_editing_another_task_repeats_nothing(finished):
-    assert finished.scheduled_after_editing("src/scpo/tasks/double_integrator/rollout.py") == set()
+def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
+    rules = finished.scheduled_after_editing("workflow/scripts/referee.py")
+    assert {"referee", "table", "macros"} <= rules
+    assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
+
+
+def test_the_double_integrator_is_planned_with_references_and_certificates(finished):
+    both = {"profile": "paper", "settings": "double_integrator={}"}
+    plan = finished.snakemake("--dry-run", **both)
+    certified = re.findall(r"Certifying: double-integrator, (.*), seed (\d+)", plan)
+    assert len(set(certified)) == 9 * 3
+    assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(**both)
+    without = finished.snakemake(
+        "--dry-run", profile="paper", settings="double_integrator={} double_integrator.certificate=null"
+    )
+    assert "Certifying" not in without
+
+
+def test_editing_one_task_leaves_the_other_alone(finished):
+    rules = finished.scheduled_after_editing("src/scpo/tasks/double_integrator/rollout.py")
+    assert "train_double_integrator" in rules
+    assert "train_regression" not in rules
 
 
 def test_editing_the_commands_or_a_comment_of_the_profile_repeats_nothing(finished):
@@ -119,7 +145,7 @@ def test_a_changed_setting_retrains_and_more_seeds_only_add(finished):
 
 def test_the_paper_profile_plans_every_seed(finished):
     output = finished.snakemake("--dry-run", profile="paper")
-    assert len(set(re.findall(r"Training: (.*)", output))) == 10 + 3 + 3 + 10 + 3
+    assert len(set(re.findall(r"Training: (.*)", output))) == 10 + 3 + 3 + 3 + 10 + 3
 
 
 def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():

@@ -65,6 +65,8 @@ class SafeOptimizer:
         max_retries: see ``verify``.
         recycle: how many of the ``samples`` directions are gradients that the last probes revealed, of the metrics
             nearest to their limits; 0 draws all of them anew.
+        stay_on_solver_failure: when no backend solves a projection, let theta stay and count it, where otherwise
+            SolverError is raised; for long runs.
         seed: of the sampled directions.
 
     Raises:
@@ -111,6 +113,7 @@ class SafeOptimizer:
         backend: str = "auto",
         max_retries: int = 8,
         recycle: int = 8,
+        stay_on_solver_failure: bool = False,
         seed: int = 0,
     ) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -129,6 +132,7 @@ class SafeOptimizer:
             backend=backend,
             max_retries=max_retries,
             recycle=recycle,
+            stay_on_solver_failure=stay_on_solver_failure,
         )
         self.optimizer, self.policy = optimizer, policy
         self.vector = ParameterVector(policy, self._held())

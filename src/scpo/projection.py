@@ -185,8 +185,8 @@ def residuals(region: LocalSafeRegion, target: Array, point: Array, duals: Array
 def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
     """Rows that can be violated in the ball that holds the solution; the others are dropped, provably.
 
-    |z*|^2 <= z*^T target puts z* into the ball with diameter [0, target], also for the problem without the dropped
-    rows; a row that is negative on the whole ball (and within the radius) therefore changes nothing.
+    |z*|^2 <= z*^T target puts z* into the ball with diameter [0, target].  A row that is negative there (and within
+    reach) is negative around z*, so z* stays a local, hence the global, solution without it.
     """
     scale = float(np.linalg.norm(target))
     reach = solvers.reach(region, target)

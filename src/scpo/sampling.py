@@ -203,8 +203,9 @@ def extend_basis(basis: Tensor, block: Tensor) -> Tensor:
     Householder's QR is slow; a second pass restores orthogonality to rounding.
     """
     room = basis.shape[0] - basis.shape[1]
-    norms = block.norm(dim=0)
-    tail = (block[:, norms > 0] / norms[norms > 0]).T
+    tail = block.T  # directions as rows: contiguous, which the products below want
+    norms = tail.norm(dim=1, keepdim=True)
+    tail = (tail / norms)[norms[:, 0] > 0]
     if room == 0 or tail.shape[0] == 0:
         return basis
     for _ in range(2):

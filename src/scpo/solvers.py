@@ -19,6 +19,9 @@ from scipy.optimize import brentq
 from scpo.polish import polish
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
 
+#: Row counts of the persistent solvers: a problem is filled up to the next, so that few solvers serve all.
+ROW_COUNTS = (4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 200, 256, 384, 512)
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -196,17 +199,20 @@ def _clarabel(region: LocalSafeRegion, target: Array, offset: Array) -> Solution
     norm = np.linalg.norm(a, axis=1) + region.probe_error + curvature
     norm[norm == 0] = 1.0
     rows = np.column_stack([a, region.probe_error, curvature]) / norm[:, None]
-    solution = _clarabel_solver(rows.shape[0], a.shape[1])(
-        goal / pull, scale / pull, rows, -offset / (scale * norm), min(region.radius / scale, 2.0)
+    slack = -offset / (scale * norm)
+    spare = next(shape for shape in ROW_COUNTS if shape >= k) - k if k <= ROW_COUNTS[-1] else 0
+    rows = np.vstack([rows, np.zeros((spare, rows.shape[1]))])  # rows that say 0 <= 1
+    solution = _clarabel_solver(k + spare, a.shape[1])(
+        goal / pull, scale / pull, rows, np.append(slack, np.ones(spare)), min(region.radius / scale, 2.0)
     )
     if solution is None:
         return None
-    point, duals = solution
+    point, duals = solution[0], solution[1][:k]
     point = scale * point
     return Solution(point if basis is None else basis @ point, np.maximum(duals, 0.0) * pull / norm)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _clarabel_solver(k: int, n: int) -> Callable[[Array, float, Array, Array, float], tuple[Array, Array] | None]:
     """Return a function that solves problems of one shape with a persistent Clarabel solver."""
     import clarabel
@@ -286,7 +292,13 @@ def _cvxpy_scs(region: LocalSafeRegion, target: Array, offset: Array) -> Solutio
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an inaccurate solve is measured by the caller
             problem.solve(
-                solver=cp.SCS, eps_abs=1e-10, eps_rel=1e-10, max_iters=200_000, acceleration_lookback=0, verbose=False
+                solver=cp.SCS,
+                eps_abs=1e-10,
+                eps_rel=1e-10,
+                max_iters=200_000,
+                acceleration_lookback=0,
+                linear_solver="qdldl",
+                verbose=False,
             )
     except cp.error.SolverError:
         return None

@@ -30,6 +30,7 @@ class Settings:
     backend: str
     max_retries: int
     recycle: int
+    stay_on_solver_failure: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in KINDS.items():
@@ -81,7 +82,7 @@ class StepInfo:
         update: its number, from 1.
         margin: -max g at the new iterate (raw, evaluated).
         projected: the nominal step did not lie in the region.
-        restoring: theta violated a metric (or its margin), and the step worked on that instead of the loss.
+        restoring: theta violated a metric, and the step worked on that instead of the loss.
         bound: max_i u_i at the new iterate, what the bound promised.
         proposals: points whose g was evaluated in the hope of taking them.
         unsafe_proposals: those of them with max g > 0 (bound only: the new iterate itself).
@@ -94,6 +95,7 @@ class StepInfo:
         captured_energy: share of fresh policy derivatives that lies in the span of Q; NaN if unknown.
         active: metrics active at the projection.
         solver_retries: solves that missed their tolerances and were repeated by another backend.
+        solver_failures: projections that no backend solved, after which theta stayed.
         rollouts: policies evaluated since the start.
     """
 
@@ -116,6 +118,7 @@ class StepInfo:
     captured_energy: float
     active: int
     solver_retries: int
+    solver_failures: int
     rollouts: int
 
     @classmethod
@@ -142,6 +145,7 @@ class StepInfo:
             captured_energy=nan,
             active=0,
             solver_retries=0,
+            solver_failures=0,
             rollouts=rollouts,
         )
 

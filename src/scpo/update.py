@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scpo.errors import NonFiniteError, ShapeError
+from scpo.errors import NonFiniteError, ShapeError, SolverError
 from scpo.evaluation import ConstraintEvaluator
 from scpo.projection import Projection, project_onto
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
@@ -37,7 +37,7 @@ def safe_update(
 ) -> Outcome:
     """Return the outcome of one update from a safe theta (or a restoring one from an unsafe theta)."""
     tightened = start.values + settings.margin
-    violated = tightened > 0
+    violated = start.values > 0
     restoring = bool(violated.any())
     basis, energy, complete = _basis(start, settings, sampler, context, generator)
     n = basis.shape[1]
@@ -60,16 +60,22 @@ def safe_update(
     elif settings.descent and not _descends_anyway(start, settings):
         descent_row = (basis.T @ start.gradient).cpu().numpy()
     tally = _Tally()
-    retries_of_solver = 0
+    retries_of_solver = failures_of_solver = 0
     for attempt in range(settings.max_retries + 2):
         give_up = settings.verify and attempt == settings.max_retries + 1
         error = np.sqrt(n) * (0.5 * constants * step + 2.0 * start.rounding / step)
         region = _region(start, settings, tightened, slopes, constants, error, radius)
-        projection = _projected(region, target, descent_row, settings)
+        try:
+            projection = _projected(region, target, descent_row, settings)
+        except SolverError:
+            if not settings.stay_on_solver_failure:
+                raise
+            failures_of_solver += 1
+            projection = Projection(np.zeros(n), "failed", np.zeros(start.values.size, bool), np.zeros(0), "none")
         retries_of_solver += len(projection.retries)
         z = projection.point if not give_up else np.zeros(n)
         promised = replace(region, values=start.values).bound(z)
-        allowed = np.where(violated, start.values, np.minimum(0.0, -settings.margin))
+        allowed = np.where(tightened > 0, start.values, -settings.margin)
         if z.any() and (promised + 2 * start.rounding > allowed).any():
             z, promised = np.zeros(n), start.values  # less room than rounding: stay
         if not z.any():
@@ -106,6 +112,7 @@ def safe_update(
         captured_energy=energy,
         active=int(projection.active[: values.size].sum()),
         solver_retries=retries_of_solver,
+        solver_failures=failures_of_solver,
         rollouts=0,
     )
     known = start.gradient_bound
@@ -172,7 +179,7 @@ def _basis(
             f"{type(sampler).__name__} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) "
             f"with m <= {fresh}"
         )
-    if not torch.isfinite(vectors).all():
+    if not torch.isfinite(vectors.sum()):
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
     if drawn.exact:
         return extend_basis(basis, vectors), 1.0, True
@@ -246,7 +253,7 @@ def _region(
     error: Array,
     radius: float,
 ) -> LocalSafeRegion:
-    """Return S; rounding of g is taken out of the slack, and a violated metric must not get worse."""
+    """Return S; rounding of g is taken out of the slack, and a metric beyond its margin must not get worse."""
     room = np.minimum(tightened + 2.0 * start.rounding / settings.kappa, 0.0)
     return LocalSafeRegion.build(room, slopes, constants, error, radius, settings.kappa)
 

@@ -3,7 +3,7 @@
 
 def all_notebooks():
     """Executed notebooks of the profile."""
-    return [f"{RESULTS}/{task}/notebook.{suffix}" for task in TASKS for suffix in ("ipynb", "html")]
+    return [f"{RESULTS}/{name}/notebook.{suffix}" for name in (*TASKS, "tutorial") for suffix in ("ipynb", "html")]
 
 
 rule notebook:
@@ -12,6 +12,7 @@ rule notebook:
         template="notebooks/{task}.ipynb",
         config=CONFIG,
         runs=lambda wildcards: runs_of(wildcards.task),
+        evidence=lambda wildcards: evidence_of(wildcards.task),
         published=PUBLISHED,
         code=lambda wildcards: notebook_code(wildcards.task),
     output:
@@ -22,12 +23,38 @@ rule notebook:
         executed=f"{LOGS}/{{task}}/notebook.ipynb",
     benchmark:
         f"{LOGS}/{{task}}/notebook.benchmark.tsv"
+    wildcard_constraints:
+        task="|".join(TASKS),
     retries: 2
     threads: 1
     params:
         results=RESULTS,
     message:
         "Executing the notebook of {wildcards.task}"
+    shell:
+        "{PYTHON} -m scpo notebook --template {input.template} --out {output.notebook} --html {output.html}"
+        " --log {log.executed} -p results {params.results} > {log.text} 2>&1"
+
+
+rule tutorial:
+    """Execute the tutorial, a user's own simulator made safe; it trains by itself and reads no results."""
+    input:
+        template="notebooks/tutorial.ipynb",
+        code=code("scpo.experiment.notebook", "scpo.optimizer"),
+    output:
+        notebook=f"{RESULTS}/tutorial/notebook.ipynb",
+        html=f"{RESULTS}/tutorial/notebook.html",
+    log:
+        text=f"{LOGS}/tutorial/notebook.log",
+        executed=f"{LOGS}/tutorial/notebook.ipynb",
+    benchmark:
+        f"{LOGS}/tutorial/notebook.benchmark.tsv"
+    retries: 2
+    threads: 1
+    params:
+        results=RESULTS,
+    message:
+        "Executing the tutorial"
     shell:
         "{PYTHON} -m scpo notebook --template {input.template} --out {output.notebook} --html {output.html}"
         " --log {log.executed} -p results {params.results} > {log.text} 2>&1"

@@ -84,3 +84,11 @@ def runs_of(*tasks):
         for seed in settings.seed_range
         for name in records_of(task)
     ]
+
+
+def datasets_of(*tasks):
+    """Data sets of every run of these tasks."""
+    runs = [
+        (task, arm, seed) for task in tasks for arm in SETTINGS.tasks[task].arms.values() for seed in arm.seed_range
+    ]
+    return sorted({DATASET.format(task=task, dataset=arm.dataset, seed=seed) for task, arm, seed in runs})

@@ -26,6 +26,7 @@ rule figure:
     input:
         config=CONFIG,
         runs=runs_of(*TASKS),
+        evidence=[*all_references(), *all_certificates()],
         published=PUBLISHED,
         code=lambda wildcards: code(report.module_of(wildcards.name), "scpo.report.style"),
     output:
@@ -48,6 +49,7 @@ rule table:
     input:
         config=CONFIG,
         runs=runs_of(*TASKS),
+        evidence=[*all_references(), *all_certificates(), REFEREE],
         published=PUBLISHED,
         code=lambda wildcards: code(report.module_of(wildcards.name)),
     output:
@@ -70,6 +72,7 @@ rule macros:
     input:
         config=CONFIG,
         runs=runs_of(*TASKS),
+        evidence=[*all_references(), *all_certificates(), REFEREE],
         published=PUBLISHED,
         code=code("scpo.report.macros"),
     output:

@@ -48,7 +48,7 @@ class ScpoConfig(Model):
         "tangent", description="tangent: policy derivatives at visited states; isotropic: Gaussian; mixed: half each"
     )
     kappa: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="share of the slack that one update may use (1: all of it, the paper's reading)"
+        0.9, description="share of the slack that one update may use (1: all of it, the paper's reading)"
     )
     recycle: Annotated[int, Field(ge=0)] = Field(
         8, description="of the samples, gradients that the last probes revealed of the metrics nearest to their limits"
@@ -62,7 +62,7 @@ class ScpoConfig(Model):
     )
     initial_smoothness: Positive = Field(10.0, description="estimated L: value before anything was observed")
     safety_factor: Annotated[float, Field(ge=1)] = Field(2.0, description="estimated L: factor on observed curvature")
-    decay: Annotated[float, Field(gt=0, le=1)] = Field(0.999, description="estimated L: decay of old maxima per update")
+    decay: Annotated[float, Field(gt=0, le=1)] = Field(0.99, description="estimated L: decay of old maxima per update")
     probe_step: Positive | None = Field(
         None, description="nu: length of a probe in weight space; null balances curvature against rounding"
     )
@@ -156,8 +156,8 @@ class RegressionConfig(TaskSettings):
     hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
-    scpo: ScpoConfig = ScpoConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    scpo: ScpoConfig = ScpoConfig(samples=20, margin=0.01, decay=0.995)
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.1)
     schedule: ScheduleConfig = ScheduleConfig(epochs=5000, updates_per_epoch=2, batch_size=256)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
@@ -167,6 +167,7 @@ class RegressionConfig(TaskSettings):
         "scpo": Arm(method="scpo", dataset="normal", seeds=10),
         "scpo-verified": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"verify": True}}),
         "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=3),
+        "scpo-no-margin": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.0}}),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
         "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
     }
@@ -201,7 +202,7 @@ class DoubleIntegratorConfig(TaskSettings):
     aggregation: Literal["max", "logsumexp"] = Field("max", description="over time, in the training metrics")
     heldout: Annotated[int, Field(ge=1000)] = Field(10_000, description="held-out starts for the safety metrics")
     certificate: CertificateConfig | None = Field(CertificateConfig(), description="null: nothing is certified")
-    scpo: ScpoConfig = ScpoConfig(initial_smoothness=20.0, safety_factor=5.0, decay=0.9999)
+    scpo: ScpoConfig = ScpoConfig(samples=16, margin=0.04)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=200, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50

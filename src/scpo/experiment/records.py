@@ -37,6 +37,7 @@ FROM_STEP = (
     "required_max",
     "captured_energy",
     "solver_retries",
+    "solver_failures",
     "rollouts",
 )
 
@@ -116,6 +117,7 @@ class Records:
             "projected_share": sum(row["projected"] for row in updates) / max(1, len(updates)),
             "restoring_updates": sum(row["restoring"] for row in updates),
             "solver_retries": sum(row["solver_retries"] for row in updates),
+            "solver_failures": sum(row["solver_failures"] for row in updates),
             "max_g": max(row["max_g"] for row in self.rows),
             "rollouts": updates[-1]["rollouts"] if updates else 0,
             "initial": {key: value for key, value in self.evaluations[0].items() if key not in ("update", "epoch")},

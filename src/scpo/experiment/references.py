@@ -15,7 +15,7 @@ from scpo.evidence import provenance
 from scpo.experiment.config import DoubleIntegratorConfig, load_json
 from scpo.experiment.tasks import double_integrator
 from scpo.tasks.double_integrator import stability, system
-from scpo.tasks.double_integrator.dataset import generate_dataset
+from scpo.tasks.double_integrator.dataset import MALICIOUS_ABOVE, generate_dataset
 from scpo.tasks.double_integrator.exhibits import STEPS
 from scpo.tasks.double_integrator.experts import PredictiveController
 from scpo.tasks.double_integrator.sets import backup_invariant_set, maximal_control_invariant_set
@@ -63,6 +63,11 @@ def _figures(task: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
         "gamma_lyapunov": stability.lyapunov_condition(matrix, system.B).bound,
         "gamma_tightest": stability.tightest_condition(matrix, system.B).bound,
         "rho": rho,
+        "state_bound": system.STATE_BOUND,
+        "input_bound": system.INPUT_BOUND,
+        "stage_input_weight": system.STAGE_INPUT_WEIGHT,
+        "backup_input_weight": system.BACKUP_INPUT_WEIGHT,
+        "malicious_above": MALICIOUS_ABOVE,
     }
 
 

@@ -68,6 +68,7 @@ def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
         "samples": config.samples,
         "sampler": config.sampler,
         "recycle": config.recycle,
+        "stay_on_solver_failure": True,
         "kappa": config.kappa,
         "smoothness": smoothness,
         "verify": config.verify,

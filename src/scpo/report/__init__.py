@@ -27,10 +27,20 @@ FIGURES = {
     "regression-replication": Item("scpo.report.regression_figures", "replication", "regression"),
     "regression-safety": Item("scpo.report.regression_figures", "safety", "regression"),
     "regression-smoothness": Item("scpo.report.regression_figures", "smoothness", "regression"),
+    "double-integrator-portraits": Item("scpo.report.double_integrator_figures", "portraits", "double-integrator"),
+    "double-integrator-gauge": Item("scpo.report.double_integrator_figures", "gauge", "double-integrator"),
+    "double-integrator-policy": Item("scpo.report.double_integrator_figures", "policy", "double-integrator"),
+    "double-integrator-training": Item("scpo.report.double_integrator_figures", "training", "double-integrator"),
+    "double-integrator-certificate": Item("scpo.report.double_integrator_figures", "certificate", "double-integrator"),
 }
 TABLES = {
     "regression-results": Item("scpo.report.tables", "regression_results", "regression"),
     "settings": Item("scpo.report.tables", "settings", None),
+    "referee": Item("scpo.report.tables", "referee", None),
+    "double-integrator-objective": Item("scpo.report.double_integrator_tables", "objective", "double-integrator"),
+    "double-integrator-safety": Item("scpo.report.double_integrator_tables", "safety", "double-integrator"),
+    "double-integrator-settings": Item("scpo.report.double_integrator_tables", "settings", "double-integrator"),
+    "double-integrator-certificates": Item("scpo.report.double_integrator_tables", "certificates", "double-integrator"),
 }
 
 

@@ -54,8 +54,25 @@ EVALUATIONS = {
         "heldout_max_g": FLOAT,
         "heldout_unsafe": FLOAT,
     },
+    "double-integrator": {
+        "update": INT,
+        "epoch": FLOAT,
+        "good_loss": FLOAT,
+        "scenario_loss": FLOAT,
+        "clean_loss": FLOAT,
+        "cost": FLOAT,
+        "heldout_max_g": FLOAT,
+        "heldout_unsafe": FLOAT,
+        "spectral_radius": FLOAT,
+    },
 }
-CURVE = {"x": FLOAT, "pi": FLOAT}
+EXHIBITS = {
+    "regression": {"curve": {"x": FLOAT, "pi": FLOAT}},
+    "double-integrator": {
+        "trajectories": {"start": INT, "t": INT, "x1": FLOAT, "x2": FLOAT, "u": FLOAT, "psi": FLOAT},
+        "surface": {"x1": FLOAT, "x2": FLOAT, "u": FLOAT},
+    },
+}
 SUMMARY = (
     "task",
     "arm",
@@ -87,12 +104,17 @@ class Run:
     summary: dict[str, Any]
     metrics: pd.DataFrame
     evaluations: pd.DataFrame
-    curve: pd.DataFrame | None
+    exhibits: dict[str, pd.DataFrame]
 
     @property
     def method(self) -> str:
         """Name of the method that made the run."""
         return str(self.summary["method"])
+
+    @property
+    def curve(self) -> pd.DataFrame | None:
+        """The final policy as a curve, where the task has one."""
+        return self.exhibits.get("curve")
 
     @property
     def final(self) -> dict[str, float]:
@@ -133,8 +155,9 @@ def read_run(results: Path, task: str, arm: str, seed: int) -> Run:
         raise ResultError(f"{folder}/metrics.parquet: not the {summary['updates']} updates that run.json counts")
     if int(metrics["unsafe_iterate"].sum()) != summary["unsafe_iterates"]:
         raise ResultError(f"{folder}: run.json and metrics.parquet disagree on the number of unsafe iterates")
-    curve = _table(folder / "curve.parquet", CURVE) if task == "regression" else None
-    return Run(task, arm, seed, summary, metrics, evaluations, curve)
+    tables = EXHIBITS.get(task, {})
+    exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.items()}
+    return Run(task, arm, seed, summary, metrics, evaluations, exhibits)
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

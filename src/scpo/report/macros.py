@@ -6,14 +6,15 @@ their being defined, and those that are defined without being used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from scpo.evidence.statistics import median_interval, paired_differences, proportion_interval, summarise
 from scpo.experiment.config import Config, RegressionConfig
 from scpo.files import write_text
-from scpo.report import numbers, regression_source
+from scpo.report import double_integrator_macros, numbers, regression_source, tables
 from scpo.report.load import Run, read_arm, read_config
 from scpo.report.tables import seeds_unsafe, total, worst_heldout, worst_iterate
 
@@ -27,7 +28,12 @@ def write(results: Path, out: Path) -> None:
         ResultError: a result file is missing, damaged or has another schema.
     """
     lines = [rf"\newcommand{{\{name}}}{{{text}}}" for name, text in sorted(collect(results).items())]
-    write_text(out, "% Written from result files; not to be edited.\n" + "\n".join(lines) + "\n")
+    switch = r"\newif\ifDoubleIntegrator" + (r"\DoubleIntegratortrue" if _runs_double_integrator(results) else "")
+    write_text(out, "\n".join(["% Written from result files; not to be edited.", switch, *lines]) + "\n")
+
+
+def _runs_double_integrator(results: Path) -> bool:
+    return read_config(results).double_integrator is not None
 
 
 def collect(results: Path) -> dict[str, str]:
@@ -36,7 +42,19 @@ def collect(results: Path) -> dict[str, str]:
     macros = {"ProfileNotice": _notice(config)}
     if config.regression is not None:
         macros |= _source(config.regression) | _regression_settings(config.regression) | _regression_results(results)
-    return macros
+    if config.double_integrator is not None:
+        macros |= double_integrator_macros.collect(results)
+    return macros | _referee(tables.read_referee(results))
+
+
+def _referee(found: Mapping[str, Any]) -> dict[str, str]:
+    arms = found["arms"]
+    return {
+        "RefereeRuns": numbers.count(sum(arm["runs"] for arm in arms)),
+        "RefereeIterates": numbers.count(sum(arm["iterates"] for arm in arms)),
+        "RefereeValues": numbers.count(sum(arm["values"] for arm in arms)),
+        "RefereeTolerance": numbers.setting(found["tolerance"]),
+    }
 
 
 def _notice(config: Config) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from scpo.errors import ResultError
 from scpo.evidence.statistics import proportion_interval, summarise
-from scpo.experiment.config import RegressionConfig
+from scpo.experiment.config import OptimizerConfig, RegressionConfig, ScpoConfig
+from scpo.files import read_json
 from scpo.report import numbers
 from scpo.report.load import Run, read_arm, read_config
 
@@ -21,6 +22,7 @@ HEADINGS = {
     "unconstrained-uniform": ("Unconstr.,", "uniform inputs"),
 }
 Mark = Literal["S", "F", "R", "Cal"]
+Setting = tuple[str, str, tuple[Mark, ...]]
 Runs = Sequence[Run]
 
 
@@ -32,11 +34,11 @@ def regression_results(results: Path) -> str:
     lines = [
         r"\begin{tabular}{@{}l" + "r" * len(arms) + "@{}}",
         r"\toprule",
-        _row("", [HEADINGS[name][0] for name in arms]),
-        _row("", [HEADINGS[name][1] for name in arms]),
+        row("", [HEADINGS[name][0] for name in arms]),
+        row("", [HEADINGS[name][1] for name in arms]),
         r"\midrule",
-        _row("seeds", [numbers.count(len(runs)) for runs in columns]),
-        _row("updates, all seeds", [numbers.count(total(runs, "updates")) for runs in columns]),
+        row("seeds", [numbers.count(len(runs)) for runs in columns]),
+        row("updates, all seeds", [numbers.count(total(runs, "updates")) for runs in columns]),
         r"\addlinespace",
     ]
     for label, metric in (
@@ -45,11 +47,11 @@ def regression_results(results: Path) -> str:
         ("loss, uniform grid", "uniform_loss"),
     ):
         summaries = [summarise([run.final[metric] for run in runs]) for runs in columns]
-        lines.append(_row(label, [numbers.fixed(summary.median) for summary in summaries]))
-        lines.append(_row("", [rf"\range{{{numbers.spread(summary)}}}" for summary in summaries]))
+        lines.append(row(label, [numbers.fixed(summary.median) for summary in summaries]))
+        lines.append(row("", [rf"\range{{{numbers.spread(summary)}}}" for summary in summaries]))
     lines.append(r"\addlinespace")
     for label, cell in _SAFETY_ROWS.items():
-        lines.append(_row(label, [cell(runs) for runs in columns]))
+        lines.append(row(label, [cell(runs) for runs in columns]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -73,7 +75,7 @@ def seeds_unsafe(runs: Runs) -> int:
     return sum(run.summary["unsafe_iterates"] > 0 for run in runs)
 
 
-def _of_method(cell: Callable[[Runs], str]) -> Callable[[Runs], str]:
+def of_method(cell: Callable[[Runs], str]) -> Callable[[Runs], str]:
     """Leave the cell empty for a method that has no bound, no probes and no proposals."""
     return lambda runs: cell(runs) if runs[0].method == "scpo" else "--"
 
@@ -84,11 +86,47 @@ _SAFETY_ROWS: dict[str, Callable[[Runs], str]] = {
     "seeds with an unsafe iterate": lambda runs: f"{numbers.count(seeds_unsafe(runs))} of {numbers.count(len(runs))}",
     "": lambda runs: rf"\range{{{numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs)))}}}",
     r"worst raw \(g\), held out": lambda runs: numbers.safety(worst_heldout(runs)),
-    "updates with a bound miss": _of_method(lambda runs: numbers.count(total(runs, "bound_misses"))),
-    "unsafe proposals": _of_method(lambda runs: numbers.count(total(runs, "unsafe_proposals"))),
-    "unsafe probes": _of_method(lambda runs: numbers.count(total(runs, "unsafe_probes"))),
-    "rollouts, all seeds": _of_method(lambda runs: numbers.count(total(runs, "rollouts"))),
+    "updates with a bound miss": of_method(lambda runs: numbers.count(total(runs, "bound_misses"))),
+    "unsafe proposals": of_method(lambda runs: numbers.count(total(runs, "unsafe_proposals"))),
+    "unsafe probes": of_method(lambda runs: numbers.count(total(runs, "unsafe_probes"))),
+    "rollouts, all seeds": of_method(lambda runs: numbers.count(total(runs, "rollouts"))),
 }
+
+
+def referee(results: Path) -> str:
+    """What the independent referee recomputed, arm by arm, and how far its values were from the records."""
+    found = read_referee(results)
+    lines = [
+        r"\begin{tabular}{@{}llrrrrrr@{}}",
+        r"\toprule",
+        row("task", ["arm", "runs", "iterates", "unsafe,", "unsafe,", r"\multicolumn{2}{r@{}}{largest difference}"]),
+        row("", ["", "", "", "recorded", "recomputed", r"max.\ \(g\)", "others"]),
+    ]
+    task = None
+    for arm in found["arms"]:
+        lines += [r"\midrule"] if arm["task"] != task else []
+        numbers_of = [numbers.count(arm[key]) for key in ("runs", "iterates", "recorded", "recomputed")]
+        errors = [_size(arm[key]) for key in ("worst_g", "worst_other")]
+        lines.append(row(arm["task"] if arm["task"] != task else "", [arm["arm"], *numbers_of, *errors]))
+        task = arm["task"]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def read_referee(results: Path) -> dict[str, Any]:
+    """Return the referee's summary; it exists only if there was no disagreement.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    path = results / "referee.json"
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"arms", "tolerance"} <= found.keys():
+        raise ResultError(f"{path}: not a referee's summary")
+    return found
+
+
+def _size(error: float) -> str:
+    return numbers.setting(0) if error == 0 else rf"\num{{{error:.0e}}}"
 
 
 def settings(results: Path) -> str:
@@ -96,8 +134,13 @@ def settings(results: Path) -> str:
     section = read_config(results).regression
     if section is None:
         raise ResultError(f"{results / 'config.json'}: no section of task {TASK!r}, so there are no settings to print")
+    return settings_table(_settings(section))
+
+
+def settings_table(groups: Mapping[str, Sequence[Setting]]) -> str:
+    """Return settings with their marks, group by group, as a table."""
     lines = [r"\begin{tabular}{@{}llc@{}}", r"\toprule", r"setting & value & source \\", r"\midrule"]
-    for index, (heading, rows) in enumerate(_settings(section).items()):
+    for index, (heading, rows) in enumerate(groups.items()):
         if index:
             lines.append(r"\addlinespace")
         lines.append(rf"\multicolumn{{3}}{{@{{}}l}}{{\emph{{{heading}}}}} \\")
@@ -108,16 +151,12 @@ def settings(results: Path) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _settings(section: RegressionConfig) -> dict[str, list[tuple[str, str, tuple[Mark, ...]]]]:
-    scpo, optimizer, schedule = section.scpo, section.optimizer, section.schedule
-    data = section.datasets["normal"]
+def method_settings(scpo: ScpoConfig) -> list[Setting]:
+    """Return the method's own settings, all R."""
     number, integer = numbers.setting, numbers.count
     estimated = scpo.smoothness == "estimated"
-    rate = number(optimizer.learning_rate)
-    if optimizer.final_learning_rate is not None:
-        rate += rf" to {number(optimizer.final_learning_rate)}, geometric"
     smoothness = "estimated per constraint" if estimated else f"fixed, {number(float(scpo.smoothness))}"
-    method: list[tuple[str, str, tuple[Mark, ...]]] = [
+    method: list[Setting] = [
         (r"sampled directions \(n\)", f"{integer(scpo.samples)}, {scpo.sampler}", ("R",)),
         (r"probe length \(\nu\)", _or_number("from curvature and rounding", scpo.probe_step), ("R",)),
         (r"share of the slack \(\kappa\)", number(scpo.kappa), ("R",)),
@@ -129,6 +168,21 @@ def _settings(section: RegressionConfig) -> dict[str, list[tuple[str, str, tuple
     if estimated:
         values = (scpo.initial_smoothness, scpo.safety_factor, scpo.decay)
         method.insert(4, (r"\quad start, factor, decay", ", ".join(map(number, values)), ("R",)))
+    return method
+
+
+def optimiser_settings(optimizer: OptimizerConfig, marks: tuple[Mark, ...]) -> list[Setting]:
+    """Return the first-order optimiser's settings; ``marks`` are those of its learning rate."""
+    rate = numbers.setting(optimizer.learning_rate)
+    if optimizer.final_learning_rate is not None:
+        rate += rf" to {numbers.setting(optimizer.final_learning_rate)}, geometric"
+    name = optimizer.name.upper() if optimizer.name == "sgd" else "Adam"
+    return [("optimiser", name, ("R",)), (r"learning rate \(\eta\)", rate, marks)]
+
+
+def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
+    schedule, data = section.schedule, section.datasets["normal"]
+    number, integer = numbers.setting, numbers.count
     return {
         "Task": [
             (r"target \(f\)", r"\(\sin x+\sin 3x+\sin 7x\)", ("F",)),
@@ -146,10 +200,9 @@ def _settings(section: RegressionConfig) -> dict[str, list[tuple[str, str, tuple
             ("epochs", integer(schedule.epochs), ("F",)),
             ("updates per epoch", integer(schedule.updates_per_epoch), ("R", "Cal")),
             ("batch size", integer(schedule.batch_size), ("R",)),
-            ("optimiser", optimizer.name.upper() if optimizer.name == "sgd" else "Adam", ("R",)),
-            (r"learning rate \(\eta\)", rate, ("R", "Cal")),
+            *optimiser_settings(section.optimizer, ("R", "Cal")),
         ],
-        "SCPO": method,
+        "SCPO": method_settings(section.scpo),
     }
 
 
@@ -157,5 +210,6 @@ def _or_number(text: str, value: float | None) -> str:
     return text if value is None else numbers.setting(value)
 
 
-def _row(label: str, cells: Sequence[str]) -> str:
+def row(label: str, cells: Sequence[str]) -> str:
+    """Return a row of a table."""
     return " & ".join([label, *cells]) + r" \\"

@@ -139,9 +139,9 @@ class DoubleIntegratorTask:
         """Return held-out figures of merit.
 
         ``good_loss`` and ``scenario_loss``: imitation errors against the good expert's labels everywhere and against
-        the scenario's; ``clean_loss``: against those of the scenario's labels that are not harmful (NaN: there are none);
-        ``cost``: mean closed-loop cost over the cost horizon; ``heldout_max_g``: worst raw metric, and of each kind
-        (``state``, ``input``, ``contraction``); ``heldout_unsafe``: share of starts with any metric above 0;
+        the scenario's; ``clean_loss``: against those of the scenario's labels that are not harmful (NaN where there
+        are none); ``cost``: mean closed-loop cost over the cost horizon; ``heldout_max_g``: worst raw metric, and of
+        each kind (``state``, ``input``, ``contraction``); ``heldout_unsafe``: share of starts with any metric above 0;
         ``spectral_radius`` of the closed loop's Jacobian at the origin.
         """
         with torch.no_grad():

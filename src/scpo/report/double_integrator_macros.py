@@ -1,0 +1,178 @@
+"""Numbers of the double integrator's text, by macro name; see :mod:`scpo.report.macros`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from scpo.evidence.statistics import proportion_interval, summarise
+from scpo.experiment.config import DoubleIntegratorConfig
+from scpo.report import numbers
+from scpo.report.double_integrator_load import (
+    METHODS,
+    SCENARIOS,
+    References,
+    read_certificates,
+    read_references,
+    read_scenario,
+    read_settings,
+)
+from scpo.report.double_integrator_tables import first_unsafe, worst_share
+from scpo.report.load import Run
+from scpo.report.tables import seeds_unsafe, total, worst_heldout, worst_iterate
+
+Runs = Sequence[Run]
+
+
+def collect(results: Path) -> dict[str, str]:
+    """Return name (without backslash) -> LaTeX of every macro of the task."""
+    references = read_references(results)
+    macros = _settings(read_settings(results)) | _references(references)
+    for scenario in SCENARIOS:
+        runs = read_scenario(results, scenario)
+        for method in METHODS:
+            prefix = "Di" + scenario.title() + method.title().replace("-", "")
+            for name in USED.get((scenario, method), ()):
+                macros[prefix + name] = QUANTITIES[name](runs[method], references)
+    everything = {
+        method: [run for scenario in SCENARIOS for run in read_scenario(results, scenario).get(method, ())]
+        for method in METHODS
+    }
+    scpo = everything["scpo"]
+    found = [read_certificates(results, f"scpo-{scenario}") for scenario in SCENARIOS]
+    return (
+        macros
+        | {
+            "DiUnsafeIterates": numbers.count(total(scpo, "unsafe_iterates")),
+            "DiUpdates": numbers.count(total(scpo, "updates")),
+            "DiBoundMisses": numbers.count(total(scpo, "bound_misses")),
+            "DiUnsafeProbes": numbers.count(total(scpo, "unsafe_probes")),
+            "DiVerifiedUnsafeProposals": numbers.count(total(everything["scpo-verified"], "unsafe_proposals")),
+            "DiCertificates": numbers.count(sum(map(len, found))),
+            "DiCertified": numbers.count(sum(bool(one.figures["final"]["certified"]) for of in found for one in of)),
+            "DiCertifiedStarts": numbers.count(sum(one.covers_starts for of in found for one in of)),
+        }
+        | _certificates(results)
+    )
+
+
+def _settings(section: DoubleIntegratorConfig) -> dict[str, str]:
+    widths = (2, *section.hidden, 1)
+    schedule = section.schedule
+    return {
+        "DiStarts": numbers.count(section.starts),
+        "DiConstraints": numbers.count(3 * section.starts),
+        "DiHorizon": numbers.count(section.horizon),
+        "DiContraction": numbers.setting(section.contraction),
+        "DiRho": numbers.setting(section.rho),
+        "DiHeldout": numbers.count(section.heldout),
+        "DiLabels": numbers.count(section.datasets["mixed"].size),
+        "DiDimension": numbers.count(sum((before + 1) * after for before, after in pairwise(widths))),
+        "DiRunUpdates": numbers.count(schedule.epochs * schedule.updates_per_epoch),
+        "DiMargin": numbers.setting(section.scpo.margin),
+    }
+
+
+def _references(references: References) -> dict[str, str]:
+    figures = references.figures
+    return {
+        "DiStateBound": numbers.setting(figures["state_bound"]),
+        "DiInputBound": numbers.setting(figures["input_bound"]),
+        "DiStageWeight": numbers.setting(figures["stage_input_weight"]),
+        "DiBackupWeight": numbers.setting(figures["backup_input_weight"]),
+        "DiMaliciousAbove": numbers.setting(figures["malicious_above"]),
+        "DiGainPosition": numbers.fixed(figures["gain"][0], 4),
+        "DiGainVelocity": numbers.fixed(figures["gain"][1], 4),
+        "DiBackupRadius": numbers.fixed(figures["spectral_radius"]),
+        "DiBackupCost": numbers.fixed(references.backup, 1),
+        "DiMpcCost": numbers.fixed(references.mpc, 1),
+        "DiCostStarts": numbers.count(figures["cost_starts"]),
+        "DiCostHorizon": numbers.count(figures["cost_horizon"]),
+        "DiArea": numbers.fixed(figures["area"], 1),
+        "DiAreaStarts": numbers.fixed(figures["area_of_starts"], 1),
+        "DiAreaControl": numbers.fixed(figures["area_control_invariant"], 1),
+        "DiGammaLyapunov": numbers.fixed(figures["gamma_lyapunov"], 4),
+        "DiGammaTightest": numbers.fixed(figures["gamma_tightest"], 4),
+    }
+
+
+def _certificates(results: Path) -> dict[str, str]:
+    settings = read_settings(results)
+    cells = settings.certificate.cells if settings.certificate is not None else 0
+    areas = {
+        scenario: [one.area for one in read_certificates(results, f"scpo-{scenario}")] or [0.0]
+        for scenario in SCENARIOS
+    }
+    return {"DiCells": numbers.count(cells)} | {
+        f"Di{scenario.title()}CertifiedArea": numbers.fixed(summarise(of).median, 1) for scenario, of in areas.items()
+    }
+
+
+def _final(metric: str, digits: int = 3) -> Callable[[Runs, References], str]:
+    return lambda runs, _: numbers.fixed(summarise([run.final[metric] for run in runs]).median, digits)
+
+
+def _range(metric: str, digits: int = 3) -> Callable[[Runs, References], str]:
+    return lambda runs, _: numbers.spread(summarise([run.final[metric] for run in runs]), digits)
+
+
+def _of(value: Callable[[Runs], str]) -> Callable[[Runs, References], str]:
+    return lambda runs, _: value(runs)
+
+
+def _first(runs: Runs) -> str:
+    found = first_unsafe(runs)
+    return "none" if found is None else numbers.count(found)
+
+
+def _gap(runs: Runs, references: References) -> str:
+    return _signed_percent([references.gap_closed(run.final["cost"]) for run in runs])
+
+
+def _reduction(runs: Runs) -> str:
+    shares = [1.0 - run.final["clean_loss"] / run.summary["initial"]["clean_loss"] for run in runs]
+    return _signed_percent(shares)
+
+
+def _signed_percent(shares: Sequence[float]) -> str:
+    """Return the median of ``shares``, of which some may be negative or above 1, as a percentage."""
+    return rf"\SI{{{100.0 * summarise(shares).median:.1f}}}{{\percent}}"
+
+
+#: What a number about an arm is called, and how it is made from the arm's runs and the references.
+QUANTITIES: dict[str, Callable[[Runs, References], str]] = {
+    "Seeds": _of(lambda runs: numbers.count(len(runs))),
+    "Updates": _of(lambda runs: numbers.count(total(runs, "updates"))),
+    "UnsafeIterates": _of(lambda runs: numbers.count(total(runs, "unsafe_iterates"))),
+    "UnsafeSeeds": _of(lambda runs: numbers.count(seeds_unsafe(runs))),
+    "UnsafeSeedsInterval": _of(lambda runs: numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs)))),
+    "UnsafeShare": _of(lambda runs: numbers.percent(total(runs, "unsafe_iterates") / total(runs, "updates"))),
+    "FirstUnsafe": _of(_first),
+    "WorstG": _of(lambda runs: numbers.safety(worst_iterate(runs), 3)),
+    "HeldoutWorstG": _of(lambda runs: numbers.safety(worst_heldout(runs), 3)),
+    "HeldoutShare": _of(lambda runs: numbers.percent(worst_share(runs), 2)),
+    "BoundMisses": _of(lambda runs: numbers.count(total(runs, "bound_misses"))),
+    "Cost": _final("cost", 1),
+    "CostRange": _range("cost", 1),
+    "Gap": _gap,
+    "GoodInitial": _of(
+        lambda runs: numbers.fixed(summarise([run.summary["initial"]["clean_loss"] for run in runs]).median)
+    ),
+    "GoodFinal": _final("clean_loss"),
+    "GoodRange": _range("clean_loss"),
+    "GoodReduction": _of(_reduction),
+    "Radius": _final("spectral_radius"),
+    "RadiusRange": _range("spectral_radius"),
+}
+
+_SAFETY = ("Seeds", "UnsafeIterates", "Updates", "WorstG", "HeldoutShare", "HeldoutWorstG", "UnsafeSeeds")
+#: The numbers that the text uses, by scenario and method.
+USED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("cooperative", "scpo"): (*_SAFETY, "UnsafeSeedsInterval", "Cost", "CostRange", "Gap"),
+    ("mixed", "scpo"): (*_SAFETY, "GoodInitial", "GoodFinal", "GoodRange", "GoodReduction"),
+    ("hostile", "scpo"): (*_SAFETY, "Radius", "RadiusRange"),
+    ("cooperative", "unconstrained"): ("UnsafeShare", "Cost"),
+    ("mixed", "unconstrained"): ("UnsafeShare", "WorstG", "Cost", "HeldoutShare"),
+    ("hostile", "unconstrained"): ("UnsafeShare", "Radius"),
+}

@@ -1,0 +1,220 @@
+"""Tables of the double integrator, as LaTeX: settings, objective, safety, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scpo.evidence.statistics import summarise
+from scpo.experiment.config import DoubleIntegratorConfig
+from scpo.report import numbers
+from scpo.report.double_integrator_load import (
+    METHODS,
+    SCENARIOS,
+    Certificate,
+    read_certificates,
+    read_references,
+    read_scenario,
+    read_settings,
+)
+from scpo.report.load import Run
+from scpo.report.tables import (
+    Mark,
+    Runs,
+    Setting,
+    method_settings,
+    of_method,
+    optimiser_settings,
+    row,
+    settings_table,
+    total,
+    worst_heldout,
+    worst_iterate,
+)
+
+NAMES = {"scpo": "SCPO, bound only", "scpo-verified": "SCPO, verified", "unconstrained": "unconstrained"}
+RULE = r"\addlinespace"
+BREAK = "\n"  # in a cell: what follows stands in the line below
+Metric = Callable[[Run], float | None]
+Column = tuple[str, str, Callable[[Runs], str]]
+
+
+def objective(results: Path) -> str:
+    """Closed-loop cost, share of the backup-MPC gap closed, imitation losses: median and range over seeds."""
+    references = read_references(results)
+
+    def gap(run: Run) -> float:
+        return references.gap_closed(run.final["cost"])
+
+    columns: list[Column] = [
+        ("cost", "", lambda runs: _ranged(runs, lambda run: run.final["cost"], 1)),
+        ("gap closed", "", lambda runs: _ranged(runs, gap, 2) if runs[0].summary["dataset"] == "cooperative" else "--"),
+        ("good labels", "initial", lambda runs: _median(runs, lambda run: run.summary["initial"]["clean_loss"])),
+        ("", "final", lambda runs: _ranged(runs, lambda run: run.final["clean_loss"], 3)),
+        ("scenario's", "final", lambda runs: _ranged(runs, lambda run: run.final["scenario_loss"], 3)),
+        ("spectral", "radius", lambda runs: _ranged(runs, lambda run: run.final["spectral_radius"], 3)),
+    ]
+    radius = numbers.fixed(float(references.figures["spectral_radius"]))
+    head = [
+        row("backup", [_figure(references.backup), numbers.setting(0), "", "", "", radius]),
+        row("MPC", [_figure(references.mpc), numbers.setting(1), "", "", "", ""]),
+    ]
+    return _table(results, columns, head)
+
+
+def safety(results: Path) -> str:
+    """Counts over all seeds of unsafe iterates, misses, probes; raw worst metrics; the held-out starts."""
+    columns: list[Column] = [
+        ("updates", "", lambda runs: numbers.count(total(runs, "updates"))),
+        ("unsafe", "iterates", lambda runs: numbers.count(total(runs, "unsafe_iterates"))),
+        ("first", "unsafe", _first_unsafe),
+        ("worst raw", r"\(g\)", lambda runs: numbers.safety(worst_iterate(runs), 3)),
+        ("bound", "misses", of_method(lambda runs: numbers.count(total(runs, "bound_misses")))),
+        ("unsafe", "prop.", of_method(lambda runs: numbers.count(total(runs, "unsafe_proposals")))),
+        ("unsafe", "probes", of_method(lambda runs: numbers.count(total(runs, "unsafe_probes")))),
+        ("held out", "unsafe", lambda runs: numbers.percent(worst_share(runs), 2)),
+        ("worst raw", "held out", lambda runs: numbers.safety(worst_heldout(runs), 3)),
+    ]
+    return _table(results, columns, [])
+
+
+def worst_share(runs: Runs) -> float:
+    """Return the largest share of held-out starts from which a final policy of any seed was unsafe."""
+    return max(run.final["heldout_unsafe"] for run in runs)
+
+
+def first_unsafe(runs: Runs) -> int | None:
+    """Return the earliest unsafe update of any seed, or None."""
+    firsts = [run.summary["first_unsafe_update"] for run in runs]
+    return min((int(first) for first in firsts if first is not None), default=None)
+
+
+def certificates(results: Path) -> str:
+    """What the set-based certificate proves of the final policies: one line per scenario and method."""
+    lines = _opening(["runs", "certified", "area", "level", "starts"], ["", "", "", r"of \(O_\infty\)", "covered"])
+    for scenario in SCENARIOS:
+        lines.append(RULE)
+        lines.append(rf"\emph{{{scenario}}} & & & & & \\")
+        for method in METHODS:
+            found = read_certificates(results, f"{method}-{scenario}")
+            if found:
+                lines.append(row(rf"\quad {NAMES[method]}", _certified(found)))
+    return _closed(lines)
+
+
+def settings(results: Path) -> str:
+    """The settings of the task, each with the mark of where it comes from."""
+    section, system = read_settings(results), read_references(results).figures
+    integer, schedule = numbers.count, section.schedule
+    ours: tuple[Mark, ...] = ("R",)
+    task: list[Setting] = [
+        ("stage cost", rf"\(\norm{{x}}^2+{system['stage_input_weight']:g}\,u^2\)", ours),
+        ("backup", rf"LQR of \(\norm{{x}}^2+{system['backup_input_weight']:g}\,u^2\)", ours),
+        (r"training starts \(M\), in \(\rho O_\infty\)", integer(section.starts), ours),
+        (r"\(\rho\), horizon \(T\), contraction \(\lambda\)", _list(*_three(section)), ours),
+        ("over time", "maximum" if section.aggregation == "max" else "log-sum-exp", ours),
+        ("malicious labels, mixed", rf"where \(x_1>{system['malicious_above']:g}\)", ours),
+        ("labelled states", integer(section.datasets["mixed"].size), ours),
+        ("held-out starts", integer(section.heldout), ours),
+    ]
+    widths = ", ".join(integer(width) for width in section.hidden)
+    training: list[Setting] = [
+        ("updates", integer(schedule.epochs * schedule.updates_per_epoch), ours),
+        ("batch size", integer(schedule.batch_size), ours),
+        *optimiser_settings(section.optimizer, ours),
+    ]
+    return settings_table(
+        {
+            "Task": task,
+            "Policy": [
+                ("residual on a frozen backup, last layer zero", "backup LQR", ("S",)),
+                ("origin kept an equilibrium", r"\(\phi_\theta(x)-\phi_\theta(0)\)", ours),
+                ("hidden widths, activation", f"{widths}, tanh", ours),
+            ],
+            "Training": training,
+            "SCPO": method_settings(section.scpo),
+        }
+    )
+
+
+def _three(section: DoubleIntegratorConfig) -> tuple[float, float, float]:
+    return section.rho, section.horizon, section.contraction
+
+
+def _list(*values: float) -> str:
+    return ", ".join(map(numbers.setting, values))
+
+
+def _figure(value: float) -> str:
+    return numbers.fixed(value, 2)
+
+
+def _median(runs: Runs, metric: Metric) -> str:
+    return _ranged(runs, metric, 3).split(BREAK)[0]
+
+
+def _ranged(runs: Runs, metric: Metric, digits: int) -> str:
+    values = [value for run in runs if (value := metric(run)) is not None]
+    if len(values) < len(runs):
+        return "--"  # not a number: a loss on labels that the scenario does not have
+    found = summarise(values)
+    low, high = (_short(value, digits) for value in (found.low, found.high))
+    return rf"{_short(found.median, digits)}{BREAK}\range{{[{low}, {high}]}}"
+
+
+def _short(value: float, digits: int) -> str:
+    """Return a figure of merit; two significant digits where a diverging loop makes it large."""
+    return numbers.fixed(value, digits) if abs(value) < 1e3 else rf"\num{{{value:.1e}}}"
+
+
+def _first_unsafe(runs: Runs) -> str:
+    found = first_unsafe(runs)
+    return "none" if found is None else numbers.count(found)
+
+
+def _certified(found: Sequence[Certificate]) -> list[str]:
+    certified = sum(bool(one.figures["final"]["certified"]) for one in found)
+    covered = sum(one.covers_starts for one in found)
+    area, level = summarise([one.area for one in found]), summarise([one.level for one in found])
+    return [
+        numbers.count(len(found)),
+        numbers.count(certified),
+        rf"{numbers.fixed(area.median, 1)} \range{{{numbers.spread(area, 1)}}}",
+        rf"{numbers.fixed(level.median, 2)} \range{{{numbers.spread(level, 2)}}}",
+        numbers.count(covered),
+    ]
+
+
+def _table(results: Path, columns: Sequence[Column], head: Sequence[str]) -> str:
+    """Return a table with a line per scenario and method, and ``head`` above them."""
+    lines = _opening([first for first, _, _ in columns], [second for _, second, _ in columns])
+    lines += head
+    for scenario in SCENARIOS:
+        runs = read_scenario(results, scenario)
+        if runs:
+            lines += [RULE] if lines[-1] != r"\midrule" else []
+            lines.append(row(rf"\emph{{{scenario}}}", [""] * len(columns)))
+            for name, of in runs.items():
+                cells = [cell(of) for _, _, cell in columns]
+                lines.append(row(rf"\quad {NAMES[name]}{_seeds(of)}", [cell.split(BREAK)[0] for cell in cells]))
+                if any(BREAK in cell for cell in cells):
+                    lines.append(row("", [cell.partition(BREAK)[2] for cell in cells]))
+    return _closed(lines)
+
+
+def _seeds(runs: Runs) -> str:
+    return rf" \range{{({len(runs)})}}"
+
+
+def _opening(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    return [
+        r"\begin{tabular}{@{}l" + "r" * len(first) + "@{}}",
+        r"\toprule",
+        row("", first),
+        row("", second),
+        r"\midrule",
+    ]
+
+
+def _closed(lines: Sequence[str]) -> str:
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"

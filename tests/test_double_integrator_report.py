@@ -1,0 +1,123 @@
+"""The double integrator in print: every figure and table is drawn, numbers are those of the records."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scpo import report
+from scpo.errors import ResultError
+from scpo.report import double_integrator_figures as figures
+from scpo.report import double_integrator_tables as tables
+from scpo.report import macros
+from scpo.report.double_integrator_load import read_certificates, read_references, read_scenario
+
+from .synthetic_double_integrator import BACKUP_COST, MPC_COST, TASK
+from .synthetic_results import small_config, write_results
+
+NAMES = sorted(set(report.figures_for([TASK])) - set(report.figures_for([])))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, small_config(epochs=10, double_integrator=True))
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_the_same_each_time_and_without_dates(results: Path, tmp_path: Path, name: str) -> None:
+    report.render(name, results, tmp_path / "1.pdf")
+    report.render(name, results, tmp_path / "2.pdf")
+    content = (tmp_path / "1.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"Date" not in content
+    assert content == (tmp_path / "2.pdf").read_bytes()
+
+
+def test_a_profile_without_the_task_cannot_draw_it(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=10))
+    with pytest.raises(ResultError, match="does not run task 'double-integrator'"):
+        report.render(NAMES[0], tmp_path, tmp_path / "a.pdf")
+
+
+def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=10, double_integrator=True))
+    (tmp_path / TASK / "scpo-mixed/seed-0/certificate.json").unlink()
+    with pytest.raises(ResultError, match=r"scpo-mixed/seed-0/certificate\.json: no such file"):
+        figures.certificate(tmp_path)
+    path = tmp_path / TASK / "references.json"
+    path.write_text(json.dumps({"costs": {}}))
+    with pytest.raises(ResultError, match=r"references\.json: lacks cost_starts, cost_horizon, gain"):
+        read_references(tmp_path)
+
+
+def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=10, double_integrator=True))
+    for seed in (0, 1):
+        folder = tmp_path / TASK / "scpo-cooperative" / f"seed-{seed}"
+        metrics = pd.read_parquet(folder / "metrics.parquet")
+        metrics.loc[33, "max_g"] = 4e-13 if seed == 0 else metrics["max_g"][33]
+        metrics["unsafe_iterate"] = metrics["max_g"] > 0
+        metrics.to_parquet(folder / "metrics.parquet")
+        summary = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(summary | {"unsafe_iterates": 1 - seed, "first_unsafe_update": 33}))
+    axes = next(axes for axes in figures.training(tmp_path).axes if axes.get_ylabel() == "$\\max_i\\, g_i$")
+    dots = [y for line in axes.get_lines() if line.get_marker() == "." for y in np.atleast_1d(line.get_ydata())]
+    assert 4e-13 in dots
+    assert any(text.get_text() == "1 of 160 unsafe" for text in axes.texts)
+    row = next(line for line in tables.safety(tmp_path).splitlines() if "bound only" in line)
+    assert [cell.strip() for cell in row.split("&")[1:5]] == [
+        r"\num{160}",
+        r"\num{1}",
+        r"\num{33}",
+        r"\num{+4.00e-13}",
+    ]
+
+
+def test_objective_has_two_references_and_every_arm(results: Path) -> None:
+    table = tables.objective(results)
+    assert rf"backup & \num{{{BACKUP_COST:.2f}}}" in table
+    assert rf"MPC & \num{{{MPC_COST:.2f}}}" in table
+    lines = [line for line in table.splitlines() if line.startswith(r"\quad ")]
+    assert len(lines) == 9
+    assert all(line.count("&") == 6 for line in table.splitlines() if "&" in line)
+    costs = [run.final["cost"] for run in read_scenario(results, "cooperative")["scpo"]]
+    assert rf"\num{{{np.median(costs):.1f}}}" in lines[0]
+    share = (BACKUP_COST - np.median(costs)) / (BACKUP_COST - MPC_COST)
+    assert read_references(results).gap_closed(float(np.median(costs))) == pytest.approx(share)
+    assert "--" in lines[3]  # the gap means nothing where labels are malicious
+
+
+def test_certificates_are_of_the_first_seeds_and_in_the_table(results: Path) -> None:
+    assert len(read_certificates(results, "scpo-mixed")) == 1
+    assert read_certificates(results, "no-such-arm") == ()
+    rows = [line for line in tables.certificates(results).splitlines() if line.startswith(r"\quad ")]
+    assert len(rows) == 9
+    assert [re.findall(r"\\num\{([^}]*)\}", row)[1] for row in rows] == ["1", "1", "0"] * 3
+
+
+def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
+    rows = [line for line in tables.settings(results).splitlines() if line.startswith(r"\quad ")]
+    stated = [row for row in rows if row.endswith(r"\S \\")]
+    assert len(stated) == 1
+    assert all(row.endswith(r"\R \\") for row in rows if row not in stated)
+
+
+def test_macros_switch_the_section_on_and_hold_the_results(results: Path, tmp_path: Path) -> None:
+    macros.write(results, tmp_path / "on.tex")
+    assert r"\newif\ifDoubleIntegrator\DoubleIntegratortrue" in (tmp_path / "on.tex").read_text()
+    collected = macros.collect(results)
+    assert collected["DiUnsafeIterates"] == r"\num{0}"
+    assert collected["DiConstraints"] == r"\num{288}"
+    assert collected["DiDimension"] == r"\num{1185}"
+    assert collected["DiMixedScpoGoodReduction"] == r"\SI{40.0}{\percent}"
+    write_results(tmp_path / "off", small_config(epochs=10))
+    macros.write(tmp_path / "off", tmp_path / "off.tex")
+    assert "DoubleIntegratortrue" not in (tmp_path / "off.tex").read_text()
+    assert not [name for name in macros.collect(tmp_path / "off") if re.match("Di[A-Z]", name)]

@@ -1,0 +1,82 @@
+"""The double integrator beside its runs: references, and set-based certificates of finished runs."""
+
+REFERENCES = f"{RESULTS}/double-integrator/references.json"
+CERTIFICATE = f"{RUN.format(task='double-integrator', arm='{arm}', seed='{seed}')}/certificate.json"
+
+
+def all_references():
+    """What runs of the double integrator are compared with, if the profile runs it."""
+    return [REFERENCES, REFERENCES.replace(".json", ".npz")] if "double-integrator" in TASKS else []
+
+
+def all_certificates():
+    """Certificates of the first seeds of every arm of the double integrator, as many as the profile asks for."""
+    settings = SETTINGS.double_integrator
+    if settings is None or settings.certificate is None:
+        return []
+    return [
+        CERTIFICATE.format(arm=arm, seed=seed).replace(".json", suffix)
+        for arm, chosen in settings.arms.items()
+        for seed in chosen.seed_range[: settings.certificate.seeds]
+        for suffix in (".json", ".npz")
+    ]
+
+
+def evidence_of(task):
+    """References and certificates of a task; none but for the double integrator."""
+    return [*all_references(), *all_certificates()] if task == "double-integrator" else []
+
+
+def certificate_options(wildcards):
+    """Options of a certificate: the cells, and the set of starts of its arm."""
+    settings = SETTINGS.double_integrator.for_arm(wildcards.arm)
+    chosen = settings.certificate
+    return (
+        f"--cells {chosen.cells} --cells-over-training {chosen.cells_over_training}"
+        f" --iterates {chosen.iterates} --rho {settings.rho}"
+    )
+
+
+rule references:
+    """Compute costs of backup and MPC, invariant sets, and the residual condition of the backup."""
+    input:
+        config=CONFIG,
+        code=code("scpo.experiment.references"),
+    output:
+        REFERENCES,
+        REFERENCES.replace(".json", ".npz"),
+        REFERENCES.replace(".json", ".provenance.json"),
+    log:
+        f"{LOGS}/double-integrator/references.log",
+    benchmark:
+        f"{LOGS}/double-integrator/references.benchmark.tsv"
+    threads: 1
+    message:
+        "Computing what the double integrator's runs are compared with"
+    shell:
+        "{PYTHON} -m scpo references --config {input.config} --out {output[0]} > {log} 2>&1"
+
+
+rule certificate:
+    """Prove what can be proven of a run's final policy, and of some policies on the way."""
+    input:
+        weights=CERTIFICATE.replace("certificate.json", "weights.npz"),
+        summary=CERTIFICATE.replace("certificate.json", "run.json"),
+        code=code("scpo.experiment.certificates"),
+    output:
+        CERTIFICATE,
+        CERTIFICATE.replace(".json", ".npz"),
+        CERTIFICATE.replace(".json", ".timing.json"),
+        CERTIFICATE.replace(".json", ".provenance.json"),
+    log:
+        f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.log",
+    benchmark:
+        f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.benchmark.tsv"
+    threads: 1
+    params:
+        folder=subpath(input.weights, parent=True),
+        options=certificate_options,
+    message:
+        "Certifying: double-integrator, {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "{PYTHON} -m scpo certify --run {params.folder} {params.options} --out {output[0]} > {log} 2>&1"

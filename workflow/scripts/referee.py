@@ -1,0 +1,150 @@
+"""Independent referee: safety counts and figures of merit of results/<profile>, again, from the saved weights.
+
+NumPy, and nothing of the package under test: policies, dynamics, rollouts, gauge, backup and metrics are written from
+the report's definitions.  A disagreement ends the job with status 1.  Arguments: results folder, output.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+TOLERANCE, EVERY = 1e-9, 5  # absolute up to 1, relative above; held-out rollouts
+ACTIVATIONS = {"relu": lambda h: np.maximum(h, 0.0), "tanh": np.tanh, "softplus": lambda h: np.logaddexp(h, 0.0)}
+A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]])
+
+
+def merged(base, overlay):
+    """Lay an arm's overrides over its task's settings."""
+    both = {key: merged(base[key], overlay[key]) for key in base.keys() & overlay if isinstance(overlay[key], dict)}
+    return base | overlay | both
+
+
+def network(theta, names, shapes, activation, x):
+    """Evaluate the residual network: x @ W + b, layer by layer."""
+    sides = [shape[shape > 0] for shape in shapes]
+    cut = np.split(theta, np.cumsum([side.prod() for side in sides])[:-1])  # one array a parameter
+    parts = {name: part.reshape(side) for name, part, side in zip(names, cut, sides, strict=True)}
+    last = len(parts) // 2 - 1
+    for layer in range(last + 1):
+        x = x @ parts[f"weights.{layer}"] + parts[f"biases.{layer}"]
+        x = ACTIVATIONS[activation](x) if layer < last else x
+    return x
+
+
+def regression(results, settings, arm, seed):
+    """Return the judge of |pi(x)| <= bound on a grid, and of losses against sin x + sin 3x + sin 7x."""
+    bound, heldout = settings["bound"], np.load(results / f"data/{arm['dataset']}/seed-{seed}.npz")["heldout"]
+    dense = -np.pi + 2 * np.pi * (np.arange(len(heldout)) + 0.5) / len(heldout)
+
+    def judge(residual, thorough):
+        at = lambda x: (residual(x[:, None])[:, 0], np.sin(x) + np.sin(3 * x) + np.sin(7 * x))  # noqa: E731
+        excess = np.abs(at(dense)[0]) - bound
+        (fresh, f), (fine, f_fine) = at(heldout), at(np.linspace(-np.pi, np.pi, 1000))
+        errors = {"fresh": fresh - f, "clipped": fresh - np.clip(f, -bound, bound), "uniform": fine - f_fine}
+        found = {f"{name}_loss": np.mean(error**2) for name, error in errors.items()}
+        found |= {"heldout_max_g": excess.max(), "heldout_unsafe": np.mean(excess > 0)}
+        return found | {"max_g": np.abs(at(np.linspace(-np.pi, np.pi, settings["grid_size"]))[0]).max() - bound}
+
+    return judge
+
+
+def simulate(pi, x, steps):
+    """Return states (T + 1, S, 2) and inputs (T, S, 1) of the closed loop x+ = A x + B u."""
+    states, inputs = [x], []
+    for _ in range(steps):
+        inputs.append(pi(states[-1]))
+        states.append(states[-1] @ A.T + inputs[-1] @ B.T)
+    return np.stack(states), np.stack(inputs)
+
+
+def backup():
+    """Return the LQR gain of |x|^2 + 100 u^2 by value iteration, and rows h with O_inf = {x : |h x| <= 1}."""
+    cost = np.eye(2)
+    for _ in range(5000):
+        gain = np.linalg.solve(100.0 + B.T @ cost @ B, B.T @ cost @ A)
+        cost = np.eye(2) + A.T @ cost @ (A - B @ gain)
+    rows = [np.vstack([np.eye(2) / 5.0, gain])]  # |x_i| <= 5, |u| <= 1 along the backup's own trajectories
+    for _ in range(60):
+        rows.append(rows[-1] @ (A - B @ gain))
+    return gain, np.vstack(rows)
+
+
+def double_integrator(results, settings, arm, seed):
+    """Return the judge of constraints and contraction along rollouts, closed-loop cost and imitation losses."""
+    gain, rows = backup()
+    data = np.load(results / f"data/{arm['dataset']}/seed-{seed}.npz")
+    starts = pd.read_parquet(results / f"{arm['name']}/seed-{seed}/starts.parquet").to_numpy()
+    heldout = np.load(results / "references.npz")["heldout_starts"]
+
+    def metrics(pi, x, smooth):
+        states, inputs = simulate(pi, x, settings["horizon"])
+        first, last = (np.abs(end @ rows.T) for end in (states[0], states[-1]))
+        values = [np.abs(states) / 5.0, np.abs(inputs), (last / first.max(axis=1)[:, None])[None]]
+        if smooth:  # log-sum-exp with factor 200
+            values = [np.logaddexp(200 * v, -200 * v) for v in values[:2]] + [200 * values[2]]
+            values = [np.logaddexp.reduce(np.logaddexp.reduce(v, axis=2), axis=0)[None, :, None] / 200 for v in values]
+        worst = [v.max(axis=(0, 2)) for v in values]
+        return np.stack(worst) - np.array([[1.0], [1.0], [settings["contraction"]]])
+
+    def judge(residual, thorough):
+        pi = lambda x: -x @ gain.T + residual(x) - residual(np.zeros((1, 2)))  # noqa: E731
+        answers = pi(data["heldout_inputs"])
+        slope = pi(1e-30j * np.eye(2)).imag.T / 1e-30  # complex step: exact to rounding
+        found = {"max_g": metrics(pi, starts, settings["aggregation"] == "logsumexp").max()}
+        errors = {"good": answers - data["heldout_good_labels"], "scenario": answers - data["heldout_labels"]}
+        errors["clean"] = errors["scenario"][~data["heldout_harmful"]]
+        found |= {f"{name}_loss": np.mean(error**2) for name, error in errors.items() if len(error)}
+        found["spectral_radius"] = np.abs(np.linalg.eigvals(A + B @ slope)).max()
+        if thorough:
+            g, (states, inputs) = metrics(pi, heldout, False), simulate(pi, heldout[:1000], 100)
+            costs = np.sum(states[:-1] ** 2, axis=(0, 2)) + 0.1 * np.sum(inputs**2, axis=(0, 2))
+            found |= {"heldout_max_g": g.max(), "heldout_unsafe": np.mean((g > 0).any(axis=0)), "cost": costs.mean()}
+        return found
+
+    return judge
+
+
+def compare(folder, judge, activation):
+    """Yield (update, quantity, recorded, recomputed) for the saved iterates of a run, then for its counts."""
+    weights, run = np.load(folder / "weights.npz"), json.loads((folder / "run.json").read_text())
+    metrics, rows = (pd.read_parquet(folder / f"{n}.parquet").set_index("update") for n in ("metrics", "evaluations"))
+    updates, names, shapes = weights["updates"], weights["names"], weights["shapes"]
+    for index, (update, theta) in enumerate(zip(updates, weights["theta"], strict=True)):
+        thorough = index % EVERY == 0 or index == len(updates) - 1
+        found = judge(lambda x, theta=theta: network(theta, names, shapes, activation, x), thorough)
+        for name, value in found.items():
+            yield update, name, (metrics if name == "max_g" else rows).loc[update, name], value
+    yield len(metrics) - 1, "updates", run["updates"], metrics.index[-1]
+    yield len(metrics) - 1, "unsafe_iterates", run["unsafe_iterates"], (metrics["max_g"].iloc[1:] > 0).sum()
+
+
+def main(results, out):
+    """Judge every run; write the summary, or exit and say where the records are wrong."""
+    config, found, arms = json.loads((results / "config.json").read_text()), [], []
+    for task, start in (("regression", regression), ("double-integrator", double_integrator)):
+        section = config[task.replace("-", "_")] or {"arms": {}}
+        for name, arm in sorted(section["arms"].items()):
+            settings = merged(section, arm["overrides"])
+            for seed in range(arm["first_seed"], arm["first_seed"] + arm["seeds"]):
+                judge, folder = start(results / task, settings, arm | {"name": name}, seed), results / task / name
+                rows = compare(folder / f"seed-{seed}", judge, settings.get("activation", "tanh"))
+                found += [(task, name, seed, *row) for row in rows]
+    table = pd.DataFrame(found, columns=["task", "arm", "seed", "update", "what", "recorded", "recomputed"])
+    table["error"] = (table["recomputed"] - table["recorded"]).abs() / table["recorded"].abs().clip(lower=1.0)
+    for (task, name), rows in table.groupby(["task", "arm"]):
+        safety, iterates = rows["what"].str.endswith("max_g"), rows[rows["what"] == "max_g"]
+        line = {"task": task, "arm": name, "runs": rows["seed"].nunique(), "values": len(rows)}
+        line |= {"iterates": len(iterates), "worst_g": rows["error"][safety].max()}
+        line |= {what: int((iterates[what] > 0).sum()) for what in ("recorded", "recomputed")}  # unsafe ones
+        arms.append(line | {"worst_other": rows["error"][~safety].max()})
+    wrong = table[~(table["error"] <= TOLERANCE)]
+    if len(wrong):
+        sys.exit(f"referee: {len(wrong)} disagreements\n{wrong.to_string(index=False)}")
+    out.write_text(json.dumps({"tolerance": TOLERANCE, "arms": arms}, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
