@@ -1,7 +1,6 @@
 """Independent referee: safety counts and figures of merit of results/<profile>, again, from the saved weights.
 
-NumPy, and nothing of the package under test: policies, dynamics, rollouts, gauge, backup and metrics are written from
-the report's definitions.  A disagreement ends the job with status 1.  Arguments: results folder, output.
+NumPy, nothing of the package under test.  A disagreement ends the job with status 1.  Arguments: results, output.
 """
 
 import json
@@ -16,6 +15,12 @@ ACTIVATIONS = {"relu": lambda h: np.maximum(h, 0.0), "tanh": np.tanh, "softplus"
 A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]])
 
 
+def arrays(path):
+    """Read an archive of arrays."""
+    with np.load(path) as archive:
+        return dict(archive)
+
+
 def merged(base, overlay):
     """Lay an arm's overrides over its task's settings."""
     both = {key: merged(base[key], overlay[key]) for key in base.keys() & overlay if isinstance(overlay[key], dict)}
@@ -27,16 +32,14 @@ def network(theta, names, shapes, activation, x):
     sides = [shape[shape > 0] for shape in shapes]
     cut = np.split(theta, np.cumsum([side.prod() for side in sides])[:-1])  # one array a parameter
     parts = {name: part.reshape(side) for name, part, side in zip(names, cut, sides, strict=True)}
-    last = len(parts) // 2 - 1
-    for layer in range(last + 1):
-        x = x @ parts[f"weights.{layer}"] + parts[f"biases.{layer}"]
-        x = ACTIVATIONS[activation](x) if layer < last else x
+    for layer in range(len(parts) // 2):
+        x = (ACTIVATIONS[activation] if layer else np.array)(x) @ parts[f"weights.{layer}"] + parts[f"biases.{layer}"]
     return x
 
 
 def regression(results, settings, arm, seed):
     """Return the judge of |pi(x)| <= bound on a grid, and of losses against sin x + sin 3x + sin 7x."""
-    bound, heldout = settings["bound"], np.load(results / f"data/{arm['dataset']}/seed-{seed}.npz")["heldout"]
+    bound, heldout = settings["bound"], arrays(results / f"data/{arm['dataset']}/seed-{seed}.npz")["heldout"]
     dense = -np.pi + 2 * np.pi * (np.arange(len(heldout)) + 0.5) / len(heldout)
 
     def judge(residual, thorough):
@@ -45,8 +48,8 @@ def regression(results, settings, arm, seed):
         (fresh, f), (fine, f_fine) = at(heldout), at(np.linspace(-np.pi, np.pi, 1000))
         errors = {"fresh": fresh - f, "clipped": fresh - np.clip(f, -bound, bound), "uniform": fine - f_fine}
         found = {f"{name}_loss": np.mean(error**2) for name, error in errors.items()}
-        found |= {"heldout_max_g": excess.max(), "heldout_unsafe": np.mean(excess > 0)}
-        return found | {"max_g": np.abs(at(np.linspace(-np.pi, np.pi, settings["grid_size"]))[0]).max() - bound}
+        worst = np.abs(at(np.linspace(-np.pi, np.pi, settings["grid_size"]))[0]).max() - bound
+        return found | {"heldout_max_g": excess.max(), "heldout_unsafe": np.mean(excess > 0), "max_g": worst}
 
     return judge
 
@@ -66,22 +69,19 @@ def backup():
     for _ in range(5000):
         gain = np.linalg.solve(100.0 + B.T @ cost @ B, B.T @ cost @ A)
         cost = np.eye(2) + A.T @ cost @ (A - B @ gain)
-    rows = [np.vstack([np.eye(2) / 5.0, gain])]  # |x_i| <= 5, |u| <= 1 along the backup's own trajectories
-    for _ in range(60):
-        rows.append(rows[-1] @ (A - B @ gain))
-    return gain, np.vstack(rows)
+    limits = np.vstack([np.eye(2) / 5.0, gain])  # |x_i| <= 5, |u| <= 1 along the backup's own trajectories
+    return gain, np.vstack([limits @ np.linalg.matrix_power(A - B @ gain, t) for t in range(61)])
 
 
 def double_integrator(results, settings, arm, seed):
     """Return the judge of constraints and contraction along rollouts, closed-loop cost and imitation losses."""
-    gain, rows = backup()
-    data = np.load(results / f"data/{arm['dataset']}/seed-{seed}.npz")
+    (gain, rows), data = backup(), arrays(results / f"data/{arm['dataset']}/seed-{seed}.npz")
     starts = pd.read_parquet(results / f"{arm['name']}/seed-{seed}/starts.parquet").to_numpy()
-    heldout = np.load(results / "references.npz")["heldout_starts"]
+    heldout = arrays(results / "references.npz")["heldout_starts"]
 
     def metrics(pi, x, smooth):
         states, inputs = simulate(pi, x, settings["horizon"])
-        first, last = (np.abs(end @ rows.T) for end in (states[0], states[-1]))
+        first, last = (np.abs(end @ rows.T) for end in states[[0, -1]])
         values = [np.abs(states) / 5.0, np.abs(inputs), (last / first.max(axis=1)[:, None])[None]]
         if smooth:  # log-sum-exp with factor 200
             values = [np.logaddexp(200 * v, -200 * v) for v in values[:2]] + [200 * values[2]]
@@ -94,10 +94,10 @@ def double_integrator(results, settings, arm, seed):
         answers = pi(data["heldout_inputs"])
         slope = pi(1e-30j * np.eye(2)).imag.T / 1e-30  # complex step: exact to rounding
         found = {"max_g": metrics(pi, starts, settings["aggregation"] == "logsumexp").max()}
+        found["spectral_radius"] = np.abs(np.linalg.eigvals(A + B @ slope)).max()
         errors = {"good": answers - data["heldout_good_labels"], "scenario": answers - data["heldout_labels"]}
         errors["clean"] = errors["scenario"][~data["heldout_harmful"]]
         found |= {f"{name}_loss": np.mean(error**2) for name, error in errors.items() if len(error)}
-        found["spectral_radius"] = np.abs(np.linalg.eigvals(A + B @ slope)).max()
         if thorough:
             g, (states, inputs) = metrics(pi, heldout, False), simulate(pi, heldout[:1000], 100)
             costs = np.sum(states[:-1] ** 2, axis=(0, 2)) + 0.1 * np.sum(inputs**2, axis=(0, 2))
@@ -108,15 +108,16 @@ def double_integrator(results, settings, arm, seed):
 
 
 def compare(folder, judge, activation):
-    """Yield (update, quantity, recorded, recomputed) for the saved iterates of a run, then for its counts."""
-    weights, run = np.load(folder / "weights.npz"), json.loads((folder / "run.json").read_text())
+    """Yield (update, quantity, recorded, recomputed): saved iterates, saved unsafe proposals, counts."""
+    weights, run = arrays(folder / "weights.npz"), json.loads((folder / "run.json").read_text())
     metrics, rows = (pd.read_parquet(folder / f"{n}.parquet").set_index("update") for n in ("metrics", "evaluations"))
-    updates, names, shapes = weights["updates"], weights["names"], weights["shapes"]
-    for index, (update, theta) in enumerate(zip(updates, weights["theta"], strict=True)):
-        thorough = index % EVERY == 0 or index == len(updates) - 1
-        found = judge(lambda x, theta=theta: network(theta, names, shapes, activation, x), thorough)
-        for name, value in found.items():
+    names, shapes, last = weights["names"], weights["shapes"], len(weights["updates"]) - 1
+    at = lambda theta, thorough: judge(lambda x: network(theta, names, shapes, activation, x), thorough)  # noqa: E731
+    for index, (update, theta) in enumerate(zip(weights["updates"], weights["theta"], strict=True)):
+        for name, value in at(theta, index % EVERY == 0 or index == last).items():
             yield update, name, (metrics if name == "max_g" else rows).loc[update, name], value
+    for update, theta in zip(weights["unsafe_updates"], weights["unsafe_theta"], strict=True):
+        yield update, "unsafe_proposal", 1, int(at(theta, False)["max_g"] > 0)
     yield len(metrics) - 1, "updates", run["updates"], metrics.index[-1]
     yield len(metrics) - 1, "unsafe_iterates", run["unsafe_iterates"], (metrics["max_g"].iloc[1:] > 0).sum()
 
@@ -130,18 +131,17 @@ def main(results, out):
             settings = merged(section, arm["overrides"])
             for seed in range(arm["first_seed"], arm["first_seed"] + arm["seeds"]):
                 judge, folder = start(results / task, settings, arm | {"name": name}, seed), results / task / name
-                rows = compare(folder / f"seed-{seed}", judge, settings.get("activation", "tanh"))
-                found += [(task, name, seed, *row) for row in rows]
+                activation = settings.get("activation", "tanh")
+                found += [(task, name, seed, *row) for row in compare(folder / f"seed-{seed}", judge, activation)]
     table = pd.DataFrame(found, columns=["task", "arm", "seed", "update", "what", "recorded", "recomputed"])
     table["error"] = (table["recomputed"] - table["recorded"]).abs() / table["recorded"].abs().clip(lower=1.0)
     for (task, name), rows in table.groupby(["task", "arm"]):
         safety, iterates = rows["what"].str.endswith("max_g"), rows[rows["what"] == "max_g"]
         line = {"task": task, "arm": name, "runs": rows["seed"].nunique(), "values": len(rows)}
-        line |= {"iterates": len(iterates), "worst_g": rows["error"][safety].max()}
         line |= {what: int((iterates[what] > 0).sum()) for what in ("recorded", "recomputed")}  # unsafe ones
-        arms.append(line | {"worst_other": rows["error"][~safety].max()})
-    wrong = table[~(table["error"] <= TOLERANCE)]
-    if len(wrong):
+        worst = {"worst_g": rows["error"][safety].max(), "worst_other": rows["error"][~safety].max()}
+        arms.append(line | worst | {"iterates": len(iterates)})
+    if len(wrong := table[~(table["error"] <= TOLERANCE)]):
         sys.exit(f"referee: {len(wrong)} disagreements\n{wrong.to_string(index=False)}")
     out.write_text(json.dumps({"tolerance": TOLERANCE, "arms": arms}, indent=2, sort_keys=True) + "\n")
 
