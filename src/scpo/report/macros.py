@@ -17,6 +17,7 @@ from scpo.files import write_text
 from scpo.report import double_integrator_macros, numbers, regression_source, tables
 from scpo.report.load import Run, read_arm, read_config
 from scpo.report.tables import seeds_unsafe, total, worst_heldout, worst_iterate
+from scpo.seeding import FIRST_TUNING_SEED
 
 Runs = Sequence[Run]
 
@@ -91,6 +92,8 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegDimension": numbers.count(dimension),
         "RegSamples": numbers.count(scpo.samples),
         "RegKappa": numbers.setting(scpo.kappa),
+        "RegMargin": numbers.setting(scpo.margin),
+        "RegTuningSeeds": numbers.count(FIRST_TUNING_SEED),
         "RegFactor": numbers.setting(scpo.safety_factor),
         "RegDecay": numbers.setting(scpo.decay),
         "RegHeldout": numbers.count(section.heldout),
@@ -142,6 +145,7 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
 USED = {
     "scpo": tuple(QUANTITIES),
     "scpo-verified": ("Seeds", "LossMedian", "UnsafeIterates", "UnsafeProposals", "WorstG"),
+    "scpo-no-margin": ("Seeds", "Updates", "LossMedian", "UnsafeIterates", "UnsafeSeeds", "BoundMisses", "WorstG"),
     "scpo-uniform": ("Seeds", "LossMedian", "GridLossMedian", "UnsafeIterates", "BoundMisses", "WorstG"),
     "unconstrained": (
         "Seeds",

@@ -18,7 +18,7 @@ from scpo.report.series import Array, envelope
 from scpo.tasks.regression import target
 
 TASK = "regression"
-SAFETY_ARMS = ("scpo", "scpo-verified", "scpo-uniform", "unconstrained")
+SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "unconstrained")
 SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
 EARLY = 250.0  # epochs in the inset: the published loss falls in the first 200
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}

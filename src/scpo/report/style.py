@@ -30,6 +30,7 @@ INK, GREY, SAND, OCHRE = "#222222", "#7A7A7A", "#D9CDB4", "#8F6200"
 COLOURS = {
     "scpo": BLUE,
     "scpo-verified": GREEN,
+    "scpo-no-margin": SKY,
     "scpo-uniform": PURPLE,
     "unconstrained": VERMILION,
     "unconstrained-uniform": ORANGE,
@@ -37,6 +38,7 @@ COLOURS = {
 LABELS = {
     "scpo": "SCPO, bound only",
     "scpo-verified": "SCPO, verified",
+    "scpo-no-margin": "SCPO, no margin",
     "scpo-uniform": "SCPO, uniform inputs",
     "unconstrained": "Unconstrained",
     "unconstrained-uniform": "Unconstrained, uniform inputs",

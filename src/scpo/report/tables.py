@@ -17,6 +17,7 @@ TASK = "regression"
 HEADINGS = {
     "scpo": ("SCPO", "bound only"),
     "scpo-verified": ("SCPO", "verified"),
+    "scpo-no-margin": ("SCPO", "no margin"),
     "scpo-uniform": ("SCPO", "uniform inputs"),
     "unconstrained": ("Uncon-", "strained"),
     "unconstrained-uniform": ("Unconstr.,", "uniform inputs"),
@@ -158,6 +159,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
     smoothness = "estimated per constraint" if estimated else f"fixed, {number(float(scpo.smoothness))}"
     method: list[Setting] = [
         (r"sampled directions \(n\)", f"{integer(scpo.samples)}, {scpo.sampler}", ("R",)),
+        (r"\quad of them recycled, at most", integer(scpo.recycle), ("R",)),
         (r"probe length \(\nu\)", _or_number("from curvature and rounding", scpo.probe_step), ("R",)),
         (r"share of the slack \(\kappa\)", number(scpo.kappa), ("R",)),
         (r"smoothness \(L_i\)", smoothness, ("R",)),
@@ -167,7 +169,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
     ]
     if estimated:
         values = (scpo.initial_smoothness, scpo.safety_factor, scpo.decay)
-        method.insert(4, (r"\quad start, factor, decay", ", ".join(map(number, values)), ("R",)))
+        method.insert(5, (r"\quad start, factor, decay", ", ".join(map(number, values)), ("R",)))
     return method
 
 
