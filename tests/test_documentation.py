@@ -17,7 +17,7 @@ import pytest
 import scpo
 
 PROJECT = Path(__file__).parents[1]
-PAGES = [PROJECT / "docs" / name for name in ("library.md", "method.md")]
+PAGES = [PROJECT / name for name in ("README.md", "docs/library.md", "docs/method.md")]
 TUTORIAL = PROJECT / "notebooks" / "tutorial.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
