@@ -96,8 +96,8 @@ class ConstraintEvaluator:
         if not np.array_equal(first, second):
             worst = int(np.abs(first - second).argmax())
             raise NonDeterministicConstraintError(
-                f"two evaluations of the same parameters differ (value {worst}: {first[worst]!r} and "
-                f"{second[worst]!r}); fix the constraint's random numbers, and switch dropout off"
+                f"two evaluations of the same parameters differ (value {worst}: {float(first[worst])!r} and "
+                f"{float(second[worst])!r}); fix the constraint's random numbers, and switch dropout off"
             )
         return first
 
