@@ -37,7 +37,7 @@ class Row:
 
 
 def _backends(instance: Instance, seed: int) -> list[str]:
-    names = ["clarabel", "auto"]
+    names = ["clarabel", "sqp", "auto"]
     if instance.region.values.size <= 1:
         names.append("root")
     if seed % LITERAL_EVERY == 0:

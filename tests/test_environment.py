@@ -33,6 +33,8 @@ def lock() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def conda() -> dict[str, str]:
     entries = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    from_pip = [entry for part in entries if isinstance(part, dict) for entry in part["pip"]]
+    entries = [entry for entry in entries if isinstance(entry, str)] + [entry.replace("==", "=") for entry in from_pip]
     split = (entry.partition("=") for entry in entries)
     return {canonical(CONDA_NAMES.get(name, name)): version for name, _, version in split if name not in NOT_LOCKED}
 

@@ -20,7 +20,7 @@ from .instances import KINDS, draw
 EXAMPLES = settings(derandomize=True, deadline=None, max_examples=60)
 SEEDS = st.integers(0, 10**6)
 REGULAR = ("plain", "zero slope", "duplicate rows", "L = 0", "L = 1e8", "n = 1", "k = 1", "tiny z", "huge z", "mixed g")
-BACKENDS = ("auto", "root", "clarabel", "cvxpy-scs")
+BACKENDS = ("auto", "root", "sqp", "clarabel", "cvxpy-scs")
 
 
 # --- k = 1 by hand ---------------------------------------------------------------------------------------------------
@@ -363,7 +363,12 @@ def test_screening_drops_far_rows() -> None:
         ([1.0, np.nan], {}, NonFiniteError, "target: 1 entries are NaN"),
         ([1.0, np.inf], {}, NonFiniteError, "target: 1 entries are NaN"),
         ([1.0, 1e200], {}, NonFiniteError, "rescale"),
-        ([1.0, 1.0], {"backend": "magic"}, ConfigurationError, "no 'magic'; there are auto, root, clarabel, cvxpy-scs"),
+        (
+            [1.0, 1.0],
+            {"backend": "magic"},
+            ConfigurationError,
+            "no 'magic'; there are auto, root, sqp, clarabel, cvxpy-scs",
+        ),
         ([9.0, 9.0], {"backend": "root"}, ConfigurationError, "'root' solves one row, and 2 can be active here"),
         ([1.0, 1.0], {"radius": -1.0}, ConfigurationError, "radius"),
         ([1.0, 1.0], {"kappa": 2.0}, ConfigurationError, "kappa"),

@@ -18,7 +18,7 @@ def planted(patch: pytest.MonkeyPatch, name: str, wrong: Any) -> None:
     right, solve = solvers.BACKENDS[name], solvers.solve
 
     def spoiled(used: str, *given: Any) -> list[solvers.Solution]:
-        return solve(used, *given)[1:] if used == name else solve(used, *given)
+        return solve(used, *given)[-1:] if used == name else solve(used, *given)
 
     patch.setitem(solvers.BACKENDS, name, lambda *given: wrong(right(*given)))
     patch.setattr(solvers, "solve", spoiled)
@@ -51,20 +51,26 @@ def test_a_wrong_backend_is_caught_retried_and_counted(
     region = LocalSafeRegion.build([-1.0, -0.3], [[1.0, 0.2], [0.1, 1.0]], curvature, 0.05, radius)
     target = length * np.array([3.0, 2.0])
     right = project_onto(region, target)
-    assert (right.backend, right.retries) == ("clarabel", ())
+    assert (right.backend, right.retries) == ("sqp", ())
+    planted(monkeypatch, "sqp", WRONG[wrong])
+    found = project_onto(region, target)
+    assert (found.backend, found.retries) == ("clarabel", ("sqp",))
+    assert found.point == pytest.approx(right.point, rel=1e-6)
     planted(monkeypatch, "clarabel", WRONG[wrong])
     found = project_onto(region, target)
-    assert (found.backend, found.retries) == ("cvxpy-scs", ("clarabel",))
+    assert (found.backend, found.retries) == ("cvxpy-scs", ("sqp", "clarabel"))
     assert found.point == pytest.approx(right.point, rel=1e-6)
     planted(monkeypatch, "cvxpy-scs", WRONG[wrong])
-    with pytest.raises(SolverError, match=r"2 of 2 rows in 2 dimensions missed .*clarabel: .*cvxpy-scs: KKT residual"):
+    with pytest.raises(
+        SolverError, match=r"2 of 2 rows in 2 dimensions missed .*sqp: .*clarabel: .*cvxpy-scs: KKT residual"
+    ):
         project_onto(region, target)
 
 
 def test_a_wrong_root_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(solvers.BACKENDS, "root", lambda *given: None)
     found = project([2.0, 1.0], [-1.0], [[1.0, 0.0]], 0.0)
-    assert (found.backend, found.retries) == ("clarabel", ("root",))
+    assert (found.backend, found.retries) == ("sqp", ("root",))
     assert found.point == pytest.approx([1.0, 1.0], rel=1e-7)
 
 

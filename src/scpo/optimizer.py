@@ -148,6 +148,8 @@ class SafeOptimizer:
         self._recycled: Tensor | None = None
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
+        #: p (d,), what the wrapped optimiser proposed for the last step; None before the first
+        self.nominal: Tensor | None = None
         self._theta, self._buffers = self.vector.read(), read_buffers(policy)
         self._values = self.evaluate.check_determinism(self._theta)
         self._refuse_unsafe(self._values, "at the start")
@@ -219,7 +221,7 @@ class SafeOptimizer:
         self.vector.write(outcome.theta)
         self._theta, self._buffers = self.vector.read(), buffers
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
-        self._recycled, self.unsafe_proposals = outcome.recycled, outcome.unsafe
+        self._recycled, self.unsafe_proposals, self.nominal = outcome.recycled, outcome.unsafe, nominal
         self.rounding, self._measured_at = rounding, measured_at
         self.updates += 1
         return replace(outcome.info, update=self.updates, rollouts=self.evaluate.rollouts)

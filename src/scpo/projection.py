@@ -25,6 +25,8 @@ SLATER_SLACK = 1e-6
 #: Rows are tightened by these shares of their scale in turn, so that a solver's inexact point needs no pulling back:
 #: shrinking towards 0 is lossy where the slack is small, and impossible where it is 0 (the descent row).
 TIGHTENINGS = (1e-9, 1e-12, 0.0)
+#: Backends from the quickest to the last resort.
+FALLBACKS = ("sqp", "clarabel", "cvxpy-scs")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Projection:
             certainly in S).
         active: which of the k rows hold with equality up to 1e-6 of scale, shape (k,).
         duals: multipliers of the rows for the objective |z - target|^2 / 2, shape (k,).
-        backend: what solved it: "none", "root", "clarabel" or "cvxpy-scs".
+        backend: what solved it: "none", "root", "sqp", "clarabel" or "cvxpy-scs".
         kkt_residual: relative residual of the KKT conditions at the returned point.
         gap: relative gap between |z* - target| and its dual lower bound.
         retries: backends that missed the tolerances before this one.
@@ -76,8 +78,9 @@ def project(
         probe_error: scalar or shape (k,), e_i >= 0; 0.0 for exact slopes.
         radius: r > 0.
         kappa: share of the slack that may be used, in (0, 1].
-        backend: "auto" (one row: a root in one dimension; otherwise Clarabel; a miss is retried with the next),
-            "root", "clarabel" or "cvxpy-scs" (the literal reading: k cones, rebuilt at each call).
+        backend: "auto" (one row: a root in one dimension; otherwise "sqp"; a miss is retried with the next), "root",
+            "sqp" (dense QPs in sequence, DAQP), "clarabel" (interior point, two small cones) or "cvxpy-scs" (the
+            literal reading: k cones, rebuilt at each call).
 
     Returns:
         A :class:`Projection`.
@@ -115,13 +118,14 @@ def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto
         smoothness=region.smoothness[kept],
         probe_error=region.probe_error[kept],
     )
-    if solvers.reach(region, target) == 0.0 or _only_origin(reduced):
+    longest = solvers.reach(region, target)
+    if longest == 0.0 or _only_origin(reduced):
         return Projection(np.zeros_like(target), "pinned", region.values == 0, np.zeros(k), "none")
     if scale > region.radius:
-        capped = region.pull_back(region.radius / scale * target, target)
-        if np.linalg.norm(capped) >= region.radius * (1 - 1e-12):
+        capped = region.radius * (1 - 4 * region.roundoff) / scale * target
+        if region.contains(capped):
             return Projection(capped, "projected", np.zeros(k, bool), np.zeros(k), "none")
-    weight = row_scale(region, solvers.reach(region, target))
+    weight = row_scale(region, longest)
     failures: list[str] = []
     missed: list[str] = []
     nearest, proof = np.zeros_like(target), np.zeros(k)  # the best feasible point and the best lower bound so far
@@ -130,17 +134,20 @@ def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto
             point = region.pull_back(solution.point, target)
             duals = np.zeros(k)
             duals[kept] = solution.duals
-            nearest = min(nearest, point, key=lambda z: float(np.linalg.norm(z - target)))
-            proof = max(proof, duals, key=lambda given: solvers.dual_distance(region, target, given))
-            if not nearest.any():
-                at_origin = np.zeros(k)
-                at_origin[kept] = solvers.duals_at_origin(reduced, target)
-                proof = max(proof, at_origin, key=lambda given: solvers.dual_distance(region, target, given))
-            for z, multipliers in ((point, duals), (nearest, proof)):
+            answers = [(point, duals)]
+            for z, multipliers in answers:
                 kkt, gap, slater = residuals(region, target, z, multipliers)
                 if kkt <= KKT_TOLERANCE or (slater < SLATER_SLACK and gap <= GAP_TOLERANCE):
                     active = (region.rows(z) >= -1e-6 * weight) & (weight > 0)
                     return Projection(z, "projected", active, multipliers, name, kkt, gap, tuple(missed))
+                if len(answers) == 1:  # the point may be good without its multipliers, or these without it
+                    nearest = min(nearest, point, key=lambda z: float(np.linalg.norm(z - target)))
+                    proof = max(proof, duals, key=lambda given: solvers.dual_distance(region, target, given))
+                    if not nearest.any():
+                        at_origin = np.zeros(k)
+                        at_origin[kept] = solvers.duals_at_origin(reduced, target)
+                        proof = max(proof, at_origin, key=lambda given: solvers.dual_distance(region, target, given))
+                    answers.append((nearest, proof))
         missed.append(name)
         kkt, gap, slater = residuals(region, target, nearest, proof)
         failures.append(f"{name}: KKT residual {kkt:.1e}, gap {gap:.1e}, Slater slack {slater:.1e}")
@@ -190,7 +197,7 @@ def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
     """
     scale = float(np.linalg.norm(target))
     reach = solvers.reach(region, target)
-    norms = np.linalg.norm(region.slopes, axis=1)
+    norms = region.norms
     ball = 0.5 * (region.slopes @ target + norms * scale)
     highest = (
         region.kappa * region.values
@@ -203,24 +210,23 @@ def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
 
 def _only_origin(region: LocalSafeRegion) -> bool:
     """A row without slack whose error bound outweighs its slope, to rounding, leaves no certain room anywhere."""
-    norms = np.linalg.norm(region.slopes, axis=1)
+    norms = region.norms
     sized = norms + region.probe_error > 0
     return bool((sized & (region.values == 0) & (region.probe_error >= norms * (1 - region.roundoff))).any())
 
 
 def row_scale(region: LocalSafeRegion, scale: float) -> Array:
     """Size (k,) of each row over steps of length ``scale``; the unit of its tolerances."""
-    norms = np.linalg.norm(region.slopes, axis=1)
-    return np.asarray((norms + region.probe_error + 0.5 * region.smoothness * scale) * scale)
+    return np.asarray((region.norms + region.probe_error + 0.5 * region.smoothness * scale) * scale)
 
 
 def _names(backend: str, rows: int) -> list[str]:
     """Backends in the order in which they are tried."""
     if backend == "auto":
-        return ["root", "clarabel", "cvxpy-scs"] if rows <= 1 else ["clarabel", "cvxpy-scs"]
+        return ["root", *FALLBACKS] if rows <= 1 else list(FALLBACKS)
     if backend == "root" and rows > 1:
         raise ConfigurationError(f"backend 'root' solves one row, and {rows} can be active here; use 'auto'")
-    return [backend] + [name for name in ("clarabel", "cvxpy-scs") if name != backend]
+    return [backend, *(name for name in FALLBACKS if name != backend)]
 
 
 def _solutions(name: str, region: LocalSafeRegion, target: Array, weight: Array) -> Iterator[solvers.Solution]:

@@ -14,6 +14,7 @@ S is convex and holds 0 whenever g <= 0.  This module knows nothing of solvers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -160,6 +161,11 @@ class LocalSafeRegion:
                 return np.asarray(candidate)
             factor *= 1.0 - UNIT_ROUNDOFF * 2.0 ** min(halvings, 51)
         return np.zeros_like(z)
+
+    @cached_property
+    def norms(self) -> Array:
+        """Lengths |a_i| of the slopes, shape (k,)."""
+        return np.asarray(np.linalg.norm(self.slopes, axis=1))
 
     @property
     def roundoff(self) -> float:

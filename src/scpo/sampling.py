@@ -97,7 +97,7 @@ class Tangent:
             strata = _strata(states.shape[0], count, generator), _strata(states.shape[0], self.checks, generator)
             chosen = torch.cat(strata)
         rows = _policy_rows(context, states[chosen.to(states.device)])
-        if not torch.isfinite(rows).all():
+        if not torch.isfinite(rows.sum()):
             raise NonFiniteError("the policy's derivative at the states is NaN or infinite")
         exact = rows.shape[0] <= count
         outputs = rows.shape[0] // chosen.numel()
@@ -199,21 +199,27 @@ def extend_basis(basis: Tensor, block: Tensor) -> Tensor:
     """Return Q (d, n + m') that begins with ``basis`` (d, n) and spans the directions of ``block`` (d, m) as well.
 
     What depends on the others up to RANK_TOLERANCE (squared length relative to the largest) is dropped, which only
-    makes the step's subspace smaller.  The block's part comes from its Gram matrix, which costs two products where
+    makes the step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where
     Householder's QR is slow; a second pass restores orthogonality to rounding.
     """
-    room = basis.shape[0] - basis.shape[1]
-    tail = block.T  # directions as rows: contiguous, which the products below want
-    norms = tail.norm(dim=1, keepdim=True)
-    tail = (tail / norms)[norms[:, 0] > 0]
-    if room == 0 or tail.shape[0] == 0:
+    leading, room = basis.shape[1], basis.shape[0] - basis.shape[1]
+    if room == 0 or block.shape[1] == 0:
         return basis
-    for _ in range(2):
-        tail = tail - (tail @ basis) @ basis.T
-        values, vectors = torch.linalg.eigh(tail @ tail.T)
-        kept = values > RANK_TOLERANCE * max(float(values.max()) if values.numel() else 0.0, 1e-12)
-        tail = ((vectors[:, kept] / values[kept].sqrt()).T @ tail)[-room:]
-    return torch.cat([basis.T, tail]).T
+    rows = torch.cat([basis.T, block.T])  # contiguous, which the products below want
+    gram = rows @ rows.T
+    shares = gram[leading:, :leading]
+    sizes = gram.diagonal()[leading:].sqrt()
+    units = torch.where(sizes > 0, 1.0 / sizes, 0.0)
+    beyond = units[:, None] * (gram[leading:, leading:] - shares @ shares.T) * units
+    values, vectors = torch.linalg.eigh(beyond)
+    kept = values > RANK_TOLERANCE * max(float(values[-1]), 1e-12)
+    if not kept.any():
+        return basis
+    new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the block, less its part along the basis
+    rows = torch.cat([rows[:leading], torch.cat([-new @ shares, new], dim=1) @ rows])
+    lower = torch.linalg.cholesky(rows @ rows.T)
+    inverse = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
+    return (inverse @ rows).T
 
 
 def captured_energy(basis: Tensor, checks: Tensor) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.region import Array
@@ -20,6 +21,10 @@ class Smoothness(Protocol):
 
     def start(self, length: int) -> None:
         """Get ready for k = ``length`` metrics; called once, before anything else."""
+        ...
+
+    def visit(self, theta: Tensor) -> None:
+        """Take note of the iterate ``theta`` (d,), for constants that depend on it; called before each update."""
         ...
 
     def constants(self) -> Array:
@@ -71,6 +76,9 @@ class FixedSmoothness:
         if self._given.ndim == 1 and self._given.size != length:
             raise ShapeError(f"smoothness: {self._given.size} constants for {length} metrics")
         self._constants = np.broadcast_to(self._given, (length,)).copy()
+
+    def visit(self, theta: Tensor) -> None:
+        """Do nothing: the constants are the same everywhere."""
 
     def constants(self) -> Array:
         """Return L, shape (k,)."""
@@ -135,11 +143,17 @@ class EstimatedSmoothness:
         """Begin with ``initial`` for every metric."""
         self._observed = np.full(length, float(self.initial))
 
+    def visit(self, theta: Tensor) -> None:
+        """Do nothing: the estimate follows the steps."""
+
     def constants(self) -> Array:
         """Return the estimate of L, shape (k,)."""
         if self._observed.size == 0:
             return self._observed
-        pooled = float(np.quantile(self._observed, self.pooling))
+        ordered = np.sort(self._observed)  # numpy.quantile does the same, at a cost that an update would notice
+        place = self.pooling * (ordered.size - 1)
+        below, above = ordered[int(place)], ordered[min(int(place) + 1, ordered.size - 1)]
+        pooled = float(below + (place - int(place)) * (above - below))
         return np.asarray(self.factor * np.maximum(self._observed, pooled))
 
     def radius(self) -> float:

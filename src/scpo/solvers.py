@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
+from scpo import sqp
 from scpo.polish import polish
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
 
@@ -34,12 +35,15 @@ class Solution:
 def solve(name: str, region: LocalSafeRegion, target: Array, tightening: Array) -> list[Solution]:
     """Run one backend on the region with each row tightened by ``tightening`` (k,): its answer polished, and raw.
 
-    Polishing can make a good answer worse where multipliers are not unique.  The list is empty when nothing was found.
+    Polishing can make a good answer worse where multipliers are not unique, and "sqp" has converged as far without it.
+    The list is empty when nothing was found.
     """
     offset = region.kappa * region.values + tightening
     solution = BACKENDS[name](region, target, offset)
     if solution is None:
         return []
+    if name == "sqp":
+        return [solution]
     return [Solution(*polish(region, target, offset, solution.point, solution.duals)), solution]
 
 
@@ -48,7 +52,7 @@ def reach(region: LocalSafeRegion, target: Array) -> float:
 
     A row needs kappa g - (|a| - e) |z| + (L / 2) |z|^2 <= 0 at best, which bounds |z| by its larger root.
     """
-    fall = np.maximum(np.linalg.norm(region.slopes, axis=1) - region.probe_error, 0.0)
+    fall = np.maximum(region.norms - region.probe_error, 0.0)
     root = np.sqrt(fall**2 - 2.0 * region.smoothness * region.kappa * region.values)
     curved = region.smoothness > 0
     with np.errstate(over="ignore"):  # hardly any curvature: no limit
@@ -68,7 +72,7 @@ def lagrangian_minimiser(region: LocalSafeRegion, target: Array, duals: Array) -
 
 def pull_noise(region: LocalSafeRegion, target: Array, duals: Array) -> float:
     """Return a bound on the rounding error of |target - A^T lambda| - lambda^T e, which huge multipliers drown in."""
-    sizes = np.linalg.norm(region.slopes, axis=1) + region.probe_error
+    sizes = region.norms + region.probe_error
     return 2.0 * (region.roundoff + duals.size * UNIT_ROUNDOFF) * float(np.linalg.norm(target) + duals @ sizes)
 
 
@@ -112,7 +116,7 @@ def duals_at_origin(region: LocalSafeRegion, target: Array) -> Array:
     duals = np.zeros(region.values.size)
     tight = np.flatnonzero(region.values == 0)
     longest = reach(region, target)
-    norms = np.linalg.norm(region.slopes[tight], axis=1) + region.probe_error[tight]
+    norms = region.norms[tight] + region.probe_error[tight]
     norms += region.smoothness[tight] * longest
     tight, norms = tight[norms > 0], norms[norms > 0]
     if tight.size == 0:
@@ -178,6 +182,11 @@ def _root(region: LocalSafeRegion, target: Array, offset: Array) -> Solution | N
         multiplier = float(brentq(row, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps, maxiter=500, disp=False))
     duals = np.array([unit * multiplier])
     return Solution(lagrangian_minimiser(region, target, duals), duals)
+
+
+def _sqp(region: LocalSafeRegion, target: Array, offset: Array) -> Solution | None:
+    found = sqp.solve(region, target, offset, reach(region, target))
+    return None if found is None else Solution(*found)
 
 
 def _clarabel(region: LocalSafeRegion, target: Array, offset: Array) -> Solution | None:
@@ -276,7 +285,7 @@ def _cvxpy_scs(region: LocalSafeRegion, target: Array, offset: Array) -> Solutio
     scale = reach(region, target)
     z = cp.Variable(target.size)
     curvature = 0.5 * region.smoothness * scale
-    norm = np.linalg.norm(region.slopes, axis=1) + region.probe_error + curvature
+    norm = region.norms + region.probe_error + curvature
     norm[norm == 0] = 1.0
     rows = [
         offset[i] / (scale * norm[i])
@@ -310,6 +319,7 @@ def _cvxpy_scs(region: LocalSafeRegion, target: Array, offset: Array) -> Solutio
 
 BACKENDS: dict[str, Callable[[LocalSafeRegion, Array, Array], Solution | None]] = {
     "root": _root,
+    "sqp": _sqp,
     "clarabel": _clarabel,
     "cvxpy-scs": _cvxpy_scs,
 }

@@ -49,12 +49,13 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
     if horizon < 1:
         raise ConfigurationError(f"horizon: expected at least 1, got {horizon}")
     sets = next(iter(parameters.values())).shape[0]
-    drift, push = torch.tensor(A.T.copy()), torch.tensor(B.T.copy())
+    drift, push = torch.tensor(A.T.copy()).to(starts), torch.tensor(B.T.copy()).to(starts)
     states = starts.new_empty(sets, horizon + 1, len(starts), 2)
     inputs = starts.new_empty(sets, horizon, len(starts), 1)
     states[:, 0] = starts
+    act = policy.with_parameters(parameters)
     for t in range(horizon):
-        inputs[:, t] = policy.stacked(parameters, states[:, t])
+        inputs[:, t] = act(states[:, t])
         states[:, t + 1] = states[:, t] @ drift + inputs[:, t] * push
     return Rollout(states, inputs)
 
