@@ -17,13 +17,12 @@ from scpo.errors import ScpoError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = options.run
+    run: Callable[[argparse.Namespace], int | None] = options.run
     try:
-        run(options)
+        return run(options) or 0
     except ScpoError as error:
         print(f"scpo {options.command}: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _config(options: argparse.Namespace) -> None:
@@ -37,6 +36,13 @@ def _config(options: argparse.Namespace) -> None:
     elif options.dataset is not None:
         config = profiles.for_dataset(config, options.task, options.dataset)
     write_text(options.out, dump(config))
+
+
+def _budget(options: argparse.Namespace) -> None:
+    from scpo.experiment import budget, profiles
+
+    config = profiles.load_profile(options.profile_file, options.set)
+    sys.stdout.write(budget.estimate(config, options.jobs, options.results))
 
 
 def _dataset(options: argparse.Namespace) -> None:
@@ -72,6 +78,12 @@ def _certify(options: argparse.Namespace) -> None:
     )
 
 
+def _falsify(options: argparse.Namespace) -> None:
+    from scpo.falsification import page
+
+    page.main(options.referee, options.out)
+
+
 def _notebook(options: argparse.Namespace) -> None:
     from scpo.experiment import notebook
 
@@ -85,9 +97,70 @@ def _render(options: argparse.Namespace) -> None:
 
 
 def _macros(options: argparse.Namespace) -> None:
+    from scpo.evidence.page import traced
     from scpo.report import macros
 
-    macros.write(options.results, options.out)
+    with traced(options.out, options.results, ["scpo.report.macros"]):
+        macros.write(options.results, options.out)
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from scpo.evidence import verdicts, verify
+    from scpo.files import write_text
+
+    if options.out is not None:
+        verify.write(options.results, options.out)
+    found = verdicts.read(options.out or options.results / verdicts.NAME)
+    if options.markdown:
+        sys.stdout.write(verdicts.markdown(found))
+    if options.readme is not None:
+        write_text(options.readme, verdicts.updated(options.readme.read_text(encoding="utf-8"), found))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from scpo.evidence import verify
+
+    text, status = verify.judge(options.results, strict=options.strict)
+    sys.stdout.write(text)
+    return status
+
+
+def _provenance(options: argparse.Namespace) -> None:
+    from scpo.report import paper
+
+    paper.write(options.results, options.out, options.paper)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from scpo.report import explain
+
+    text, matches = explain.explain(options.name, options.results, options.paper)
+    sys.stdout.write(text)
+    return 0 if matches else 1
+
+
+def _page(options: argparse.Namespace) -> None:
+    from scpo.report import html
+
+    html.write(options.claims, options.out)
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from scpo.evidence import reference
+
+    reference.collect(options.results, options.out, options.dirty_because)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from scpo.evidence import reference
+
+    reference.restore(options.reference, options.out)
+
+
+def _bundle(options: argparse.Namespace) -> None:
+    from scpo.evidence import bundle
+
+    print(bundle.write(Path.cwd(), options.results, options.out))
 
 
 def _schema(options: argparse.Namespace) -> None:
@@ -115,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scpo", description="Commands of the SCPO replication, one stage each.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         return added
@@ -127,6 +200,12 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--arm")
     config.add_argument("--dataset")
     config.add_argument("--out", type=Path, required=True)
+
+    budget = command("budget", _budget, "Estimate what a profile will take, from a few updates measured now.")
+    budget.add_argument("--profile-file", type=Path, required=True, help="the profile's overlay, config/<profile>.yaml")
+    budget.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a.b=c; several, with blanks")
+    budget.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    budget.add_argument("--results", type=Path, help="results/<profile>; runs that are finished there are left out")
 
     dataset = command("dataset", _dataset, "Draw one data set of a task.")
     _add_run(dataset)
@@ -152,6 +231,10 @@ def _parser() -> argparse.ArgumentParser:
     certify.add_argument("--rho", type=float, required=True, help="the starts lie in rho O_inf")
     certify.add_argument("--out", type=Path, required=True, help="the .json file; cells are written beside it")
 
+    falsify = command("falsify", _falsify, "Plant faults on purpose; fail if one of them is not caught.")
+    falsify.add_argument("--referee", type=Path, default=Path("workflow/scripts/referee.py"), help="its script")
+    falsify.add_argument("--out", type=Path, required=True, help="the .json file")
+
     notebook = command("notebook", _notebook, "Execute a notebook; keep the executed copy and an HTML page.")
     notebook.add_argument("--template", type=Path, required=True)
     notebook.add_argument("--out", type=Path, required=True)
@@ -166,6 +249,39 @@ def _parser() -> argparse.ArgumentParser:
         render.add_argument("name")
         _add_results(render)
     _add_results(command("macros", _macros, "Write the report's numbers as LaTeX macros."))
+
+    claims = command("claims", _claims, "Decide every claim from results, or print what was decided.")
+    claims.add_argument("--results", type=Path, required=True, help="results/<profile>")
+    claims.add_argument("--out", type=Path, help="evaluate the claims and write them to this file")
+    claims.add_argument("--markdown", action="store_true", help="print the README's table")
+    claims.add_argument("--readme", type=Path, help="put the table between the markers of this file")
+
+    verify = command("verify", _verify, "Check every claim; status 1 if evidence is missing or altered.")
+    verify.add_argument("--results", type=Path, required=True, help="results/<profile>")
+    verify.add_argument("--strict", action="store_true", help="status 1 on a deviation, too")
+
+    paper = command("provenance", _provenance, "Write the hashes of what the report shows; refuse what is stale.")
+    _add_results(paper)
+    explain = command("explain", _explain, "Say where a figure, a table, a number or a claim comes from.")
+    explain.add_argument("name", help="fig-3, tab-2, a name, a macro, or a claim's id")
+    explain.add_argument("--results", type=Path, default=Path("results/paper"), help="results/<profile>")
+    for reads in (paper, explain):
+        reads.add_argument("--paper", type=Path, default=Path("paper"), help="the folder of the report's text")
+
+    page = command("page", _page, "Lay out the verdicts on the claims as a page of HTML.")
+    page.add_argument("--claims", type=Path, required=True, help="results/<profile>/claims.json")
+    page.add_argument("--out", type=Path, required=True)
+
+    reference = command("reference", _reference, "Copy what the report reads of finished results, with a manifest.")
+    _add_results(reference)
+    reference.add_argument("--dirty-because", metavar="REASON", help="take results of a checkout with changes")
+
+    restore = command("restore", _restore, "Check reference results and copy them to where the report is made.")
+    restore.add_argument("--reference", type=Path, required=True, help="reference/results/<profile>")
+    restore.add_argument("--out", type=Path, required=True, help="results/reference/<profile>")
+
+    bundle = command("bundle", _bundle, "Pack sources, results, report and claims into one archive.")
+    _add_results(bundle)
 
     for name, run, text in (
         ("schema", _schema, "Print the JSON schema of a profile."),

@@ -37,3 +37,7 @@ class SolverError(ScpoError, RuntimeError):
 
 class ResultError(ScpoError, RuntimeError):
     """A result file is missing, damaged, stale, or not what its name says."""
+
+
+class FalsificationError(ScpoError, AssertionError):
+    """A fault that was planted on purpose was not caught, so a check is not worth its name."""

@@ -7,13 +7,16 @@ file.  JSON has sorted keys and no NaN: a value that is not finite is written as
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +29,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
+
+
+@contextmanager
+def reading() -> Iterator[set[Path]]:
+    """Collect the files that this package reads inside the block: the inputs of what is made there."""
+    token = _read.set(found := set[Path]())
+    try:
+        yield found
+    finally:
+        _read.reset(token)
+
+
+def note(path: Path | str) -> Path:
+    """Return ``path``, collected by :func:`reading`; for readers of formats that this module does not read."""
+    path = Path(path)
+    if (found := _read.get()) is not None:
+        found.add(path)
+    return path
+
+
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Give a temporary path in the folder of ``path``; rename it to ``path`` when the block ends well.
 
     The temporary name keeps the suffix, since some writers go by it.  On an error it is removed and what
     ``path`` held before stays.
+
+    Raises:
+        ResultError: the file cannot be written: a full disk, no permission, a folder's name taken by a file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -44,8 +74,14 @@ def atomic(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> ResultError:
+    return ResultError(f"{path}: cannot be written: {error}; make room or choose another folder, then run it again")
 
 
 def _umask() -> int:
@@ -92,7 +128,7 @@ def read_json(path: Path | str) -> Any:
         ResultError: the file is missing or damaged.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(note(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ResultError(f"{path}: no such file") from error
     except ValueError as error:
@@ -103,15 +139,27 @@ def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
     """Read named arrays, refusing pickled ones.
 
     Raises:
-        ResultError: the file is missing or damaged.
+        ResultError: the file is missing or damaged, or an array is asked for that it does not hold.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        content = io.BytesIO(note(path).read_bytes())  # numpy leaves a damaged file open
+        with np.load(content, allow_pickle=False) as archive:
+            return _Arrays(path, {name: archive[name] for name in archive.files})
     except FileNotFoundError as error:
         raise ResultError(f"{path}: no such file") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ResultError(f"{path}: not a readable npz archive: {error}") from error
+
+
+class _Arrays(dict[str, NDArray[Any]]):
+    """Arrays by name; a missing one is an error that names the file."""
+
+    def __init__(self, path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self.path = path
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise ResultError(f"{self.path}: holds no array {name!r}, only {sorted(self)}; make it again")
 
 
 def sha256(path: Path | str) -> str:

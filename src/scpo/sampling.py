@@ -218,7 +218,7 @@ def extend_basis(basis: Tensor, block: Tensor) -> Tensor:
     new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the block, less its part along the basis
     rows = torch.cat([rows[:leading], torch.cat([-new @ shares, new], dim=1) @ rows])
     lower = torch.linalg.cholesky(rows @ rows.T)
-    inverse = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
+    inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
     return (inverse @ rows).T
 
 

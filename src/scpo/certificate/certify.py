@@ -3,17 +3,18 @@
 Three proofs are chained.  (1) In the terminal ellipsoid E constraints hold and V decreases (:mod:`.local`).  (2) From a
 certified cell of a small window around the origin the trajectory passes admissible cells only and enters E in finitely
 many steps (:func:`.fixpoints.least_arrival`).  (3) The same over the next larger window, up to the state box, where
-whatever was proven before counts as arrived.  Nothing is sampled and no rounding is left out: a cell is admissible only
-if its enclosure proves |u| <= input_bound, and it lies in the state box by construction.
+whatever was proven before counts as arrived, then again on ever finer cells.  Nothing is sampled and no rounding is left
+out: a cell is admissible only if its enclosure proves |u| <= input_bound, and it lies in the state box by construction.
 
-The statement is about the closed loop in real arithmetic with the given float64 numbers.  A cell that is not certified
-is undecided, not proven unsafe.
+The converse is proven too: from a *refuted* cell every trajectory violates a constraint.  Finer cells are examined only
+where coarser ones decided neither.  The statements are about the closed loop in real arithmetic with the given float64
+numbers.  A cell that is neither certified nor refuted is undecided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Protocol
 
@@ -22,15 +23,15 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from scpo.certificate.cells import ClosedLoop, enclose
-from scpo.certificate.fixpoints import Grid, Mask, greatest_invariant, least_arrival
+from scpo.certificate.fixpoints import Grid, Mask, greatest_invariant, least_arrival, possibly_safe
 from scpo.certificate.intervals import Array, Interval, matmul, point
-from scpo.certificate.local import Ellipsoid, admissible, terminal_set
+from scpo.certificate.local import Ellipsoid, admissible, terminal_set, violating
 from scpo.errors import ConfigurationError, ShapeError
 
-WINDOWS = (3, 2, 1)
+WINDOWS = (6, 5, 4, 3, 2, 1)
 """Windows around the origin tried before the state box: the box halved so many times."""
-WINDOW_CELLS = 100
-"""Cells along each axis of a window."""
+COARSEST = 100
+"""Cells along each axis of the coarsest grids: each halving of the finest number that is at least this is solved."""
 
 
 class Sink(Protocol):
@@ -66,6 +67,7 @@ class Certificate:
         grid: cells over the state box.
         mask: certified cells: all constraints for all time, and convergence to the origin.
         invariant: cells from which all constraints are proven for all time; holds ``mask``.
+        refuted: cells from which every trajectory is proven to violate a constraint.
         input_proven: cells over which |u| <= input_bound is proven.
         terminal: the terminal ellipsoid, or None.
         reasons: why nothing is certified; empty if something is.
@@ -74,6 +76,7 @@ class Certificate:
     grid: Grid
     mask: Mask
     invariant: Mask
+    refuted: Mask
     input_proven: Mask
     terminal: Ellipsoid | None
     reasons: tuple[str, ...]
@@ -94,6 +97,7 @@ class Certificate:
             "certified": self.certified,
             "area": self.area,
             "invariant_area": self.grid.area(self.invariant),
+            "refuted_area": self.grid.area(self.refuted),
             "cells": int(self.mask.size),
             "certified_cells": int(self.mask.sum()),
             "input_proven_cells": int(self.input_proven.sum()),
@@ -171,7 +175,9 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
 
     Args:
         loop: the closed loop with its constraints.
-        cells: along each axis of the state box; four times the cells cost four times the time.
+        cells: along each axis of the state box.  Coarser cells come first, those with half as many along each axis and
+            so on while the number is even and at least COARSEST, and only what they leave open is refined.  Windows have
+            half as many, but not fewer than COARSEST unless the box has fewer itself.
 
     Returns:
         The certificate; a loop of which nothing can be proven gives one without certified cells, not an error.
@@ -187,9 +193,10 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
         if terminal is not None:
             sinks.append(terminal)
             for halvings in WINDOWS:
-                window = _solve(loop, Grid.over(loop.state_bound * 0.5**halvings, WINDOW_CELLS), sinks)
+                size = max(min(cells, COARSEST), cells // 2)
+                window = _refined(loop, loop.state_bound * 0.5**halvings, size, sinks, None)
                 sinks.append(Region(window.grid, window.mask))
-        found = _solve(loop, Grid.over(loop.state_bound, cells), sinks)
+        found = _refined(loop, loop.state_bound, cells, sinks, ())
     reasons = [] if terminal is not None else [f"terminal set: {reason}"]
     if not found.input_proven.any():
         reasons.append(f"inputs: |u| <= {loop.input_bound} is proven over no cell")
@@ -197,27 +204,60 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
         reasons.append("invariance: no set of cells is proven to be left never")
     elif not found.mask.any():
         reasons.append("arrival: no cell is proven to reach the terminal set")
-    return Certificate(found.grid, found.mask, found.invariant, found.input_proven, terminal, tuple(reasons))
+    return replace(found, terminal=terminal, reasons=tuple(reasons))
 
 
-@dataclass(frozen=True)
-class _Solution:
-    grid: Grid
-    mask: Mask
-    invariant: Mask
-    input_proven: Mask
+def _refined(
+    loop: ClosedLoop, bound: Array, cells: int, sinks: Sequence[Sink], refuted: Sequence[Region] | None
+) -> Certificate:
+    """Solve on ever finer cells over |x_i| <= bound_i, each time only where the coarser ones left something open."""
+    sizes = [cells]
+    while sizes[0] % 2 == 0 and sizes[0] // 2 >= COARSEST:
+        sizes.insert(0, sizes[0] // 2)  # edges of coarser grids are edges of the finer ones, exactly
+    known = list(sinks)
+    for size in sizes:
+        found = _solve(loop, Grid.over(bound, size), known, refuted)
+        if found.mask.all():
+            break
+        known = [*sinks, Region(found.grid, found.mask)]
+        refuted = None if refuted is None else [Region(found.grid, found.refuted)]
+    return found
 
 
-def _solve(loop: ClosedLoop, grid: Grid, sinks: Sequence[Sink]) -> _Solution:
-    """Solve both fixed points on one grid; a cell that lies in a sink, or is mapped into one, has arrived."""
+def _solve(loop: ClosedLoop, grid: Grid, sinks: Sequence[Sink], refuted: Sequence[Region] | None = None) -> Certificate:
+    """Solve the fixed points on one grid; a cell that lies in a sink, or is mapped into one, has arrived.
+
+    Only cells that lie in no sink and are not refuted are enclosed.  Without ``refuted`` the grid is a window, which
+    may be left: nothing is refuted then.
+    """
     boxes = grid.boxes()
-    known = enclose(loop, boxes)
-    safe = admissible(loop, known.inputs)
-    absorbed = np.zeros(len(safe), dtype=bool)
-    for sink in sinks:
-        inside = sink.contains(boxes)
-        safe = safe | inside
-        absorbed = absorbed | inside | sink.contains(known.successor)
-    cover = grid.cover(known.successor)
-    safe, absorbed = safe.reshape(grid.shape), absorbed.reshape(grid.shape)
-    return _Solution(grid, least_arrival(safe, cover, absorbed), greatest_invariant(safe, cover, absorbed), safe)
+    proven, lost = _contained(sinks, boxes), _contained(refuted or (), boxes)
+    rows = np.flatnonzero(~(proven | lost))
+    known = enclose(loop, boxes[rows])
+    safe, absorbed, allowed = proven.copy(), proven.copy(), ~lost
+    safe[rows] = admissible(loop, known.inputs)
+    absorbed[rows] = _contained(sinks, known.successor)
+    allowed[rows] = ~violating(loop, known.inputs)
+    cover = grid.cover(boxes)  # itself, where nothing is enclosed: no fixed point looks there again
+    part = grid.cover(known.successor)
+    for whole, enclosed in zip(cover.arrays(), part.arrays(), strict=True):
+        whole[rows] = enclosed
+    safe, absorbed, allowed = (mask.reshape(grid.shape) for mask in (safe, absorbed, allowed))
+    return Certificate(
+        grid,
+        least_arrival(safe, cover, absorbed),
+        greatest_invariant(safe, cover, absorbed),
+        np.zeros(grid.shape, dtype=bool) if refuted is None else ~possibly_safe(allowed, cover),
+        safe,
+        None,
+        (),
+    )
+
+
+def _contained(regions: Sequence[Sink], boxes: Interval) -> Mask:
+    """Return for each box whether one of the regions is proven to contain it."""
+    inside = np.zeros(len(boxes.lo), dtype=bool)
+    for region in reversed(regions):  # the last ones hold most
+        rest = np.flatnonzero(~inside)
+        inside[rest] = region.contains(boxes[rest])
+    return inside

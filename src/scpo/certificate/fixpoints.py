@@ -1,4 +1,4 @@
-"""Grid of cells over the state box, and the two fixed points on it.
+"""Grid of cells over the state box, and the fixed points on it.
 
 A cell is a closed box; neighbours share their faces, so the cells cover the state box.  A successor box is covered by
 the cells of an index range; whether all of them belong to a set is one look-up in a summed-area table, and a sweep
@@ -51,16 +51,19 @@ class Grid:
         """Return the range of cells that covers each box (N, 2).
 
         The first cell's lower edge is the last edge <= lo, the last cell's upper edge the first edge >= hi: exact
-        comparisons.  NaN sorts behind every edge, so that a box without bounds counts as outside.
+        comparisons.  NaN is no bound: such a box may reach anywhere.
         """
-        first, last = np.empty(box.lo.shape, dtype=np.intp), np.empty(box.lo.shape, dtype=np.intp)
+        first, end = np.empty(box.lo.shape, dtype=np.intp), np.empty(box.lo.shape, dtype=np.intp)
+        inside, outside = np.ones(len(box.lo), dtype=bool), np.zeros(len(box.lo), dtype=bool)
         for axis, edges in enumerate(self.edges):
-            first[:, axis] = np.searchsorted(edges, box.lo[:, axis], side="right") - 1
-            last[:, axis] = np.searchsorted(edges, box.hi[:, axis], side="left") - 1
-        size = np.array(self.shape)
-        inside: Mask = np.all((first >= 0) & (first < size) & (last >= 0) & (last < size), axis=1)
-        last = np.maximum(first, last)
-        return Cover(np.where(inside[:, None], first, 0), np.where(inside[:, None], last + 1, 1), inside)
+            lo, hi, size = box.lo[:, axis], box.hi[:, axis], len(edges) - 1
+            lo, hi = np.where(np.isnan(lo), -np.inf, lo), np.where(np.isnan(hi), np.inf, hi)
+            low, high = np.searchsorted(edges, lo, side="right") - 1, np.searchsorted(edges, hi, side="left") - 1
+            inside &= (low >= 0) & (low < size) & (high >= 0) & (high < size)
+            outside |= (lo > edges[-1]) | (hi < edges[0])
+            first[:, axis] = np.clip(low, 0, size - 1)
+            end[:, axis] = np.clip(np.maximum(low, high), 0, size - 1) + 1
+        return Cover(first, end, inside, outside)
 
     def area(self, mask: Mask) -> float:
         """Return the area of the cells in ``mask``, computed to rounding."""
@@ -70,24 +73,45 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cover:
-    """Index ranges [first, end) of cells (N, 2); ``inside`` is false where a box leaves the grid."""
+    """Index ranges [first, end) of cells (N, 2), cut to the grid; none is empty.
+
+    Args:
+        first: (N, 2).
+        end: (N, 2).
+        inside: false where a box may leave the grid.
+        outside: true where a box has no point in common with the grid.
+    """
 
     first: NDArray[np.intp]
     end: NDArray[np.intp]
     inside: Mask
+    outside: Mask
 
     def within(self, mask: Mask) -> Mask:
         """Return for each box whether all cells that cover it are in ``mask``."""
-        table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), dtype=np.int64)
-        table[1:, 1:] = np.cumsum(np.cumsum(~mask, axis=0, dtype=np.int64), axis=1)
-        (i0, j0), (i1, j1) = self.first.T, self.end.T
-        missing = table[i1, j1] - table[i0, j1] - table[i1, j0] + table[i0, j0]
-        complete: Mask = self.inside & (missing == 0)
+        complete: Mask = self.inside & (self._count(~mask) == 0)
         return complete
+
+    def avoids(self, mask: Mask) -> Mask:
+        """Return for each box whether no cell that covers its part in the grid is in ``mask``."""
+        free: Mask = self.outside | (self._count(mask) == 0)
+        return free
+
+    def _count(self, mask: Mask) -> NDArray[np.int32]:
+        """Return how many cells of each range are in ``mask``."""
+        table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), dtype=np.int32)
+        table[1:, 1:] = np.cumsum(np.cumsum(mask, axis=0, dtype=np.int32), axis=1)
+        (i0, j0), (i1, j1) = self.first.T, self.end.T
+        found: NDArray[np.int32] = table[i1, j1] - table[i0, j1] - table[i1, j0] + table[i0, j0]
+        return found
+
+    def arrays(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Mask, Mask]:
+        """Return the four arrays themselves."""
+        return self.first, self.end, self.inside, self.outside
 
     def select(self, rows: NDArray[np.intp]) -> Cover:
         """Return the ranges of the boxes ``rows``."""
-        return Cover(self.first[rows], self.end[rows], self.inside[rows])
+        return Cover(self.first[rows], self.end[rows], self.inside[rows], self.outside[rows])
 
 
 def greatest_invariant(admissible: Mask, cover: Cover, absorbed: Mask) -> Mask:
@@ -105,6 +129,26 @@ def greatest_invariant(admissible: Mask, cover: Cover, absorbed: Mask) -> Mask:
     while True:
         rows = np.flatnonzero(inside & ~absorbed)
         lost = rows[~cover.select(rows).within(inside)]
+        if lost.size == 0:
+            return inside
+        inside.ravel()[lost] = False
+
+
+def possibly_safe(allowed: Mask, cover: Cover) -> Mask:
+    """Return the largest set P of allowed cells whose successors all meet P.
+
+    Args:
+        allowed: cells (p, q) over which no violation is proven.
+        cover: of the successors of all p q cells.
+
+    Returns:
+        P (p, q): from every state of every other cell a constraint is violated in finitely many steps, since its
+        successor violates one or lies in a cell that was removed before.
+    """
+    inside = allowed.copy()
+    while True:
+        rows = np.flatnonzero(inside)
+        lost = rows[cover.select(rows).avoids(inside)]
         if lost.size == 0:
             return inside
         inside.ravel()[lost] = False

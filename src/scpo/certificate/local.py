@@ -155,6 +155,12 @@ def admissible(loop: ClosedLoop, inputs: Interval) -> Mask:
     return proven
 
 
+def violating(loop: ClosedLoop, inputs: Interval) -> Mask:
+    """Return for each enclosure (N, m) of inputs whether |u| > input_bound is proven."""
+    proven: Mask = np.any((inputs.lo > loop.input_bound) | (inputs.hi < -loop.input_bound), axis=1)
+    return proven
+
+
 def lowest(shape: Array, box: Interval) -> Array:
     """Return a lower bound of V over each box (N, 2).
 

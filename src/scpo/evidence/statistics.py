@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, binom
+from scipy.special import bdtr, betaincinv  # scipy.stats takes a second to import
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
@@ -61,7 +61,7 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     array = np.sort(_one_per_seed(values))
     n = array.size
     ranks = np.arange(1, n // 2 + 1)
-    coverage = 1.0 - 2.0 * binom.cdf(ranks - 1, n, 0.5)
+    coverage = 1.0 - 2.0 * bdtr(ranks - 1, n, 0.5)
     reached = ranks[coverage >= level]
     rank = int(reached[-1]) if reached.size else 1
     sure = float(coverage[rank - 1]) if n > 1 else 0.0
@@ -81,8 +81,8 @@ def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Int
     if not 0.0 < level < 1.0:
         raise ConfigurationError(f"level: expected a number between 0 and 1; got {level}")
     tail = (1.0 - level) / 2.0
-    low = 0.0 if successes == 0 else float(beta.ppf(tail, successes, trials - successes + 1))
-    high = 1.0 if successes == trials else float(beta.ppf(1.0 - tail, successes + 1, trials - successes))
+    low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
+    high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1.0 - tail))
     return Interval(low, high, level)
 
 

@@ -40,7 +40,8 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     training = []
     for index in chosen:
         found = certify(closed_loop(weights, int(index)), cells_over_training)
-        training.append({"update": int(weights["updates"][index]), "area": found.area, "level": level(found)})
+        figures = {"area": found.area, "invariant_area": found.grid.area(found.invariant), "level": level(found)}
+        training.append({"update": int(weights["updates"][index])} | figures)
     outputs = [out, out.with_suffix(".npz")]
     files.write_json(
         outputs[0],
@@ -48,7 +49,8 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
         | {"final": final.summary() | _coverage(final, rho), "over_training": training, "rho": rho}
         | {"cells": cells, "cells_over_training": cells_over_training},
     )
-    files.write_npz(outputs[1], mask=final.mask, x1=final.grid.edges[0], x2=final.grid.edges[1])
+    x1, x2 = final.grid.edges
+    files.write_npz(outputs[1], mask=final.mask, refuted=final.refuted, x1=x1, x2=x2)
     files.write_json(out.with_suffix(".timing.json"), {"seconds": time.perf_counter() - began, **provenance.host()})
     provenance.write(
         out.with_suffix(".provenance.json"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from scpo.experiment.train import Run
 
 NAME = "state.pt"
+SEAL = hashlib.sha256().digest_size
 
 
 def save(folder: Path, run: Run, fingerprint: str) -> None:
@@ -26,8 +29,14 @@ def save(folder: Path, run: Run, fingerprint: str) -> None:
         "batches": run.batches.get_state(),
         "records": run.records.state_dict(),
     }
-    with files.atomic(folder / NAME) as temporary:
-        torch.save(state, temporary)
+    files.write_bytes(folder / NAME, sealed(state))
+
+
+def sealed(state: dict[str, Any]) -> bytes:
+    """Return ``state`` as bytes, its SHA-256 in front: torch reads changed numbers without complaint."""
+    content = BytesIO()
+    torch.save(state, content)
+    return hashlib.sha256(content.getvalue()).digest() + content.getvalue()
 
 
 def load(folder: Path, run: Run, fingerprint: str) -> bool:
@@ -36,7 +45,11 @@ def load(folder: Path, run: Run, fingerprint: str) -> bool:
     if not path.exists():
         return False
     try:
-        state = torch.load(path, weights_only=True)
+        content = path.read_bytes()
+        seal, body = content[:SEAL], content[SEAL:]
+        if hashlib.sha256(body).digest() != seal:
+            raise ValueError("its seal is broken")
+        state = torch.load(BytesIO(body), weights_only=True)
     except Exception as error:  # half a pickle can fail in any way
         print(f"{path}: damaged checkpoint, starting anew ({type(error).__name__})", file=sys.stderr)
         return False

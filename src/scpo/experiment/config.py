@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from scpo.errors import ConfigurationError
 from scpo.seeding import FIRST_TUNING_SEED
@@ -57,8 +57,10 @@ class ScpoConfig(Model):
     margin: Annotated[float, Field(ge=0)] = Field(
         0.0, description="coverage margin: train with g + margin <= 0 so that unseen points have room"
     )
-    smoothness: Literal["estimated"] | Positive = Field(
-        "estimated", description="L: a known constant for every constraint, or estimated per constraint"
+    smoothness: Literal["estimated", "proven"] | Positive = Field(
+        "estimated",
+        description="L: estimated per constraint, or a known constant for all; proven: recomputed at each iterate "
+        "(regression with one hidden layer of tanh)",
     )
     initial_smoothness: Positive = Field(10.0, description="estimated L: value before anything was observed")
     safety_factor: Annotated[float, Field(ge=1)] = Field(2.0, description="estimated L: factor on observed curvature")
@@ -68,7 +70,7 @@ class ScpoConfig(Model):
     )
     safe_probes: bool = Field(False, description="choose nu so that each probe is itself covered by the bound")
     max_radius: Positive = Field(1.0, description="r: largest step in weight space")
-    backend: Literal["auto", "clarabel", "cvxpy-scs"] = Field("auto", description="solver of the projection")
+    backend: Literal["auto", "sqp", "clarabel", "cvxpy-scs"] = Field("auto", description="solver of the projection")
 
 
 class OptimizerConfig(Model):
@@ -116,6 +118,11 @@ class TaskSettings(Model):
     datasets: Mapping[Name, Any]
     arms: dict[Name, Arm]
 
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _without_arms_set_to_null(cls, arms: Any) -> Any:
+        return {name: arm for name, arm in arms.items() if arm is not None} if isinstance(arms, Mapping) else arms
+
     def for_arm(self, name: str) -> Self:
         """Return the settings with the overrides of arm ``name`` applied and validated."""
         if name not in self.arms:
@@ -148,6 +155,19 @@ class RegressionData(Model):
     adversarial_label: Positive = Field(4.0, description="magnitude of an adversarial label (its sign is against f)")
 
 
+#: shares of adversarial labels, in percent
+ADVERSARIAL_PERCENT = (10, 30, 50)
+#: the regression's side experiments: the same schedule, cut at two fifths (eta decays geometrically)
+SHORT = {"schedule": {"epochs": 2000}, "optimizer": {"final_learning_rate": 0.0398}}
+#: what all arms beside the one with proven constants share with it
+PROVABLE = {
+    "hidden": [16],
+    "activation": "tanh",
+    "optimizer": {"learning_rate": 0.05, "momentum": 0.9, "final_learning_rate": None},
+    "schedule": SHORT["schedule"],
+}
+
+
 class RegressionConfig(TaskSettings):
     """Regression with harmful supervision (task 1)."""
 
@@ -156,12 +176,13 @@ class RegressionConfig(TaskSettings):
     hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
-    scpo: ScpoConfig = ScpoConfig(samples=20, margin=0.01, decay=0.995)
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.1)
+    scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.01, decay=0.995)
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.1, final_learning_rate=0.01)
     schedule: ScheduleConfig = ScheduleConfig(epochs=5000, updates_per_epoch=2, batch_size=256)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
         "uniform": RegressionData(inputs="uniform"),
+        **{f"adversarial-{share}": RegressionData(adversarial_share=share / 100) for share in ADVERSARIAL_PERCENT},
     }
     arms: dict[Name, Arm] = {
         "scpo": Arm(method="scpo", dataset="normal", seeds=10),
@@ -170,6 +191,28 @@ class RegressionConfig(TaskSettings):
         "scpo-no-margin": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.0}}),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
         "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
+        "scpo-covered": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.12}}),
+        **{
+            f"{method}-adversarial-{share}": Arm(
+                method=method, dataset=f"adversarial-{share}", seeds=3, overrides=SHORT
+            )
+            for share in ADVERSARIAL_PERCENT
+            for method in ("scpo", "unconstrained")
+        },
+        **{
+            f"scpo-{activation}": Arm(
+                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation} | SHORT
+            )
+            for activation in ("tanh", "softplus")
+        },
+        **{
+            name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)
+            for name, method, overrides in (
+                ("scpo-proven", "scpo", {"scpo": {"smoothness": "proven", "max_radius": 0.1, "margin": 0.0}}),
+                ("scpo-small", "scpo", {"scpo": {"margin": 0.0}}),
+                ("unconstrained-small", "unconstrained", {}),
+            )
+        },
     }
 
 
@@ -185,7 +228,7 @@ class DoubleIntegratorData(Model):
 class CertificateConfig(Model):
     """Set-based certificates of finished runs (ours, beyond the paper)."""
 
-    cells: Annotated[int, Field(ge=2)] = Field(400, description="along each axis of the state box, final policies")
+    cells: Annotated[int, Field(ge=2)] = Field(800, description="along each axis of the state box, final policies")
     cells_over_training: Annotated[int, Field(ge=2)] = Field(200, description="the same for policies on the way")
     iterates: Annotated[int, Field(ge=2)] = Field(6, description="policies certified on the way, with first and last")
     seeds: Count = Field(3, description="first seeds of each arm whose runs are certified")
@@ -194,18 +237,20 @@ class CertificateConfig(Model):
 class DoubleIntegratorConfig(TaskSettings):
     """Imitation on the constrained double integrator (task 2, all R)."""
 
-    starts: Annotated[int, Field(ge=16)] = Field(96, description="M: training starts in rho O_inf (k = 3 M metrics)")
+    starts: Annotated[int, Field(ge=16)] = Field(224, description="M: training starts in rho O_inf (k = 3 M metrics)")
     horizon: Count = Field(20, description="T: steps of a rollout")
     contraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="lambda: Psi(x_T) <= lambda Psi(x_0)")
     rho: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="starts lie in rho O_inf")
     hidden: tuple[Count, ...] = Field((32, 32), description="hidden widths of the residual network (tanh)")
-    aggregation: Literal["max", "logsumexp"] = Field("max", description="over time, in the training metrics")
+    aggregation: Literal["max", "logsumexp"] = Field(
+        "logsumexp", description="over time, in the training metrics: logsumexp is smooth and never below max"
+    )
     heldout: Annotated[int, Field(ge=1000)] = Field(10_000, description="held-out starts for the safety metrics")
     certificate: CertificateConfig | None = Field(CertificateConfig(), description="null: nothing is certified")
-    scpo: ScpoConfig = ScpoConfig(samples=16, margin=0.04)
+    scpo: ScpoConfig = ScpoConfig(samples=12, margin=0.04)
     optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig(
-        epochs=200, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50
+    schedule: ScheduleConfig = ScheduleConfig(  # recycled directions learn in half of the 2,000 updates first planned
+        epochs=100, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50
     )
     datasets: dict[Name, DoubleIntegratorData] = {
         name: DoubleIntegratorData(scenario=name) for name in ("cooperative", "mixed", "hostile")
@@ -220,14 +265,24 @@ class DoubleIntegratorConfig(TaskSettings):
         for dataset in ("cooperative", "mixed", "hostile")
     }
 
+    @model_validator(mode="after")
+    def _arms_share_their_starts(self) -> Self:
+        for name, arm in self.arms.items():
+            if shared := sorted({"rho", "heldout"} & arm.overrides.keys()):
+                raise ValueError(f"arm {name!r}: {shared} may not be overridden: references hold for every arm")
+        return self
+
 
 class Config(Model):
     """The whole configuration of one profile."""
 
     profile: Name = Field("default", description="name of the profile; results lie in results/<profile>/")
     base_seed: Annotated[int, Field(ge=0)] = Field(20251215, description="root of every derived seed")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where training runs; evaluations and certificates are the CPU's"
+    )
     regression: RegressionConfig | None = RegressionConfig()
-    double_integrator: DoubleIntegratorConfig | None = None
+    double_integrator: DoubleIntegratorConfig | None = DoubleIntegratorConfig()
 
     @property
     def tasks(self) -> dict[str, TaskSettings]:
@@ -257,11 +312,8 @@ def load(path: Path | str) -> Config:
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(overlay, dict):
         raise ConfigurationError(f"{path}: expected a mapping at the top level, got {type(overlay).__name__}")
-    defaults = Config().model_dump()
-    if isinstance(overlay.get("double_integrator"), dict):  # off by default; a profile turns it on by naming it
-        defaults["double_integrator"] = DoubleIntegratorConfig().model_dump()
     try:
-        return Config.model_validate(merge(defaults, overlay))
+        return Config.model_validate(merge(Config().model_dump(), overlay))
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, item['loc'])) or 'top level'}: {item['msg']}" for item in error.errors()]
         raise ConfigurationError(f"{path}: invalid configuration\n" + "\n".join(lines)) from error

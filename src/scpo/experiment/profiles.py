@@ -82,7 +82,7 @@ def for_dataset(config: Config, task: str, dataset: str) -> Config:
     section = config.section(task)
     if dataset not in section.datasets:
         raise ConfigurationError(f"{task}: no data set {dataset!r}; there are {', '.join(sorted(section.datasets))}")
-    return _narrowed(config, section, dataset, {})
+    return _narrowed(config.model_copy(update={"device": "cpu"}), section, dataset, {})  # drawn on the CPU always
 
 
 def digest(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""What a run writes down: one row per update, one per evaluation, the weights, a summary and its sidecars."""
+"""What a run writes down: one row per update and per evaluation, a thinned series, weights, summary and sidecars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scpo import files
 from scpo.evidence import provenance
-from scpo.experiment import tasks
+from scpo.experiment import rejection, series, tasks
 from scpo.networks import ResidualPolicy
 from scpo.parameters import ParameterVector
 from scpo.region import Array
@@ -74,7 +74,7 @@ class Records:
         room = UNSAFE_PROPOSALS_KEPT - len(self.unsafe_thetas)
         for theta in unsafe_proposals[:room]:
             self.unsafe_updates.append(update)
-            self.unsafe_thetas.append(theta.clone())
+            self.unsafe_thetas.append(theta.to("cpu", copy=True))
         if update == 1:
             self.rows[0]["loss"] = loss
         row = _row(info, update, epoch, loss)
@@ -84,7 +84,7 @@ class Records:
     def evaluated(self, update: int, epoch: float, metrics: dict[str, float], theta: Tensor) -> None:
         """Record a held-out evaluation and the iterate (d,) it was made at."""
         self.evaluations.append({"update": update, "epoch": epoch, **metrics})
-        self.thetas.append(theta.clone())
+        self.thetas.append(theta.to("cpu", copy=True))
 
     def state_dict(self) -> dict[str, Any]:
         """Return all rows in plain types."""
@@ -107,22 +107,39 @@ class Records:
         """Return the counts and figures of merit of the run; the initial policy is no update and no count."""
         updates = self.rows[1:]
         unsafe = [row["update"] for row in updates if row["unsafe_iterate"]]
+        missed = [row["update"] for row in updates if row["bound_misses"] > 0]
         return {
             "updates": len(updates),
             "unsafe_iterates": len(unsafe),
             "first_unsafe_update": unsafe[0] if unsafe else None,
             "unsafe_proposals": sum(row["unsafe_proposals"] for row in updates),
             "unsafe_probes": sum(row["unsafe_probes"] for row in updates),
-            "bound_misses": sum(row["bound_misses"] > 0 for row in updates),
+            "bound_misses": len(missed),
+            "first_missed_update": missed[0] if missed else None,
+            "captured_energy": _median(updates, "captured_energy"),
             "projected_share": sum(row["projected"] for row in updates) / max(1, len(updates)),
             "restoring_updates": sum(row["restoring"] for row in updates),
             "solver_retries": sum(row["solver_retries"] for row in updates),
             "solver_failures": sum(row["solver_failures"] for row in updates),
             "max_g": max(row["max_g"] for row in self.rows),
+            "median_step": _median(updates, "step_norm"),
+            "median_nominal": _median(updates, "nominal_norm"),
+            "median_smoothness": _median(updates, "smoothness_max"),
+            "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
             "rollouts": updates[-1]["rollouts"] if updates else 0,
-            "initial": {key: value for key, value in self.evaluations[0].items() if key not in ("update", "epoch")},
-            "final": {key: value for key, value in self.evaluations[-1].items() if key not in ("update", "epoch")},
+            "initial": _merits(self.evaluations[0]),
+            "final": _merits(self.evaluations[-1]),
         }
+
+
+def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if math.isfinite(row[name])]
+    return float(np.median(values)) if values else None
+
+
+def _merits(evaluation: dict[str, Any]) -> dict[str, float]:
+    """Return what an evaluation says of the policy itself, not of when it was or of the step that led there."""
+    return {key: value for key, value in evaluation.items() if key not in ("update", "epoch", *rejection.NAMES)}
 
 
 def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:
@@ -148,14 +165,14 @@ def write_run(
     import pandas as pd
     from safetensors.torch import save
 
-    outputs = [out / name for name in ("metrics.parquet", "evaluations.parquet", "weights.npz", "final.safetensors")]
-    files.write_parquet(outputs[0], pd.DataFrame(records.rows))
-    files.write_parquet(outputs[1], pd.DataFrame(records.evaluations))
-    files.write_npz(outputs[2], **_weights(records, policy))
-    files.write_bytes(outputs[3], save({name: value.contiguous() for name, value in policy.state_dict().items()}))
-    for name, columns in problem.exhibits(policy).items():
-        outputs.append(out / f"{name}.parquet")
-        files.write_parquet(outputs[-1], pd.DataFrame(dict(columns)))
+    metrics = pd.DataFrame(records.rows)
+    tables = {"metrics": metrics, "series": series.thin(metrics), "evaluations": pd.DataFrame(records.evaluations)}
+    tables |= {name: pd.DataFrame(dict(columns)) for name, columns in problem.exhibits(policy).items()}
+    for name, table in tables.items():
+        files.write_parquet(out / f"{name}.parquet", table)
+    outputs = [out / f"{name}.parquet" for name in tables] + [out / "weights.npz", out / "final.safetensors"]
+    files.write_npz(outputs[-2], **_weights(records, policy))
+    files.write_bytes(outputs[-1], save({name: value.contiguous() for name, value in policy.state_dict().items()}))
     outputs.append(out / "run.json")
     files.write_json(outputs[-1], identity | records.summary())
     updates = records.updates

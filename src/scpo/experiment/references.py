@@ -68,6 +68,7 @@ def _figures(task: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
         "stage_input_weight": system.STAGE_INPUT_WEIGHT,
         "backup_input_weight": system.BACKUP_INPUT_WEIGHT,
         "malicious_above": MALICIOUS_ABOVE,
+        "sharpness": task.metrics.sharpness,
     }
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scpo.errors import ConfigurationError
 from scpo.experiment import tasks
 from scpo.experiment.config import Config, OptimizerConfig, ScpoConfig, TaskSettings
+from scpo.experiment.eager import eager
 from scpo.methods.base import Method
 from scpo.networks import ResidualPolicy
 from scpo.seeding import derive
@@ -28,8 +30,8 @@ def build_task(task: str, settings: TaskSettings, data: Data) -> Task:
 def build_optimizer(config: OptimizerConfig, policy: ResidualPolicy) -> torch.optim.Optimizer:
     """Return the torch optimiser that proposes the steps."""
     if config.name == "sgd":
-        return torch.optim.SGD(policy.parameters(), lr=config.learning_rate, momentum=config.momentum)
-    return torch.optim.Adam(policy.parameters(), lr=config.learning_rate)
+        return eager(torch.optim.SGD)(policy.parameters(), lr=config.learning_rate, momentum=config.momentum)
+    return eager(torch.optim.Adam)(policy.parameters(), lr=config.learning_rate)
 
 
 def build_method(
@@ -51,15 +53,20 @@ def sampling_seed(config: Config, task: str, seed: int) -> int:
 
 
 def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
-    from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+    from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
 
     if config.smoothness == "estimated":
-        smoothness: EstimatedSmoothness | FixedSmoothness = EstimatedSmoothness(
+        smoothness: Smoothness = EstimatedSmoothness(
             config.initial_smoothness,
             factor=config.safety_factor,
             decay=config.decay,
             max_radius=config.max_radius,
         )
+    elif config.smoothness == "proven":
+        prove = getattr(task, "proven_smoothness", None)
+        if prove is None:
+            raise ConfigurationError(f"scpo.smoothness: no constants are proven for {type(task).__name__}")
+        smoothness = prove(config.max_radius)
     else:
         smoothness = FixedSmoothness(config.smoothness, config.max_radius)
     return {
@@ -71,6 +78,7 @@ def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
         "stay_on_solver_failure": True,
         "kappa": config.kappa,
         "smoothness": smoothness,
+        "rounding": getattr(smoothness, "rounding", None),  # proven with the constants
         "verify": config.verify,
         "margin": config.margin,
         "probe_step": config.probe_step,

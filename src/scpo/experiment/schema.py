@@ -28,9 +28,15 @@ _WIDTH = 118
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) that a profile's file obeys.
 
-    A profile is an overlay, so nothing is required; unknown keys are refused at every level.
+    A profile is an overlay, so nothing is required, and an arm set to null is left out; unknown keys are refused at
+    every level.
     """
     schema = _without_required(Config.model_json_schema())
+    for section in schema["$defs"].values():
+        if arms := section.get("properties", {}).get("arms"):
+            arms["patternProperties"] = {
+                pattern: {"anyOf": [arm, {"type": "null"}]} for pattern, arm in arms["patternProperties"].items()
+            }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

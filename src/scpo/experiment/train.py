@@ -14,7 +14,7 @@ import torch
 
 from scpo import files
 from scpo.errors import NonFiniteError
-from scpo.experiment import checkpoint, registry
+from scpo.experiment import checkpoint, device, registry, rejection
 from scpo.experiment.config import Config, OptimizerConfig, TaskSettings, dump, load_json
 from scpo.experiment.records import Records, write_run
 from scpo.methods.base import Method
@@ -60,7 +60,7 @@ def run_from_files(
     arrays = files.read_npz(data)
     section = settings.section(task).for_arm(arm)
     fingerprint = hashlib.sha256(f"{dump(settings)}{task}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
-    problem = registry.build_task(task, section, arrays)
+    problem = device.on_device(registry.build_task(task, section, arrays), settings.device)
     run = start(settings, section, task, arm, seed, problem)
     resumed = checkpoint_path is not None and checkpoint.load(checkpoint_path, run, fingerprint)
     if resumed:
@@ -118,19 +118,25 @@ def train(run: Run, problem: Task, section: TaskSettings, save: Callable[[], Non
     vector = ParameterVector(run.policy, run.policy.parameters())
     if run.records.updates == 0 and not run.records.rows:
         run.records.start(run.method.values)
-        run.records.evaluated(0, 0.0, problem.evaluate(run.policy), vector.read())
+        run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | rejection.unknown(), vector.read())
     began, first = time.perf_counter(), run.records.updates
     for update in range(first + 1, total + 1):
         _set_learning_rate(run.optimizer, section.optimizer, update, total)
         run.method.zero_grad()
-        loss = problem.loss(run.policy, problem.sample_batch(schedule.batch_size, run.batches))
+        batch = problem.sample_batch(schedule.batch_size, run.batches)
+        loss = problem.loss(run.policy, batch)
         if not torch.isfinite(loss):
             raise NonFiniteError(f"update {update}: the loss is {loss.item()}; lower the learning rate")
         loss.backward()
+        evaluated = update % (schedule.evaluate_every * per_epoch) == 0 or update == total
+        if evaluated:
+            before, directions = vector.read(), rejection.asked(problem, run.policy, batch)
         info = run.method.step()
         run.records.add(info, update, update / per_epoch, float(loss.detach()), run.method.unsafe_proposals)
-        if update % (schedule.evaluate_every * per_epoch) == 0 or update == total:
-            run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy), vector.read())
+        if evaluated:
+            after = vector.read()
+            rejected = rejection.shares(after - before, run.method.nominal, directions)
+            run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy) | rejected, after)
         if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:
             save()
         if update % max(1, total // PROGRESS_LINES) == 0:

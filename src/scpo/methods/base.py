@@ -16,6 +16,9 @@ class Method(Protocol):
     #: parameters (d,) of the last update's proposals that were unsafe, to be kept for the referee
     unsafe_proposals: tuple[Tensor, ...]
 
+    #: the step p (d,) that the last update's optimiser proposed; None before the first update
+    nominal: Tensor | None
+
     @property
     def values(self) -> Array:
         """g at the current iterate, shape (k,)."""

@@ -25,6 +25,7 @@ class Unconstrained:
         self.vector = ParameterVector(policy, (p for group in optimizer.param_groups for p in group["params"]))
         self.evaluate = ConstraintEvaluator(policy, self.vector, None, constraint)
         self.updates = 0
+        self.nominal: Tensor | None = None
         self._values = self.evaluate.check_determinism(self.vector.read())
 
     @property
@@ -44,7 +45,8 @@ class Unconstrained:
         after = self.vector.read()
         self._values = self.evaluate(after[None])[0]
         self.updates += 1
-        length = float((after - before).norm())
+        self.nominal = after - before
+        length = float(self.nominal.norm())
         unsafe = bool((self._values > 0).any())
         return StepInfo.unprojected(self.updates, self._values, length, int(unsafe), self.evaluate.rollouts)
 

@@ -6,6 +6,7 @@ task adds its lines here and its modules beside the others; nothing else changes
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,9 +25,11 @@ class Item:
 
 
 FIGURES = {
+    "falsification-smoothness": Item("scpo.report.falsification", "smoothness", None),
     "regression-replication": Item("scpo.report.regression_figures", "replication", "regression"),
     "regression-safety": Item("scpo.report.regression_figures", "safety", "regression"),
     "regression-smoothness": Item("scpo.report.regression_figures", "smoothness", "regression"),
+    "regression-supervision": Item("scpo.report.regression_supervision", "supervision", "regression"),
     "double-integrator-portraits": Item("scpo.report.double_integrator_figures", "portraits", "double-integrator"),
     "double-integrator-gauge": Item("scpo.report.double_integrator_figures", "gauge", "double-integrator"),
     "double-integrator-policy": Item("scpo.report.double_integrator_figures", "policy", "double-integrator"),
@@ -35,8 +38,17 @@ FIGURES = {
 }
 TABLES = {
     "regression-results": Item("scpo.report.tables", "regression_results", "regression"),
+    "regression-supervision-results": Item("scpo.report.regression_extras", "supervision", "regression"),
+    "regression-activations": Item("scpo.report.regression_extras", "activations", "regression"),
+    "regression-coverage": Item("scpo.report.regression_extras", "coverage", "regression"),
+    "regression-proven": Item("scpo.report.regression_extras", "proven", "regression"),
     "settings": Item("scpo.report.tables", "settings", None),
+    "falsification": Item("scpo.report.falsification", "table", None),
     "referee": Item("scpo.report.tables", "referee", None),
+    "claims-abstract": Item("scpo.report.claims", "abstract", None),
+    "claims-figure": Item("scpo.report.claims", "figure", None),
+    "claims-ours": Item("scpo.report.claims", "ours", None),
+    "claims-changes": Item("scpo.report.claims", "changes", None),
     "double-integrator-objective": Item("scpo.report.double_integrator_tables", "objective", "double-integrator"),
     "double-integrator-safety": Item("scpo.report.double_integrator_tables", "safety", "double-integrator"),
     "double-integrator-settings": Item("scpo.report.double_integrator_tables", "settings", "double-integrator"),
@@ -59,23 +71,46 @@ def module_of(name: str) -> str:
     return _item(name).module
 
 
+def modules_of(name: str) -> list[str]:
+    """Return the dotted names of the modules whose code decides what a figure or a table looks like."""
+    return [module_of(name), *(["scpo.report.style"] if name in FIGURES else [])]
+
+
+def about(name: str) -> str:
+    """Return the task that a figure or a table is about, or "method"."""
+    return _item(name).task or "method"
+
+
+def caption(name: str) -> str:
+    """Return what a figure or a table shows: the first paragraph of its function's docstring, without importing it."""
+    item = _item(name)
+    text = (Path(__file__).parents[2] / item.module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+    made = next(one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef) and one.name == item.function)
+    return " ".join((ast.get_docstring(made) or "").partition("\n\n")[0].split())
+
+
 def render(name: str, results: Path, out: Path) -> None:
     """Make the figure (PDF) or the table (LaTeX) ``name`` from ``results/<profile>`` and write it to ``out``.
+
+    A sidecar beside it says where it comes from.
 
     Raises:
         ConfigurationError: there is no figure or table of that name.
         ResultError: a result file is missing, damaged or has another schema.
     """
+    from scpo.evidence.page import traced
+
     item = _item(name)
-    made = getattr(import_module(item.module), item.function)(results)
-    if name in FIGURES:
-        from scpo.report.style import save
+    with traced(out, results, modules_of(name)):
+        made = getattr(import_module(item.module), item.function)(results)
+        if name in FIGURES:
+            from scpo.report.style import save
 
-        save(made, out)
-    else:
-        from scpo.files import write_text
+            save(made, out)
+        else:
+            from scpo.files import write_text
 
-        write_text(out, made)
+            write_text(out, made)
 
 
 def _named(items: dict[str, Item], tasks: Iterable[str]) -> list[str]:

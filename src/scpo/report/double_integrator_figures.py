@@ -13,8 +13,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scpo.report import style
-from scpo.report.double_integrator_load import (
+from scpo.evidence.double_integrator import (
     SCENARIOS,
     Array,
     Certificate,
@@ -24,14 +23,14 @@ from scpo.report.double_integrator_load import (
     read_scenario,
     read_settings,
 )
-from scpo.report.load import Run
-from scpo.report.series import envelope
+from scpo.evidence.load import Run
+from scpo.report import style
 
 BACKUP, MPC = style.GREY, style.OCHRE
 SHOWN = ("scpo", "unconstrained")
+CERTIFIED = ("unconstrained", "scpo-verified", "scpo")
 THIN: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.45}
 FAR = 1.3  # edge of the phase portraits, in bounds of the state
-BINS = 150
 
 Scenario = Mapping[str, tuple[Run, ...]]
 
@@ -115,7 +114,7 @@ def policy(results: Path) -> Figure:
 def training(results: Path) -> Figure:
     """Closed-loop cost, loss on good labels and raw worst safety metric over training; every seed."""
     references, scenarios = read_references(results), _scenarios(results)
-    worst = [run.metrics["max_g"].max() for runs in scenarios.values() for of in runs.values() for run in of]
+    worst = [run.summary["max_g"] for runs in scenarios.values() for of in runs.values() for run in of]
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 5.4)
         grid = figure.subplots(3, len(scenarios), sharex="col", sharey="row", squeeze=False)
@@ -128,7 +127,7 @@ def training(results: Path) -> Figure:
                     _safety(safety, run, style.COLOURS[method])
             for name, colour in (("backup", BACKUP), ("mpc", MPC)):
                 cost.axhline(getattr(references, name), color=colour, linewidth=1.0, linestyle=(0, (4, 2)))
-            last = float(next(iter(runs.values()))[0].metrics["update"].iloc[-1])
+            last = float(next(iter(runs.values()))[0].summary["updates"])
             top = max(3.0 * max(worst), 3e-2)
             style.symlog(safety, 1e-5, top, -3.0)
             safety.axhspan(0.0, top, color=style.VERMILION, alpha=0.09, linewidth=0)
@@ -157,34 +156,37 @@ def training(results: Path) -> Figure:
 
 
 def certificate(results: Path) -> Figure:
-    """Certified set of SCPO's final policy (first seed), and the certified area over training (certified seeds)."""
+    """What is proven of final policies (first seed), and the areas proven over training (certified seeds)."""
     references, scenarios = read_references(results), _scenarios(results)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 4.4)
-        heights = {"height_ratios": [1.25, 1.0]}
-        grid = figure.subplots(2, len(scenarios), sharey="row", squeeze=False, gridspec_kw=heights)
-        for (plane, area), scenario in zip(grid.T, scenarios, strict=True):
-            _ground(plane, references, fill=False)
-            for method in ("unconstrained", "scpo-verified", "scpo"):
-                found = read_certificates(results, f"{method}-{scenario}")
-                if method == "scpo" and found:
+        figure = style.new_figure(style.TEXT_WIDTH, 6.4)
+        heights = {"height_ratios": [1.25, 1.25, 1.0]}
+        grid = figure.subplots(3, len(scenarios), sharey="row", squeeze=False, gridspec_kw=heights)
+        for column, scenario in zip(grid.T, scenarios, strict=True):
+            for plane, method in zip(column[:2], SHOWN, strict=True):
+                _ground(plane, references, fill=False)
+                if found := read_certificates(results, f"{method}-{scenario}"):
                     _certified(plane, found[0])
-                for one in found:
+                _plane(plane, references)
+            area = column[2]
+            for method in CERTIFIED:
+                for one in read_certificates(results, f"{method}-{scenario}"):
                     rows = pd.DataFrame(one.figures["over_training"])
                     look: dict[str, Any] = {"color": style.COLOURS[method], "linewidth": 0.9, "alpha": 0.8}
                     area.plot(rows["update"], rows["area"], marker="o", markersize=2.2, **look)
-            plane.set_title(scenario)
-            _plane(plane, references)
+                    area.plot(rows["update"], rows["invariant_area"], linestyle=(0, (1, 1.5)), **look)
+            column[0].set_title(scenario)
             area.axhline(float(references.figures["area"]), color=style.INK, linewidth=0.7, linestyle=(0, (4, 2)))
             area.set_ylim(-2.0, 1.06 * float(references.figures["area_control_invariant"]))
             area.xaxis.set_major_locator(MaxNLocator(4))
             area.set_xlabel("update")
             style.thousands(area)
             style.tidy(area)
-        grid[0, 0].set_ylabel("$x_2$")
-        grid[1, 0].set_ylabel("certified area")
-        methods = ("scpo", "scpo-verified", "unconstrained")
-        _legend(figure, {style.LABELS[name]: style.COLOURS[name] for name in methods})
+        for axes, method in zip(grid[:2, 0], SHOWN, strict=True):
+            axes.set_ylabel(f"{style.LABELS[method]}\n\n$x_2$")
+        grid[2, 0].set_ylabel("proven area")
+        figure.align_ylabels(grid[:, 0])
+        _legend(figure, {style.LABELS[name]: style.COLOURS[name] for name in reversed(CERTIFIED)})
         return figure
 
 
@@ -260,15 +262,16 @@ def _slice(axes: Axes, runs: Scenario, references: References) -> None:
 
 
 def _certified(axes: Axes, found: Certificate) -> None:
-    shown = np.where(found.mask.T, 1.0, np.nan)
-    axes.pcolormesh(found.x1, found.x2, shown, cmap="Blues", vmin=0.0, vmax=2.2, rasterized=True, zorder=0)
-    style.note(axes, f"area {found.area:.1f}", x=0.97, y=0.1)
+    """Colour the certified and the refuted cells."""
+    for mask, colours in ((found.mask, "Blues"), (found.refuted, "Reds")):
+        shown = np.where(mask.T, 1.0, np.nan)
+        axes.pcolormesh(found.x1, found.x2, shown, cmap=colours, vmin=0.0, vmax=2.2, rasterized=True, zorder=0)
+    style.note(axes, f"certified {found.area:.1f}", x=0.97, y=0.1)
 
 
 def _safety(axes: Axes, run: Run, colour: str) -> None:
     """Draw the highest raw metric of each bin; a dot marks a bin that holds an unsafe iterate."""
-    width = max(1.0, float(run.metrics["update"].iloc[-1]) / BINS)
-    centres, _, high, _ = envelope(run.metrics["update"], run.metrics["max_g"], width)
+    centres, high = run.series["epoch"] * run.summary["updates"] / run.epochs, run.series["max_g_high"]
     axes.plot(centres, high, color=colour, **THIN)
     unsafe = high > 0.0
     axes.plot(centres[unsafe], high[unsafe], ".", color=colour, markersize=3, zorder=3)

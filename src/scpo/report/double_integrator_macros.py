@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from scpo.evidence.statistics import proportion_interval, summarise
-from scpo.experiment.config import DoubleIntegratorConfig
-from scpo.report import numbers
-from scpo.report.double_integrator_load import (
+from scpo.evidence.double_integrator import (
     METHODS,
     SCENARIOS,
     References,
@@ -18,9 +15,20 @@ from scpo.report.double_integrator_load import (
     read_scenario,
     read_settings,
 )
-from scpo.report.double_integrator_tables import first_unsafe, worst_share
-from scpo.report.load import Run
-from scpo.report.tables import seeds_unsafe, total, worst_heldout, worst_iterate
+from scpo.evidence.load import Run
+from scpo.evidence.outcomes import (
+    first_unsafe,
+    reduction,
+    seeds_unsafe,
+    total,
+    unsafe_share,
+    worst_heldout,
+    worst_iterate,
+    worst_share,
+)
+from scpo.evidence.statistics import proportion_interval, summarise
+from scpo.experiment.config import DoubleIntegratorConfig
+from scpo.report import numbers
 
 Runs = Sequence[Run]
 
@@ -40,7 +48,6 @@ def collect(results: Path) -> dict[str, str]:
         for method in METHODS
     }
     scpo = everything["scpo"]
-    found = [read_certificates(results, f"scpo-{scenario}") for scenario in SCENARIOS]
     return (
         macros
         | {
@@ -48,12 +55,12 @@ def collect(results: Path) -> dict[str, str]:
             "DiUpdates": numbers.count(total(scpo, "updates")),
             "DiBoundMisses": numbers.count(total(scpo, "bound_misses")),
             "DiUnsafeProbes": numbers.count(total(scpo, "unsafe_probes")),
+            "DiBoundRuns": numbers.count(len(scpo)),
+            "DiHeldoutUnsafeRuns": numbers.count(sum(run.final["heldout_unsafe"] > 0 for run in scpo)),
+            "DiHeldoutWorstFinal": numbers.safety(max(run.final["heldout_max_g"] for run in scpo), 3),
             "DiVerifiedUnsafeProposals": numbers.count(total(everything["scpo-verified"], "unsafe_proposals")),
-            "DiCertificates": numbers.count(sum(map(len, found))),
-            "DiCertified": numbers.count(sum(bool(one.figures["final"]["certified"]) for of in found for one in of)),
-            "DiCertifiedStarts": numbers.count(sum(one.covers_starts for of in found for one in of)),
         }
-        | _certificates(results)
+        | _certificates(results, references)
     )
 
 
@@ -93,20 +100,37 @@ def _references(references: References) -> dict[str, str]:
         "DiAreaStarts": numbers.fixed(figures["area_of_starts"], 1),
         "DiAreaControl": numbers.fixed(figures["area_control_invariant"], 1),
         "DiGammaLyapunov": numbers.fixed(figures["gamma_lyapunov"], 4),
+        "DiSharpness": numbers.setting(figures["sharpness"]),
         "DiGammaTightest": numbers.fixed(figures["gamma_tightest"], 4),
     }
 
 
-def _certificates(results: Path) -> dict[str, str]:
+def _certificates(results: Path, references: References) -> dict[str, str]:
     settings = read_settings(results)
     cells = settings.certificate.cells if settings.certificate is not None else 0
-    areas = {
-        scenario: [one.area for one in read_certificates(results, f"scpo-{scenario}")] or [0.0]
-        for scenario in SCENARIOS
+    box = (2.0 * references.state_bound) ** 2
+    proven = {scenario: read_certificates(results, f"scpo-{scenario}") for scenario in SCENARIOS}
+    free = {scenario: read_certificates(results, f"unconstrained-{scenario}") for scenario in SCENARIOS}
+    found = [one for of in proven.values() for one in of]
+    macros = {
+        "DiCells": numbers.count(cells),
+        "DiBoxArea": numbers.setting(box),
+        "DiAreaOutside": numbers.fixed(box - references.figures["area_control_invariant"], 1),
+        "DiCertificates": numbers.count(len(found)),
+        "DiCertified": numbers.count(sum(bool(one.figures["final"]["certified"]) for one in found)),
+        "DiCertifiedStarts": numbers.count(sum(one.covers_starts for one in found)),
+        "DiUndecidedArea": numbers.fixed(max((box - one.area - one.refuted_area for one in found), default=box), 1),
     }
-    return {"DiCells": numbers.count(cells)} | {
-        f"Di{scenario.title()}CertifiedArea": numbers.fixed(summarise(of).median, 1) for scenario, of in areas.items()
-    }
+    for scenario in SCENARIOS:
+        name = f"Di{scenario.title()}"
+        macros[f"{name}CertifiedArea"] = _area([one.area for one in proven[scenario]])
+        macros[f"{name}RefutedArea"] = _area([one.refuted_area for one in free[scenario]])
+    return macros
+
+
+def _area(areas: Sequence[float]) -> str:
+    """Return the median, 0 where there is no certificate."""
+    return numbers.fixed(summarise(areas or [0.0]).median, 1)
 
 
 def _final(metric: str, digits: int = 3) -> Callable[[Runs, References], str]:
@@ -131,8 +155,7 @@ def _gap(runs: Runs, references: References) -> str:
 
 
 def _reduction(runs: Runs) -> str:
-    shares = [1.0 - run.final["clean_loss"] / run.summary["initial"]["clean_loss"] for run in runs]
-    return _signed_percent(shares)
+    return _signed_percent([reduction(run, "clean_loss") for run in runs])
 
 
 def _signed_percent(shares: Sequence[float]) -> str:
@@ -147,7 +170,7 @@ QUANTITIES: dict[str, Callable[[Runs, References], str]] = {
     "UnsafeIterates": _of(lambda runs: numbers.count(total(runs, "unsafe_iterates"))),
     "UnsafeSeeds": _of(lambda runs: numbers.count(seeds_unsafe(runs))),
     "UnsafeSeedsInterval": _of(lambda runs: numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs)))),
-    "UnsafeShare": _of(lambda runs: numbers.percent(total(runs, "unsafe_iterates") / total(runs, "updates"))),
+    "UnsafeShare": _of(lambda runs: numbers.percent(unsafe_share(runs))),
     "FirstUnsafe": _of(_first),
     "WorstG": _of(lambda runs: numbers.safety(worst_iterate(runs), 3)),
     "HeldoutWorstG": _of(lambda runs: numbers.safety(worst_heldout(runs), 3)),

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scpo.evidence.statistics import summarise
-from scpo.experiment.config import DoubleIntegratorConfig
-from scpo.report import numbers
-from scpo.report.double_integrator_load import (
+from scpo.evidence.double_integrator import (
     METHODS,
     SCENARIOS,
     Certificate,
@@ -17,7 +14,11 @@ from scpo.report.double_integrator_load import (
     read_scenario,
     read_settings,
 )
-from scpo.report.load import Run
+from scpo.evidence.load import Run
+from scpo.evidence.outcomes import first_unsafe, reduction, total, worst_heldout, worst_iterate, worst_share
+from scpo.evidence.statistics import Summary, summarise
+from scpo.experiment.config import DoubleIntegratorConfig
+from scpo.report import numbers
 from scpo.report.tables import (
     Mark,
     Runs,
@@ -27,9 +28,6 @@ from scpo.report.tables import (
     optimiser_settings,
     row,
     settings_table,
-    total,
-    worst_heldout,
-    worst_iterate,
 )
 
 NAMES = {"scpo": "SCPO, bound only", "scpo-verified": "SCPO, verified", "unconstrained": "unconstrained"}
@@ -49,8 +47,8 @@ def objective(results: Path) -> str:
     columns: list[Column] = [
         ("cost", "", lambda runs: _ranged(runs, lambda run: run.final["cost"], 1)),
         ("gap closed", "", lambda runs: _ranged(runs, gap, 2) if runs[0].summary["dataset"] == "cooperative" else "--"),
-        ("good labels", "initial", lambda runs: _median(runs, lambda run: run.summary["initial"]["clean_loss"])),
-        ("", "final", lambda runs: _ranged(runs, lambda run: run.final["clean_loss"], 3)),
+        ("good labels", "final", lambda runs: _ranged(runs, lambda run: run.final["clean_loss"], 3)),
+        ("", "reduction", lambda runs: _ranged(runs, _reduction, 2)),
         ("scenario's", "final", lambda runs: _ranged(runs, lambda run: run.final["scenario_loss"], 3)),
         ("spectral", "radius", lambda runs: _ranged(runs, lambda run: run.final["spectral_radius"], 3)),
     ]
@@ -78,23 +76,13 @@ def safety(results: Path) -> str:
     return _table(results, columns, [])
 
 
-def worst_share(runs: Runs) -> float:
-    """Return the largest share of held-out starts from which a final policy of any seed was unsafe."""
-    return max(run.final["heldout_unsafe"] for run in runs)
-
-
-def first_unsafe(runs: Runs) -> int | None:
-    """Return the earliest unsafe update of any seed, or None."""
-    firsts = [run.summary["first_unsafe_update"] for run in runs]
-    return min((int(first) for first in firsts if first is not None), default=None)
-
-
 def certificates(results: Path) -> str:
     """What the set-based certificate proves of the final policies: one line per scenario and method."""
-    lines = _opening(["runs", "certified", "area", "level", "starts"], ["", "", "", r"of \(O_\infty\)", "covered"])
+    first = ["runs", "certified", "certified", "refuted", "level", r"\(\rho O_\infty\) covered"]
+    lines = _opening(first, ["", "", "area", "area", r"of \(O_\infty\)", "for seeds"])
     for scenario in SCENARIOS:
         lines.append(RULE)
-        lines.append(rf"\emph{{{scenario}}} & & & & & \\")
+        lines.append(row(rf"\emph{{{scenario}}}", [""] * len(first)))
         for method in METHODS:
             found = read_certificates(results, f"{method}-{scenario}")
             if found:
@@ -112,7 +100,7 @@ def settings(results: Path) -> str:
         ("backup", rf"LQR of \(\norm{{x}}^2+{system['backup_input_weight']:g}\,u^2\)", ours),
         (r"training starts \(M\), in \(\rho O_\infty\)", integer(section.starts), ours),
         (r"\(\rho\), horizon \(T\), contraction \(\lambda\)", _list(*_three(section)), ours),
-        ("over time", "maximum" if section.aggregation == "max" else "log-sum-exp", ours),
+        ("over time, in training", _aggregation(section, system["sharpness"]), ours),
         ("malicious labels, mixed", rf"where \(x_1>{system['malicious_above']:g}\)", ours),
         ("labelled states", integer(section.datasets["mixed"].size), ours),
         ("held-out starts", integer(section.heldout), ours),
@@ -137,6 +125,10 @@ def settings(results: Path) -> str:
     )
 
 
+def _aggregation(section: DoubleIntegratorConfig, sharpness: float) -> str:
+    return "maximum" if section.aggregation == "max" else rf"log-sum-exp, \(\beta={sharpness:g}\)"
+
+
 def _three(section: DoubleIntegratorConfig) -> tuple[float, float, float]:
     return section.rho, section.horizon, section.contraction
 
@@ -149,8 +141,8 @@ def _figure(value: float) -> str:
     return numbers.fixed(value, 2)
 
 
-def _median(runs: Runs, metric: Metric) -> str:
-    return _ranged(runs, metric, 3).split(BREAK)[0]
+def _reduction(run: Run) -> float | None:
+    return None if run.final["clean_loss"] is None else reduction(run, "clean_loss")
 
 
 def _ranged(runs: Runs, metric: Metric, digits: int) -> str:
@@ -174,15 +166,19 @@ def _first_unsafe(runs: Runs) -> str:
 
 def _certified(found: Sequence[Certificate]) -> list[str]:
     certified = sum(bool(one.figures["final"]["certified"]) for one in found)
-    covered = sum(one.covers_starts for one in found)
-    area, level = summarise([one.area for one in found]), summarise([one.level for one in found])
+    covered = [numbers.count(int(one.figures["seed"])) for one in found if one.covers_starts]
+    areas, refuted = ([getattr(one, name) for one in found] for name in ("area", "refuted_area"))
+    figures = ((areas, 1), (refuted, 1), ([one.level for one in found], 2))
     return [
         numbers.count(len(found)),
         numbers.count(certified),
-        rf"{numbers.fixed(area.median, 1)} \range{{{numbers.spread(area, 1)}}}",
-        rf"{numbers.fixed(level.median, 2)} \range{{{numbers.spread(level, 2)}}}",
-        numbers.count(covered),
+        *(f"{numbers.fixed(summarise(of).median, d)} {_in_range(summarise(of), d)}" for of, d in figures),
+        ", ".join(covered) or "none",
     ]
+
+
+def _in_range(found: Summary, digits: int) -> str:
+    return rf"\range{{{numbers.spread(found, digits)}}}"
 
 
 def _table(results: Path, columns: Sequence[Column], head: Sequence[str]) -> str:

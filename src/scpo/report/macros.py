@@ -11,12 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from scpo.evidence import published
+from scpo.evidence.load import Run, read_arm, read_config
+from scpo.evidence.outcomes import seeds_unsafe, total, unsafe_share, worst_heldout, worst_iterate
 from scpo.evidence.statistics import median_interval, paired_differences, proportion_interval, summarise
+from scpo.evidence.summaries import read_referee
 from scpo.experiment.config import Config, RegressionConfig
 from scpo.files import write_text
-from scpo.report import double_integrator_macros, numbers, regression_source, tables
-from scpo.report.load import Run, read_arm, read_config
-from scpo.report.tables import seeds_unsafe, total, worst_heldout, worst_iterate
+from scpo.report import double_integrator_macros, falsification, numbers, regression_extras
 from scpo.seeding import FIRST_TUNING_SEED
 
 Runs = Sequence[Run]
@@ -29,12 +31,7 @@ def write(results: Path, out: Path) -> None:
         ResultError: a result file is missing, damaged or has another schema.
     """
     lines = [rf"\newcommand{{\{name}}}{{{text}}}" for name, text in sorted(collect(results).items())]
-    switch = r"\newif\ifDoubleIntegrator" + (r"\DoubleIntegratortrue" if _runs_double_integrator(results) else "")
-    write_text(out, "\n".join(["% Written from result files; not to be edited.", switch, *lines]) + "\n")
-
-
-def _runs_double_integrator(results: Path) -> bool:
-    return read_config(results).double_integrator is not None
+    write_text(out, "\n".join(["% Written from result files; not to be edited.", *lines]) + "\n")
 
 
 def collect(results: Path) -> dict[str, str]:
@@ -43,9 +40,10 @@ def collect(results: Path) -> dict[str, str]:
     macros = {"ProfileNotice": _notice(config)}
     if config.regression is not None:
         macros |= _source(config.regression) | _regression_settings(config.regression) | _regression_results(results)
+        macros |= regression_extras.collect(results)
     if config.double_integrator is not None:
         macros |= double_integrator_macros.collect(results)
-    return macros | _referee(tables.read_referee(results))
+    return macros | _referee(read_referee(results)) | falsification.collect(results)
 
 
 def _referee(found: Mapping[str, Any]) -> dict[str, str]:
@@ -55,6 +53,7 @@ def _referee(found: Mapping[str, Any]) -> dict[str, str]:
         "RefereeIterates": numbers.count(sum(arm["iterates"] for arm in arms)),
         "RefereeValues": numbers.count(sum(arm["values"] for arm in arms)),
         "RefereeTolerance": numbers.setting(found["tolerance"]),
+        "RefereeEvery": numbers.count(found["every"]),
     }
 
 
@@ -68,16 +67,16 @@ def _notice(config: Config) -> str:
 
 
 def _source(section: RegressionConfig) -> dict[str, str]:
-    band = regression_source.late_band()
+    band = published.late_band()
     return {
         "SourceLateLow": numbers.fixed(band.low, 2),
         "SourceLateHigh": numbers.fixed(band.high, 2),
         "SourceLatePeak": numbers.fixed(band.peak, 2),
-        "SourceReadingEpochs": numbers.count(regression_source.READING_EPOCHS),
-        "SourceReadingLoss": numbers.setting(regression_source.READING_LOSS),
-        "SourcePolicyError": numbers.fixed(regression_source.policy_error()),
-        "FloorNormal": numbers.fixed(regression_source.floor(section.bound, "normal")),
-        "FloorUniform": numbers.fixed(regression_source.floor(section.bound, "uniform")),
+        "SourceReadingEpochs": numbers.count(published.READING_EPOCHS),
+        "SourceReadingLoss": numbers.setting(published.READING_LOSS),
+        "SourcePolicyError": numbers.fixed(published.policy_error()),
+        "FloorNormal": numbers.fixed(published.floor(section.bound, "normal")),
+        "FloorUniform": numbers.fixed(published.floor(section.bound, "uniform")),
     }
 
 
@@ -129,7 +128,7 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "GridLossMedian": _median("uniform_loss"),
     "ClippedMedian": _median("clipped_loss"),
     "UnsafeIterates": lambda runs: numbers.count(total(runs, "unsafe_iterates")),
-    "UnsafeShare": lambda runs: numbers.percent(total(runs, "unsafe_iterates") / total(runs, "updates")),
+    "UnsafeShare": lambda runs: numbers.percent(unsafe_share(runs)),
     "UnsafeSeeds": lambda runs: numbers.count(seeds_unsafe(runs)),
     "UnsafeSeedsInterval": lambda runs: numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs))),
     "WorstG": lambda runs: numbers.safety(worst_iterate(runs)),
@@ -138,7 +137,7 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "UnsafeProposals": lambda runs: numbers.count(total(runs, "unsafe_proposals")),
     "UnsafeProbes": lambda runs: numbers.count(total(runs, "unsafe_probes")),
     "ProjectedShare": lambda runs: numbers.percent(summarise([run.summary["projected_share"] for run in runs]).median),
-    "InsideBand": lambda runs: numbers.percent(summarise([regression_source.share_inside(run) for run in runs]).median),
+    "InsideBand": lambda runs: numbers.percent(summarise([published.share_inside(run) for run in runs]).median),
 }
 
 #: The numbers that the text uses, by arm of the regression task.

@@ -11,16 +11,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scpo.evidence.load import Run, read_arm, read_config
+from scpo.evidence.published import read_loss, read_policy
+from scpo.experiment.series import EARLY, KEPT, Array
 from scpo.report import style
-from scpo.report.load import Run, read_arm, read_config
-from scpo.report.regression_source import COLUMN, read_loss, read_policy
-from scpo.report.series import Array, envelope
-from scpo.tasks.regression import target
+from scpo.tasks.regression_data import target
 
 TASK = "regression"
 SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "unconstrained")
 SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
-EARLY = 250.0  # epochs in the inset: the published loss falls in the first 200
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
@@ -28,7 +27,7 @@ def replication(results: Path) -> Figure:
     """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side."""
     bound = _bound(results)
     arms = {name: read_arm(results, TASK, name) for name in ("scpo", "unconstrained")}
-    worst = max(run.metrics["max_g"].max() for runs in arms.values() for run in runs)
+    worst = max(run.summary["max_g"] for runs in arms.values() for run in runs)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 5.9)
         grid = figure.subplots(3, 2, sharex="row", sharey="row", gridspec_kw={"height_ratios": [1.3, 1.2, 0.7]})
@@ -47,7 +46,7 @@ def replication(results: Path) -> Figure:
 def safety(results: Path) -> Figure:
     """Raw worst safety metric of every iterate, and on held-out points; one row per arm."""
     arms = _arms(results, SAFETY_ARMS)
-    worst = [run.metrics["max_g"].max() for runs in arms.values() for run in runs]
+    worst = [run.summary["max_g"] for runs in arms.values() for run in runs]
     worst += [run.evaluations["heldout_max_g"].max() for runs in arms.values() for run in runs]
     top, bottom = max(3.0 * max(worst), 3e-2), -3.0
     with style.look():
@@ -55,13 +54,13 @@ def safety(results: Path) -> Figure:
         grid = figure.subplots(len(arms), 2, sharex=True, sharey=True, squeeze=False)
         for (name, runs), (iterates, heldout) in zip(arms.items(), grid, strict=True):
             for axes in (iterates, heldout):
-                axes.set_xlim(0.0, float(runs[0].metrics["epoch"].iloc[-1]))
+                axes.set_xlim(0.0, runs[0].epochs)
                 style.symlog(axes, 1e-5, top, bottom)
                 axes.axhspan(0.0, top, color=style.VERMILION, alpha=0.09, linewidth=0)
                 axes.axhline(0.0, color=style.INK, linewidth=0.6)
                 style.tidy(axes)
             for run in runs:
-                centres, _, high, _ = envelope(run.metrics["epoch"], run.metrics["max_g"], _bin(run))
+                centres, high = run.series["epoch"], run.series["max_g_high"]
                 iterates.plot(centres, high, color=style.COLOURS[name], **THIN)
                 unsafe = high > 0.0
                 iterates.plot(centres[unsafe], high[unsafe], ".", color=style.VERMILION, markersize=3, zorder=3)
@@ -118,23 +117,21 @@ def _fit_panel(axes: Axes, runs: Sequence[Run], bound: float, *, published: bool
 
 
 def _loss_panel(axes: Axes, runs: Sequence[Run], *, published: bool) -> None:
-    last, width = float(runs[0].metrics["epoch"].iloc[-1]), _bin(runs[0])
-    panels = [(axes, width, last)]
-    if last > EARLY:
-        inset = axes.inset_axes((0.34, 0.53, 0.65, 0.46))
+    panels = [(axes, [run.series for run in runs], runs[0].epochs)]
+    if inset := None if runs[0].early.empty else axes.inset_axes((0.34, 0.53, 0.65, 0.46)):
         inset.tick_params(labelsize=7, pad=1.5, length=2)
-        panels.append((inset, min(width, 2.0), EARLY))
-    for panel, width, until in panels:
+        panels.append((inset, [run.early for run in runs], EARLY))
+    for panel, series, until in panels:
         if published:
             band = read_loss()
             band = band[band["epoch"] <= until]
             low, high = band["loss_low"], band["loss_high"]
             panel.fill_between(band["epoch"], low, high, color=style.ORANGE, alpha=0.5, linewidth=0)
-        _loss_lines(panel, runs, width, until)
+        _loss_lines(panel, series, style.COLOURS[runs[0].arm])
         panel.set_xlim(0.0, until)
         style.tidy(panel)
     style.log(axes)
-    if last > EARLY:
+    if inset:
         inset.set_ylim(bottom=0.0)
         style.note(inset, "first epochs, linear scale", y=0.98, fontsize=7.5)
     if published:
@@ -146,62 +143,55 @@ def _loss_panel(axes: Axes, runs: Sequence[Run], *, published: bool) -> None:
 def _violation_panel(axes: Axes, runs: Sequence[Run], top: float) -> None:
     colour = style.COLOURS[runs[0].arm]
     for run in runs:
-        centres, _, high, _ = envelope(run.metrics["epoch"], np.maximum(run.metrics["max_g"], 0.0), _bin(run))
+        centres, high = run.series["epoch"], run.series["max_g_high"].clip(lower=0.0)
         axes.plot(centres, high, color=colour, linewidth=0.8, alpha=0.5)
         unsafe = high > 0.0
         axes.plot(centres[unsafe], high[unsafe], ".", color=style.VERMILION, markersize=3, zorder=3)
     axes.set_xlabel("epoch")
-    axes.set_xlim(0.0, float(runs[0].metrics["epoch"].iloc[-1]))
+    axes.set_xlim(0.0, runs[0].epochs)
     axes.set_ylim(-0.06 * top, top)
     style.thousands(axes)
     style.tidy(axes)
     style.aside(axes, _unsafe_text(runs))
 
 
-def _loss_lines(axes: Axes, runs: Sequence[Run], width: float, until: float) -> None:
+def _loss_lines(axes: Axes, series: Sequence[pd.DataFrame], colour: str) -> None:
     """Median per bin of each seed, and over the seeds the median of lowest, highest and median loss per bin."""
-    colour = style.COLOURS[runs[0].arm]
-    envelopes = []
-    for run in runs:
-        data = run.metrics[run.metrics["epoch"] <= until]
-        centres, *ranges = envelope(data["epoch"], data["loss"], width)
-        axes.plot(centres, ranges[-1], color=colour, linewidth=0.4, alpha=0.3)
-        envelopes.append(ranges)
-    low, high, median = np.median(envelopes, axis=0)
+    centres = series[0]["epoch"]
+    for one in series:
+        axes.plot(centres, one["loss_median"], color=colour, linewidth=0.4, alpha=0.3)
+    low, high, median = (np.median([one[f"loss_{kept}"] for one in series], axis=0) for kept in KEPT["loss"])
     axes.fill_between(centres, low, high, color=colour, alpha=0.22, linewidth=0)
     axes.plot(centres, median, color=colour, linewidth=1.2)
 
 
 def _smoothness_panel(axes: Axes, runs: Sequence[Run]) -> None:
-    used, needed = [], []
+    epoch = runs[0].series["epoch"]
+    lines = {
+        "required_max_high": {"color": style.VERMILION, "linewidth": 0.4, "alpha": 0.3},
+        "smoothness_max_low": {"color": style.BLUE, **THIN},
+    }
     for run in runs:
-        data, width = run.metrics.iloc[1:], _bin(run)
-        centres, _, high, _ = envelope(data["epoch"], data["required_max"].clip(lower=0.0), width)
-        needed.append(_at(data["epoch"], centres, high))
-        axes.plot(centres, high, color=style.VERMILION, linewidth=0.4, alpha=0.3)
-        centres, low, _, _ = envelope(data["epoch"], data["smoothness_max"], width)
-        used.append(_at(data["epoch"], centres, low))
-        axes.plot(centres, low, color=style.BLUE, **THIN)
-        missed = data.loc[data["bound_misses"] > 0, "epoch"]
+        for name, look in lines.items():
+            axes.plot(epoch, _joined(run.series[name]), **look)
+        missed = epoch[run.series["bound_misses"] > 0]
         if len(missed):
             height, transform = np.full(len(missed), 1.02), axes.get_xaxis_transform()
             axes.plot(missed, height, "|", color=style.INK, markersize=5, transform=transform, clip_on=False)
-    epoch = runs[0].metrics["epoch"].iloc[1:]
-    axes.plot(epoch, np.median(needed, axis=0), color=style.VERMILION, linewidth=0.8, label="needed for no miss")
-    axes.plot(epoch, np.median(used, axis=0), color=style.BLUE, linewidth=1.3, label="used")
+    needed, used = (np.median([_joined(run.series[name]) for run in runs], axis=0) for name in lines)
+    axes.plot(epoch, needed, color=style.VERMILION, linewidth=0.8, label="needed for no miss")
+    axes.plot(epoch, used, color=style.BLUE, linewidth=1.3, label="used")
     style.log(axes)
-    axes.set_xlim(0.0, float(epoch.iloc[-1]))
+    axes.set_xlim(0.0, runs[0].epochs)
     axes.legend(loc="lower right", ncols=2, handlelength=1.4, columnspacing=1.2)
     misses, updates = (sum(run.summary[key] for run in runs) for key in ("bound_misses", "updates"))
     style.note(axes, style.spaced(f"$|$ {misses:,} of {updates:,} updates with a miss"), y=0.19)
     style.tidy(axes)
 
 
-def _at(epochs: pd.Series[float], centres: Array, values: Array) -> Array:
-    """Binned ``values`` at every update; NaN where no bin holds anything, as when no step was ever taken."""
-    if centres.size == 0:
-        return np.full(len(epochs), np.nan)
-    return np.asarray(np.interp(epochs, centres, values), dtype=np.float64)
+def _joined(values: pd.Series[float]) -> Array:
+    """Bins without a value, as when no step was taken, bridged from their neighbours; what is needed is not below 0."""
+    return np.asarray(values.clip(lower=0.0).interpolate(limit_direction="both"), dtype=np.float64)
 
 
 def _arms(results: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...]]:
@@ -213,11 +203,6 @@ def _bound(results: Path) -> float:
     section = read_config(results).regression
     assert section is not None  # read_arm has refused a profile without the task
     return section.bound
-
-
-def _bin(run: Run) -> float:
-    """Width of a bin in epochs: the published figure's columns, finer where a run is short."""
-    return min(COLUMN, float(run.metrics["epoch"].iloc[-1]) / 150.0)
 
 
 def _epochs(row: Sequence[Axes]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
@@ -56,6 +55,7 @@ _RC: dict[Any, Any] = {
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
     "legend.frameon": False,
+    "axes.axisbelow": True,
     "axes.linewidth": 0.6,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -67,7 +67,10 @@ _RC: dict[Any, Any] = {
     "xtick.major.size": 3,
     "ytick.major.size": 3,
     "lines.linewidth": 1.2,
+    "lines.solid_capstyle": "round",
     "lines.solid_joinstyle": "round",
+    "patch.edgecolor": "white",
+    "patch.force_edgecolor": True,
     "pdf.fonttype": 42,
     "pdf.compression": 9,
     "savefig.dpi": 200,
@@ -78,7 +81,7 @@ _RC: dict[Any, Any] = {
 @contextmanager
 def look() -> Iterator[None]:
     """Draw in the report's style inside this context; the global settings stay as they are."""
-    with sns.axes_style("ticks"), mpl.rc_context(_RC):
+    with mpl.rc_context(_RC):
         yield
 
 
@@ -106,7 +109,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def tidy(axes: Axes) -> None:
     """Remove the box's upper and right line."""
-    sns.despine(ax=axes)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def note(axes: Axes, text: str, x: float = 0.985, y: float = 0.93, **style: object) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from scpo.errors import ResultError
+from scpo.evidence.load import Run, read_arm, read_config
+from scpo.evidence.outcomes import seeds_unsafe, total, worst_heldout, worst_iterate
 from scpo.evidence.statistics import proportion_interval, summarise
+from scpo.evidence.summaries import read_referee
 from scpo.experiment.config import OptimizerConfig, RegressionConfig, ScpoConfig
-from scpo.files import read_json
 from scpo.report import numbers
-from scpo.report.load import Run, read_arm, read_config
 
 TASK = "regression"
 HEADINGS = {
@@ -56,26 +57,6 @@ def regression_results(results: Path) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def total(runs: Runs, key: str) -> int:
-    """Return the sum over seeds of a count in run.json."""
-    return sum(int(run.summary[key]) for run in runs)
-
-
-def worst_iterate(runs: Runs) -> float:
-    """Return the worst raw g of any iterate of any seed."""
-    return max(float(run.metrics["max_g"].max()) for run in runs)
-
-
-def worst_heldout(runs: Runs) -> float:
-    """Return the worst raw g on held-out points of any evaluated iterate of any seed."""
-    return max(float(run.evaluations["heldout_max_g"].max()) for run in runs)
-
-
-def seeds_unsafe(runs: Runs) -> int:
-    """Return the number of seeds with at least one unsafe iterate."""
-    return sum(run.summary["unsafe_iterates"] > 0 for run in runs)
-
-
 def of_method(cell: Callable[[Runs], str]) -> Callable[[Runs], str]:
     """Leave the cell empty for a method that has no bound, no probes and no proposals."""
     return lambda runs: cell(runs) if runs[0].method == "scpo" else "--"
@@ -113,19 +94,6 @@ def referee(results: Path) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def read_referee(results: Path) -> dict[str, Any]:
-    """Return the referee's summary; it exists only if there was no disagreement.
-
-    Raises:
-        ResultError: the file is missing or damaged.
-    """
-    path = results / "referee.json"
-    found = read_json(path)
-    if not isinstance(found, dict) or not {"arms", "tolerance"} <= found.keys():
-        raise ResultError(f"{path}: not a referee's summary")
-    return found
-
-
 def _size(error: float) -> str:
     return numbers.setting(0) if error == 0 else rf"\num{{{error:.0e}}}"
 
@@ -156,7 +124,8 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
     """Return the method's own settings, all R."""
     number, integer = numbers.setting, numbers.count
     estimated = scpo.smoothness == "estimated"
-    smoothness = "estimated per constraint" if estimated else f"fixed, {number(float(scpo.smoothness))}"
+    named = {"estimated": "estimated per constraint", "proven": "proven at each iterate"}
+    smoothness = named.get(str(scpo.smoothness)) or f"fixed, {number(float(scpo.smoothness))}"
     method: list[Setting] = [
         (r"sampled directions \(n\)", f"{integer(scpo.samples)}, {scpo.sampler}", ("R",)),
         (r"\quad of them recycled, at most", integer(scpo.recycle), ("R",)),

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from scpo.networks import ResidualPolicy
 
+#: inputs (S, input) and labels (S, output), and in a drawn batch which samples are harmful (S,) bool
+Batch = tuple[Tensor, ...]
+
 
 class Task(Protocol):
     """A learning problem with safety metrics g(theta) <= 0 that are a black box to the method."""
@@ -20,11 +23,11 @@ class Task(Protocol):
         """Return the safe initial policy theta_0 (the backup: the residual's last layer is zero)."""
         ...
 
-    def sample_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw (inputs, labels) of a training batch."""
+    def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw (inputs, labels, harmful) of a training batch; ``harmful`` is for the records, not for training."""
         ...
 
-    def loss(self, policy: ResidualPolicy, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, policy: ResidualPolicy, batch: Batch) -> Tensor:
         """Return the differentiable task loss of a batch, a scalar."""
         ...
 

@@ -13,53 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scpo.errors import ConfigurationError
 from scpo.networks import ResidualPolicy
-
-Array = NDArray[np.float64]
+from scpo.tasks.base import Batch
+from scpo.tasks.regression_data import target
+from scpo.tasks.regression_proof import OneLayerSmoothness
 
 CURVE_POINTS = 400
-
-
-def target(x: Array) -> Array:
-    """Return f(x) = sin x + sin 3x + sin 7x (F)."""
-    return np.asarray(np.sin(x) + np.sin(3 * x) + np.sin(7 * x))
-
-
-def draw_inputs(inputs: str, size: int, rng: np.random.Generator) -> Array:
-    """Return ``size`` inputs: "normal", N(0, 1), or "uniform" on [-pi, pi]."""
-    return rng.standard_normal(size) if inputs == "normal" else rng.uniform(-np.pi, np.pi, size)
-
-
-def generate_dataset(
-    rng: np.random.Generator,
-    *,
-    inputs: str,
-    size: int,
-    heldout: int,
-    adversarial_share: float = 0.0,
-    adversarial_label: float = 4.0,
-) -> dict[str, NDArray[np.generic]]:
-    """Return training data and held-out inputs of the same distribution.
-
-    An adversarial label has magnitude ``adversarial_label`` and the sign opposite to f(x).  The clean inputs do not
-    depend on the share, so that data sets of one seed differ in the labels alone.
-
-    Returns:
-        inputs, labels (size,), harmful (size,) bool (label replaced), heldout (heldout,).
-    """
-    x = draw_inputs(inputs, size, rng)
-    heldout_x = draw_inputs(inputs, heldout, rng)
-    labels = target(x)
-    harmful = rng.random(size) < adversarial_share
-    labels[harmful] = -adversarial_label * np.where(labels[harmful] >= 0, 1.0, -1.0)
-    return {"inputs": x, "labels": labels, "harmful": harmful, "heldout": heldout_x}
 
 
 class RegressionTask:
     """Regression under output bounds; see the module's docstring.
 
+    A sample is harmful if its label is adversarial or, in data without such labels, lies outside the bound.
+
     Args:
-        data: what :func:`generate_dataset` gave.
+        data: what :func:`scpo.tasks.regression_data.generate_dataset` gave.
         bound: |pi(x)| <= bound is safe.
         grid_size: points of the constraint's grid, linspace(-pi, pi) (k = 2 * grid_size metrics).
         hidden, activation: of the residual network.
@@ -77,6 +46,8 @@ class RegressionTask:
         self.bound, self.hidden, self.activation = bound, tuple(hidden), activation
         self.inputs = torch.from_numpy(np.asarray(data["inputs"], dtype=np.float64))[:, None]
         self.labels = torch.from_numpy(np.asarray(data["labels"], dtype=np.float64))[:, None]
+        adversarial = torch.from_numpy(np.array(data["harmful"], dtype=bool))
+        self.harmful = adversarial if adversarial.any() else self.labels[:, 0].abs() > bound
         self.heldout = torch.from_numpy(np.asarray(data["heldout"], dtype=np.float64))[:, None]
         self.grid = torch.linspace(-torch.pi, torch.pi, grid_size, dtype=torch.float64)[:, None]
         self.fine_grid = torch.linspace(-torch.pi, torch.pi, 1000, dtype=torch.float64)[:, None]
@@ -89,14 +60,14 @@ class RegressionTask:
         """Return pi = 0 + phi with phi's last layer zero: the zero policy, safe."""
         return ResidualPolicy((1, *self.hidden, 1), self.activation, generator=generator)
 
-    def sample_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw ``size`` training samples with replacement: inputs (size, 1) and labels (size, 1)."""
+    def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw ``size`` training samples with replacement: inputs (size, 1), labels (size, 1), harmful (size,)."""
         index = torch.randint(self.inputs.shape[0], (size,), generator=generator)
-        return self.inputs[index], self.labels[index]
+        return self.inputs[index], self.labels[index], self.harmful[index]
 
-    def loss(self, policy: ResidualPolicy, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, policy: ResidualPolicy, batch: Batch) -> Tensor:
         """Return the mean squared error on a batch."""
-        inputs, labels = batch
+        inputs, labels = batch[:2]
         error: Tensor = policy(inputs) - labels
         return error.square().mean()
 
@@ -110,6 +81,18 @@ class RegressionTask:
     def states(self) -> Tensor:
         """Return the grid, where the metrics look at the policy."""
         return self.grid
+
+    def proven_smoothness(self, radius: float) -> OneLayerSmoothness:
+        """Return smoothness constants of the metrics that are proven at each iterate, within ``radius``.
+
+        Raises:
+            ConfigurationError: the network is another than one hidden layer of tanh, or the radius is not finite.
+        """
+        if len(self.hidden) != 1 or self.activation != "tanh":
+            raise ConfigurationError(
+                f"proven constants: only for one hidden layer of tanh, not {list(self.hidden)} of {self.activation}"
+            )
+        return OneLayerSmoothness(self.grid[:, 0].numpy(), self.bound, self.hidden[0], radius)
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
         """Return losses against f (clean), and the raw maximum violation on unseen points."""

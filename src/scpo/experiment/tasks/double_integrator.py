@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scpo.experiment.config import DoubleIntegratorConfig
 from scpo.tasks.double_integrator.dataset import generate_dataset
-from scpo.tasks.double_integrator.task import DoubleIntegratorTask
+
+if TYPE_CHECKING:
+    from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 
 #: visited states offered to the sampler
 VISITED = 256
@@ -24,6 +26,8 @@ def generate_data(settings: DoubleIntegratorConfig, dataset: str, rng: np.random
 
 def build(settings: DoubleIntegratorConfig, data: Mapping[str, NDArray[Any]]) -> DoubleIntegratorTask:
     """Return the task on ``data``."""
+    from scpo.tasks.double_integrator.task import DoubleIntegratorTask  # here, since drawing data needs no torch
+
     return DoubleIntegratorTask(
         data,
         starts=settings.starts,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scpo.experiment.config import RegressionConfig
-from scpo.tasks.regression import RegressionTask, generate_dataset
+from scpo.tasks.regression_data import generate_dataset
+
+if TYPE_CHECKING:
+    from scpo.tasks.regression import RegressionTask
 
 
 def generate_data(settings: RegressionConfig, dataset: str, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -19,6 +22,8 @@ def generate_data(settings: RegressionConfig, dataset: str, rng: np.random.Gener
 
 def build(settings: RegressionConfig, data: Mapping[str, NDArray[Any]]) -> RegressionTask:
     """Return the task on ``data``."""
+    from scpo.tasks.regression import RegressionTask  # here, since drawing data needs no torch
+
     return RegressionTask(
         data,
         bound=settings.bound,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from scipy.stats import qmc
 
 from scpo.errors import ConfigurationError
 from scpo.tasks.double_integrator.sets import Polygon
 from scpo.tasks.double_integrator.system import Array
 
-_SMALLEST_RADIUS = 1e-3  # of the gauge, relative to the region
+#: gauges of the scaled vertices among the training starts, relative to the region; first what few starts need most
+RINGS = (1e-3, 0.1, 0.6, 0.2, 0.45, 0.05, 0.3, 0.8)
 
 
 def uniform(region: Polygon, count: int, rng: np.random.Generator) -> Array:
@@ -31,39 +29,55 @@ def boundary(region: Polygon, count: int) -> Array:
     return np.column_stack([np.interp(at, length, corners[:, i]) for i in range(2)])
 
 
+def halton(first: int, count: int) -> Array:
+    """Return points ``first`` ... ``first + count - 1`` of the Halton sequence in bases 2 and 3 (count, 2)."""
+    points = np.zeros((count, 2))
+    for column, base in enumerate((2, 3)):
+        left, weight = np.arange(first, first + count), 1.0 / base
+        while left.any():  # the digits of the index, mirrored at the point
+            points[:, column] += left % base * weight
+            left, weight = left // base, weight / base
+    return points
+
+
 def interior(region: Polygon, count: int) -> Array:
     """Return the first ``count`` points (count, 2) of the Halton sequence on the bounding box that lie inside."""
     low, high = region.vertices.min(axis=0), region.vertices.max(axis=0)
-    sequence = qmc.Halton(d=2, scramble=False)
-    points = np.empty((0, 2))
+    points, drawn = np.empty((0, 2)), 0
     while len(points) < count:
-        candidates = low + (high - low) * sequence.random(2 * count)
+        candidates = low + (high - low) * halton(drawn, 2 * count)
+        drawn += 2 * count
         points = np.vstack([points, candidates[region.gauge(candidates) < 1.0]])
     return points[:count]
 
 
-def near_origin(region: Polygon, count: int) -> Array:
-    """Return points (count, 2) with gauges from 1e-3 to 0.3, evenly in the logarithm, in all directions."""
-    angles = np.arange(count) * math.pi * (3.0 - math.sqrt(5.0))  # golden angle
-    directions = np.column_stack([np.cos(angles), np.sin(angles)])
-    radii = np.geomspace(_SMALLEST_RADIUS, 0.3, count)
-    return np.asarray(directions * (radii / region.gauge(directions))[:, None])
+def scaled_vertices(region: Polygon, count: int) -> Array:
+    """Return the first ``count`` (count, 2) of the vertices at gauge RINGS[0], then at RINGS[1], and so on.
+
+    Raises:
+        ConfigurationError: there are not so many.
+    """
+    rings = np.vstack([gauge * region.vertices for gauge in RINGS])
+    if count > len(rings):
+        raise ConfigurationError(f"starts: there are {len(rings)} scaled vertices, asked for {count}")
+    return rings[:count]
 
 
-def training_starts(region: Polygon, count: int = 168) -> Array:
-    """Return fixed training starts (count, 2): all vertices, most others on the boundary, then inside it.
+def training_starts(region: Polygon, count: int = 224) -> Array:
+    """Return fixed training starts (count, 2): all vertices, 3/8 scaled ones, the rest on the boundary and inside.
 
-    One in twelve lies near the origin; of the rest two thirds lie on the boundary and one third inside.
+    Were the closed loop linear, each metric would be a convex function of the start over {Psi <= r}, with its maximum at
+    a vertex: hence the scaled vertices.
 
     Raises:
         ConfigurationError: too few for the vertices and one point of each other kind.
     """
     corners = len(region.vertices)
-    small = max(4, count // 12)
+    small = min(max(4, 3 * (count - corners) // 8), len(RINGS) * corners)
     rest = count - corners - small
     if rest < 2:
         raise ConfigurationError(f"starts: expected at least {corners + 6}, got {count}")
-    edge = max(1, 2 * rest // 3)
+    edge = rest // 2
     return np.vstack(
-        [region.vertices, boundary(region, edge), interior(region, rest - edge), near_origin(region, small)]
+        [region.vertices, boundary(region, edge), interior(region, rest - edge), scaled_vertices(region, small)]
     )

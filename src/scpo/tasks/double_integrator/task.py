@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.networks import ResidualPolicy
+from scpo.tasks.base import Batch
 from scpo.tasks.double_integrator import exhibits
 from scpo.tasks.double_integrator.experts import PredictiveController
 from scpo.tasks.double_integrator.metrics import Aggregation, Metrics
@@ -68,7 +69,7 @@ class DoubleIntegratorTask:
         self,
         data: Mapping[str, Any],
         *,
-        starts: int = 168,
+        starts: int = 224,
         horizon: int = 20,
         contraction: float = 0.5,
         rho: float = 0.95,
@@ -89,6 +90,7 @@ class DoubleIntegratorTask:
         if not 1 <= visited <= starts * (horizon + 1):
             raise ConfigurationError(f"visited: expected 1 ... {starts * (horizon + 1)}, got {visited}")
         self.inputs, self.labels = _column(data, "inputs", 2), _column(data, "labels", 1)
+        self.harmful = torch.from_numpy(np.array(data["harmful"], dtype=bool).reshape(-1))
         self.heldout_inputs = _column(data, "heldout_inputs", 2)
         self.heldout_labels = _column(data, "heldout_labels", 1)
         self.heldout_good_labels = _column(data, "heldout_good_labels", 1)
@@ -111,14 +113,14 @@ class DoubleIntegratorTask:
         """Return the backup: the residual's last layer is zero, its other weights come from ``generator``."""
         return ResidualPolicy(self.sizes, self.activation, backup=backup_module(), anchored=True, generator=generator)
 
-    def sample_batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw states (size, 2) and labels (size, 1) with replacement."""
+    def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw states (size, 2), labels (size, 1) and whose they are, True for the malicious expert's (size,)."""
         chosen = torch.randint(len(self.inputs), (size,), generator=generator)
-        return self.inputs[chosen], self.labels[chosen]
+        return self.inputs[chosen], self.labels[chosen], self.harmful[chosen]
 
-    def loss(self, policy: ResidualPolicy, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(self, policy: ResidualPolicy, batch: Batch) -> Tensor:
         """Return the mean squared imitation error of a batch."""
-        inputs, labels = batch
+        inputs, labels = batch[:2]
         error: Tensor = policy(inputs) - labels
         return error.square().mean()
 

@@ -18,31 +18,19 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from scpo.errors import ResultError
+from scpo.evidence.inventory import BOOL, EXHIBITS, FLOAT, INT
 from scpo.experiment.config import Config
+from scpo.experiment.series import COUNTED, KEPT
+from scpo.files import note
 
-FLOAT, INT, BOOL = "f", "i", "b"
-METRICS = {
-    "update": INT,
+SERIES = {
+    "early": BOOL,
     "epoch": FLOAT,
-    "loss": FLOAT,
-    "max_g": FLOAT,
-    "margin": FLOAT,
-    "projected": BOOL,
-    "restoring": BOOL,
-    "unsafe_iterate": BOOL,
-    "unsafe_proposals": INT,
-    "unsafe_probes": INT,
-    "bound_misses": INT,
-    "worst_miss": FLOAT,
-    "nominal_norm": FLOAT,
-    "step_norm": FLOAT,
-    "smoothness_median": FLOAT,
-    "smoothness_max": FLOAT,
-    "required_median": FLOAT,
-    "required_max": FLOAT,
-    "captured_energy": FLOAT,
-    "solver_retries": INT,
+    "update": INT,
     "rollouts": INT,
+    **{f"{column}_{statistic}": FLOAT for column, statistics in KEPT.items() for statistic in statistics},
+    "updates": INT,
+    **dict.fromkeys(COUNTED, INT),
 }
 EVALUATIONS = {
     "regression": {
@@ -53,6 +41,8 @@ EVALUATIONS = {
         "uniform_loss": FLOAT,
         "heldout_max_g": FLOAT,
         "heldout_unsafe": FLOAT,
+        "rejected_share": FLOAT,
+        "clean_rejected_share": FLOAT,
     },
     "double-integrator": {
         "update": INT,
@@ -63,14 +53,9 @@ EVALUATIONS = {
         "cost": FLOAT,
         "heldout_max_g": FLOAT,
         "heldout_unsafe": FLOAT,
+        "rejected_share": FLOAT,
+        "clean_rejected_share": FLOAT,
         "spectral_radius": FLOAT,
-    },
-}
-EXHIBITS = {
-    "regression": {"curve": {"x": FLOAT, "pi": FLOAT}},
-    "double-integrator": {
-        "trajectories": {"start": INT, "t": INT, "x1": FLOAT, "x2": FLOAT, "u": FLOAT, "psi": FLOAT},
-        "surface": {"x1": FLOAT, "x2": FLOAT, "u": FLOAT},
     },
 }
 SUMMARY = (
@@ -85,9 +70,16 @@ SUMMARY = (
     "unsafe_proposals",
     "unsafe_probes",
     "bound_misses",
+    "first_missed_update",
+    "captured_energy",
     "projected_share",
     "restoring_updates",
+    "solver_failures",
     "max_g",
+    "median_step",
+    "median_nominal",
+    "median_smoothness",
+    "largest_required",
     "rollouts",
     "final",
     "initial",
@@ -102,7 +94,8 @@ class Run:
     arm: str
     seed: int
     summary: dict[str, Any]
-    metrics: pd.DataFrame
+    series: pd.DataFrame  # thinned rows of every update, see scpo.experiment.series
+    early: pd.DataFrame  # the loss of the first epochs, thinned less; empty if the run is short
     evaluations: pd.DataFrame
     exhibits: dict[str, pd.DataFrame]
 
@@ -110,6 +103,11 @@ class Run:
     def method(self) -> str:
         """Name of the method that made the run."""
         return str(self.summary["method"])
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that the run took."""
+        return float(self.evaluations["epoch"].iloc[-1])
 
     @property
     def curve(self) -> pd.DataFrame | None:
@@ -149,29 +147,39 @@ def read_run(results: Path, task: str, arm: str, seed: int) -> Run:
     """
     folder = results / task / arm / f"seed-{seed}"
     summary = _summary(folder / "run.json", {"task": task, "arm": arm, "seed": seed})
-    metrics = _table(folder / "metrics.parquet", METRICS)
     evaluations = _table(folder / "evaluations.parquet", EVALUATIONS.get(task, {"update": INT, "epoch": FLOAT}))
-    if len(metrics) != summary["updates"] + 1 or (metrics["update"].diff().iloc[1:] != 1).any():
-        raise ResultError(f"{folder}/metrics.parquet: not the {summary['updates']} updates that run.json counts")
-    if int(metrics["unsafe_iterate"].sum()) != summary["unsafe_iterates"]:
-        raise ResultError(f"{folder}: run.json and metrics.parquet disagree on the number of unsafe iterates")
+    series = _table(folder / "series.parquet", SERIES)
+    early = series[series["early"]].reset_index(drop=True)
+    series = series[~series["early"]].reset_index(drop=True)
+    _agree(folder, summary, series)
     tables = EXHIBITS.get(task, {})
     exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.items()}
-    return Run(task, arm, seed, summary, metrics, evaluations, exhibits)
+    return Run(task, arm, seed, summary, series, early, evaluations, exhibits)
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Return a CSV file of floats that has at least ``columns``."""
     try:
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(note(path))
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ResultError(f"{path}: cannot be read; work in a checkout of the project: {error}") from error
     return _checked(path, frame, dict.fromkeys(columns, FLOAT))
 
 
+def _agree(folder: Path, summary: Mapping[str, Any], series: pd.DataFrame) -> None:
+    """Refuse a series that does not hold the updates, the counts and the extreme that run.json states."""
+    if (series["update"].diff().iloc[1:] <= 0).any() or (series["epoch"].diff().iloc[1:] <= 0).any():
+        raise ResultError(f"{folder}/series.parquet: its bins are not in order")
+    found: dict[str, float] = {name: int(series[name].sum()) for name in ("updates", *COUNTED)}
+    found |= {"rollouts": int(series["rollouts"].iloc[-1]), "max_g": float(series["max_g_high"].max())}
+    for name, value in found.items():
+        if value != summary[name]:
+            raise ResultError(f"{folder}: run.json and series.parquet disagree: {name} {summary[name]} and {value}")
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return note(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ResultError(f"{path}: no such file; has this run finished?") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -196,7 +204,7 @@ def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     if not path.is_file():
         raise ResultError(f"{path}: no such file; has this run finished?")
     try:
-        frame = pq.read_table(path).to_pandas()
+        frame = pq.read_table(note(path)).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
     return _checked(path, frame, columns)

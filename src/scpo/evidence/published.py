@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scpo.report.load import Run, read_csv
-from scpo.report.series import envelope
-from scpo.tasks.regression import target
+from scpo.evidence.load import Run, read_csv
+from scpo.tasks.regression_data import target
 
 FOLDER = Path(__file__).resolve().parents[3] / "reference" / "source"
-COLUMN = 7.4  # epochs in one pixel column of the published loss panel
+LOSS, POLICY = "figure-regression-loss.csv", "figure-regression-policy.csv"
+FILES = tuple(f"reference/source/{name}" for name in (LOSS, POLICY))
 READING_EPOCHS, READING_LOSS = 4, 0.01  # reading error of the digitised loss
+DRAWN = 100  # points at which the published policy is drawn
 LATE = 1000.0  # from this epoch on the published loss is a stationary band
 
 
@@ -32,12 +33,12 @@ class Band:
 
 def read_loss() -> pd.DataFrame:
     """Return the digitised loss band: epoch, loss_low, loss_high."""
-    return read_csv(FOLDER / "figure-regression-loss.csv", ("epoch", "loss_low", "loss_high"))
+    return read_csv(FOLDER / LOSS, ("epoch", "loss_low", "loss_high"))
 
 
 def read_policy() -> pd.DataFrame:
     """Return the digitised final policy: x, pi_theta."""
-    return read_csv(FOLDER / "figure-regression-policy.csv", ("x", "pi_theta"))
+    return read_csv(FOLDER / POLICY, ("x", "pi_theta"))
 
 
 def late_band() -> Band:
@@ -73,8 +74,8 @@ def share_inside(run: Run) -> float:
 
     A column is met when the ranges from lowest to highest loss overlap; columns beyond the run's end are left out.
     """
-    centres, low, high, _ = envelope(run.metrics["epoch"], run.metrics["loss"], COLUMN)
-    band = read_loss()
-    column = np.clip(np.searchsorted(centres, band["epoch"]), 0, len(centres) - 1)
-    inside = (low[column] <= band["loss_high"]) & (high[column] >= band["loss_low"])
-    return float(inside[band["epoch"] <= centres[-1]].mean())
+    band, bins = read_loss(), run.series
+    column = np.clip(np.searchsorted(bins["epoch"], band["epoch"]), 0, len(bins) - 1)
+    low, high = (bins[name].to_numpy()[column] for name in ("loss_low", "loss_high"))
+    inside = (low <= band["loss_high"]) & (high >= band["loss_low"])
+    return float(inside[band["epoch"] <= bins["epoch"].iloc[-1]].mean())

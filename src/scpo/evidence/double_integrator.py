@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from scpo import files
 from scpo.errors import ResultError
+from scpo.evidence.load import Run, read_arm, read_config
 from scpo.experiment.config import DoubleIntegratorConfig
-from scpo.report.load import Run, read_arm, read_config
 
 TASK = "double-integrator"
 SCENARIOS = ("cooperative", "mixed", "hostile")
@@ -33,6 +33,7 @@ FIGURES = (
     "stage_input_weight",
     "backup_input_weight",
     "malicious_above",
+    "sharpness",
 )
 ARRAYS = ("facets", "vertices", "backup_states", "backup_inputs", "mpc_states", "mpc_inputs")
 Array = NDArray[np.float64]
@@ -73,10 +74,19 @@ class References:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The certificate of one run: its figures, and the certified cells (mask over edges x1, x2) of its last policy."""
+    """The certificate of one run: its figures, and the cells of its last policy.
+
+    Attributes:
+        figures: what certificate.json says.
+        mask: certified cells, over the edges x1 and x2.
+        refuted: cells from which every trajectory is proven to violate a constraint.
+        x1: edges of the cells.
+        x2: edges of the cells.
+    """
 
     figures: dict[str, Any]
     mask: Mask
+    refuted: Mask
     x1: Array
     x2: Array
 
@@ -84,6 +94,11 @@ class Certificate:
     def area(self) -> float:
         """Certified area of the final policy."""
         return float(self.figures["final"]["area"])
+
+    @property
+    def refuted_area(self) -> float:
+        """Area from which the final policy is proven to violate a constraint."""
+        return float(self.figures["final"]["refuted_area"])
 
     @property
     def level(self) -> float:
@@ -94,6 +109,13 @@ class Certificate:
     def covers_starts(self) -> bool:
         """Whether the whole set of starts is certified for the final policy."""
         return bool(self.figures["final"]["covers_starts"])
+
+    def holds(self, points: Array) -> Mask:
+        """Return (n,) whether each of ``points`` (n, 2) lies in a certified cell."""
+        first, second = (
+            np.searchsorted(edges, points[:, axis], "right") for axis, edges in enumerate((self.x1, self.x2))
+        )
+        return np.asarray(np.pad(self.mask, 1)[first, second])  # 0 and the last are outside
 
 
 def read_settings(results: Path) -> DoubleIntegratorConfig:
@@ -141,9 +163,11 @@ def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
 
 def _certificate(path: Path) -> Certificate:
     figures, arrays = files.read_json(path), files.read_npz(path.with_suffix(".npz"))
-    _require(path, figures, ("final", "over_training", "rho", "cells"))
-    _require(path.with_suffix(".npz"), arrays, ("mask", "x1", "x2"))
-    return Certificate(figures, arrays["mask"].astype(bool), arrays["x1"], arrays["x2"])
+    _require(path, figures, ("final", "over_training", "rho", "cells", "seed"))
+    _require(path, figures["final"], ("area", "refuted_area", "level", "covers_starts"))
+    _require(path.with_suffix(".npz"), arrays, ("mask", "refuted", "x1", "x2"))
+    mask, refuted = (arrays[name].astype(bool) for name in ("mask", "refuted"))
+    return Certificate(figures, mask, refuted, arrays["x1"], arrays["x2"])
 
 
 def _require(path: Path, content: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -1,0 +1,84 @@
+"""The bundle's description as an RO-Crate: what it holds, and the workflow run that made the results.
+
+Profiles: Workflow RO-Crate (the library states it) and Workflow Run Crate 0.5, see https://www.researchobject.org/workflow-run-crate/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+}
+NAME = "ro-crate-metadata.json"
+PAPER = "https://arxiv.org/abs/2512.13788"
+LICENCE = "https://spdx.org/licenses/MIT"
+
+
+def describe(
+    *,
+    name: str,
+    version: str,
+    published: datetime,
+    manifest: Mapping[str, Any],
+    seconds: float,
+    folders: Mapping[str, str],
+    results: Mapping[str, str],
+) -> str:
+    """Return ro-crate-metadata.json.
+
+    Args:
+        name: of the bundle.
+        version: of the package.
+        published: date of publication.
+        manifest: that of the reference results.
+        seconds: processor time that the runs behind the results took.
+        folders: folders of sources in the bundle, with what they hold; each ends with "/".
+        results: files and folders that the workflow run made, with what they are.
+    """
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    def context(identifier: str, kind: str, properties: Mapping[str, Any]) -> Any:
+        return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
+
+    def part(path: str, description: str) -> Any:
+        add = crate.add_dataset if path.endswith("/") else crate.add_file
+        return add(dest_path=path, properties={"name": path, "description": description})
+
+    crate = ROCrate()
+    crate.name, crate.license, crate.datePublished = name, LICENCE, published
+    crate.description = "A replication of SCPO: sources, workflow, reference results, report and claims."
+    profiles = [context(url, "CreativeWork", {"name": title}) for url, title in PROFILES.items()]
+    crate.root_dataset["conformsTo"] = profiles
+    crate.root_dataset["version"] = version
+    crate.root_dataset["author"] = context("#authors", "Organization", {"name": "The SCPO replication authors"})
+    crate.root_dataset["isBasedOn"] = context(PAPER, "ScholarlyArticle", {"name": "The paper that is replicated"})
+    workflow = crate.add_workflow(dest_path="Snakefile", main=True, lang="snakemake")
+    workflow["version"] = ", ".join(sorted(manifest["sidecars_by_commit"]))
+    workflow["softwareRequirements"] = [
+        context(f"#{package}", "SoftwareApplication", {"name": package, "softwareVersion": found})
+        for package, found in sorted(manifest["versions"].items())
+    ]
+    used = [part(path, text) for path, text in folders.items()]
+    config = part(f"config/{manifest['profile']}.yaml", "the profile that was run")
+    made = [part(path, text) for path, text in results.items()]
+    properties = {
+        "name": f"The run of profile {manifest['profile']} that the reference results are taken from",
+        "description": f"{manifest['made_by']}; the training runs took {seconds / 3600:.2f} processor hours",
+        "actionStatus": "http://schema.org/CompletedActionStatus",
+    }
+    action = crate.add_action(workflow, "#run", object=[config, *used], result=made, properties=properties)
+    crate.root_dataset["mentions"] = action
+    return json.dumps(crate.metadata.generate(), indent=2, sort_keys=True) + "\n"
+
+
+def parts(content: str) -> Sequence[str]:
+    """Return the paths that a description says the bundle holds."""
+    graph = json.loads(content)["@graph"]
+    root = next(entity for entity in graph if entity["@id"] == "./")
+    return [entity["@id"] for entity in root["hasPart"]]

@@ -1,0 +1,112 @@
+"""Thinning of a run's records for print: small enough to ship, and no extreme is lost.
+
+A series has a row per bin of updates.  Bins are as wide as a pixel column of the published figure, finer where a run
+is short; the first epochs, in which the loss falls, are binned once more and finer (rows marked ``early``), the loss
+alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+COLUMN = 7.4  # epochs in one pixel column of the published loss panel
+SHORTEST = 150  # bins of a run that is short, at least where it has as many updates
+EARLY, EARLY_WIDTH = 250.0, 2.0  # epochs; the published loss falls in the first 200
+
+#: What is kept of a bin: lowest, highest and median value.  Safety metrics are kept exactly, in double precision.
+KEPT = {
+    "loss": ("low", "high", "median"),
+    "max_g": ("high",),
+    "smoothness_max": ("low",),
+    "required_max": ("high",),
+    "worst_miss": ("high",),
+}
+EXACT = ("max_g", "worst_miss")
+#: Counts of a bin, by their names in run.json: column, and whether it is the updates with any that count.
+COUNTED = {
+    "unsafe_iterates": ("unsafe_iterate", True),
+    "unsafe_proposals": ("unsafe_proposals", False),
+    "unsafe_probes": ("unsafe_probes", False),
+    "bound_misses": ("bound_misses", True),
+    "restoring_updates": ("restoring", True),
+}
+
+
+def bin_width(last: float) -> float:
+    """Return the width of a bin, in epochs, of a run of ``last`` epochs."""
+    return min(COLUMN, last / SHORTEST) if last > 0.0 else COLUMN
+
+
+def thin(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the series of a run.
+
+    Args:
+        metrics: the rows of metrics.parquet, one per update, the initial policy first.
+
+    Returns:
+        a row per bin that holds an update: early (bool), epoch (centre of the bin), update (the last in the bin),
+        rollouts (until then), updates (in the bin; the initial policy is no update and no count), the values of
+        :data:`KEPT` as ``<column>_<statistic>``, NaN where a bin has none, and the counts of :data:`COUNTED`.
+    """
+    import pandas as pd
+
+    last = float(metrics["epoch"].iloc[-1])
+    whole = _bins(metrics, bin_width(last), KEPT).assign(early=False)
+    if last <= EARLY:
+        return whole
+    first = _bins(metrics[metrics["epoch"] <= EARLY], min(EARLY_WIDTH, bin_width(last)), {"loss": KEPT["loss"]})
+    return pd.concat([whole, first.assign(early=True)], ignore_index=True)
+
+
+def _bins(metrics: pd.DataFrame, width: float, kept: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    import pandas as pd
+
+    index = np.floor(metrics["epoch"].to_numpy() / width).astype(np.int64)
+    starts = np.flatnonzero(np.r_[True, np.diff(index) != 0])
+    ends = np.r_[starts[1:], len(metrics)] - 1
+    centres = (index[starts] + 0.5) * width
+    columns: dict[str, NDArray[Any]] = {
+        "epoch": centres,
+        "update": metrics["update"].to_numpy()[ends],
+        "rollouts": metrics["rollouts"].to_numpy()[ends],
+    }
+    for name, statistics in kept.items():
+        at, *found = envelope(metrics["epoch"], metrics[name], width)
+        for statistic, values in zip(("low", "high", "median"), found, strict=True):
+            if statistic in statistics:
+                precision = np.float64 if name in EXACT else np.float32
+                column = columns[f"{name}_{statistic}"] = np.full(len(centres), np.nan, precision)
+                column[np.searchsorted(centres, at)] = values
+    after_start = metrics["update"].to_numpy() > 0
+    columns["updates"] = np.add.reduceat(after_start.astype(np.int64), starts)
+    for name, (counted, any_counts) in COUNTED.items():
+        values = metrics[counted].to_numpy() * after_start
+        columns[name] = np.add.reduceat((values > 0 if any_counts else values).astype(np.int64), starts)
+    return pd.DataFrame(columns)
+
+
+def envelope(x: ArrayLike, y: ArrayLike, width: float) -> tuple[Array, Array, Array, Array]:
+    """Thin a curve without losing an extreme; return (centre, lowest, highest, median) of each bin of ``width`` in x.
+
+    Empty bins and NaN are left out.  The published curve was digitised in the same way, so the two compare.
+    """
+    position: Array = np.asarray(x, dtype=np.float64)
+    value: Array = np.asarray(y, dtype=np.float64)
+    finite = np.isfinite(value)
+    position, value = position[finite], value[finite]
+    if position.size == 0:
+        return position, value, value, value
+    index = np.floor(position / width).astype(np.int64)
+    starts = np.flatnonzero(np.r_[True, np.diff(index) != 0])
+    medians = np.array([np.median(part) for part in np.split(value, starts[1:])], dtype=np.float64)
+    centres = np.asarray((index[starts] + 0.5) * width, dtype=np.float64)
+    return centres, np.minimum.reduceat(value, starts), np.maximum.reduceat(value, starts), medians

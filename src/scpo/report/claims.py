@@ -1,0 +1,90 @@
+"""Tables of the claims: what became of each, and what was changed or calibrated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scpo.evidence import claims, verdicts
+from scpo.evidence.verdicts import Verdict
+from scpo.report.tables import row
+
+_SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
+
+
+def abstract(results: Path) -> str:
+    """Verdicts on what the paper's abstract claims."""
+    return _table([one for one in _read(results) if one.source.startswith("abstract")])
+
+
+def figure(results: Path) -> str:
+    """Verdicts on what the published figure shows."""
+    return _table([one for one in _read(results) if one.source == "figure"])
+
+
+def ours(results: Path) -> str:
+    """Verdicts on the claims that this replication adds."""
+    return _table([one for one in _read(results) if one.source == "ours"])
+
+
+def changes(results: Path) -> str:
+    """Changes of expected values and tolerances with their reasons, and what was chosen with them in view."""
+    known = {claim.id: claim for claim in claims.load().claims}
+    stated = [known[one.id] for one in _read(results) if one.id in known]
+    history = [
+        (claim.id, f"{change.on}: {change.change}. {change.reason}") for claim in stated for change in claim.history
+    ]
+    calibrated = [(claim.id, ", ".join(claim.calibrated)) for claim in stated if claim.calibrated]
+    lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.62\textwidth}@{}}", r"\toprule"]
+    for heading, rows, none in (
+        ("Expected values and tolerances changed since they were committed", history, "none"),
+        ("Chosen with the expected value in view", calibrated, "nothing"),
+    ):
+        lines += [r"\addlinespace"] if len(lines) > 2 else []
+        lines.append(rf"\multicolumn{{2}}{{@{{}}l}}{{\emph{{{heading}}}}} \\")
+        lines += [row(rf"\quad \texttt{{{name}}}", [_escaped(what)]) for name, what in rows or [("", none)]]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _read(results: Path) -> list[Verdict]:
+    return verdicts.read(results / verdicts.NAME)
+
+
+def _table(chosen: list[Verdict]) -> str:
+    p = r">{\raggedright\arraybackslash}p"
+    lines = [
+        rf"\begin{{tabular}}{{@{{}}{p}{{0.44\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
+        r"\toprule",
+        row("claim", ["setting", "measured", "expected", "verdict"]),
+        r"\midrule",
+    ]
+    for one in chosen:
+        mark = rf"\{one.mark}" + (r" \Cal" if one.calibrated else "")
+        status = one.status if one.status == "not-run" else rf"\textbf{{{one.status}}}"
+        lines.append(row(_escaped(one.statement), [mark, _measured(one), _expected(one), status]))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _measured(one: Verdict) -> str:
+    if one.measured is None:
+        return "--"
+    if one.interval is None:
+        return _number(one.measured)
+    return rf"{_number(one.measured)} \range{{[{_number(one.interval[0])}, {_number(one.interval[1])}]}}"
+
+
+def _expected(one: Verdict) -> str:
+    if isinstance(one.expected, tuple):
+        text = rf"[{_number(one.expected[0])}, {_number(one.expected[1])}]"
+    else:
+        text = _number(one.expected)
+    within = rf" \range{{\(\pm\)\,{_number(one.tolerance)}}}" if one.tolerance else ""
+    return rf"\({_SIGNS[one.comparator]}\) {text}{within}"
+
+
+def _number(value: float) -> str:
+    return rf"\num{{{verdicts.number(value)}}}"
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` with what LaTeX would take for a command or a comment escaped."""
+    return "".join(f"\\{letter}" if letter in "%&#_$" else letter for letter in text)
