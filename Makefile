@@ -5,14 +5,18 @@ SHELL := bash
 JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # settings of the profile to change, for example SET="regression.schedule.updates_per_epoch=10"
 SET ?=
+# whose claims make verify checks
+PROFILE ?= paper
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # one thread per process; what runs in parallel are processes
 export OMP_NUM_THREADS := 1
 SNAKEMAKE := snakemake --profile profiles/default --cores $(JOBS)
 with = --config profile=$(1) set="$(SET)"
+# what is left to do of a profile, measured now
+estimate = python -m scpo budget --profile-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test smoke lint schema clean
+.PHONY: help setup reproduce test smoke figures bundle reference verify readme study bench lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -26,6 +30,7 @@ reproduce: ## The whole paper profile, up to paper/report.pdf (about half an hou
 	@echo '           paper/report.pdf with $(JOBS) processes: about half an hour on two cores. Stop it at any time;'
 	@echo '           the same command goes on where it was.'
 	@bash workflow/setup.sh
+	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
 
 test: ## Lint, types, unit and property tests, then the smoke pipeline (about 10 minutes)
@@ -39,9 +44,39 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (about 10
 
 smoke: ## The same pipeline with tiny budgets, PDF included (about 4 minutes)
 	@bash workflow/setup.sh
+	@$(call estimate,smoke)
 	@$(SNAKEMAKE) $(call with,smoke)
 	@$(SNAKEMAKE) $(call with,smoke) --dry-run --quiet rules 2>&1 | grep -q 'Nothing to be done' \
 	  || { echo 'smoke: a second run would not be empty; see snakemake --dry-run' >&2; exit 1; }
+
+figures: ## Every figure, table, number, claim and the PDF from the shipped reference results, without training
+	@echo 'figures: checks reference/results/paper against its checksums and makes the report of it, in results/reference/.'
+	@bash workflow/setup.sh
+	@$(SNAKEMAKE) --config profile=paper from=reference
+
+bundle: figures ## One archive of sources, reference results, report and claims that rebuilds its figures elsewhere
+	@python -m scpo bundle --results results/reference/paper --out dist
+
+reference: ## For maintainers: take the finished paper profile as the reference results
+	@bash workflow/setup.sh
+	@python -m scpo reference --results results/paper --out reference/results/paper
+
+verify: ## Check every claim of PROFILE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
+	@bash workflow/setup.sh
+	@python -m scpo verify --results results/$(PROFILE) $(if $(STRICT),--strict)
+
+readme: ## For maintainers: put the verdicts of the finished paper profile into README.md
+	@bash workflow/setup.sh
+	@python -m scpo claims --results results/paper --readme README.md
+
+study: ## The extended study: 100 seeds, ablations; says first how long it will take (hours)
+	@bash workflow/setup.sh
+	@$(call estimate,study)
+	@$(SNAKEMAKE) $(call with,study)
+
+bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an idle machine)
+	@bash workflow/setup.sh
+	@python -m benchmarks
 
 lint: ## Style, formatting and types
 	@bash workflow/setup.sh
@@ -50,11 +85,15 @@ lint: ## Style, formatting and types
 	@snakefmt --check --compact-diff Snakefile workflow
 	@mypy
 
+trials: ## Kills, full disks, mutants, clone against clone; tables in results/trials (an hour or more)
+	@bash workflow/setup.sh
+	@python -m tests.trials --jobs $(JOBS)
+
 schema: ## Write config/default.yaml and config/schema.json from the models in src/scpo/experiment/config.py
 	@bash workflow/setup.sh
 	@python -m scpo defaults --out config/default.yaml
 	@python -m scpo schema --out config/schema.json
 
 clean: ## Back to a fresh clone but for the environment
-	rm -rf results logs .snakemake paper/report.pdf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf results logs dist .snakemake paper/report.pdf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -14,7 +14,8 @@ import torch
 
 from scpo import EstimatedSmoothness, SafeOptimizer
 from scpo.seeding import FIRST_TUNING_SEED
-from scpo.tasks.regression import RegressionTask, generate_dataset
+from scpo.tasks.regression import RegressionTask
+from scpo.tasks.regression_data import generate_dataset
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 

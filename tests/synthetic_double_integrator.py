@@ -11,6 +11,8 @@ import pandas as pd
 
 from scpo.experiment.config import DoubleIntegratorConfig
 
+from .synthetic_metrics import write_metrics
+
 TASK = "double-integrator"
 BACKUP_COST, MPC_COST = 42.0, 23.0
 GAIN = np.array([[0.0794552458, 0.4481415435]])
@@ -72,8 +74,8 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
             "spectral_radius": 0.79 + 0.1 * late,
         }
         | {"heldout_max_g": rows["max_g"].to_numpy() + 0.01 * late, "heldout_unsafe": 0.001 * late}
+        | dict.fromkeys(("rejected_share", "clean_rejected_share"), 0.5 * late)
     )
-    metrics.to_parquet(folder / "metrics.parquet")
     evaluations.to_parquet(folder / "evaluations.parquet")
     states, inputs = _simulate(_starts(), GAIN if safe else -GAIN)
     steps, count = states.shape[:2]
@@ -85,28 +87,29 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
     grid = np.stack(np.meshgrid(np.linspace(-5, 5, 41), np.linspace(-5, 5, 41), indexing="ij"), axis=-1).reshape(-1, 2)
     inputs = np.clip(-(grid @ GAIN[0]), -1, 1)
     pd.DataFrame({"x1": grid[:, 0], "x2": grid[:, 1], "u": inputs}).to_parquet(folder / "surface.parquet")
-    unsafe = metrics.loc[metrics["unsafe_iterate"], "update"]
-    summary = {"task": TASK, "arm": arm, "dataset": dataset, "method": method, "seed": seed, "updates": updates}
-    summary |= {name: int(metrics[name].sum()) for name in ("unsafe_proposals", "unsafe_probes", "bound_misses")}
-    summary |= {"unsafe_iterates": len(unsafe), "first_unsafe_update": int(unsafe.iloc[0]) if len(unsafe) else None}
-    summary |= {"projected_share": float(safe), "restoring_updates": 0, "max_g": float(max_g.max()), "rollouts": 100}
+    summary: dict[str, Any] = {"task": TASK, "arm": arm, "dataset": dataset, "method": method, "seed": seed}
     for key, position in (("initial", 0), ("final", -1)):
         found = evaluations.iloc[position].to_dict()
         summary[key] = {name: None if np.isnan(number) else number for name, number in found.items()}
     (folder / "run.json").write_text(json.dumps(summary), encoding="utf-8")
+    write_metrics(folder, metrics)
 
 
 def _write_certificate(folder: Path, certified: bool, rho: float, updates: int) -> None:
     edges = np.linspace(-5, 5, 21)
     mask = np.zeros((20, 20), dtype=bool)
     mask[4:16, 6:14] = certified
+    refuted = np.zeros((20, 20), dtype=bool)
+    refuted[:, :2] = True
     final = {"certified": certified, "area": 24.0 * certified, "level": 0.6 * certified, "covers_starts": False}
-    training = [{"update": update, "area": final["area"], "level": 0.6} for update in (0, updates // 2, updates)]
+    final |= {"refuted_area": 10.0}
+    on_the_way = {"area": final["area"], "invariant_area": 30.0 * certified, "level": 0.6}
+    training = [{"update": update} | on_the_way for update in (0, updates // 2, updates)]
     figures = {"final": final | {"terminal_area": 0.5, "reasons": ""}, "over_training": training, "rho": rho}
     identity = json.loads((folder / "run.json").read_text())
     figures |= {"cells": 20, "arm": identity["arm"], "seed": identity["seed"]}
     (folder / "certificate.json").write_text(json.dumps(figures), encoding="utf-8")
-    np.savez(folder / "certificate.npz", mask=mask, x1=edges, x2=edges)
+    np.savez(folder / "certificate.npz", mask=mask, refuted=refuted, x1=edges, x2=edges)
 
 
 def _write_references(folder: Path, rho: float) -> None:
@@ -114,7 +117,7 @@ def _write_references(folder: Path, rho: float) -> None:
     figures |= {"gain": GAIN[0].tolist(), "spectral_radius": 0.794, "area": 41.57, "area_of_starts": 37.5, "rho": rho}
     figures |= {"area_control_invariant": 50.0, "gamma_lyapunov": 0.0267, "gamma_tightest": 0.0794}
     figures |= {"state_bound": 5.0, "input_bound": 1.0, "stage_input_weight": 0.1, "backup_input_weight": 100.0}
-    figures |= {"malicious_above": 1.0}
+    figures |= {"malicious_above": 1.0, "sharpness": 200.0}
     (folder / "references.json").write_text(json.dumps(figures), encoding="utf-8")
     states, inputs = _simulate(_starts(), GAIN)
     corners = np.array([[5.0, -3.0], [5.0, 1.0], [-5.0, 3.0], [-5.0, -1.0]])

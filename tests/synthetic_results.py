@@ -11,7 +11,8 @@ import pandas as pd
 
 from scpo.experiment.config import Config, dump
 
-from . import synthetic_double_integrator
+from . import synthetic_double_integrator, synthetic_falsification
+from .synthetic_metrics import write_metrics
 
 TASK = "regression"
 
@@ -24,11 +25,12 @@ def target(x: np.ndarray) -> np.ndarray:
 def small_config(epochs: int = 40, seeds: int = 2, *, double_integrator: bool = False) -> Config:
     """Return a valid configuration with few epochs and seeds and every default arm."""
     raw = Config(profile="synthetic").model_dump(mode="json")
-    if double_integrator:
-        raw["double_integrator"] = synthetic_double_integrator.small_section(seeds)
+    raw["double_integrator"] = synthetic_double_integrator.small_section(seeds) if double_integrator else None
     raw[TASK]["schedule"] |= {"epochs": epochs, "evaluate_every": max(1, epochs // 8)}
     for arm in raw[TASK]["arms"].values():
         arm["seeds"] = min(arm["seeds"], seeds)
+        if "schedule" in arm["overrides"]:
+            arm["overrides"]["schedule"] = {"epochs": max(1, epochs // 2)}
     return Config.model_validate(raw)
 
 
@@ -41,11 +43,12 @@ def write_results(results: Path, config: Config | None = None) -> Config:
     (results / "config.json").write_text(dump(config), encoding="utf-8")
     for name, arm in settings.arms.items():
         for seed in arm.seed_range:
-            schedule = settings.schedule
+            schedule = settings.for_arm(name).schedule
             write_run(results / TASK / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, schedule)
     if config.double_integrator is not None:
         synthetic_double_integrator.write_results(results, config.double_integrator)
     write_referee(results, config)
+    synthetic_falsification.write(results)
     return config
 
 
@@ -57,7 +60,7 @@ def write_referee(results: Path, config: Config) -> None:
         for task, section in config.tasks.items()
         for name, arm in section.arms.items()
     ]
-    (results / "referee.json").write_text(json.dumps({"tolerance": 1e-9, "arms": arms}), encoding="utf-8")
+    (results / "referee.json").write_text(json.dumps({"tolerance": 1e-9, "every": 5, "arms": arms}), encoding="utf-8")
 
 
 def write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, schedule: Any) -> None:
@@ -71,30 +74,19 @@ def write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, sche
     wiggle = np.convolve(rng.normal(size=400), np.ones(9) / 75, "same")
     pi = target(x) * np.exp(-((np.abs(x) / 2.9) ** 8)) + wiggle
     pi = np.clip(pi, -1.385, 1.388) if safe else pi
-    metrics.to_parquet(folder / "metrics.parquet")
     evaluations.to_parquet(folder / "evaluations.parquet")
     pd.DataFrame({"x": x, "pi": pi}).to_parquet(folder / "curve.parquet")
-    unsafe = metrics["unsafe_iterate"]
     summary = {
         "task": TASK,
         "arm": arm,
         "dataset": dataset,
         "method": method,
         "seed": seed,
-        "updates": len(metrics) - 1,
-        "unsafe_iterates": int(unsafe.sum()),
-        "first_unsafe_update": int(metrics.loc[unsafe, "update"].iloc[0]) if unsafe.any() else None,
-        "unsafe_proposals": int(metrics["unsafe_proposals"].sum()),
-        "unsafe_probes": int(metrics["unsafe_probes"].sum()),
-        "bound_misses": int((metrics["bound_misses"] > 0).sum()),
-        "projected_share": float(metrics["projected"].mean()),
-        "restoring_updates": int(metrics["restoring"].sum()),
-        "max_g": float(metrics["max_g"].max()),
-        "rollouts": int(metrics["rollouts"].iloc[-1]),
         "final": evaluations.iloc[-1].to_dict(),
         "initial": evaluations.iloc[0].to_dict(),
     }
     (folder / "run.json").write_text(json.dumps(summary), encoding="utf-8")
+    write_metrics(folder, metrics)
 
 
 def _metrics(rng: np.random.Generator, safe: bool, updates: int, per_epoch: int) -> pd.DataFrame:
@@ -158,5 +150,7 @@ def _evaluations(rng: np.random.Generator, safe: bool, metrics: pd.DataFrame, ev
             "uniform_loss": loss + (0.1 if safe else 0.08),
             "heldout_max_g": heldout,
             "heldout_unsafe": np.where(heldout > 0, 0.002 if safe else 0.2, 0.0),
+            "rejected_share": np.where(np.arange(count) > 0, 0.9 * late if safe else 0.0, np.nan),
+            "clean_rejected_share": np.where(np.arange(count) > 0, 0.2 * late if safe else 0.0, np.nan),
         }
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,79 +13,22 @@ import pytest
 from scpo.certificate import Certificate, ClosedLoop, certify
 from scpo.certificate.intervals import point
 from scpo.errors import ConfigurationError, ShapeError
+from scpo.falsification.loops import (
+    AGGRESSIVE,
+    build,
+    cancel_backup,
+    cycling,
+    good,
+    pocket,
+    pocketed,
+    policy,
+    saturating,
+    simulate,
+)
 
 A = np.array([[1.0, 1.0], [0.0, 1.0]])
 B = np.array([[0.0], [1.0]])
 K = np.array([[0.0794552458, 0.4481415435]])  # LQR, Q = I, R = 100
-AGGRESSIVE = np.array([0.6167, 1.2703])  # LQR, Q = I, R = 0.1
-
-
-@dataclass(frozen=True)
-class Part:
-    """A piece of a hand-built network: first-layer units (a, b) and one second-layer unit over them."""
-
-    units: list[tuple[np.ndarray, float]]
-    mix: list[float]
-    bias: float
-    out: float
-
-
-def saturating(gain: np.ndarray, bound: float, width: float = 0.02) -> Part:
-    """Return bound tanh(gain^T x / bound), up to the small non-linearity of its first unit."""
-    return Part([(width * gain / bound, 0.0)], [1.0 / width], 0.0, bound)
-
-
-def pocket(at: tuple[float, float], half: float, height: float) -> Part:
-    """Return a bump: height around ``at``, nearly zero (up to a constant) elsewhere."""
-    steep = 4.0 / half
-    units = []
-    for axis in range(2):
-        for sign in (1.0, -1.0):
-            row = np.zeros(2)
-            row[axis] = steep
-            units.append((row, -steep * (at[axis] - sign * half)))
-    return Part(units, [4.0, -4.0, 4.0, -4.0], -12.0, height / 2.0)
-
-
-def build(*parts: Part) -> ClosedLoop:
-    """Return the closed loop whose phi is the sum of the parts, as a tanh network 2-32-32-1."""
-    first, offset = np.zeros((2, 32)), np.zeros(32)
-    second, second_bias, last = np.zeros((32, 32)), np.zeros(32), np.zeros((32, 1))
-    unit = 0
-    for index, part in enumerate(parts):
-        for (row, bias), weight in zip(part.units, part.mix, strict=True):
-            first[:, unit], offset[unit], second[unit, index] = row, bias, weight
-            unit += 1
-        second_bias[index], last[index, 0] = part.bias, part.out
-    return ClosedLoop.of(A, B, K, [first, second, last], [offset, second_bias, np.zeros(1)], 5.0, 1.0)
-
-
-def cancel_backup() -> Part:
-    """Return +K x, so that the other parts are the whole policy."""
-    return saturating(K[0], 200.0, 1.0)
-
-
-def good() -> ClosedLoop:
-    """Return a saturated LQR."""
-    return build(cancel_backup(), saturating(-AGGRESSIVE, 0.97))
-
-
-def policy(loop: ClosedLoop, x: np.ndarray) -> np.ndarray:
-    value = np.concatenate([x, np.zeros((1, 2))])
-    for layer, (weight, bias) in enumerate(zip(loop.weights, loop.biases, strict=True)):
-        value = value @ weight + bias
-        value = np.tanh(value) if layer < len(loop.weights) - 1 else value
-    return value[:-1] - value[-1] - x @ loop.k.T
-
-
-def simulate(loop: ClosedLoop, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each start violates a constraint within ``steps``, and the last states."""
-    unsafe = np.zeros(len(x), dtype=bool)
-    for _ in range(steps):
-        control = policy(loop, x)
-        unsafe |= (np.abs(x) > 5.0).any(axis=1) | (np.abs(control) > 1.0).any(axis=1)
-        x = np.clip(x @ A.T + control @ B.T, -50.0, 50.0)
-    return unsafe, x
 
 
 def check_by_simulation(loop: ClosedLoop, certificate: Certificate, starts: int = 2_000, steps: int = 150) -> None:
@@ -169,6 +113,25 @@ def test_a_saturated_controller_is_certified_on_most_of_the_largest_possible_set
     check_by_simulation(loop, certificate)
 
 
+@pytest.mark.parametrize("make", [build, good, cycling])
+def test_from_refuted_cells_every_simulated_trajectory_violates_a_constraint(make: Callable[[], ClosedLoop]) -> None:
+    loop = make()
+    certificate = certify(loop, 200)
+    assert not (certificate.refuted & (certificate.mask | certificate.invariant)).any()
+    assert certificate.grid.area(certificate.refuted) >= 45.0  # C_inf has 50 of the box's 100
+    boxes = certificate.grid.boxes()[certificate.refuted.ravel()]
+    picked = np.random.default_rng(2).integers(0, len(boxes.lo), 2_000)
+    assert simulate(loop, np.concatenate([boxes.lo[picked], boxes.hi[picked]]), 100)[0].all()
+
+
+def test_refinement_decides_what_coarser_cells_leave_open() -> None:
+    coarse, fine = (certify(good(), cells) for cells in (100, 200))
+    halves = np.kron(coarse.mask, np.ones((2, 2), dtype=bool))
+    assert not (halves & ~fine.mask).any()
+    open_cells = [one.grid.area(~(one.mask | one.refuted)) for one in (coarse, fine)]
+    assert open_cells[1] < 0.7 * open_cells[0]
+
+
 def refused(loop: ClosedLoop, rho: float, cells: int = 100) -> Certificate:
     """Certify, check all that is claimed by simulation, and demand that rho O_inf is not covered."""
     certificate = certify(loop, cells)
@@ -183,7 +146,7 @@ def refused(loop: ClosedLoop, rho: float, cells: int = 100) -> Certificate:
 @pytest.mark.parametrize("half", [0.3, 0.06, 0.01])
 def test_a_policy_unsafe_in_a_small_pocket_is_refused(half: float) -> None:
     at = (0.62, -0.27)
-    loop = build(cancel_backup(), saturating(-AGGRESSIVE, 0.97), pocket(at, half, -2.5))
+    loop = pocketed(at, half)
     inside = np.array([at])
     assert abs(policy(loop, inside)[0, 0]) > 1.0
     certificate = refused(loop, 0.85)
@@ -203,7 +166,7 @@ def test_a_policy_that_leaves_the_state_box_from_a_pocket_is_refused() -> None:
 
 
 def test_a_policy_with_a_limit_cycle_around_an_unstable_origin_is_refused() -> None:
-    loop = build(saturating(np.array([0.0, 0.9]), 0.03))  # the backup without damping where |x_2| is small
+    loop = cycling()
     unsafe, last = simulate(loop, np.array([[0.01, 0.0], [1.0, 0.0]]), 3000)
     assert not unsafe.any()
     assert (np.abs(last).max(axis=1) > 0.01).all()  # safe, but neither start converges

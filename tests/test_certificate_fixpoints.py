@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scpo.certificate.fixpoints import Grid, greatest_invariant, least_arrival
+from scpo.certificate.fixpoints import Grid, greatest_invariant, least_arrival, possibly_safe
 from scpo.certificate.intervals import Interval
 from scpo.errors import ConfigurationError
 
@@ -98,6 +98,35 @@ def test_fixed_points_match_plain_iteration(seed: int, reach: float) -> None:
     assert {cell for cell in cells if found_invariant[cell]} == invariant
     assert {cell for cell in cells if found_arrived[cell]} == arrived
     assert not (found_arrived & ~found_invariant).any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), reach=st.sampled_from([0.1, 0.5, 1.0]))
+def test_cells_are_refuted_only_if_every_state_of_them_is_doomed(seed: int, reach: float) -> None:
+    rng = np.random.default_rng(seed)
+    middle = rng.uniform(-1.5, 1.5, (36, 2)) * np.array([1.0, 2.0])
+    half = reach * rng.uniform(0, 1, (36, 2))
+    successor = Interval(middle - half, middle + half)
+    allowed = rng.random((6, 6)) < 0.9
+    possible = possibly_safe(allowed, GRID.cover(successor))
+    assert not (possible & ~allowed).any()
+    grid_box = Interval(np.array([[-1.0, -2.0]]), np.array([[1.0, 2.0]]))
+    for row, cell in enumerate((i, j) for i in range(6) for j in range(6)):
+        lo, hi = np.maximum(successor.lo[row], grid_box.lo[0]), np.minimum(successor.hi[row], grid_box.hi[0])
+        image = meets(Interval(lo[None], hi[None]), 0) if (lo <= hi).all() else set()
+        assert image is not None
+        if possible[cell]:  # some successor may still be safe
+            assert any(possible[other] for other in image)
+        elif allowed[cell]:  # no successor can be
+            assert not any(possible[other] for other in image)
+
+
+def test_a_box_without_bounds_refutes_nothing() -> None:
+    nan = np.full((36, 2), np.nan)
+    everything = np.ones((6, 6), dtype=bool)
+    assert possibly_safe(everything, GRID.cover(Interval(nan, nan))).all()
+    far = Interval(np.full((36, 2), 9.0), np.full((36, 2), 9.5))
+    assert not possibly_safe(everything, GRID.cover(far)).any()
 
 
 def test_a_cycle_is_invariant_but_never_arrives() -> None:

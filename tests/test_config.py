@@ -36,6 +36,35 @@ def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path):
     assert config.regression.arms["scpo-verified"] == Config().regression.arms["scpo-verified"]
 
 
+def test_an_arm_set_to_null_is_left_out(tmp_path):
+    section = load(write(tmp_path, "regression: {arms: {scpo-uniform: null}}")).regression
+    assert "scpo-uniform" not in section.arms
+    assert len(section.arms) == len(Config().regression.arms) - 1
+
+
+def test_the_harder_data_sets_differ_in_their_share_of_adversarial_labels_alone():
+    datasets = Config().regression.datasets
+    for share in (10, 30, 50):
+        changed = {"adversarial_share": share / 100}
+        assert datasets[f"adversarial-{share}"] == datasets["normal"].model_copy(update=changed)
+
+
+def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
+    section = Config().regression
+    arms = {name: section.for_arm(name) for name in section.arms}
+    assert len({arms[name].schedule.epochs for name in arms if "-small" in name or "-proven" in name}) == 1
+    proven, small = arms["scpo-proven"], arms["scpo-small"]
+    assert proven.scpo.smoothness == "proven"
+    same = {"smoothness": small.scpo.smoothness, "max_radius": small.scpo.max_radius}
+    assert proven.model_copy(update={"scpo": proven.scpo.model_copy(update=same)}) == small
+    assert (arms["unconstrained-small"].hidden, arms["unconstrained-small"].optimizer) == (
+        small.hidden,
+        small.optimizer,
+    )
+    assert arms["scpo-covered"].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"]
+    assert arms["scpo-covered"].scpo.margin > arms["scpo"].scpo.margin
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -47,6 +76,8 @@ def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path):
         ("regression: {arms: {scpo: {dataset: none}}}", "no data set 'none'"),
         ("regression: {arms: {scpo: {overrides: {scpo: {verfy: true}}}}}", "verfy"),
         ("regression: {arms: {scpo: {overrides: {arms: {}}}}}", "may not change arms"),
+        ("double_integrator: {arms: {scpo-mixed: {overrides: {rho: 0.9}}}}", "references hold for every arm"),
+        ("double_integrator: {arms: {scpo-mixed: {overrides: {heldout: 2000}}}}", "references hold for every arm"),
         (f"regression: {{arms: {{scpo: {{first_seed: {FIRST_TUNING_SEED}}}}}}}", "never reported"),
         ("[1, 2]", "expected a mapping"),
         ("a: [", "not valid YAML"),
@@ -115,6 +146,28 @@ def test_the_paper_profile_has_the_published_epochs_and_the_agreed_seeds():
         "scpo-verified": 3,
         "scpo-uniform": 3,
     }
+
+
+def test_the_paper_profile_runs_the_double_integrator_unless_it_is_left_out(tmp_path):
+    section = load(PROJECT / "config/paper.yaml").section("double-integrator")
+    assert section.schedule.epochs * section.schedule.updates_per_epoch == 1000
+    assert sum(arm.seeds for arm in section.arms.values()) == 3 * (10 + 3 + 10)
+    assert set(load(write(tmp_path, "double_integrator: null")).tasks) == {"regression"}
+
+
+@pytest.mark.parametrize(("task", "plain"), [("regression", "scpo"), ("double-integrator", "scpo-mixed")])
+def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at_a_time(task, plain):
+    study, paper = (load(PROJECT / f"config/{name}.yaml").section(task) for name in ("study", "paper"))
+    assert {arm.seeds for name, arm in study.arms.items() if arm.seeds > 10} == {100}
+    assert study.arms[plain].seeds == study.arms[plain.replace("scpo", "unconstrained")].seeds == 100
+    changes = []
+    for name in study.arms.keys() - paper.arms.keys():
+        assert study.arms[name].dataset == study.arms[plain].dataset
+        before, after = (study.for_arm(arm).model_dump() for arm in (plain, name))
+        assert {key for key in before if before[key] != after[key]} == {"scpo"}
+        changes.append({key for key in before["scpo"] if before["scpo"][key] != after["scpo"][key]})
+    assert all(len(change - {"recycle"}) <= 1 for change in changes)  # recycled directions are a share of the samples
+    assert set().union(*changes) == {"kappa", "samples", "sampler", "recycle", "safety_factor"}
 
 
 def test_a_job_sees_its_own_arm_and_data_only():

@@ -86,7 +86,7 @@ def test_the_fields_in_the_guide_are_those_of_a_step():
 
 def test_the_constants_in_the_method_are_those_of_the_code():
     rows = re.findall(
-        r"^\| `scpo\.(\w+)\.(\w+)` \| `([^`]+)` \|", (PROJECT / "docs/method.md").read_text(), re.MULTILINE
+        r"^\| `scpo\.([\w.]+)\.(\w+)` \| `([^`]+)` \|", (PROJECT / "docs/method.md").read_text(), re.MULTILINE
     )
     assert len(rows) >= 5
     for module, name, value in rows:

@@ -14,7 +14,9 @@ from scpo.experiment import certificates, references
 from scpo.experiment.config import Config, dump, load
 from scpo.experiment.profiles import digest, for_arm
 from scpo.parameters import ParameterVector
-from scpo.tasks.double_integrator import DoubleIntegratorTask, generate_dataset, system
+from scpo.tasks.double_integrator import system
+from scpo.tasks.double_integrator.dataset import generate_dataset
+from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.tasks.double_integrator.exhibits import GRID, STEPS
 
 TASK = DoubleIntegratorTask(generate_dataset("mixed", np.random.default_rng(1), 64, heldout=64), starts=24, hidden=[8])
@@ -54,7 +56,7 @@ def test_references_are_those_of_the_system(tmp_path: Path) -> None:
     assert (np.abs(arrays["mpc_inputs"]) <= 1.0).all()
     assert arrays["backup_states"].shape == (STEPS + 1, 12, 2)
     np.testing.assert_array_equal(arrays["backup_states"][0], arrays["mpc_states"][0])
-    config.write_text(dump(Config()))
+    config.write_text(dump(Config(double_integrator=None)))
     with pytest.raises(ConfigurationError, match="double-integrator"):
         references.main(config, tmp_path / "none.json")
 

@@ -12,12 +12,13 @@ import pytest
 
 from scpo import report
 from scpo.errors import ResultError
+from scpo.evidence.double_integrator import read_certificates, read_references, read_scenario
 from scpo.report import double_integrator_figures as figures
 from scpo.report import double_integrator_tables as tables
 from scpo.report import macros
-from scpo.report.double_integrator_load import read_certificates, read_references, read_scenario
 
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST, TASK
+from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_results
 
 NAMES = sorted(set(report.figures_for([TASK])) - set(report.figures_for([])))
@@ -64,9 +65,7 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
         metrics = pd.read_parquet(folder / "metrics.parquet")
         metrics.loc[33, "max_g"] = 4e-13 if seed == 0 else metrics["max_g"][33]
         metrics["unsafe_iterate"] = metrics["max_g"] > 0
-        metrics.to_parquet(folder / "metrics.parquet")
-        summary = json.loads((folder / "run.json").read_text())
-        (folder / "run.json").write_text(json.dumps(summary | {"unsafe_iterates": 1 - seed, "first_unsafe_update": 33}))
+        write_metrics(folder, metrics)
     axes = next(axes for axes in figures.training(tmp_path).axes if axes.get_ylabel() == "$\\max_i\\, g_i$")
     dots = [y for line in axes.get_lines() if line.get_marker() == "." for y in np.atleast_1d(line.get_ydata())]
     assert 4e-13 in dots
@@ -109,15 +108,11 @@ def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
     assert all(row.endswith(r"\R \\") for row in rows if row not in stated)
 
 
-def test_macros_switch_the_section_on_and_hold_the_results(results: Path, tmp_path: Path) -> None:
-    macros.write(results, tmp_path / "on.tex")
-    assert r"\newif\ifDoubleIntegrator\DoubleIntegratortrue" in (tmp_path / "on.tex").read_text()
+def test_macros_hold_the_results_of_a_profile_that_runs_the_task(results: Path, tmp_path: Path) -> None:
     collected = macros.collect(results)
     assert collected["DiUnsafeIterates"] == r"\num{0}"
-    assert collected["DiConstraints"] == r"\num{288}"
+    assert collected["DiConstraints"] == r"\num{672}"
     assert collected["DiDimension"] == r"\num{1185}"
     assert collected["DiMixedScpoGoodReduction"] == r"\SI{40.0}{\percent}"
     write_results(tmp_path / "off", small_config(epochs=10))
-    macros.write(tmp_path / "off", tmp_path / "off.tex")
-    assert "DoubleIntegratortrue" not in (tmp_path / "off.tex").read_text()
     assert not [name for name in macros.collect(tmp_path / "off") if re.match("Di[A-Z]", name)]

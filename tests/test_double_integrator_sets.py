@@ -176,7 +176,7 @@ def test_uniform_starts_have_the_polygons_moments() -> None:
     np.testing.assert_allclose(sample.mean(axis=0), 0.0, atol=0.02)
 
 
-@pytest.mark.parametrize("count", [16, 48, 168, 448])
+@pytest.mark.parametrize("count", [16, 48, 168, 224, 448])
 def test_training_starts_cover_boundary_interior_and_origin(count: int) -> None:
     region = sets.backup_invariant_set().scaled(0.95)
     chosen = starts.training_starts(region, count)
@@ -184,9 +184,17 @@ def test_training_starts_cover_boundary_interior_and_origin(count: int) -> None:
     assert chosen.shape == (count, 2) and len(np.unique(chosen, axis=0)) == count
     assert gauge.max() <= 1.0 + 1e-12
     assert gauge.min() == pytest.approx(1e-3)
-    assert (gauge > 1.0 - 1e-9).sum() >= 10 + (count - 10) // 3 - 1
+    assert (gauge > 1.0 - 1e-9).sum() >= 10 + (count - 10) // 4
     np.testing.assert_array_equal(chosen[:10], region.vertices)
     np.testing.assert_array_equal(chosen, starts.training_starts(region, count))
+
+
+def test_the_default_training_starts_hold_the_vertices_at_every_ring() -> None:
+    region = sets.backup_invariant_set().scaled(0.95)
+    chosen = starts.training_starts(region)
+    for gauge in starts.RINGS:
+        distances = np.linalg.norm(chosen[:, None] - gauge * region.vertices, axis=2)
+        assert distances.min(axis=0).max() == 0.0
 
 
 def test_too_few_training_starts_are_refused() -> None:

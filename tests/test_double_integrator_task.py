@@ -9,7 +9,9 @@ import torch
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.networks import ResidualPolicy
 from scpo.tasks.base import Task
-from scpo.tasks.double_integrator import DoubleIntegratorTask, generate_dataset, system
+from scpo.tasks.double_integrator import system
+from scpo.tasks.double_integrator.dataset import MALICIOUS_ABOVE, generate_dataset
+from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.tasks.double_integrator.rollout import rollout_policy
 
 DATA = generate_dataset("mixed", np.random.default_rng(11), 512, heldout=256)
@@ -46,7 +48,7 @@ def test_it_is_a_task_and_starts_as_the_backup() -> None:
 def test_initial_policy_is_safe_on_training_and_heldout_starts(aggregation: str) -> None:
     task = DoubleIntegratorTask(DATA, aggregation=aggregation)  # type: ignore[arg-type]
     g = task.constraint(stack(policy(1), policy(2)))
-    assert g.shape == (2, 3 * 168)
+    assert g.shape == (2, 3 * len(task.starts))
     assert torch.equal(g[0], g[1])  # the residual's other weights do not matter
     assert -0.06 < float(g.max()) <= -0.02
     found = task.evaluate(policy(1))
@@ -76,7 +78,8 @@ def test_heldout_metrics_agree_with_the_training_metrics_on_the_same_starts() ->
 
 def test_loss_is_the_mean_squared_imitation_error_and_has_a_gradient() -> None:
     learner = policy()
-    inputs, labels = TASK.sample_batch(64, torch.Generator().manual_seed(9))
+    inputs, labels, harmful = TASK.sample_batch(64, torch.Generator().manual_seed(9))
+    assert torch.equal(harmful, inputs[:, 0] > MALICIOUS_ABOVE) and 0 < int(harmful.sum()) < 64
     assert inputs.shape == (64, 2) and labels.shape == (64, 1)
     known = {tuple(x): float(u) for x, u in zip(DATA["inputs"].tolist(), DATA["labels"][:, 0], strict=True)}
     assert all(known[tuple(x)] == float(u) for x, u in zip(inputs.tolist(), labels[:, 0], strict=True))

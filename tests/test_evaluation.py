@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, ConstraintError, NonDeterministicConstraintError, NonFiniteError, ShapeError
 from scpo.evaluation import ConstraintEvaluator
+from scpo.falsification.smooth import Vector
 from scpo.networks import ResidualPolicy
 from scpo.parameters import ParameterVector
 
 from .small_networks import STATES, outputs_within, outputs_within_batched, residual
-from .smooth_problems import Vector
 
 
 def evaluator(policy: nn.Module, constraint: Any = None, **options: Any) -> ConstraintEvaluator:

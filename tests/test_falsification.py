@@ -13,24 +13,16 @@ from torch import Tensor
 
 import scpo.update
 from scpo.errors import UnsafeStartError
+from scpo.falsification.method import BiasedProbes, wrapped
+from scpo.falsification.smooth import INNER, PROBLEMS, Array, Smooth, Vector, away, broken_guarantees, run, waves
 from scpo.optimizer import SafeOptimizer
 from scpo.projection import Projection
 from scpo.region import LocalSafeRegion
 
-from .smooth_problems import INNER, PROBLEMS, Array, Smooth, Vector, away, broken_guarantees, run, waves
-
 
 def failures(problem: Smooth, seed: int = 0, updates: int = 40, **options: Any) -> set[str]:
     policy = Vector(np.zeros(problem.dimension))
-    options = {
-        "batched_constraint": problem.batched,
-        "smoothness": problem.constants,
-        "sampler": "isotropic",
-        "samples": 4,
-        "verify": False,
-        "kappa": 1.0,
-    } | options
-    safe = SafeOptimizer(INNER["momentum"](policy), policy, **options)
+    safe = wrapped(problem, policy, **options)
     return broken_guarantees(run(safe, away(seed, policy), updates), 1.0, safe.rounding)
 
 
@@ -45,26 +37,11 @@ def test_constants_planted_too_small_are_seen(name: str) -> None:
     assert "projection" not in seen  # that one does not rest on the constants
 
 
-class LiesAtProbes:
-    """g turned round at probes, which come several at a time, so that slopes point the wrong way."""
-
-    def __init__(self, problem: Smooth) -> None:
-        self.problem = problem
-        self.base = np.zeros(0)
-
-    def __call__(self, stacked: Mapping[str, Tensor]) -> Array:
-        values = self.problem.batched(stacked)
-        if values.shape[0] == 1:
-            self.base = values[0]
-            return values
-        return 2.0 * self.base - values
-
-
 def test_biased_probes_are_seen() -> None:
     seen = set[str]()
     for seed in range(3):
         problem = waves(seed)
-        seen |= failures(problem, seed, batched_constraint=LiesAtProbes(problem))
+        seen |= failures(problem, seed, batched_constraint=BiasedProbes(problem, np.negative))
     assert seen >= {"safe", "bound", "slack"}
 
 

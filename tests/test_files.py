@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import resource
 import time
 
 import numpy as np
@@ -25,6 +26,26 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_a_typed_error_that_leaves_nothing(tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(ResultError, match=r"b\.json: cannot be written.*choose another folder"):
+        files.write_json(taken / "b.json", {})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as on a full disk
+    try:
+        for write in (
+            lambda path: files.write_bytes(path, b"0" * 2000),
+            lambda path: files.write_npz(path, a=np.random.default_rng(0).normal(size=900)),
+            lambda path: files.write_parquet(path, pd.DataFrame({"a": np.random.default_rng(0).normal(size=900)})),
+        ):
+            with pytest.raises(ResultError, match="large: cannot be written"):
+                write(tmp_path / "large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == [taken]
 
 
 def test_folders_are_made_and_the_mode_follows_the_umask(tmp_path):
@@ -77,3 +98,32 @@ def test_sums_and_readers_name_the_file(tmp_path):
     with pytest.raises(ResultError, match=r"a\.json: not valid JSON"):
         files.read_json(path)
     assert files.sha256(path) == hashlib.sha256(b"{").hexdigest()
+
+
+def test_a_damaged_archive_is_a_typed_error_or_gives_what_was_written(tmp_path):
+    path, rng = tmp_path / "a.npz", np.random.default_rng(0)
+    arrays = {"inputs": rng.normal(size=(20, 2)), "labels": rng.normal(size=20)}
+    files.write_npz(path, **arrays)
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = files.read_npz(path)
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(found[name], array)
+        except ResultError as error:
+            assert "a.npz" in str(error)
+            refused += 1
+    assert refused > len(content) / 6
+    path.write_bytes(content[:-30])
+    with pytest.raises(ResultError, match="not a readable"):
+        files.read_npz(path)
+
+
+def test_an_array_that_is_not_there_is_named(tmp_path):
+    files.write_npz(tmp_path / "a.npz", inputs=np.zeros(1))
+    with pytest.raises(ResultError, match=r"a\.npz: holds no array 'labels', only \['inputs'\]"):
+        files.read_npz(tmp_path / "a.npz")["labels"]

@@ -11,10 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scpo.optimizer import SafeOptimizer
-from scpo.region import LocalSafeRegion
-
-from .smooth_problems import (
+from scpo.falsification.smooth import (
     INNER,
     PROBLEMS,
     TANH_CURVATURE,
@@ -25,6 +22,8 @@ from .smooth_problems import (
     run,
     waves,
 )
+from scpo.optimizer import SafeOptimizer
+from scpo.region import LocalSafeRegion
 
 
 def wrap(problem: Smooth, policy: Vector, inner: str = "momentum", **options: Any) -> SafeOptimizer:
@@ -97,16 +96,18 @@ class LocalNetworkSmoothness:
     |v| max|tanh''| |h|^2 + |h| with h = (x, 1).
     """
 
-    def __init__(self, policy: Vector, states: np.ndarray, hidden: int) -> None:
-        self.policy, self.square, self.hidden = policy, 1.0 + states**2, hidden
-        self.observed = 0
+    def __init__(self, states: np.ndarray, hidden: int) -> None:
+        self.square, self.hidden = 1.0 + states**2, hidden
+        self.largest, self.observed = np.inf, 0
 
     def start(self, length: int) -> None:
         assert length == self.square.size
 
+    def visit(self, theta: torch.Tensor) -> None:
+        self.largest = float(theta[2 * self.hidden :].abs().max()) + self.radius()
+
     def constants(self) -> np.ndarray:
-        largest = float(self.policy.theta.detach()[2 * self.hidden :].abs().max()) + self.radius()
-        return largest * TANH_CURVATURE * self.square + np.sqrt(self.square)
+        return self.largest * TANH_CURVATURE * self.square + np.sqrt(self.square)
 
     def radius(self) -> float:
         return 0.3
@@ -134,7 +135,7 @@ def test_users_own_smoothness_of_a_network_with_all_weights_trained() -> None:
 
     limits = outputs(start[None])[0] + 0.2
     policy = Vector(start)
-    model = LocalNetworkSmoothness(policy, states, hidden)
+    model = LocalNetworkSmoothness(states, hidden)
     safe = SafeOptimizer(
         INNER["momentum"](policy),
         policy,

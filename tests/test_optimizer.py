@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import scpo
 from scpo.errors import ConfigurationError, UnsafeStartError
+from scpo.falsification.smooth import Vector
 from scpo.optimizer import SafeOptimizer
 
 from .small_networks import (
@@ -28,7 +29,6 @@ from .small_networks import (
     train,
     wrap,
 )
-from .smooth_problems import Vector
 
 
 class NeverBackward(torch.autograd.Function):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scpo.tasks.regression import RegressionTask, generate_dataset, target
+from scpo.tasks.regression import RegressionTask
+from scpo.tasks.regression_data import generate_dataset, target
 
 
 def dataset(**changes):
@@ -70,6 +71,20 @@ def test_constraint_agrees_with_the_policy_itself(task):
 def test_heldout_points_are_not_the_constraint_grid(task):
     distance = (task.dense - task.grid.T).abs().min()
     assert float(distance) > 0
+
+
+def test_harmful_samples_are_the_adversarial_ones_or_else_those_outside_the_bound():
+    for data, expected in (
+        (dataset(), lambda data: np.abs(data["labels"]) > 1.4),
+        (dataset(adversarial_share=0.3), lambda data: data["harmful"]),
+    ):
+        inputs, labels, harmful = RegressionTask(data, hidden=(8, 8)).sample_batch(
+            200, torch.Generator().manual_seed(4)
+        )
+        known = dict(zip(zip(data["inputs"], data["labels"], strict=True), expected(data), strict=True))
+        drawn = zip(inputs[:, 0].tolist(), labels[:, 0].tolist(), strict=True)
+        assert [known[sample] for sample in drawn] == harmful.tolist()
+        assert 0 < int(harmful.sum()) < 200
 
 
 def test_batches_come_from_the_training_data_and_their_generator(task):

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scpo.errors import ConfigurationError, ShapeError
+from scpo.falsification.smooth import Vector, away, quadratics, run
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
 from .small_networks import residual, train, wrap
-from .smooth_problems import Vector, away, quadratics, run
 
 ALL = np.array([True, True, True])
 NONE = ~ALL

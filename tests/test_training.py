@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from scpo import files
 from scpo.errors import ConfigurationError, NonFiniteError, ResultError
 from scpo.evidence import provenance
+from scpo.experiment import checkpoint as checkpoints
 from scpo.experiment import datasets, train
 from scpo.experiment.config import Config, dump
 
@@ -22,6 +22,17 @@ SMALL = {
         "schedule": SCHEDULE,
         "scpo": {"samples": 8},
         "datasets": {"normal": {"size": 128}, "uniform": {"inputs": "uniform", "size": 128}},
+        "arms": {
+            "scpo": {"method": "scpo", "dataset": "normal"},
+            "scpo-verified": {"method": "scpo", "dataset": "normal", "overrides": {"scpo": {"verify": True}}},
+            "scpo-proven": {
+                "method": "scpo",
+                "dataset": "normal",
+                "overrides": {"hidden": [8], "activation": "tanh", "scpo": {"smoothness": "proven", "max_radius": 0.2}},
+            },
+            "unconstrained": {"method": "unconstrained", "dataset": "normal"},
+            "unconstrained-uniform": {"method": "unconstrained", "dataset": "uniform"},
+        },
     },
     "double_integrator": {
         "starts": 16,
@@ -33,7 +44,8 @@ SMALL = {
         "datasets": {name: {"scenario": name, "size": 64} for name in ("cooperative", "mixed", "hostile")},
     },
 }
-DETERMINISTIC = ("metrics.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json")
+TABLES = ("metrics.parquet", "series.parquet", "evaluations.parquet")
+DETERMINISTIC = (*TABLES, "weights.npz", "final.safetensors", "run.json")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +61,7 @@ def prepared(tmp_path_factory):
 CASES = [
     ("regression", "normal", "scpo"),
     ("regression", "normal", "scpo-verified"),
+    ("regression", "normal", "scpo-proven"),
     ("regression", "normal", "unconstrained"),
     ("double-integrator", "mixed", "scpo-mixed"),
     ("double-integrator", "mixed", "unconstrained-mixed"),
@@ -100,6 +113,10 @@ def test_records_are_complete_and_consistent(prepared):
     assert summary["rollouts"] == metrics["rollouts"].iloc[-1] > 24 * 8
     evaluations = pd.read_parquet(out / "evaluations.parquet")
     assert evaluations["update"].tolist() == [0, 10, 20, 24]
+    assert evaluations[["rejected_share", "clean_rejected_share"]].iloc[0].isna().all()
+    assert not {"update", "epoch", "rejected_share"} & summary["final"].keys()
+    assert summary["median_step"] == metrics["step_norm"].iloc[1:].median()
+    assert summary["largest_required"] == metrics["required_max"].max()
     weights = files.read_npz(out / "weights.npz")
     assert weights["updates"].tolist() == [0, 10, 20, 24]
     sizes = [int(np.prod([side for side in shape if side])) for shape in weights["shapes"]]
@@ -120,17 +137,45 @@ def test_methods_share_start_data_and_batches(prepared):
     assert not np.array_equal(first["theta"][-1], second["theta"][-1])
 
 
+def test_the_unconstrained_step_rejects_nothing(prepared):
+    out = run(prepared, "double-integrator", "mixed", "unconstrained-mixed", "rejects-nothing")
+    found = pd.read_parquet(out / "evaluations.parquet")["rejected_share"].iloc[1:].dropna()
+    assert len(found) > 0
+    assert (found == 0.0).all()
+
+
+def test_constants_are_proven_where_there_is_a_proof_and_nowhere_else(prepared):
+    out = run(prepared, "regression", "normal", "scpo-proven", "proven")
+    metrics = pd.read_parquet(out / "metrics.parquet")
+    assert (metrics["bound_misses"] == 0).all() and not metrics["unsafe_iterate"].any()
+    assert (metrics["required_max"].iloc[1:].dropna() <= metrics["smoothness_max"].iloc[1:].min()).all()
+    for task, dataset, arm, message in (
+        ("double_integrator", "mixed", "scpo-mixed", "DoubleIntegratorTask"),
+        ("regression", "normal", "scpo", "one hidden layer"),
+    ):
+        settings = SMALL | {task: SMALL[task] | {"scpo": {"smoothness": "proven"}}}
+        (prepared / "unproven.json").write_text(dump(Config.model_validate(settings)))
+        name = task.replace("_", "-")
+        data = prepared / f"{name}-{dataset}.npz"
+        with pytest.raises(ConfigurationError, match=message):
+            train.run_from_files(prepared / "unproven.json", name, arm, 3, data, prepared / "unproven")
+
+
 def test_checkpoint_of_other_settings_or_damaged_is_not_used(prepared, capsys):
     checkpoint = prepared / "foreign"
     checkpoint.mkdir()
-    torch.save({"fingerprint": "another"}, checkpoint / "state.pt")
+    (checkpoint / "state.pt").write_bytes(checkpoints.sealed({"fingerprint": "another"}))
     run(prepared, "regression", "normal", "unconstrained", "foreign-run", checkpoint)
     assert "other settings" in capsys.readouterr().err
     checkpoint.mkdir()
-    (checkpoint / "state.pt").write_bytes(b"half a file")
-    out = run(prepared, "regression", "normal", "unconstrained", "damaged-run", checkpoint)
-    assert "damaged checkpoint" in capsys.readouterr().err
-    assert not files.read_json(out / "run.timing.json")["resumed"]
+    changed = bytearray(checkpoints.sealed({"fingerprint": "another"}))
+    changed[-40] ^= 1
+    for damaged in (b"", b"half a file", bytes(changed)):
+        checkpoint.mkdir(exist_ok=True)
+        (checkpoint / "state.pt").write_bytes(damaged)
+        out = run(prepared, "regression", "normal", "unconstrained", "damaged-run", checkpoint)
+        assert "damaged checkpoint" in capsys.readouterr().err
+        assert not files.read_json(out / "run.timing.json")["resumed"]
 
 
 def test_diverging_run_is_a_typed_error_and_leaves_no_results(prepared):

@@ -55,9 +55,9 @@ class Workflow:
             program.write_text(LATEXMK)
             program.chmod(0o755)
 
-    def snakemake(self, *options: str, profile: str = "smoke", settings: str = "") -> str:
+    def snakemake(self, *options: str, profile: str = "smoke", settings: str = "", origin: str = "") -> str:
         command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", "1", *options]
-        command += ["--config", f"profile={profile}", f"set={settings}"]
+        command += ["--config", f"profile={profile}", f"set={settings}", f"from={origin}"]
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
         run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
@@ -114,15 +114,19 @@ def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
 
 
 def test_the_double_integrator_is_planned_with_references_and_certificates(finished):
-    both = {"profile": "paper", "settings": "double_integrator={}"}
-    plan = finished.snakemake("--dry-run", **both)
+    plan = finished.snakemake("--dry-run", profile="paper")
     certified = re.findall(r"Certifying: double-integrator, (.*), seed (\d+)", plan)
     assert len(set(certified)) == 9 * 3
-    assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(**both)
-    without = finished.snakemake(
-        "--dry-run", profile="paper", settings="double_integrator={} double_integrator.certificate=null"
-    )
-    assert "Certifying" not in without
+    assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(profile="paper")
+    without = finished.snakemake("--dry-run", profile="paper", settings="double_integrator.certificate=null")
+    assert "Training: double-integrator" in without and "Certifying" not in without
+
+
+def test_a_task_can_be_left_out_and_with_it_the_pdf_that_is_about_both(finished):
+    assert "rule pdf:" in finished.snakemake("--dry-run", "--forceall")
+    plan = finished.snakemake("--dry-run", "--forceall", settings="double_integrator=null")
+    assert "rule pdf:" not in plan and "its text is about double-integrator too" in plan
+    assert "Training: regression" in plan and "double-integrator," not in plan
 
 
 def test_editing_one_task_leaves_the_other_alone(finished):
@@ -145,7 +149,11 @@ def test_a_changed_setting_retrains_and_more_seeds_only_add(finished):
 
 def test_the_paper_profile_plans_every_seed(finished):
     output = finished.snakemake("--dry-run", profile="paper")
-    assert len(set(re.findall(r"Training: (.*)", output))) == 10 + 3 + 3 + 3 + 10 + 3
+    trained = set(re.findall(r"Training: (.*)", output))
+    regression = {run for run in trained if run.startswith("regression")}
+    base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
+    assert len(regression) == base + covered + harder + activations + proven
+    assert len(trained - regression) == 3 * (10 + 3 + 10)
 
 
 def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():

@@ -10,14 +10,17 @@ rule notebook:
     """Execute a task's notebook on the records of its runs; a failed copy stays beside the log."""
     input:
         template="notebooks/{task}.ipynb",
-        config=CONFIG,
-        runs=lambda wildcards: runs_of(wildcards.task),
-        evidence=lambda wildcards: evidence_of(wildcards.task),
+        records=lambda wildcards: reported_of(wildcards.task),
         published=PUBLISHED,
         code=lambda wildcards: notebook_code(wildcards.task),
     output:
         notebook=f"{RESULTS}/{{task}}/notebook.ipynb",
-        html=f"{RESULTS}/{{task}}/notebook.html",
+        html=in_html(
+            f"{RESULTS}/{{task}}/notebook.html",
+            caption="../report/notebook.rst",
+            category="Notebooks",
+            labels={"notebook": "{task}"},
+        ),
     log:
         text=f"{LOGS}/{{task}}/notebook.log",
         executed=f"{LOGS}/{{task}}/notebook.ipynb",
@@ -43,7 +46,12 @@ rule tutorial:
         code=code("scpo.experiment.notebook", "scpo.optimizer"),
     output:
         notebook=f"{RESULTS}/tutorial/notebook.ipynb",
-        html=f"{RESULTS}/tutorial/notebook.html",
+        html=in_html(
+            f"{RESULTS}/tutorial/notebook.html",
+            caption="../report/tutorial.rst",
+            category="Notebooks",
+            labels={"notebook": "tutorial"},
+        ),
     log:
         text=f"{LOGS}/tutorial/notebook.log",
         executed=f"{LOGS}/tutorial/notebook.ipynb",

@@ -22,11 +22,6 @@ def all_certificates():
     ]
 
 
-def evidence_of(task):
-    """References and certificates of a task; none but for the double integrator."""
-    return [*all_references(), *all_certificates()] if task == "double-integrator" else []
-
-
 def certificate_options(wildcards):
     """Options of a certificate: the cells, and the set of starts of its arm."""
     settings = SETTINGS.double_integrator.for_arm(wildcards.arm)

@@ -6,28 +6,36 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import report as in_html
 from snakemake.logging import logger
 
 from scpo import report
 from scpo.errors import ScpoError
-from scpo.evidence import sources
+from scpo.evidence import inventory, sources
 from scpo.experiment import profiles, tasks
+from scpo.experiment.config import load_json
 
 PYTHON = sys.executable
 PROFILE = config.get("profile") or "paper"
 SET = config.get("set") or ""
 PROFILE_FILE = f"config/{PROFILE}.yaml"
 
+# from=reference: everything is made of the results in the repository, and nothing is trained
+FROM = config.get("from") or ""
+REFERENCE = f"reference/results/{PROFILE}"
+if FROM not in ("", "reference") or (FROM and SET):
+    raise WorkflowError("from: only from=reference is known, and its settings (set) are what they were")
+
 try:
-    SETTINGS = profiles.load_profile(PROFILE_FILE, [SET])
+    SETTINGS = load_json(f"{REFERENCE}/config.json") if FROM else profiles.load_profile(PROFILE_FILE, [SET])
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 if SETTINGS.profile != PROFILE:
     raise WorkflowError(f"{PROFILE_FILE}: says that it is profile {SETTINGS.profile!r}")
 
 TASKS = sorted(SETTINGS.tasks)
-RESULTS = f"results/{PROFILE}"
-LOGS = f"logs/{PROFILE}"
+RESULTS = f"results/{FROM}/{PROFILE}" if FROM else f"results/{PROFILE}"
+LOGS = RESULTS.replace("results", "logs", 1)
 CONFIG = f"{RESULTS}/config.json"
 ARM_CONFIG = f"{RESULTS}/{{task}}/{{arm}}/config.json"
 DATASET_CONFIG = f"{RESULTS}/{{task}}/data/{{dataset}}/config.json"
@@ -35,9 +43,11 @@ RUN = f"{RESULTS}/{{task}}/{{arm}}/seed-{{seed}}"
 # the published figure, digitised
 PUBLISHED = sorted(map(str, Path("reference/source").glob("*.csv")))
 DATASET = f"{RESULTS}/{{task}}/data/{{dataset}}/seed-{{seed}}.npz"
+# what report, claims and notebooks read of all that
+REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 
 # What a run writes: records that later stages read, and beside them where it comes from and how long it took.
-RECORDS = ["metrics.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
+RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
 TASK_RECORDS = {
     "regression": ["curve.parquet"],
     "double-integrator": ["trajectories.parquet", "surface.parquet", "starts.parquet"],
@@ -84,6 +94,11 @@ def runs_of(*tasks):
         for seed in settings.seed_range
         for name in records_of(task)
     ]
+
+
+def reported_of(task):
+    """What a task's notebook reads."""
+    return [CONFIG, *(name for name in REPORTED if name.startswith(f"{RESULTS}/{task}/"))]
 
 
 def datasets_of(*tasks):

@@ -1,20 +1,34 @@
 """The report: figures, tables, number macros and the PDF."""
 
 REPORT = f"{RESULTS}/report"
-PDF = "paper/report.pdf" if PROFILE == "paper" else f"{REPORT}/report.pdf"
+PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
 FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in report.figures_for(TASKS)]
 TABLES = [f"{REPORT}/tables/{name}.tex" for name in report.tables_for(TASKS)]
 MACROS = f"{REPORT}/macros.tex"
+PROVENANCE = f"{REPORT}/provenance.tex"
 TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Path("paper").rglob(pattern))]
 
 
 def all_report_parts():
-    """Figures, tables and macros of the profile."""
-    return [*FIGURES, *TABLES, MACROS]
+    """Figures, tables and macros of the profile, and the check that they are what the text says."""
+    return [*FIGURES, *TABLES, MACROS, CLAIMS, PROVENANCE]
+
+
+def sidecar_of(path):
+    """The sidecar of a part of the report."""
+    return str(Path(path).with_suffix(".provenance.json"))
+
+
+def claims_of(wildcards):
+    """The claims, for the tables that print them."""
+    return [CLAIMS] if wildcards.name.startswith("claims-") else []
 
 
 def all_pdfs():
-    """The PDF of the report, where there is TeX to make it."""
+    """The PDF of the report, where there is TeX to make it and the profile runs both tasks that it is about."""
+    if left_out := sorted(set(tasks.MODULES) - set(TASKS)):
+        logger.warning(f"{PDF} is left out: its text is about {', '.join(left_out)} too.")
+        return []
     if shutil.which("latexmk") and shutil.which("pdflatex"):
         return [PDF]
     logger.warning(f"{PDF} is left out: it needs latexmk and pdflatex (make setup says how to install them).")
@@ -24,13 +38,18 @@ def all_pdfs():
 rule figure:
     """Draw one figure from the records of the runs."""
     input:
-        config=CONFIG,
-        runs=runs_of(*TASKS),
-        evidence=[*all_references(), *all_certificates()],
+        records=REPORTED,
         published=PUBLISHED,
-        code=lambda wildcards: code(report.module_of(wildcards.name), "scpo.report.style"),
+        code=lambda wildcards: code(*report.modules_of(wildcards.name)),
     output:
-        f"{REPORT}/figures/{{name}}.pdf",
+        in_html(
+            f"{REPORT}/figures/{{name}}.pdf",
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory=lambda wildcards: report.about(wildcards.name),
+            labels={"figure": "{name}"},
+        ),
+        sidecar_of(f"{REPORT}/figures/{{name}}.pdf"),
     log:
         f"{LOGS}/report/figures/{{name}}.log",
     benchmark:
@@ -38,22 +57,23 @@ rule figure:
     threads: 1
     params:
         results=RESULTS,
+        caption=lambda wildcards: report.caption(wildcards.name),
     message:
         "Drawing figure {wildcards.name}"
     shell:
-        "{PYTHON} -m scpo figure {wildcards.name} --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON} -m scpo figure {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 rule table:
     """Write one table from the records of the runs."""
     input:
-        config=CONFIG,
-        runs=runs_of(*TASKS),
-        evidence=[*all_references(), *all_certificates(), REFEREE],
+        records=REPORTED,
         published=PUBLISHED,
-        code=lambda wildcards: code(report.module_of(wildcards.name)),
+        claims=claims_of,
+        code=lambda wildcards: code(*report.modules_of(wildcards.name)),
     output:
         f"{REPORT}/tables/{{name}}.tex",
+        sidecar_of(f"{REPORT}/tables/{{name}}.tex"),
     log:
         f"{LOGS}/report/tables/{{name}}.log",
     benchmark:
@@ -64,19 +84,18 @@ rule table:
     message:
         "Writing table {wildcards.name}"
     shell:
-        "{PYTHON} -m scpo table {wildcards.name} --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON} -m scpo table {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 rule macros:
     """Write every number that the report's text uses as a LaTeX macro."""
     input:
-        config=CONFIG,
-        runs=runs_of(*TASKS),
-        evidence=[*all_references(), *all_certificates(), REFEREE],
+        records=REPORTED,
         published=PUBLISHED,
         code=code("scpo.report.macros"),
     output:
         MACROS,
+        sidecar_of(MACROS),
     log:
         f"{LOGS}/report/macros.log",
     benchmark:
@@ -87,7 +106,29 @@ rule macros:
     message:
         "Writing the report's numbers"
     shell:
-        "{PYTHON} -m scpo macros --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON} -m scpo macros --results {params.results} --out {output[0]} > {log} 2>&1"
+
+
+rule provenance:
+    """Check that nothing in the report is stale or unreferenced; write the hashes that its captions print."""
+    input:
+        parts=[*FIGURES, *TABLES, MACROS, CLAIMS],
+        sidecars=[sidecar_of(path) for path in (*FIGURES, *TABLES, MACROS, CLAIMS)],
+        tex=TEX_SOURCES,
+        code=code("scpo.report.paper"),
+    output:
+        PROVENANCE,
+    log:
+        f"{LOGS}/report/provenance.log",
+    benchmark:
+        f"{LOGS}/report/provenance.benchmark.tsv"
+    threads: 1
+    params:
+        results=RESULTS,
+    message:
+        "Checking what the report shows"
+    shell:
+        "{PYTHON} -m scpo provenance --results {params.results} --out {output} > {log} 2>&1"
 
 
 rule pdf:
@@ -95,9 +136,9 @@ rule pdf:
     input:
         main="paper/main.tex",
         tex=TEX_SOURCES,
-        parts=[*FIGURES, *TABLES, MACROS],
+        parts=[*FIGURES, *TABLES, MACROS, PROVENANCE],
     output:
-        PDF,
+        in_html(PDF, caption="../report/pdf.rst", category="Report", labels={"file": "the report"}),
     log:
         f"{LOGS}/report/pdf.log",
     benchmark:

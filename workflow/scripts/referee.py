@@ -143,7 +143,7 @@ def main(results, out):
         arms.append(line | worst | {"iterates": len(iterates)})
     if len(wrong := table[~(table["error"] <= TOLERANCE)]):
         sys.exit(f"referee: {len(wrong)} disagreements\n{wrong.to_string(index=False)}")
-    out.write_text(json.dumps({"tolerance": TOLERANCE, "arms": arms}, indent=2, sort_keys=True) + "\n")
+    out.write_text(json.dumps({"tolerance": TOLERANCE, "every": EVERY, "arms": arms}, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from scpo.errors import ResultError
-from scpo.report.load import read_arm, read_config, read_csv, read_run
+from scpo.evidence.load import read_arm, read_config, read_csv, read_run
+from scpo.experiment.series import COUNTED
 
 from .synthetic_results import TASK, small_config, write_results
 
@@ -23,7 +26,7 @@ def results(tmp_path: Path) -> Path:
 def test_an_arm_is_read_seed_by_seed(results: Path) -> None:
     runs = read_arm(results, TASK, "scpo")
     assert [run.seed for run in runs] == [0, 1]
-    assert all(run.method == "scpo" and len(run.metrics) == 21 for run in runs)
+    assert all(run.method == "scpo" and run.series["updates"].sum() == 20 for run in runs)
     assert runs[0].curve is not None
     assert len(runs[0].curve) == 400
     assert runs[0].final["fresh_loss"] == runs[0].evaluations["fresh_loss"].iloc[-1]
@@ -36,7 +39,7 @@ def test_unknown_tasks_and_arms_are_named(results: Path) -> None:
         read_arm(results, TASK, "guess")
 
 
-@pytest.mark.parametrize("name", ["run.json", "metrics.parquet", "evaluations.parquet", "curve.parquet"])
+@pytest.mark.parametrize("name", ["run.json", "series.parquet", "evaluations.parquet", "curve.parquet"])
 def test_a_missing_or_damaged_file_is_named(results: Path, name: str) -> None:
     path = results / TASK / "scpo" / "seed-1" / name
     path.write_bytes(path.read_bytes()[:40])
@@ -47,25 +50,28 @@ def test_a_missing_or_damaged_file_is_named(results: Path, name: str) -> None:
         read_arm(results, TASK, "scpo")
 
 
-def _change_metrics(results: Path, change: object) -> None:
-    path = results / TASK / "scpo" / "seed-0" / "metrics.parquet"
-    frame = pd.read_parquet(path)
-    change(frame).to_parquet(path)  # type: ignore[operator]
+def _longer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    frame.loc[3, name] += 1
+    return frame
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: frame.drop(columns="max_g"), "lacks the columns max_g"),
-        (lambda frame: frame.astype({"max_g": "int64"}), "wrong type: max_g"),
-        (lambda frame: frame.iloc[:-1], "not the 20 updates"),
-        (lambda frame: frame.drop(index=7), "not the 20 updates"),
-        (lambda frame: frame.iloc[::-1], "not the 20 updates"),
-        (lambda frame: frame.assign(unsafe_iterate=True), "disagree on the number of unsafe iterates"),
+        (lambda frame: frame.drop(columns="max_g_high"), "lacks the columns max_g_high"),
+        (lambda frame: frame.astype({"max_g_high": "int64"}), "wrong type: max_g_high"),
+        (lambda frame: frame.iloc[:-1], "disagree: updates 20 and 19"),
+        (lambda frame: frame.drop(index=7), "disagree: updates 20 and 19"),
+        (lambda frame: frame.iloc[::-1], "not in order"),
+        (lambda frame: frame.assign(max_g_high=frame["max_g_high"] - 1e-15), "disagree: max_g"),
+        *((partial(_longer, name=name), f"disagree: {name} ") for name in COUNTED),
     ],
 )
-def test_metrics_of_another_schema_are_refused(results: Path, change: object, message: str) -> None:
-    _change_metrics(results, change)
+def test_a_series_of_another_schema_or_run_is_refused(
+    results: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    path = results / TASK / "scpo" / "seed-0" / "series.parquet"
+    change(pd.read_parquet(path)).to_parquet(path)
     with pytest.raises(ResultError, match=message):
         read_run(results, TASK, "scpo", 0)
 

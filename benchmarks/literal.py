@@ -1,0 +1,87 @@
+"""The literal way: k cones in cvxpy, rebuilt at each update and solved by SCS, and Python loops over rollouts."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.runs import Measured
+from scpo.region import Array, LocalSafeRegion
+
+
+def project(region: LocalSafeRegion, target: Array) -> Array:
+    """Project as the problem reads: one constraint with its own cone for each row, SCS as it comes (eps 1e-4)."""
+    import cvxpy as cp
+
+    z = cp.Variable(target.size)
+    rows = [
+        region.kappa * region.values[i]
+        + region.slopes[i] @ z
+        + region.probe_error[i] * cp.norm(z, 2)
+        + 0.5 * region.smoothness[i] * cp.sum_squares(z)
+        <= 0
+        for i in range(region.values.size)
+    ]
+    within = [cp.norm(z, 2) <= region.radius] if np.isfinite(region.radius) else []
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(z - target)), rows + within)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        problem.solve(solver=cp.SCS)
+    return target if z.value is None else np.asarray(z.value)
+
+
+def metrics(measured: Measured, policy: Any) -> Array:
+    """Return g (k,) of one policy by a loop: over time for the rollouts, one policy after the other."""
+    problem = measured.problem
+    with torch.no_grad():
+        if measured.task == "regression":
+            outputs = policy(problem.grid)[:, 0]
+            return torch.cat([outputs - problem.bound, -outputs - problem.bound]).numpy()
+        from scpo.tasks.double_integrator.rollout import Rollout
+        from scpo.tasks.double_integrator.system import A, B
+
+        drift, push = torch.tensor(A.T.copy()), torch.tensor(B.T.copy())
+        states, inputs = [problem.starts], []
+        for _ in range(problem.horizon):
+            inputs.append(policy(states[-1]))
+            states.append(states[-1] @ drift + inputs[-1] @ push)
+        return problem.metrics(Rollout(torch.stack(states)[None], torch.stack(inputs)[None]))[0].numpy()
+
+
+def update(measured: Measured) -> None:
+    """Take one update literally, on a copy of the policy, with the constants that the run has learned."""
+    method, settings = measured.run.method, measured.settings.scpo
+    policy = copy.deepcopy(measured.run.policy)
+    measured.gradient()
+    parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in measured.run.policy.parameters() if parameter.requires_grad]
+    theta = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+    nominal = -measured.settings.optimizer.learning_rate * torch.cat([p.grad.reshape(-1) for p in trained])
+
+    def write(vector: torch.Tensor) -> None:
+        with torch.no_grad():
+            for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
+                parameter.copy_(part.view_as(parameter))
+
+    states = measured.problem.states()
+    chosen = torch.linspace(0, len(states) - 1, settings.samples - 1).long()
+    rows = [torch.autograd.grad(policy(states[i : i + 1]).sum(), parameters) for i in chosen.tolist()]
+    directions = torch.stack([nominal, *(torch.cat([part.reshape(-1) for part in row]) for row in rows)])
+    basis = torch.linalg.qr(directions.T)[0]
+    values, step = metrics(measured, policy), 1e-3
+    slopes = np.empty((values.size, basis.shape[1]))
+    for j in range(basis.shape[1]):
+        write(theta + step * basis[:, j])
+        slopes[:, j] = (metrics(measured, policy) - values) / step
+    constants = method.smoothness.constants()
+    error = np.sqrt(basis.shape[1]) * 0.5 * constants * step
+    region = LocalSafeRegion.build(
+        np.minimum(values + settings.margin, 0.0), slopes, constants, error, method.smoothness.radius(), settings.kappa
+    )
+    z = project(region, (basis.T @ nominal).numpy())
+    write(theta + basis @ torch.from_numpy(z))
+    metrics(measured, policy)

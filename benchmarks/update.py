@@ -1,0 +1,87 @@
+"""The full update at the paper's settings, by part, beside its arithmetic and beside the literal way.
+
+``python -m benchmarks.update TASK [--literal]`` prints what it measured as JSON; with PYTHONPATH it measures another
+version of the package, for a comparison of before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from typing import Any
+
+import numpy as np
+
+from benchmarks import arithmetic, literal
+from benchmarks.runs import TASKS, Measured, begin
+from benchmarks.timing import Clock, replaced, seconds
+
+#: updates before the measurement: an early state, and one where the projection has many active metrics
+STAGES = {"regression": {"early": 20, "late": 2000}, "double-integrator": {"early": 20, "late": 600}}
+ROUNDS = 120
+PARTS = ("gradient", "directions", "probes", "projection", "verification")
+
+
+def measure(measured: Measured, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Return medians in seconds: of the update, of its parts, and of the parts of the yardstick, taken in turn."""
+    import scpo.update
+    from scpo.evaluation import ConstraintEvaluator
+
+    clock, pieces = Clock(), arithmetic.yardstick(measured)
+
+    def kind(_: object, thetas: Any) -> str:
+        return "probes" if thetas.shape[0] > 1 else "verification"
+
+    found: dict[str, list[float]] = {}
+    active, projected = [], []
+    with (
+        replaced(scpo.update, "_basis", clock.part("directions", scpo.update._basis)),
+        replaced(scpo.update, "_projected", clock.part("projection", scpo.update._projected)),
+        replaced(ConstraintEvaluator, "__call__", clock.part(kind, ConstraintEvaluator.__call__)),
+    ):
+        measured.carry_on(3)
+        for work in pieces.values():
+            work()
+        for _ in range(rounds):
+            clock.drain()
+            gradient = seconds(measured.gradient)
+            info: list[Any] = []
+            step = seconds(lambda into=info: into.append(measured.run.method.step()))
+            parts = {"gradient": gradient} | clock.drain()
+            parts["other"] = gradient + step - sum(parts.values())
+            for name, value in (("update", gradient + step), *parts.items()):
+                found.setdefault(name, []).append(value)
+            for name, work in pieces.items():
+                found.setdefault(f"yardstick {name}", []).append(seconds(work))
+            active.append(info[0].active)
+            projected.append(info[0].projected)
+    medians = {name: statistics.median(values + [0.0] * (rounds - len(values))) for name, values in found.items()}
+    yardstick = medians["yardstick gradient"] + medians["yardstick evaluations"]
+    return medians | {
+        "yardstick": yardstick + medians["yardstick QR"],
+        "yardstick with Gram": yardstick + medians["yardstick Gram"],
+        "active": float(np.mean(active)),
+        "projected": float(np.mean(projected)),
+    }
+
+
+def main() -> None:
+    """Measure one task and print JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--literal", action="store_true", help="take two updates the literal way as well")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    measured, done, result = begin(options.task), 0, {}
+    for stage, updates in STAGES[options.task].items():
+        measured.carry_on(updates - done)
+        result[stage] = measure(measured, options.rounds)
+        done = updates + options.rounds + 3
+    if options.literal:
+        result["literal"] = statistics.median(seconds(lambda: literal.update(measured)) for _ in range(2))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

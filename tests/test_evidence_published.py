@@ -1,0 +1,40 @@
+"""The digitised figure and what is computed about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scpo.evidence import published
+from scpo.evidence.load import read_run
+
+from .synthetic_results import TASK, small_config, target, write_results
+
+
+def test_the_late_band_and_the_policy_are_as_the_readme_says() -> None:
+    band = published.late_band()
+    assert (band.low, band.high, band.peak) == pytest.approx((0.05, 0.15, 0.29), abs=0.006)
+    assert 0.157 <= published.policy_error() <= 0.163
+
+
+@pytest.mark.parametrize("inputs", ["normal", "uniform"])
+def test_the_floor_is_the_clipped_targets_loss(inputs: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2_000_000) if inputs == "normal" else rng.uniform(-np.pi, np.pi, size=2_000_000)
+    sampled = np.mean((target(x) - np.clip(target(x), -1.4, 1.4)) ** 2)
+    assert published.floor(1.4, inputs) == pytest.approx(sampled, rel=0.01)
+    assert published.floor(3.0, inputs) == 0.0
+
+
+def test_a_run_on_the_published_band_is_inside_and_one_far_off_is_not(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=300))
+    run = read_run(tmp_path, TASK, "scpo", 0)
+    loss = published.read_loss()
+    middle = 0.5 * (loss["loss_low"] + loss["loss_high"])
+    run.series["loss_low"] = run.series["loss_high"] = np.interp(run.series["epoch"], loss["epoch"], middle)
+    assert published.share_inside(run) > 0.95
+    run.series["loss_low"] += 2.0
+    run.series["loss_high"] += 2.0
+    assert published.share_inside(run) == 0.0

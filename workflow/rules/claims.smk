@@ -1,0 +1,29 @@
+"""Claims: decided from the records of the runs, against the tolerances of config/claims.yaml."""
+
+from scpo.evidence.summaries import BENCHMARKS
+
+CLAIMS = f"{RESULTS}/claims.json"
+
+
+rule claims:
+    """Decide every claim; evidence that does not match its sidecars stops the build."""
+    input:
+        claims="config/claims.yaml",
+        records=REPORTED,
+        published=PUBLISHED,
+        benchmarks=[str(path) for path in [Path(RESULTS).parent / BENCHMARKS] if path.is_file()],
+        code=code("scpo.evidence.verify"),
+    output:
+        CLAIMS,
+        CLAIMS.replace(".json", ".provenance.json"),
+    log:
+        f"{LOGS}/claims.log",
+    benchmark:
+        f"{LOGS}/claims.benchmark.tsv"
+    threads: 1
+    params:
+        results=RESULTS,
+    message:
+        "Deciding the claims"
+    shell:
+        "{PYTHON} -m scpo claims --results {params.results} --out {output[0]} > {log} 2>&1"

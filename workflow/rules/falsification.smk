@@ -1,0 +1,22 @@
+"""Faults planted on purpose: the build stops when one of them is not caught."""
+
+FALSIFICATION = f"{RESULTS}/falsification.json"
+
+
+rule falsification:
+    """Plant faults in constants, probes, starts, policies and result files, and see each caught or break a promise."""
+    input:
+        script="workflow/scripts/referee.py",
+        code=code("scpo.falsification.page", tasks.MODULES["regression"]),
+    output:
+        FALSIFICATION,
+        FALSIFICATION.replace(".json", ".provenance.json"),
+    log:
+        f"{LOGS}/falsification.log",
+    benchmark:
+        f"{LOGS}/falsification.benchmark.tsv"
+    threads: 1
+    message:
+        "Planting faults that must be caught"
+    shell:
+        "{PYTHON} -m scpo falsify --referee {input.script} --out {output[0]} > {log} 2>&1"

@@ -1,0 +1,28 @@
+"""Reference results: what the repository ships is checked and taken as the results of the profile."""
+
+from scpo.evidence import reference
+
+try:
+    SHIPPED = reference.read_manifest(Path(REFERENCE))["files"]
+except ScpoError as error:
+    raise WorkflowError(str(error)) from error
+
+
+rule restore:
+    """Check every reference result against its checksum and copy it to where the report is made."""
+    input:
+        sorted(str(path) for path in Path(REFERENCE).rglob("*") if path.is_file()),
+    output:
+        [str(reference.target(Path(RESULTS), name)) for name in SHIPPED],
+    log:
+        f"{LOGS}/restore.log",
+    benchmark:
+        f"{LOGS}/restore.benchmark.tsv"
+    threads: 1
+    params:
+        reference=REFERENCE,
+        results=RESULTS,
+    message:
+        f"Checking and restoring the reference results of profile {PROFILE}"
+    shell:
+        "{PYTHON} -m scpo restore --reference {params.reference} --out {params.results} > {log} 2>&1"
