@@ -16,7 +16,7 @@ with = --config profile=$(1) set="$(SET)"
 # what is left to do of a profile, measured now
 estimate = python -m scpo budget --profile-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test smoke figures bundle reference verify readme study bench lint trials schema clean
+.PHONY: help setup reproduce test smoke figures html bundle reference verify readme study bench lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -54,12 +54,18 @@ figures: ## Every figure, table, number, claim and the PDF from the shipped refe
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config profile=paper from=reference
 
+html: ## Snakemake's own report of a finished profile, one file to read offline (PROFILE=paper, smoke, reference/paper)
+	@bash workflow/setup.sh
+	@$(SNAKEMAKE) --report results/$(PROFILE)/report.html --config profile=$(notdir $(PROFILE)) \
+	  from=$(filter reference,$(subst /, ,$(PROFILE))) set="$(SET)"
+
 bundle: figures ## One archive of sources, reference results, report and claims that rebuilds its figures elsewhere
 	@python -m scpo bundle --results results/reference/paper --out dist
 
 reference: ## For maintainers: take the finished paper profile as the reference results
 	@bash workflow/setup.sh
 	@python -m scpo reference --results results/paper --out reference/results/paper
+	@python -m scpo reviewer
 
 verify: ## Check every claim of PROFILE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
 	@bash workflow/setup.sh

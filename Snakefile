@@ -13,6 +13,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+include: "workflow/rules/locks.smk"
 include: "workflow/rules/common.smk"
 
 

@@ -21,8 +21,6 @@ from benchmarks.timing import seconds
 #: widths of two hidden layers: d is about 10^3, 10^4, 10^5, 10^6
 WIDTHS = (29, 97, 314, 997)
 SAMPLES, GRID, BATCH = 16, 25, 16
-#: what an update keeps at least: n directions of d float64 numbers
-DIRECTIONS = 8 * SAMPLES
 
 
 class OutsideTorch(TorchFunctionMode):
@@ -54,8 +52,8 @@ def measure(width: int) -> dict[str, float]:
     small.carry_on(20)  # imports and solvers are there
     before = megabytes()
     measured = begin("regression", hidden=(width, width), grid_size=GRID, heldout=10, schedule=schedule, scpo=scpo)
-    measured.carry_on(5)
-    rounds = 60 if width < 200 else 15 if width < 500 else 7
+    measured.carry_on(3)
+    rounds = 60 if width < 200 else 15 if width < 500 else 5
     whole, outside = [], []
     for _ in range(rounds):
         whole.append(seconds(measured.update))

@@ -65,7 +65,9 @@ def _medians(
         for name, way in alternatives.items():
             if spent[name] > PATIENCE:
                 continue
-            times = [seconds(lambda way=way, at=(region, target): way(*at)) for _ in range(1 if spent[name] > 0.1 else 4)]
+            times = [
+                seconds(lambda way=way, at=(region, target): way(*at)) for _ in range(1 if spent[name] > 0.1 else 4)
+            ]
             spent[name] += sum(times)
             taken[name].append(min(times))  # the first call imports and builds
     return {name: float(np.median(times)) for name, times in taken.items()}

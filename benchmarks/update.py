@@ -18,8 +18,8 @@ from benchmarks.runs import TASKS, Measured, begin
 from benchmarks.timing import Clock, replaced, seconds
 
 #: updates before the measurement: an early state, and one where the projection has many active metrics
-STAGES = {"regression": {"early": 20, "late": 2000}, "double-integrator": {"early": 20, "late": 600}}
-ROUNDS = 120
+STAGES = {"regression": {"early": 20, "late": 1000}, "double-integrator": {"early": 20, "late": 400}}
+ROUNDS = 80
 PARTS = ("gradient", "directions", "probes", "projection", "verification")
 
 

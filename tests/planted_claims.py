@@ -12,19 +12,18 @@ import numpy as np
 import pandas as pd
 
 from scpo.evidence.claims import Claim, load
+from scpo.evidence.summaries import BENCHMARKS
 from scpo.experiment.config import Config
-from scpo.experiment.profiles import digest, for_arm
-from scpo.files import sha256
 
 from . import synthetic_falsification
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST
 from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_results
+from .synthetic_sidecars import write_sidecars
 
 FAR, CLEAR = 10.0, 0.01  # from what is expected: when it deviates, and when it holds
 ARMS = {arm for claim in load().claims for arm in (*claim.needs.arms, *claim.needs.baselines)}
 ARMS.add("regression/scpo-verified")
-RECORDED = "*.parquet", "run.json"
 
 
 def paper_config(profile: str = "paper") -> Config:
@@ -43,7 +42,7 @@ def write(results: Path) -> Config:
     arrays = dict(np.load(results / "double-integrator/references.npz"))
     starts = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
     np.savez(results / "double-integrator/references.npz", **arrays, heldout_starts=starts)
-    seal(results, config)
+    write_sidecars(results, config)
     return config
 
 
@@ -62,26 +61,6 @@ def relaxed(claim: Claim) -> Claim:
     """Return the claim, content with few seeds and short runs."""
     seeds = 1 if "certificates" in claim.needs.others else min(2, claim.needs.seeds)
     return claim.model_copy(update={"needs": claim.needs.model_copy(update={"seeds": seeds, "updates": 1})})
-
-
-def seal(results: Path, config: Config, arms: Iterable[str] | None = None) -> None:
-    """Write the sidecars that jobs would have written beside the files as they are now; of all ``arms`` if None."""
-    every = [f"{task}/{arm}" for task, section in config.tasks.items() for arm in section.arms]
-    for arm in every if arms is None else arms:
-        settings = digest(for_arm(config, *arm.split("/")))
-        for folder in sorted((results / arm).glob("seed-*")):
-            _seal(folder / "run.provenance.json", [path for of in RECORDED for path in folder.glob(of)], settings)
-            if (folder / "certificate.json").is_file():
-                _seal(folder / "certificate.provenance.json", sorted(folder.glob("certificate.[jn]*")))
-    _seal(results / "falsification.provenance.json", [results / "falsification.json"])
-    for path in results.glob("double-integrator/references.json"):
-        _seal(path.with_suffix(".provenance.json"), [path, path.with_suffix(".npz")])
-
-
-def _seal(sidecar: Path, outputs: list[Path], settings: str = "") -> None:
-    outputs = [path for path in outputs if path != sidecar]
-    content = {"outputs": {path.as_posix(): sha256(path) for path in outputs}, "config_sha256": settings}
-    sidecar.write_text(json.dumps(content), encoding="utf-8")
 
 
 def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
@@ -103,7 +82,7 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
     else:
         for folder in judged:
             _RUNS[claim.metric](folder, value)
-    seal(results, config, folders)
+    write_sidecars(results, config)
 
 
 class Rows:
@@ -247,7 +226,7 @@ def _faults(results: Path, claim: Claim, value: float, good: bool) -> None:
 
 def _ratio(results: Path, claim: Claim, value: float, good: bool) -> None:
     ratios = {claim.metric.replace("-", "_"): value}
-    (results.parent / "benchmarks.json").write_text(json.dumps({"ratios": ratios}), encoding="utf-8")
+    (results.parent / BENCHMARKS).write_text(json.dumps({"ratios": ratios}), encoding="utf-8")
 
 
 _WHOLE: dict[str, Callable[[Path, Claim, float, bool], None]] = {

@@ -16,8 +16,8 @@ from scpo.experiment.profiles import digest, for_arm
 from scpo.parameters import ParameterVector
 from scpo.tasks.double_integrator import system
 from scpo.tasks.double_integrator.dataset import generate_dataset
-from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.tasks.double_integrator.exhibits import GRID, STEPS
+from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 
 TASK = DoubleIntegratorTask(generate_dataset("mixed", np.random.default_rng(1), 64, heldout=64), starts=24, hidden=[8])
 

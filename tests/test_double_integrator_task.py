@@ -11,8 +11,8 @@ from scpo.networks import ResidualPolicy
 from scpo.tasks.base import Task
 from scpo.tasks.double_integrator import system
 from scpo.tasks.double_integrator.dataset import MALICIOUS_ABOVE, generate_dataset
-from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.tasks.double_integrator.rollout import rollout_policy
+from scpo.tasks.double_integrator.task import DoubleIntegratorTask
 
 DATA = generate_dataset("mixed", np.random.default_rng(11), 512, heldout=256)
 TASK = DoubleIntegratorTask(DATA, starts=48)

@@ -13,6 +13,7 @@ from scpo.cli import main
 from scpo.errors import ResultError
 from scpo.evidence import reference
 from scpo.evidence.inventory import files_of
+from scpo.evidence.summaries import BENCHMARKS
 from scpo.experiment.config import Config
 from scpo.report import macros
 
@@ -144,10 +145,10 @@ def test_collecting_again_replaces_what_was_there(own: Path, copy: Path) -> None
 
 
 def test_benchmarks_travel_and_come_back_beside_the_profile(own: Path, tmp_path: Path) -> None:
-    (own.parent / "benchmarks.json").write_text('{"ratios": {}}')
+    (own.parent / BENCHMARKS).write_text("{}")
     reference.collect(own, tmp_path / "shipped")
     reference.restore(tmp_path / "shipped", tmp_path / "restored" / "paper")
-    assert (tmp_path / "restored" / "benchmarks.json").read_text() == '{"ratios": {}}'
+    assert (tmp_path / "restored" / BENCHMARKS).read_text() == "{}"
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,7 @@ def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: s
 def test_a_claim_says_what_it_was_judged_on(made: Path) -> None:
     text, _ = _explain("regression-feasible", made)
     assert "judged on regression/scpo/seed-1/run.json" in text
-    assert re.search(r"^runs +\d+ made at no known commit$", text, re.MULTILINE)
+    assert re.search(r"^runs +\d+ made at c0ffee$", text, re.MULTILINE)
     assert "because   Throughout means at every iterate." in text
     assert "effort    make reproduce: " in text
     assert "verdict   not-run: regression/scpo: needs 10 seeds" in text

@@ -93,10 +93,10 @@ def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_p
     worst[3] = 4e-13
     _evaluations(tmp_path, "scpo-covered", 0, heldout_max_g=worst)
     rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.coverage(tmp_path))}
-    assert rows["worst raw \\(g\\), held out, all evaluations"][-1] == r"\num{+4.000e-13}"
-    assert rows["evaluated policies unsafe held out"][-1] == rf"\num{{1}} of \num{{{count}}}"
+    assert rows["worst raw \\(g\\), held out"][-1] == r"\num{+4.000e-13}"
+    assert rows["evaluations unsafe held out"][-1] == rf"\num{{1}} of \num{{{count}}}"
     assert rows["margin"] == [r"\num{0}", r"\num{0.01}", r"\num{0.12}"]
-    assert rows["\\quad cost against the usual margin"][1] == "--"
+    assert rows["\\quad cost of the margin"][1] == "--"
     assert regression_extras.collect(tmp_path)["RegCoveredHeldoutWorstG"] == r"\num{+4.00e-13}"
 
 

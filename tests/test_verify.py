@@ -11,7 +11,7 @@ import pytest
 
 from scpo.cli import main
 from scpo.errors import ConfigurationError, ResultError
-from scpo.evidence import claims, published, verdicts, verify
+from scpo.evidence import claims, published, reference, verdicts, verify
 from scpo.evidence.claims import Claim, Claims
 from scpo.evidence.integrity import WITHOUT
 from scpo.evidence.metrics import METRICS
@@ -19,6 +19,9 @@ from scpo.evidence.verdicts import Verdict
 from scpo.experiment.config import Config, load
 
 from . import planted_claims
+from .synthetic_metrics import write_metrics
+from .synthetic_results import write_results
+from .synthetic_sidecars import write_sidecars
 
 STATED = claims.load()
 PROJECT = Path(__file__).parents[1]
@@ -61,7 +64,7 @@ def test_evidence_that_is_missing_is_not_run(results: Path) -> None:
     (results / "regression/scpo/seed-1/run.json").unlink()
     found = _one(results, _named("regression-feasible"))
     assert (found.status, found.measured) == ("not-run", None)
-    assert "seed-1/run.json: no such file" in found.reason
+    assert found.reason.startswith("regression/scpo/seed-1/run.json: no such file")
 
 
 def test_without_results_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,8 +111,8 @@ def test_evidence_without_a_sidecar_decides_nothing(results: Path) -> None:
 def test_another_profile_decides_nothing(made: tuple[Path, Config], tmp_path: Path) -> None:
     results = tmp_path / "smoke"
     config = planted_claims.paper_config("smoke")
-    planted_claims.write_results(results, config)
-    planted_claims.seal(results, config)
+    write_results(results, config)
+    write_sidecars(results, config)
     found = verify.evaluate(results, STATED)
     assert {one.status for one in found} == {"not-run"}
     assert any("profile 'smoke' decides nothing" in one.reason for one in found)
@@ -126,8 +129,8 @@ def test_verified_runs_with_a_rejected_proposal_are_not_judged(results: Path, ma
     path = results / arm / "seed-1/metrics.parquet"
     rows = pd.read_parquet(path)
     rows.loc[5, "unsafe_proposals"] = 1
-    planted_claims.write_metrics(path.parent, rows)
-    planted_claims.seal(results, made[1])
+    write_metrics(path.parent, rows)
+    write_sidecars(results, made[1])
     assert verify.evaluate(results, only)[0].seeds == (0,)
 
 
@@ -136,7 +139,7 @@ def test_a_value_that_is_not_finite_deviates(results: Path, made: tuple[Path, Co
     path = results / "regression/scpo/seed-0/run.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps(summary | {"final": summary["final"] | {"fresh_loss": None}}))
-    planted_claims.seal(results, made[1])
+    write_sidecars(results, made[1])
     found = _one(results, claim)
     assert (found.status, found.measured, found.reason) == ("deviates", None, "a value is not finite")
 
@@ -255,6 +258,15 @@ def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:
     for name, found in (("upper", policy["pi_theta"].max()), ("lower", policy["pi_theta"].min())):
         claim = _named(f"figure-{name}-level")
         assert claim.expected == pytest.approx(found, abs=claim.tolerance)
+
+
+def test_the_readme_shows_the_verdicts_on_the_reference_results(tmp_path: Path) -> None:
+    readme, shipped = (PROJECT / "README.md").read_text(encoding="utf-8"), PROJECT / "reference/results/paper"
+    if (shipped / reference.MANIFEST).is_file():
+        reference.restore(shipped, tmp_path / "paper")
+        assert verdicts.updated(readme, verify.evaluate(tmp_path / "paper", STATED)) == readme
+    else:
+        assert f"{verdicts.BEGIN}\n{verdicts.END}" in readme
 
 
 @pytest.mark.parametrize(

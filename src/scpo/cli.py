@@ -125,6 +125,14 @@ def _verify(options: argparse.Namespace) -> int:
     return status
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from scpo.evidence import compare
+
+    found = compare.compare(options.first, options.second)
+    sys.stdout.write(compare.text(found))
+    return int(any(one.tier == "differs" for one in found))
+
+
 def _provenance(options: argparse.Namespace) -> None:
     from scpo.report import paper
 
@@ -143,6 +151,12 @@ def _page(options: argparse.Namespace) -> None:
     from scpo.report import html
 
     html.write(options.claims, options.out)
+
+
+def _reviewer(options: argparse.Namespace) -> None:
+    from scpo.report import reviewer
+
+    reviewer.refresh(options.file, options.reference)
 
 
 def _reference(options: argparse.Namespace) -> None:
@@ -260,6 +274,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--results", type=Path, required=True, help="results/<profile>")
     verify.add_argument("--strict", action="store_true", help="status 1 on a deviation, too")
 
+    compare = command("compare", _compare, "Compare two result folders; status 1 if an arm differs.")
+    compare.add_argument("first", type=Path, help="results/<profile>")
+    compare.add_argument("second", type=Path, help="another, made elsewhere or earlier")
+
     paper = command("provenance", _provenance, "Write the hashes of what the report shows; refuse what is stale.")
     _add_results(paper)
     explain = command("explain", _explain, "Say where a figure, a table, a number or a claim comes from.")
@@ -271,6 +289,10 @@ def _parser() -> argparse.ArgumentParser:
     page = command("page", _page, "Lay out the verdicts on the claims as a page of HTML.")
     page.add_argument("--claims", type=Path, required=True, help="results/<profile>/claims.json")
     page.add_argument("--out", type=Path, required=True)
+
+    reviewer = command("reviewer", _reviewer, "Write the generated parts of REPRODUCE.md.")
+    reviewer.add_argument("--file", type=Path, default=Path("REPRODUCE.md"))
+    reviewer.add_argument("--reference", type=Path, default=Path("reference/results/paper"))
 
     reference = command("reference", _reference, "Copy what the report reads of finished results, with a manifest.")
     _add_results(reference)

@@ -3,6 +3,7 @@
 import shutil
 import sys
 
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -69,9 +70,15 @@ wildcard_constraints:
     name="[a-z0-9-]+",
 
 
+@cache
+def closure_of(module):
+    """Source files that one module depends on; parsed once, for they take most of the time before the first job."""
+    return frozenset(sources.closure(module, "src"))
+
+
 def code(*modules):
     """Source files that jobs of these modules depend on."""
-    return [str(path) for path in sources.closure(modules, "src")]
+    return [str(path) for path in sorted(frozenset().union(*map(closure_of, modules)))]
 
 
 def notebook_code(task):

@@ -3,8 +3,9 @@
 Three proofs are chained.  (1) In the terminal ellipsoid E constraints hold and V decreases (:mod:`.local`).  (2) From a
 certified cell of a small window around the origin the trajectory passes admissible cells only and enters E in finitely
 many steps (:func:`.fixpoints.least_arrival`).  (3) The same over the next larger window, up to the state box, where
-whatever was proven before counts as arrived, then again on ever finer cells.  Nothing is sampled and no rounding is left
-out: a cell is admissible only if its enclosure proves |u| <= input_bound, and it lies in the state box by construction.
+whatever was proven before counts as arrived, then again on ever finer cells.  Nothing is sampled and no rounding is
+left out: a cell is admissible only if its enclosure proves |u| <= input_bound, and it lies in the state box by
+construction.
 
 The converse is proven too: from a *refuted* cell every trajectory violates a constraint.  Finer cells are examined only
 where coarser ones decided neither.  The statements are about the closed loop in real arithmetic with the given float64
@@ -176,8 +177,8 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
     Args:
         loop: the closed loop with its constraints.
         cells: along each axis of the state box.  Coarser cells come first, those with half as many along each axis and
-            so on while the number is even and at least COARSEST, and only what they leave open is refined.  Windows have
-            half as many, but not fewer than COARSEST unless the box has fewer itself.
+            so on while the number is even and at least COARSEST, and only what they leave open is refined.  Windows
+            have half as many, but not fewer than COARSEST unless the box has fewer itself.
 
     Returns:
         The certificate; a loop of which nothing can be proven gives one without certified cells, not an error.

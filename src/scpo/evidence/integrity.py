@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from scpo.evidence.published import FILES
+from scpo.evidence.summaries import BENCHMARKS
 from scpo.experiment.config import Config
 from scpo.experiment.profiles import digest, for_arm
 from scpo.files import read_json, sha256
 
 SUFFIX = ".provenance.json"
 #: Made without a sidecar of their own; the sidecar of the claims says what they were when these were decided.
-WITHOUT = ("config.json", "referee.json", "benchmarks.json")
+WITHOUT = ("config.json", "referee.json", BENCHMARKS)
 
 
 class Records:

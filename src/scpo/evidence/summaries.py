@@ -48,7 +48,7 @@ def read_benchmarks(results: Path) -> Mapping[str, Any]:
     """
     path = results.parent / BENCHMARKS
     if not path.is_file():
-        raise ResultError(f"{path.name}: no such file; run make bench")
+        raise ResultError(f"{BENCHMARKS}: no such file; run make bench")
     found = read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("ratios"), dict):
         raise ResultError(f"{path}: not the benchmarks' ratios")

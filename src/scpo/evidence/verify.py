@@ -116,7 +116,7 @@ def _verdict(claim: Claim, reader: _Reader) -> Verdict:
         evidence = reader.evidence(claim, metric)
         values = _values(metric, evidence)
     except ScpoError as error:
-        return Verdict.of(claim, "not-run", reason=str(error).splitlines()[0])
+        return Verdict.of(claim, "not-run", reason=str(error).splitlines()[0].replace(f"{reader.results}/", ""))
     found: dict[str, Any] = {"seeds": sorted({run.seed for run in evidence.runs}), "evidence": paths}
     if not values or not all(map(len, values)):
         return Verdict.of(claim, "not-run", reason="no evidence: nothing that could be measured", **found)

@@ -138,13 +138,13 @@ def coverage(results: Path) -> str:
     margins = [numbers.setting(section.for_arm(name).scpo.margin) for name in runs]
     rows: dict[str, Cell] = {
         "seeds": lambda of: numbers.count(len(of)),
-        r"worst raw \(g\), held out, all evaluations": lambda of: numbers.safety(worst_heldout(of)),
-        "evaluated policies unsafe held out": lambda of: (
+        r"worst raw \(g\), held out": lambda of: numbers.safety(worst_heldout(of)),
+        "evaluations unsafe held out": lambda of: (
             f"{numbers.count(_unsafe_evaluations(of))} of {numbers.count(sum(len(run.evaluations) for run in of))}"
         ),
         "unsafe iterates on the grid": lambda of: numbers.count(total(of, "unsafe_iterates")),
         "loss, fresh inputs": _loss("fresh_loss", np.inf),
-        r"\quad cost against the usual margin": lambda of: _cost(runs.get("scpo"), of, "fresh_loss"),
+        r"\quad cost of the margin": lambda of: _cost(runs.get("scpo"), of, "fresh_loss"),
         "loss, clipped target": _loss("clipped_loss", np.inf),
     }
     return _columns(runs, [margins], rows, first="margin")
@@ -206,7 +206,7 @@ def _of_scpo(cell: Cell) -> Cell:
 def _share(shares: Sequence[float]) -> str:
     """Return the median over seeds of a rejected share, which can be above 1; a dash where it is defined for none."""
     known = [share for share in shares if np.isfinite(share)]
-    return rf"\num{{{summarise(known).median:.2f}}}" if known else "--"
+    return rf"\num{{{round(summarise(known).median, 2) + 0.0:.2f}}}" if known else "--"  # no negative zero
 
 
 def _unsafe_evaluations(runs: Runs) -> int:

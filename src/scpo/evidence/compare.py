@@ -1,0 +1,115 @@
+"""Compares two result folders of one profile, arm by arm, in three tiers.  Weights are never compared.
+
+Exact: the same data, counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
+counts and values may differ, as they do between machines, but the intervals over seeds overlap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scpo.errors import NonFiniteError, ResultError
+from scpo.evidence.integrity import SUFFIX
+from scpo.evidence.load import read_arm, read_config
+from scpo.evidence.outcomes import Runs, merit, seeds_unsafe
+from scpo.evidence.statistics import Interval, median_interval, proportion_interval
+from scpo.files import read_json
+
+COUNTS = ("updates", "unsafe_iterates", "unsafe_proposals", "unsafe_probes", "bound_misses", "rollouts")
+ROUNDING = 1e-9  # absolute up to 1, relative above
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an arm of one folder agrees with that of the other."""
+
+    arm: str
+    tier: str  # exact, numeric, statistical, or differs
+    differences: tuple[str, ...]
+
+
+def compare(first: Path, second: Path) -> list[Agreement]:
+    """Return the agreement of every arm that either folder has.
+
+    Raises:
+        ResultError: a file is missing or damaged.
+    """
+    return [_agreement(arm, first, second) for arm in sorted(_arms(first) | _arms(second))]
+
+
+def text(found: Sequence[Agreement]) -> str:
+    """Return an aligned table."""
+    width = max(len(one.arm) for one in found)
+    return "".join(
+        f"{one.arm.ljust(width)}  {one.tier.ljust(11)}  {'; '.join(one.differences)}".rstrip() + "\n" for one in found
+    )
+
+
+def _arms(results: Path) -> set[str]:
+    return {f"{task}/{arm}" for task, section in read_config(results).tasks.items() for arm in section.arms}
+
+
+def _agreement(name: str, first: Path, second: Path) -> Agreement:
+    if lacking := [str(results) for results in (first, second) if name not in _arms(results)]:
+        return Agreement(name, "differs", (f"not in {lacking[0]}",))
+    task, arm = name.split("/")
+    one, other = read_arm(first, task, arm), read_arm(second, task, arm)
+    if [run.seed for run in one] != [run.seed for run in other]:
+        return Agreement(name, "differs", ("other seeds",))
+    if changed := [run.seed for run in one if _data(first, name, run.seed) != _data(second, name, run.seed)]:
+        return Agreement(name, "differs", (f"other data, seed {changed[0]} first",))
+    pairs = [(_values(a), _values(b)) for a, b in zip(one, other, strict=True)]
+    counts = [key for key in COUNTS if any(a.summary[key] != b.summary[key] for a, b in zip(one, other, strict=True))]
+    if not counts and all(
+        a == b or _both_nan(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)
+    ):
+        return Agreement(name, "exact", ())
+    if not counts and all(_close(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)):
+        return Agreement(name, "numeric", ())
+    apart = tuple(_apart(one, other))
+    return Agreement(name, "differs" if apart else "statistical", apart or tuple(f"other {key}" for key in counts))
+
+
+def _data(results: Path, arm: str, seed: int) -> list[str]:
+    """Return the checksums of the data that a run was trained on, as its sidecar has them."""
+    path = results / arm / f"seed-{seed}" / f"run{SUFFIX}"
+    if not path.is_file():
+        raise ResultError(f"{path}: no such file; which data the run was trained on is not known")
+    return [found for name, found in read_json(path)["inputs"].items() if name.endswith(".npz")]
+
+
+def _values(run: Any) -> list[float]:
+    values = [float(run.summary["max_g"])]
+    return values + [merit(run, name, when) for when in ("initial", "final") for name in sorted(run.summary[when])]
+
+
+def _both_nan(first: float, second: float) -> bool:
+    return math.isnan(first) and math.isnan(second)
+
+
+def _close(first: float, second: float) -> bool:
+    return abs(first - second) <= ROUNDING * max(1.0, abs(first)) or _both_nan(first, second)
+
+
+def _apart(one: Runs, other: Runs) -> Iterator[str]:
+    """Yield what the intervals over seeds of the two do not have in common."""
+    shares = [proportion_interval(seeds_unsafe(runs), len(runs)) for runs in (one, other)]
+    if not _overlap(*shares):
+        yield "share of unsafe seeds"
+    for name in sorted(one[0].final):
+        try:
+            intervals = [median_interval([merit(run, name) for run in runs]) for runs in (one, other)]
+        except NonFiniteError:
+            if [math.isfinite(merit(run, name)) for run in one] != [math.isfinite(merit(run, name)) for run in other]:
+                yield name
+            continue
+        if not _overlap(*intervals):
+            yield name
+
+
+def _overlap(first: Interval, second: Interval) -> bool:
+    return first.low <= second.high and second.low <= first.high
