@@ -163,3 +163,12 @@ def test_the_workflow_restores_and_draws_and_trains_nothing(workflow: Workflow) 
     planned = workflow.scheduled(profile="synthetic", origin="reference")
     assert {"restore", "figure", "table", "macros", "pdf"} <= planned
     assert not [rule for rule in planned if rule.startswith(("train", "dataset", "notebook", "tutorial", "referee"))]
+
+
+def test_the_workflow_refuses_an_altered_file_before_it_plans_anything(workflow: Workflow) -> None:
+    path = workflow.folder / "reference/results/synthetic/referee.json"
+    before = path.read_bytes()
+    path.write_bytes(before + b" ")
+    with pytest.raises(AssertionError, match=r"referee\.json: altered"):
+        workflow.snakemake("--dry-run", profile="synthetic", origin="reference")
+    path.write_bytes(before)

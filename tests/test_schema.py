@@ -22,6 +22,7 @@ from scpo.experiment.config import (
 )
 
 CONFIG = Path(__file__).parents[1] / "config"
+PROFILES = [path for path in sorted(CONFIG.glob("*.yaml")) if path.stem != "claims"]
 
 
 def test_the_default_file_has_not_drifted():
@@ -46,7 +47,9 @@ def test_every_described_setting_is_explained_once():
     assert comments.count(ScpoConfig.model_fields["kappa"].description) == 1
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted({*CONFIG.glob("*.yaml")} - {CONFIG / "claims.yaml"}), ids=lambda path: path.stem
+)
 def test_the_profiles_obey_the_schema(path):
     jsonschema.validate(yaml.safe_load(path.read_text()), schema.json_schema())
 

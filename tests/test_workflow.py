@@ -42,7 +42,7 @@ class Workflow:
         for part in PARTS:
             source = PROJECT / part
             if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "report.pdf")
+                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "report.pdf", "results")
                 shutil.copytree(source, folder / part, ignore=ignored)
             else:
                 shutil.copy(source, folder / part)

@@ -15,7 +15,7 @@ from .common import Row, command, differences, environment, fingerprints, named,
 
 RUN = "results/smoke/regression/scpo/seed-0"
 SETTINGS = "regression.schedule.epochs=600 regression.schedule.checkpoint_every=20"
-WAIT = 300.0  # seconds, at most
+WAIT = 600.0  # seconds, at most
 MOMENTS = 6
 EXPECTED = "nothing half-written; the same command goes on from the checkpoint to identical files"
 OUTLIVED = "workflow killed (SIGKILL), its job goes on"  # and may be done with its checkpoint before the rerun begins

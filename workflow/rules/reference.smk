@@ -3,7 +3,7 @@
 from scpo.evidence import reference
 
 try:
-    SHIPPED = reference.read_manifest(Path(REFERENCE))["files"]
+    SHIPPED = reference.check(Path(REFERENCE))["files"]  # refused before anything is planned
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 

@@ -57,7 +57,7 @@ def collect(results: Path, out: Path, dirty_because: str | None = None) -> dict[
         write_bytes(out / name, source.read_bytes())
     manifest = {
         "profile": read_config(results).profile,
-        "made_by": f"scpo reference --results {results.as_posix()}",
+        "made_by": f"scpo reference --results results/{results.name}",
         "sidecars_by_commit": dict(commits),
         "dirty_because": dirty_because if changed else None,
         "versions": provenance.versions(),
