@@ -39,6 +39,7 @@ class Workflow:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.plans: dict[tuple[str, str], str] = {}
         for part in PARTS:
             source = PROJECT / part
             if source.is_dir():
@@ -70,19 +71,29 @@ class Workflow:
         (self.folder / "outputs.txt").write_text("\n".join(names))
         self.snakemake()
 
+    def plan(self, profile: str = "smoke", settings: str = "") -> str:
+        """What a dry run says, asked once: it takes seconds, and nothing changes but inside scheduled_after_editing."""
+        if (profile, settings) not in self.plans:
+            self.plans[profile, settings] = self.snakemake("--dry-run", profile=profile, settings=settings)
+        return self.plans[profile, settings]
+
     def scheduled(self, **options: str) -> set[str]:
         """Names of the rules that a dry run would run."""
-        return set(re.findall(r"^([a-z_]+) +\d+$", self.snakemake("--dry-run", **options), re.MULTILINE))
+        return rules_of(self.plan(**options))
 
     def scheduled_after_editing(self, name: str) -> set[str]:
         path = self.folder / name
         before, times = path.read_bytes(), path.stat()
         path.write_bytes(before + b"\n# edited\n")
         try:
-            return self.scheduled()
+            return rules_of(self.snakemake("--dry-run"))
         finally:
             path.write_bytes(before)
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def rules_of(plan: str) -> set[str]:
+    return set(re.findall(r"^([a-z_]+) +\d+$", plan, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +104,7 @@ def finished(tmp_path_factory):
 
 
 def test_after_a_finished_run_there_is_nothing_to_do(finished):
-    assert "Nothing to be done" in finished.snakemake("--dry-run")
+    assert "Nothing to be done" in finished.plan()
 
 
 def test_editing_the_projection_retrains(finished):
@@ -121,18 +132,18 @@ def test_editing_the_claims_decides_them_again_and_retrains_nothing(finished):
 
 
 def test_the_double_integrator_is_planned_with_references_and_certificates(finished):
-    plan = finished.snakemake("--dry-run", profile="paper")
+    plan = finished.plan(profile="paper")
     certified = re.findall(r"Certifying: double-integrator, (.*), seed (\d+)", plan)
     assert len(set(certified)) == 9 * 3
     assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(profile="paper")
-    without = finished.snakemake("--dry-run", profile="paper", settings="double_integrator.certificate=null")
+    without = finished.plan(profile="paper", settings="double_integrator.certificate=null")
     assert "Training: double-integrator" in without and "Certifying" not in without
 
 
 def test_a_task_can_be_left_out_and_with_it_the_pdf_that_is_about_both(finished):
     assert "pdf" in finished.scheduled(profile="paper")
-    plan = finished.snakemake("--dry-run", profile="paper", settings="double_integrator=null")
-    rules = set(re.findall(r"^([a-z_]+) +\d+$", plan, re.MULTILINE))
+    plan = finished.plan(profile="paper", settings="double_integrator=null")
+    rules = rules_of(plan)
     assert {"train_regression", "macros"} <= rules
     assert not rules & {"pdf", "train_double_integrator", "references", "certificate"}
     assert "its text is about double-integrator too" in plan
@@ -151,13 +162,13 @@ def test_editing_the_commands_or_a_comment_of_the_profile_repeats_nothing(finish
 
 def test_a_changed_setting_retrains_and_more_seeds_only_add(finished):
     assert "train_regression" in finished.scheduled(settings="regression.schedule.epochs=7")
-    output = finished.snakemake("--dry-run", settings="regression.arms.unconstrained.seeds=2")
+    output = finished.plan(settings="regression.arms.unconstrained.seeds=2")
     trained = set(re.findall(r"Training: (.*)", output))
     assert trained == {"regression, unconstrained, seed 1"}
 
 
 def test_the_paper_profile_plans_every_seed(finished):
-    output = finished.snakemake("--dry-run", profile="paper")
+    output = finished.plan(profile="paper")
     trained = set(re.findall(r"Training: (.*)", output))
     regression = {run for run in trained if run.startswith("regression")}
     base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
