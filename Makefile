@@ -25,17 +25,17 @@ help: ## Show this list
 setup: ## Make .venv from requirements.lock and look for TeX (skipped while nothing has changed)
 	@bash workflow/setup.sh
 
-reproduce: ## The whole paper profile, up to paper/report.pdf (about half an hour on two cores)
+reproduce: ## The whole paper profile, up to paper/report.pdf (about an hour on two cores)
 	@echo 'reproduce: set-up (first time: 3 to 6 minutes), then data, training, notebooks, figures, tables and'
-	@echo '           paper/report.pdf with $(JOBS) processes: about half an hour on two cores. Stop it at any time;'
+	@echo '           paper/report.pdf with $(JOBS) processes: about an hour on two cores. Stop it at any time;'
 	@echo '           the same command goes on where it was.'
 	@bash workflow/setup.sh
 	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
 
-test: ## Lint, types, unit and property tests, then the smoke pipeline (about 10 minutes)
+test: ## Lint, types, unit and property tests, then the smoke pipeline (10 to 20 minutes)
 	@echo 'test: set-up (first time: 3 to 6 minutes), lint and types, unit and property tests, then the pipeline with'
-	@echo '      tiny budgets, PDF included: about 10 minutes on two cores.'
+	@echo '      tiny budgets, PDF included: 10 to 20 minutes on two cores.'
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@pytest -n $(JOBS)
