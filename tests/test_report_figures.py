@@ -53,15 +53,24 @@ def _texts(axes: Axes) -> str:
 
 def test_the_registry_knows_what_a_profile_makes() -> None:
     assert report.figures_for(["regression"]) == [
+        "falsification-smoothness",
         "regression-replication",
         "regression-safety",
         "regression-smoothness",
         "regression-supervision",
     ]
-    assert report.figures_for([]) == []
-    assert report.tables_for([]) == ["referee", "settings"]
+    assert report.figures_for([]) == ["falsification-smoothness"]
+    assert report.tables_for([]) == [
+        "claims-abstract",
+        "claims-changes",
+        "claims-figure",
+        "claims-ours",
+        "falsification",
+        "referee",
+        "settings",
+    ]
     assert report.module_of("regression-safety") == "scpo.report.regression_figures"
-    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are double-integrator-certificate"):
+    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are claims-abstract, claims"):
         report.module_of("guess")
 
 
@@ -137,8 +146,7 @@ def _one_update(results: Path, **columns: float | bool) -> Path:
 @pytest.mark.parametrize("columns", [{"required_max": np.nan}, {"required_max": 0.0, "max_g": 0.0}])
 def test_runs_of_one_update_and_edge_values_can_be_drawn(tmp_path: Path, columns: dict[str, float]) -> None:
     results = _one_update(tmp_path, **columns)
-    for name in report.figures_for([TASK]):
-        report.render(name, results, tmp_path / f"{name}.pdf")
-    for name in report.tables_for([TASK]):
-        report.render(name, results, tmp_path / f"{name}.tex")
+    for items, suffix in ((report.FIGURES, "pdf"), (report.TABLES, "tex")):
+        for name in (name for name, item in items.items() if item.task == TASK):
+            report.render(name, results, tmp_path / f"{name}.{suffix}")
     macros.write(results, tmp_path / "macros.tex")

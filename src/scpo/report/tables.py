@@ -134,7 +134,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
         (r"smoothness \(L_i\)", smoothness, ("R",)),
         (r"largest radius \(r\)", number(scpo.max_radius), ("R",)),
         ("coverage margin", number(scpo.margin), ("R",)),
-        ("projection", {"auto": "Clarabel or closed form"}.get(scpo.backend, scpo.backend), ("R",)),
+        ("projection", {"auto": "sequential QP"}.get(scpo.backend, scpo.backend), ("R",)),
     ]
     if estimated:
         values = (scpo.initial_smoothness, scpo.safety_factor, scpo.decay)
