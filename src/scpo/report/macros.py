@@ -117,6 +117,14 @@ def _loss_interval(runs: Runs) -> str:
     return f"{values} (coverage {numbers.percent(found.coverage)})"
 
 
+def _loss_smoothness_rank(runs: Runs) -> str:
+    """Spearman's rank correlation over seeds of the final loss and the median L used; a dash below three seeds."""
+    from scipy.stats import spearmanr
+
+    pairs = [(run.final["fresh_loss"], run.summary["median_smoothness"]) for run in runs]
+    return numbers.fixed(float(spearmanr(pairs).statistic), 2) if len(pairs) > 2 else "--"
+
+
 #: What a number about an arm is called, and how it is made from the arm's runs.
 QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "Seeds": lambda runs: numbers.count(len(runs)),
@@ -125,6 +133,7 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "LossRange": _range("fresh_loss"),
     "LossInterval": _loss_interval,
     "InitialLoss": lambda runs: numbers.fixed(summarise([run.summary["initial"]["fresh_loss"] for run in runs]).median),
+    "LossSmoothnessRank": _loss_smoothness_rank,
     "GridLossMedian": _median("uniform_loss"),
     "ClippedMedian": _median("clipped_loss"),
     "UnsafeIterates": lambda runs: numbers.count(total(runs, "unsafe_iterates")),
