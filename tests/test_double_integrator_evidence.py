@@ -114,14 +114,14 @@ def test_weights_that_do_not_fit_their_shapes_are_refused(run: Path) -> None:
         certificates.closed_loop(weights | {"theta": np.pad(weights["theta"], ((0, 0), (0, 1)))}, 0)
 
 
-def test_a_profile_turns_the_task_on_by_naming_what_differs(tmp_path: Path) -> None:
+def test_a_profile_names_what_differs_or_leaves_the_task_out(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("double_integrator:\n  starts: 20\n  arms:\n    scpo-mixed: {seeds: 1}\n")
     section = load(path).double_integrator
     assert section is not None
     assert (section.starts, section.horizon) == (20, 20)
     assert (section.arms["scpo-mixed"].seeds, section.arms["scpo-hostile"].seeds) == (1, 10)
-    path.write_text("profile: p\n")
+    path.write_text("double_integrator: null\n")
     assert load(path).double_integrator is None
 
 

@@ -39,7 +39,7 @@ class Workflow:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.plans: dict[tuple[str, str], str] = {}
+        self.plans: dict[tuple[str, str, str], str] = {}
         for part in PARTS:
             source = PROJECT / part
             if source.is_dir():
@@ -71,11 +71,12 @@ class Workflow:
         (self.folder / "outputs.txt").write_text("\n".join(names))
         self.snakemake()
 
-    def plan(self, profile: str = "smoke", settings: str = "") -> str:
+    def plan(self, profile: str = "smoke", settings: str = "", origin: str = "") -> str:
         """What a dry run says, asked once: it takes seconds, and nothing changes but inside scheduled_after_editing."""
-        if (profile, settings) not in self.plans:
-            self.plans[profile, settings] = self.snakemake("--dry-run", profile=profile, settings=settings)
-        return self.plans[profile, settings]
+        asked = (profile, settings, origin)
+        if asked not in self.plans:
+            self.plans[asked] = self.snakemake("--dry-run", profile=profile, settings=settings, origin=origin)
+        return self.plans[asked]
 
     def scheduled(self, **options: str) -> set[str]:
         """Names of the rules that a dry run would run."""
