@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import dimension, projection, tables, throughput
-from benchmarks.runs import TASKS
+from benchmarks.runs import KINDS, TASKS
 from benchmarks.timing import machine
 from scpo.files import read_json, write_json, write_text
 
 OUT = Path("results/bench")
 RATIOS = Path("results/benchmarks.json")
-#: glibc keeps what is freed for the next update, instead of giving pages back and having them cleared again
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**35)}
 
 
 def worker(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
@@ -41,6 +39,12 @@ def worker(module: str, *arguments: str, environment: Mapping[str, str] | None =
     return json.loads(run.stdout.splitlines()[-1])
 
 
+def directions_of(task: str) -> tuple[str, ...]:
+    """Return the options that set how many directions are sampled and recycled: this version's own defaults."""
+    scpo = KINDS[task]().scpo
+    return "--samples", str(scpo.samples), "--recycle", str(scpo.recycle)
+
+
 def updates(before: str | None) -> dict[str, Any]:
     """Return medians of each task and stage; with ``before`` those of the earlier version as well, taken in turn."""
     versions = {"now": None} | ({"before": {"PYTHONPATH": before}} if before else {})
@@ -48,10 +52,11 @@ def updates(before: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {version: {} for version in versions}
     for task in TASKS:
         runs: dict[str, list[Any]] = {version: [] for version in versions}
+        directions = directions_of(task)  # the same number in both versions
         for repeat in range(repeats):
             for version, environment in versions.items():
                 literal = ["--literal"] if version == "now" and repeat == 0 else []
-                runs[version].append(worker("update", task, *literal, environment=environment))
+                runs[version].append(worker("update", task, *directions, *literal, environment=environment))
         for version, each in runs.items():
             stages = {
                 stage: {name: statistics.median(run[stage][name] for run in each) for name in each[0][stage]}
@@ -63,7 +68,7 @@ def updates(before: str | None) -> dict[str, Any]:
 
 def dimensions(_: str | None) -> list[dict[str, float]]:
     """Return time and memory of an update for each size."""
-    return [worker("dimension", str(width), environment=KEEP_MEMORY) for width in dimension.WIDTHS]
+    return [worker("dimension", str(width)) for width in dimension.WIDTHS]
 
 
 PARTS: dict[str, Callable[[str | None], Any]] = {

@@ -12,7 +12,6 @@ import sys
 import time
 from typing import Any
 
-import torch
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.runs import begin
@@ -69,5 +68,4 @@ def measure(width: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     print(json.dumps(measure(int(sys.argv[1]))))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from scpo import EstimatedSmoothness, SafeOptimizer
+from scpo.experiment.process import prepare
 from scpo.seeding import FIRST_TUNING_SEED
 from scpo.tasks.regression import RegressionTask
 from scpo.tasks.regression_data import generate_dataset
@@ -62,7 +63,7 @@ def rows(updates: int, seeds: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    prepare()
     budget = [int(argument) for argument in sys.argv[1:3]]
     for line in rows(*(budget + [1000, 5][len(budget) :])):
         print(line, flush=True)

@@ -102,7 +102,7 @@ def test_failure_after_a_rejected_proposal_forgets_what_was_learned() -> None:
         model = EstimatedSmoothness(1e-6, initial_radius=1e3, max_radius=1e3)
         safe = wrap(residual(), "momentum", constraint=constraint, smoothness=model, kappa=1.0)
         train(safe, 2)
-        model.load_state_dict({"observed": np.full(12, 1e-6), "longest": 1e3})
+        model.load_state_dict({"observed": np.full(12, 1e-6), "jumps": np.zeros(12), "longest": 1e3})
         safe.optimizer.param_groups[0]["lr"] = 100.0
         return safe, constraint
 
@@ -304,15 +304,14 @@ def test_tangent_sampler_without_states_warns_and_draws_isotropically() -> None:
         bare.step()
 
 
-def test_wrong_number_of_constants_from_a_users_model() -> None:
-    class Wrong(FixedSmoothness):
-        def constants(self) -> np.ndarray:
-            return np.ones(3)
-
-    safe = wrap(residual(), smoothness=Wrong(1.0))
+@pytest.mark.parametrize("wrong", ["constants", "kinks"])
+def test_wrong_number_of_constants_from_a_users_model(wrong: str) -> None:
+    model = FixedSmoothness(1.0)
+    safe = wrap(residual(), smoothness=model)
     before = fingerprint(safe)
     loss_gradient(safe)
-    with pytest.raises(ShapeError, match="constants of shape"):
+    setattr(model, wrong, lambda: np.ones(3))
+    with pytest.raises(ShapeError, match=rf"{wrong} \(3,\).* for 12 metrics"):
         safe.step()
     assert fingerprint(safe) == before
 

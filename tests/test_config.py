@@ -64,6 +64,11 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
     )
     assert arms["scpo-covered"].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"]
     assert arms["scpo-covered"].scpo.margin > arms["scpo"].scpo.margin
+    assert {name for name, arm in arms.items() if arm.scpo.kink_ratio is None} == {
+        "scpo-curvature",
+        *(name for name, arm in arms.items() if arm.activation != "relu" and arm is not arms["unconstrained-small"]),
+    }
+    assert arms["scpo-curvature"].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +177,8 @@ def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at
         assert {key for key in before if before[key] != after[key]} == {"scpo"}
         changes.append({key for key in before["scpo"] if before["scpo"][key] != after["scpo"][key]})
     assert all(len(change - {"recycle"}) <= 1 for change in changes)  # recycled directions are a share of the samples
-    assert set().union(*changes) == {"kappa", "samples", "sampler", "recycle", "safety_factor"}
+    kinks = {"kink_ratio"} if task == "regression" else set()
+    assert set().union(*changes) == {"kappa", "samples", "sampler", "recycle", "safety_factor"} | kinks
 
 
 def test_a_job_sees_its_own_arm_and_data_only():

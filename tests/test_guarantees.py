@@ -109,6 +109,9 @@ class LocalNetworkSmoothness:
     def constants(self) -> np.ndarray:
         return self.largest * TANH_CURVATURE * self.square + np.sqrt(self.square)
 
+    def kinks(self) -> np.ndarray:
+        return np.zeros(self.square.size)
+
     def radius(self) -> float:
         return 0.3
 

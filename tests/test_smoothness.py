@@ -83,6 +83,51 @@ def test_radius_follows_the_longest_step_that_showed_something() -> None:
     assert started(initial_radius=3.0, max_radius=1.0).radius() == 1.0
 
 
+def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
+    model = started(initial=1.0, factor=2.0, decay=0.5, pooling=0.5, kink_ratio=10.0)
+    assert model.kinks().tolist() == [0.0, 0.0, 0.0]
+    model.observe(np.array([8.0, 1.0, 1.0]), ALL, 0.1)
+    assert (model.constants()[0], model.kinks().tolist()) == (16.0, [0.0, 0.0, 0.0])
+    model.observe(np.array([1e4, 1.0, 0.0]), ALL, 1e-3)  # the quantile is 1 before it: 10 is curvature
+    assert model.constants() == pytest.approx([20.0, 2.0, 2.0])
+    assert model.kinks() == pytest.approx([2.0 * 0.5 * 1e-3 * (1e4 - 10.0), 0.0, 0.0])
+    model.observe(np.full(3, 1e12), NONE, 1e-3)
+    assert model.kinks() == pytest.approx([0.5 * 1e-3 * (1e4 - 10.0), 0.0, 0.0])
+    copy = started(initial=1.0, factor=2.0, decay=0.5, pooling=0.5, kink_ratio=10.0)
+    copy.load_state_dict(model.state_dict())
+    assert np.array_equal(copy.kinks(), model.kinks())
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=8),
+    st.floats(1e-4, 1.0),
+    st.floats(1.0, 100.0),
+)
+def test_curvature_and_kinks_together_cover_what_the_last_step_needed(
+    needed: list[list[float]], length: float, ratio: float
+) -> None:
+    model = started(decay=0.9, factor=1.0, kink_ratio=ratio)
+    for row in needed:
+        model.observe(np.array(row), ALL, length)
+        bound = model.kinks() * length + 0.5 * model.constants() * length**2
+        assert (bound >= 0.5 * np.array(row) * length**2 * (1 - 1e-12)).all()
+
+
+def corner(width: float) -> EstimatedSmoothness:
+    """Follow the kink of max(0, x) with a step of two widths from x = -width, as steps shorten."""
+    model = started(1, initial=1.0, kink_ratio=10.0)
+    model.observe(np.array([2.0 * width / (2.0 * width) ** 2]), ALL[:1], 2.0 * width)
+    return model
+
+
+def test_at_a_kink_the_bound_does_not_depend_on_the_length_of_steps() -> None:
+    shorter, shortest = corner(1e-4), corner(1e-8)
+    assert shorter.constants() == shortest.constants() == 20.0
+    assert shorter.kinks() == pytest.approx(shortest.kinks(), rel=0.01)
+    assert 0.9 < shorter.kinks()[0] < 2.0
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), max_size=8), st.floats(0.5, 1.0), st.floats(0, 1))
 def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], decay: float, pooling: float) -> None:
@@ -107,6 +152,8 @@ def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], de
         ({"decay": 0.0}, "decay"),
         ({"decay": 1.5}, "decay"),
         ({"pooling": -0.1}, "pooling"),
+        ({"kink_ratio": 0.5}, "kink_ratio"),
+        ({"kink_ratio": np.nan}, "kink_ratio"),
         ({"initial_radius": 0.0}, "radius"),
         ({"growth": 0.9}, "radius"),
         ({"max_radius": np.nan}, "radius"),

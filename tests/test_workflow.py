@@ -172,7 +172,7 @@ def test_the_paper_profile_plans_every_seed(finished):
     output = finished.plan(profile="paper")
     trained = set(re.findall(r"Training: (.*)", output))
     regression = {run for run in trained if run.startswith("regression")}
-    base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
+    base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
     assert len(regression) == base + covered + harder + activations + proven
     assert len(trained - regression) == 3 * (10 + 3 + 10)
 

@@ -190,22 +190,20 @@ def orthonormal_basis(leading: Tensor, *blocks: Tensor) -> Tensor:
         if direction.norm() > 1e-8 * size:
             rows.append((direction / direction.norm())[None])
     basis = (torch.cat(rows) if rows else leading.T[:0]).T
-    for block in blocks:
-        basis = extend_basis(basis, block)
-    return basis
+    return extend_basis(basis, *blocks)
 
 
-def extend_basis(basis: Tensor, block: Tensor) -> Tensor:
-    """Return Q (d, n + m') that begins with ``basis`` (d, n) and spans the directions of ``block`` (d, m) as well.
+def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
+    """Return Q (d, n + m') that begins with ``basis`` (d, n) and spans the directions of ``blocks`` (d, m) as well.
 
     What depends on the others up to RANK_TOLERANCE (squared length relative to the largest) is dropped, which only
     makes the step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where
     Householder's QR is slow; a second pass restores orthogonality to rounding.
     """
     leading, room = basis.shape[1], basis.shape[0] - basis.shape[1]
-    if room == 0 or block.shape[1] == 0:
+    rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
+    if room == 0 or rows.shape[0] == leading:
         return basis
-    rows = torch.cat([basis.T, block.T])  # contiguous, which the products below want
     gram = rows @ rows.T
     shares = gram[leading:, :leading]
     sizes = gram.diagonal()[leading:].sqrt()
@@ -215,7 +213,7 @@ def extend_basis(basis: Tensor, block: Tensor) -> Tensor:
     kept = values > RANK_TOLERANCE * max(float(values[-1]), 1e-12)
     if not kept.any():
         return basis
-    new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the block, less its part along the basis
+    new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the blocks, less its part along the basis
     rows = torch.cat([rows[:leading], torch.cat([-new @ shares, new], dim=1) @ rows])
     lower = torch.linalg.cholesky(rows @ rows.T)
     inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)

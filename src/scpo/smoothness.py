@@ -1,4 +1,8 @@
-"""The smoothness constants L_i and the radius r: known beforehand, or estimated from what steps show.
+"""The smoothness constants L_i, the kink constants c_i and the radius r: known beforehand, or estimated from steps.
+
+A metric of a ReLU network or a maximum over time has kinks, where no finite L holds: at a step that crosses one, L
+would grow like 1 / |z|, and steps would shrink for good.  There |g(theta + D) - g - grad g^T D| is at most
+c |D| + (L / 2) |D|^2, and c enters the bound beside the slopes' error.  For smooth metrics c = 0.
 
 Only with constants that are known to hold is the bound a certificate.  Estimated constants make it a forecast,
 and its misses are counted (docs/method.md, what is proven and what is estimated).
@@ -31,8 +35,12 @@ class Smoothness(Protocol):
         """Return L, shape (k,)."""
         ...
 
+    def kinks(self) -> Array:
+        """Return c, shape (k,): how far the slope along a step may jump; zeros for smooth metrics."""
+        ...
+
     def radius(self) -> float:
-        """Return r, up to which L is taken to hold."""
+        """Return r, up to which L and c are taken to hold."""
         ...
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
@@ -84,6 +92,10 @@ class FixedSmoothness:
         """Return L, shape (k,)."""
         return self._constants
 
+    def kinks(self) -> Array:
+        """Return zeros (k,): L is all there is."""
+        return np.zeros(self._constants.size)
+
     def radius(self) -> float:
         """Return r."""
         return self._radius
@@ -105,11 +117,15 @@ class EstimatedSmoothness:
     The quantile lets a metric that has hardly moved learn from its peers.  The radius follows evidence too: at most
     ``growth`` times the longest step at which L was observed.
 
+    With a finite ``kink_ratio``, curvature is what a step needed up to ``kink_ratio`` times that quantile.  What lies
+    beyond has come from a kink: per |z| it goes into c_i = factor * decayed maximum.
+
     Args:
         initial: stands in for observations before there are any; it decays like one.
         factor: safety factor on what was observed.
         decay: of the maxima, per step, also where a metric's part in it was rounding.
         pooling: quantile over the metrics, in [0, 1].
+        kink_ratio: see above; infinite for metrics without kinks, about 10 for ReLU networks and maxima.
         initial_radius, growth, max_radius: of the radius.
     """
 
@@ -120,6 +136,7 @@ class EstimatedSmoothness:
         factor: float = 2.0,
         decay: float = 0.999,
         pooling: float = 0.5,
+        kink_ratio: float = np.inf,
         initial_radius: float = 0.1,
         growth: float = 2.0,
         max_radius: float = 1.0,
@@ -132,29 +149,38 @@ class EstimatedSmoothness:
             raise ConfigurationError(f"decay: must lie in (0, 1], got {decay}")
         if not 0 <= pooling <= 1:
             raise ConfigurationError(f"pooling: must lie in [0, 1], got {pooling}")
+        if not kink_ratio >= 1:
+            raise ConfigurationError(f"kink_ratio: must be at least 1, got {kink_ratio}")
         if not (0 < initial_radius and growth >= 1 and max_radius > 0):
             raise ConfigurationError("radius: initial_radius and max_radius must be positive, growth at least 1")
         self.initial, self.factor, self.decay, self.pooling = initial, factor, decay, pooling
-        self.growth, self.max_radius = growth, max_radius
+        self.kink_ratio, self.growth, self.max_radius = kink_ratio, growth, max_radius
         self._longest = min(initial_radius, max_radius) / growth
-        self._observed = np.zeros(0)
+        self._observed, self._jumps = np.zeros(0), np.zeros(0)
 
     def start(self, length: int) -> None:
         """Begin with ``initial`` for every metric."""
-        self._observed = np.full(length, float(self.initial))
+        self._observed, self._jumps = np.full(length, float(self.initial)), np.zeros(length)
 
     def visit(self, theta: Tensor) -> None:
         """Do nothing: the estimate follows the steps."""
 
     def constants(self) -> Array:
         """Return the estimate of L, shape (k,)."""
+        return np.asarray(self.factor * np.maximum(self._observed, self._pooled()))
+
+    def kinks(self) -> Array:
+        """Return the estimate of c, shape (k,)."""
+        return np.asarray(self.factor * self._jumps)
+
+    def _pooled(self) -> float:
+        """Return the quantile of the maxima; numpy.quantile does the same, at a cost that an update would notice."""
         if self._observed.size == 0:
-            return self._observed
-        ordered = np.sort(self._observed)  # numpy.quantile does the same, at a cost that an update would notice
+            return 0.0
+        ordered = np.sort(self._observed)
         place = self.pooling * (ordered.size - 1)
         below, above = ordered[int(place)], ordered[min(int(place) + 1, ordered.size - 1)]
-        pooled = float(below + (place - int(place)) * (above - below))
-        return np.asarray(self.factor * np.maximum(self._observed, pooled))
+        return float(below + (place - int(place)) * (above - below))
 
     def radius(self) -> float:
         """Return r."""
@@ -162,15 +188,20 @@ class EstimatedSmoothness:
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
         """Raise the maxima to what this step needed, after a little decay."""
-        self._observed = np.maximum(self.decay * self._observed, np.where(reliable, required, 0.0))
+        needed = np.where(reliable, required, 0.0)
+        most = self.kink_ratio * self._pooled() if np.isfinite(self.kink_ratio) else np.inf
+        curvature = np.minimum(needed, most)
+        self._observed = np.maximum(self.decay * self._observed, curvature)
+        self._jumps = np.maximum(self.decay * self._jumps, 0.5 * length * (needed - curvature))
         if reliable.any():
             self._longest = max(self._longest, length)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the maxima and the longest step."""
-        return {"observed": self._observed.copy(), "longest": self._longest}
+        return {"observed": self._observed.copy(), "jumps": self._jumps.copy(), "longest": self._longest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
         self._observed = np.array(state["observed"], dtype=np.float64)
+        self._jumps = np.array(state["jumps"], dtype=np.float64)
         self._longest = float(state["longest"])

@@ -91,7 +91,8 @@ class StepInfo:
         worst_miss: max_i g_i - u_i over the proposals, raw.
         nominal_norm, step_norm: |p| and |z|.
         smoothness_median, smoothness_max: L used.
-        required_median, required_max: L with which no bound had been missed.
+        kink_max: largest c used.
+        required_median, required_max: L with which, beside c, no bound had been missed.
         captured_energy: share of fresh policy derivatives that lies in the span of Q; NaN if unknown.
         active: metrics active at the projection.
         solver_retries: solves that missed their tolerances and were repeated by another backend.
@@ -113,6 +114,7 @@ class StepInfo:
     step_norm: float
     smoothness_median: float
     smoothness_max: float
+    kink_max: float
     required_median: float
     required_max: float
     captured_energy: float
@@ -140,6 +142,7 @@ class StepInfo:
             step_norm=length,
             smoothness_median=nan,
             smoothness_max=nan,
+            kink_max=nan,
             required_median=nan,
             required_max=nan,
             captured_energy=nan,

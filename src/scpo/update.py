@@ -24,6 +24,8 @@ PARALLEL = 1.0 - 1e-12
 #: The probe step is this many times the one that would balance curvature against rounding.
 PROBE_FACTOR = 10.0
 LARGEST_PROBE = 1e-3
+#: Share of the directions that must be missing before others are orthogonalised in a second pass.
+WORTH_A_PASS = 0.125
 
 
 def safe_update(
@@ -42,13 +44,14 @@ def safe_update(
     basis, energy, complete = _basis(start, settings, sampler, context, generator)
     n = basis.shape[1]
     smoothness.visit(start.theta)
-    constants, radius = smoothness.constants(), smoothness.radius()
-    if constants.shape != start.values.shape:
-        raise ShapeError(f"smoothness: constants of shape {constants.shape} for {start.values.size} metrics")
+    constants, kinks, radius = smoothness.constants(), smoothness.kinks(), smoothness.radius()
+    if not constants.shape == kinks.shape == start.values.shape:
+        shapes = f"constants {constants.shape} and kinks {kinks.shape}"
+        raise ShapeError(f"smoothness: {shapes} for {start.values.size} metrics")
     if n == 0:  # p = 0 and nothing sampled
         return _stay(start, restoring)
-    step, unsafe_looks = _probe_length(start, settings, constants, radius, evaluate, basis)
-    probes = evaluate(start.theta + step * basis.T)
+    step, unsafe_looks = _probe_length(start, settings, constants, kinks, radius, evaluate, basis)
+    probes = evaluate(torch.add(start.theta, basis.T, alpha=step))
     slopes = ((probes - start.values) / step).T
     unsafe_probes = unsafe_looks + int((probes > 0).any(axis=1).sum())
 
@@ -64,7 +67,7 @@ def safe_update(
     retries_of_solver = failures_of_solver = 0
     for attempt in range(settings.max_retries + 2):
         give_up = settings.verify and attempt == settings.max_retries + 1
-        error = np.sqrt(n) * (0.5 * constants * step + 2.0 * start.rounding / step)
+        error = np.sqrt(n) * (0.5 * constants * step + 2.0 * start.rounding / step) + kinks
         region = _region(start, settings, tightened, slopes, constants, error, radius)
         try:
             projection = _projected(region, target, descent_row, settings)
@@ -84,7 +87,7 @@ def safe_update(
             break
         theta = start.theta + basis @ torch.from_numpy(z).to(basis)
         values = evaluate(theta[None])[0]
-        required = tally.add(theta, values, promised, z, slopes, start, step)
+        required = tally.add(theta, values, promised, z, slopes, kinks, start, step)
         length = float(np.linalg.norm(z))
         smoothness.observe(required, length**2 * np.maximum(constants, 1e-300) >= 8.0 * start.rounding, length)
         rejected = settings.verify and not restoring and bool((values + settings.margin > 0).any())
@@ -108,6 +111,7 @@ def safe_update(
         step_norm=length,
         smoothness_median=_median(constants),
         smoothness_max=float(constants.max(initial=0.0)),
+        kink_max=float(kinks.max(initial=0.0)),
         required_median=tally.required_median,
         required_max=tally.required_max,
         captured_energy=energy,
@@ -123,7 +127,7 @@ def safe_update(
     return Outcome(
         theta,
         values,
-        None if known is None else known + constants * length,
+        None if known is None else known + kinks + constants * length,
         info,
         _recycled(basis, slopes, tightened, projection, settings),
         tuple(tally.unsafe_thetas),
@@ -139,12 +143,21 @@ class _Tally:
         self.worst = self.required_median = self.required_max = float("nan")
 
     def add(
-        self, theta: Tensor, values: Array, promised: Array, z: Array, slopes: Array, start: Update, step: float
+        self,
+        theta: Tensor,
+        values: Array,
+        promised: Array,
+        z: Array,
+        slopes: Array,
+        kinks: Array,
+        start: Update,
+        step: float,
     ) -> Array:
-        """Count one proposal and return the L (k,) with which its g would just have met the bound."""
+        """Count one proposal and return the L (k,) with which its g would just have met the bound without kinks."""
         length = float(np.linalg.norm(z))
         excess = values - start.values - slopes @ z - np.sqrt(z.size) * 2.0 * start.rounding / step * length
-        required = np.maximum(0.0, excess / (0.5 * np.sqrt(z.size) * step * length + 0.5 * length**2))
+        curved = 0.5 * np.sqrt(z.size) * step * length + 0.5 * length**2
+        required = np.maximum(0.0, (excess - kinks * length) / curved)
         self.proposals += 1
         if (values > 0).any():
             self.unsafe_thetas.append(theta)
@@ -153,7 +166,7 @@ class _Tally:
             self.worst = float(np.fmax(self.worst, (values - promised).max()))
             self.required_median = _median(required)
             self.required_max = float(np.fmax(self.required_max, required.max()))
-        return np.asarray(required)
+        return np.asarray(np.maximum(0.0, excess / curved))
 
 
 def _basis(
@@ -184,11 +197,16 @@ def _basis(
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
     if drawn.exact:
         return extend_basis(basis, vectors), 1.0, True
-    if start.recycled is not None and fresh > 1:  # in the place of evenly chosen samples; at least one stays
-        basis = extend_basis(basis, start.recycled[:, : fresh - 1])
-        kept = np.linspace(0, vectors.shape[1] - 1, min(vectors.shape[1], count - basis.shape[1])).round()
-        vectors = vectors.T[torch.from_numpy(kept.astype(np.int64)).to(vectors.device)].T
-    basis = extend_basis(basis, vectors)
+    if start.recycled is None or fresh == 1:
+        basis = extend_basis(basis, vectors)
+    else:  # recycled directions in the place of evenly chosen samples; at least one of these stays
+        recycled = start.recycled[:, : fresh - 1]
+        places = np.linspace(0, vectors.shape[1] - 1, min(vectors.shape[1], fresh - recycled.shape[1])).round()
+        chosen = torch.zeros(vectors.shape[1], dtype=torch.bool, device=vectors.device)
+        chosen[torch.from_numpy(places.astype(np.int64)).to(vectors.device)] = True
+        basis = extend_basis(basis, recycled, vectors.T[chosen].T)
+        if basis.shape[1] < (1.0 - WORTH_A_PASS) * count:  # too many of them depended on others
+            basis = extend_basis(basis, vectors.T[~chosen][: count - basis.shape[1]].T)
     energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
     return basis, energy, basis.shape[1] == dimension
 
@@ -219,7 +237,13 @@ def _descends_anyway(start: Update, settings: Settings) -> bool:
 
 
 def _probe_length(
-    start: Update, settings: Settings, constants: Array, radius: float, evaluate: ConstraintEvaluator, basis: Tensor
+    start: Update,
+    settings: Settings,
+    constants: Array,
+    kinks: Array,
+    radius: float,
+    evaluate: ConstraintEvaluator,
+    basis: Tensor,
 ) -> tuple[float, int]:
     """Return nu <= r and how many first looks were unsafe.
 
@@ -240,6 +264,7 @@ def _probe_length(
         error = np.sqrt(basis.shape[1]) * (0.5 * constants * look + 2.0 * start.rounding / look)
         bound = np.linalg.norm((looks - start.values) / look, axis=0) + error
     slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)
+    bound = bound + kinks
     root = bound + np.sqrt(bound**2 + 2.0 * constants * slack)
     limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
     return max(min(step, float(limits.min())), float(np.finfo(np.float64).tiny) ** 0.25), unsafe

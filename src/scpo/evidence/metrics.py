@@ -205,6 +205,7 @@ METRICS: dict[str, Metric] = {
     "fresh-loss-reduction": Metric(_each(lambda run: reduction(run, "fresh_loss")), "median"),
     "clean-loss-reduction": Metric(_each(lambda run: reduction(run, "clean_loss")), "median"),
     "clipped-loss-difference": Metric(_paired("clipped_loss"), "median"),
+    "fresh-loss-difference": Metric(_paired("fresh_loss"), "median"),
     "gap-closed": Metric(_gap_closed, "median"),
     # the published figure
     "initial-loss": Metric(_each(lambda run: merit(run, "uniform_loss", "initial")), "median"),

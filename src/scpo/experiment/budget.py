@@ -69,11 +69,10 @@ def loads(config: Config, results: Path | None = None) -> list[Load]:
 def measure(config: Config, task: str, arm: str) -> Cost:
     """Return the cost of one update and of one evaluation of an arm, from the first updates of a run."""
     import numpy as np
-    import torch
 
-    from scpo.experiment import device, registry, tasks, train
+    from scpo.experiment import device, process, registry, tasks, train
 
-    torch.set_num_threads(1)
+    process.prepare()
     section = config.section(task).for_arm(arm)
     dataset = config.section(task).arms[arm].dataset
     few = section.datasets[dataset].model_copy(update={"size": 64})

@@ -64,6 +64,11 @@ class ScpoConfig(Model):
     )
     initial_smoothness: Positive = Field(10.0, description="estimated L: value before anything was observed")
     safety_factor: Annotated[float, Field(ge=1)] = Field(2.0, description="estimated L: factor on observed curvature")
+    kink_ratio: Annotated[float, Field(ge=1)] | None = Field(
+        None,
+        description="estimated L: what a step needs beyond so many times the pooled L is a kink of g and goes into c; "
+        "null: all is curvature",
+    )
     decay: Annotated[float, Field(gt=0, le=1)] = Field(0.99, description="estimated L: decay of old maxima per update")
     probe_step: Positive | None = Field(
         None, description="nu: length of a probe in weight space; null balances curvature against rounding"
@@ -158,7 +163,9 @@ class RegressionData(Model):
 #: shares of adversarial labels, in percent
 ADVERSARIAL_PERCENT = (10, 30, 50)
 #: the regression's side experiments: the same schedule, cut at two fifths (eta decays geometrically)
-SHORT = {"schedule": {"epochs": 2000}, "optimizer": {"final_learning_rate": 0.0398}}
+SHORT = {"schedule": {"epochs": 2000}, "optimizer": {"final_learning_rate": 0.0597}}
+#: of networks with a smooth activation
+SMOOTH = {"kink_ratio": None}
 #: what all arms beside the one with proven constants share with it
 PROVABLE = {
     "hidden": [16],
@@ -176,8 +183,8 @@ class RegressionConfig(TaskSettings):
     hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
-    scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.01, decay=0.995)
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.1, final_learning_rate=0.01)
+    scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.01, kink_ratio=20.0, decay=0.995)
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
     schedule: ScheduleConfig = ScheduleConfig(epochs=5000, updates_per_epoch=2, batch_size=256)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
@@ -189,6 +196,7 @@ class RegressionConfig(TaskSettings):
         "scpo-verified": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"verify": True}}),
         "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=3),
         "scpo-no-margin": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.0}}),
+        "scpo-curvature": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"kink_ratio": None}}),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
         "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
         "scpo-covered": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.12}}),
@@ -201,15 +209,15 @@ class RegressionConfig(TaskSettings):
         },
         **{
             f"scpo-{activation}": Arm(
-                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation} | SHORT
+                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation, "scpo": SMOOTH} | SHORT
             )
             for activation in ("tanh", "softplus")
         },
         **{
             name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)
             for name, method, overrides in (
-                ("scpo-proven", "scpo", {"scpo": {"smoothness": "proven", "max_radius": 0.1, "margin": 0.0}}),
-                ("scpo-small", "scpo", {"scpo": {"margin": 0.0}}),
+                ("scpo-proven", "scpo", {"scpo": SMOOTH | {"smoothness": "proven", "max_radius": 0.1, "margin": 0.0}}),
+                ("scpo-small", "scpo", {"scpo": SMOOTH | {"margin": 0.0}}),
                 ("unconstrained-small", "unconstrained", {}),
             )
         },

@@ -33,6 +33,7 @@ FROM_STEP = (
     "step_norm",
     "smoothness_median",
     "smoothness_max",
+    "kink_max",
     "required_median",
     "required_max",
     "captured_energy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,7 @@ def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
             config.initial_smoothness,
             factor=config.safety_factor,
             decay=config.decay,
+            kink_ratio=math.inf if config.kink_ratio is None else config.kink_ratio,
             max_radius=config.max_radius,
         )
     elif config.smoothness == "proven":

@@ -14,7 +14,7 @@ import torch
 
 from scpo import files
 from scpo.errors import NonFiniteError
-from scpo.experiment import checkpoint, device, registry, rejection
+from scpo.experiment import checkpoint, device, process, registry, rejection
 from scpo.experiment.config import Config, OptimizerConfig, TaskSettings, dump, load_json
 from scpo.experiment.records import Records, write_run
 from scpo.methods.base import Method
@@ -54,7 +54,7 @@ def run_from_files(
     Raises:
         ScpoError: unusable input, or a run that cannot go on; the checkpoint stays.
     """
-    torch.set_num_threads(1)
+    process.prepare()
     began = time.perf_counter()
     settings = load_json(config)
     arrays = files.read_npz(data)

@@ -6,12 +6,10 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from scpo import files
 from scpo.errors import FalsificationError
 from scpo.evidence import provenance
-from scpo.experiment import tasks
+from scpo.experiment import process, tasks
 from scpo.experiment.config import dump
 from scpo.falsification import certificates, method, records
 from scpo.falsification.finding import Finding
@@ -43,7 +41,7 @@ def main(referee: Path, out: Path) -> None:
         ResultError: the referee's script is missing, or a file cannot be written.
         FalsificationError: a planted fault was not caught; nothing is written.
     """
-    torch.set_num_threads(1)
+    process.prepare()
     digest = files.sha256(referee)
     found = findings(referee)
     if missed := [finding for finding in found if not finding.caught]:

@@ -95,6 +95,7 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegTuningSeeds": numbers.count(FIRST_TUNING_SEED),
         "RegFactor": numbers.setting(scpo.safety_factor),
         "RegDecay": numbers.setting(scpo.decay),
+        "RegKinkRatio": "no limit" if scpo.kink_ratio is None else numbers.setting(scpo.kink_ratio),
         "RegHeldout": numbers.count(section.heldout),
         "RegEvaluateEvery": numbers.count(schedule.evaluate_every),
         "RegEpochs": numbers.count(schedule.epochs),
@@ -117,14 +118,6 @@ def _loss_interval(runs: Runs) -> str:
     return f"{values} (coverage {numbers.percent(found.coverage)})"
 
 
-def _loss_smoothness_rank(runs: Runs) -> str:
-    """Spearman's rank correlation over seeds of the final loss and the median L used; a dash below three seeds."""
-    from scipy.stats import spearmanr
-
-    pairs = [(run.final["fresh_loss"], run.summary["median_smoothness"]) for run in runs]
-    return numbers.fixed(float(spearmanr(pairs).statistic), 2) if len(pairs) > 2 else "--"
-
-
 #: What a number about an arm is called, and how it is made from the arm's runs.
 QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "Seeds": lambda runs: numbers.count(len(runs)),
@@ -133,7 +126,8 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "LossRange": _range("fresh_loss"),
     "LossInterval": _loss_interval,
     "InitialLoss": lambda runs: numbers.fixed(summarise([run.summary["initial"]["fresh_loss"] for run in runs]).median),
-    "LossSmoothnessRank": _loss_smoothness_rank,
+    "Step": lambda runs: numbers.figures(summarise([run.summary["median_step"] for run in runs]).median, 2),
+    "Smoothness": lambda runs: numbers.figures(summarise([run.summary["median_smoothness"] for run in runs]).median, 2),
     "GridLossMedian": _median("uniform_loss"),
     "ClippedMedian": _median("clipped_loss"),
     "UnsafeIterates": lambda runs: numbers.count(total(runs, "unsafe_iterates")),
@@ -154,6 +148,16 @@ USED = {
     "scpo": tuple(QUANTITIES),
     "scpo-verified": ("Seeds", "LossMedian", "UnsafeIterates", "UnsafeProposals", "WorstG"),
     "scpo-no-margin": ("Seeds", "Updates", "LossMedian", "UnsafeIterates", "UnsafeSeeds", "BoundMisses", "WorstG"),
+    "scpo-curvature": (
+        "Seeds",
+        "LossMedian",
+        "LossRange",
+        "UnsafeIterates",
+        "BoundMisses",
+        "Updates",
+        "Step",
+        "Smoothness",
+    ),
     "scpo-uniform": ("Seeds", "LossMedian", "GridLossMedian", "UnsafeIterates", "BoundMisses", "WorstG"),
     "unconstrained": (
         "Seeds",

@@ -16,6 +16,11 @@ def fixed(value: float, digits: int = 3) -> str:
     return rf"\num{{{value:.{digits}f}}}"
 
 
+def figures(value: float, digits: int = 3) -> str:
+    r"""Return ``value`` to ``digits`` significant digits, as \num{...}."""
+    return rf"\num{{{value:.{digits}g}}}"
+
+
 def count(value: int) -> str:
     r"""Return an integer as \num{...}."""
     return rf"\num{{{value:d}}}"

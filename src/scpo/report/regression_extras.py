@@ -194,7 +194,7 @@ def _figure(name: str, over_seeds: Callable[[Sequence[float]], float] = np.media
 
     def cell(runs: Runs) -> str:
         found = [float(run.summary[name]) for run in runs if run.summary[name] is not None]
-        return rf"\num{{{float(over_seeds(found)):.3g}}}" if found else "--"
+        return numbers.figures(float(over_seeds(found))) if found else "--"
 
     return cell
 

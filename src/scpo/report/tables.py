@@ -19,6 +19,7 @@ HEADINGS = {
     "scpo": ("SCPO", "bound only"),
     "scpo-verified": ("SCPO", "verified"),
     "scpo-no-margin": ("SCPO", "no margin"),
+    "scpo-curvature": ("SCPO", "no kinks \\(c\\)"),
     "scpo-uniform": ("SCPO", "uniform inputs"),
     "unconstrained": ("Uncon-", "strained"),
     "unconstrained-uniform": ("Unconstr.,", "uniform inputs"),
@@ -139,6 +140,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
     if estimated:
         values = (scpo.initial_smoothness, scpo.safety_factor, scpo.decay)
         method.insert(5, (r"\quad start, factor, decay", ", ".join(map(number, values)), ("R",)))
+        method.insert(6, (r"\quad kink ratio", _or_number("none", scpo.kink_ratio), ("R",)))
     return method
 
 

@@ -119,6 +119,10 @@ class OneLayerSmoothness:
         """Return L (k,), proven within r of the theta last visited; infinite before the first visit."""
         return self._constants
 
+    def kinks(self) -> Array:
+        """Return zeros (k,): tanh has none."""
+        return np.zeros(self._constants.size)
+
     def radius(self) -> float:
         """Return r."""
         return self._radius
