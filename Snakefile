@@ -26,6 +26,7 @@ else:
     include: "workflow/rules/data.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/certificate.smk"
+    include: "workflow/rules/stationarity.smk"
     include: "workflow/rules/referee.smk"
     include: "workflow/rules/falsification.smk"
     include: "workflow/rules/analysis.smk"

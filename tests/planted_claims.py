@@ -204,10 +204,13 @@ def _referee(key: str) -> Callable[[Path, Claim, float, bool], None]:
     return change
 
 
-def _differences(results: Path, claim: Claim, value: float, good: bool) -> None:
-    for arm, level in ((claim.needs.arms[0], value), (claim.needs.baselines[0], 0.0)):
-        for folder in (results / arm).glob("seed-*"):
-            _merit("final", "clipped_loss")(folder, level)
+def _differences(loss: str) -> Callable[[Path, Claim, float, bool], None]:
+    def plant(results: Path, claim: Claim, value: float, good: bool) -> None:
+        for arm, level in ((claim.needs.arms[0], value), (claim.needs.baselines[0], 0.0)):
+            for folder in (results / arm).glob("seed-*"):
+                _merit("final", loss)(folder, level)
+
+    return plant
 
 
 def _certified(results: Path, claim: Claim, value: float, good: bool) -> None:
@@ -233,7 +236,8 @@ _WHOLE: dict[str, Callable[[Path, Claim, float, bool], None]] = {
     "planted-faults-missed": _faults,
     "recomputed-unsafe": _referee("recomputed"),
     "referee-difference": _referee("worst_other"),
-    "clipped-loss-difference": _differences,
+    "clipped-loss-difference": _differences("clipped_loss"),
+    "fresh-loss-difference": _differences("fresh_loss"),
     "uncertified": _certified,
     "certified-starts": _certified,
     "update-over-yardstick-regression": _ratio,

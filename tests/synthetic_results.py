@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scpo.evidence.inventory import STATIONARITY
 from scpo.experiment.config import Config, dump
 
 from . import synthetic_double_integrator, synthetic_falsification
@@ -47,6 +48,13 @@ def write_results(results: Path, config: Config | None = None) -> Config:
             write_run(results / TASK / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, schedule)
     if config.double_integrator is not None:
         synthetic_double_integrator.write_results(results, config.double_integrator)
+    residuals = [
+        {"arm": name, "seed": seed, "active": 12, "residual": 0.01 * (1 + seed)}
+        for name, arm in settings.arms.items()
+        if arm.method == "scpo"
+        for seed in arm.seed_range
+    ]
+    (results / STATIONARITY).write_text(json.dumps({"near": 0.005, "runs": residuals}), encoding="utf-8")
     write_referee(results, config)
     synthetic_falsification.write(results)
     return config

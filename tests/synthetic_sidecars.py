@@ -12,7 +12,7 @@ from scpo.files import sha256
 
 def write_sidecars(results: Path, config: Config, **changes: object) -> None:
     """Write a sidecar for each job, and a time for each run; ``changes`` replace entries of all of them."""
-    names = ("run", "certificate", "references", "falsification")
+    names = ("run", "certificate", "references", "falsification", "stationarity")
     made = [path for path in results.rglob("*.json") if path.stem in names]
     jobs = {path.with_suffix(""): [path] for path in made}
     for stem in jobs:

@@ -78,6 +78,12 @@ def _certify(options: argparse.Namespace) -> None:
     )
 
 
+def _stationarity(options: argparse.Namespace) -> None:
+    from scpo.experiment import stationarity
+
+    stationarity.main(options.results, options.out)
+
+
 def _falsify(options: argparse.Namespace) -> None:
     from scpo.falsification import page
 
@@ -244,6 +250,9 @@ def _parser() -> argparse.ArgumentParser:
     certify.add_argument("--iterates", type=int, required=True, help="policies on the way")
     certify.add_argument("--rho", type=float, required=True, help="the starts lie in rho O_inf")
     certify.add_argument("--out", type=Path, required=True, help="the .json file; cells are written beside it")
+
+    text = "Measure how far the regression's final policies are from a constrained optimum."
+    _add_results(command("stationarity", _stationarity, text))
 
     falsify = command("falsify", _falsify, "Plant faults on purpose; fail if one of them is not caught.")
     falsify.add_argument("--referee", type=Path, default=Path("workflow/scripts/referee.py"), help="its script")

@@ -16,6 +16,7 @@ EXHIBITS = {
 #: Of a run, beside the exhibits of its task.
 RUN = ("run.json", "series.parquet", "evaluations.parquet")
 CERTIFICATE = ("certificate.json", "certificate.npz")
+STATIONARITY = "regression/stationarity.json"
 REFERENCES = ("references.json", "references.npz")
 #: Of the profile as a whole.
 WHOLE = ("config.json", "referee.json", "falsification.json")
@@ -33,6 +34,8 @@ def files_of(config: Config) -> list[str]:
         for arm, chosen in settings.arms.items():
             for seed in chosen.seed_range:
                 found += [f"{task}/{arm}/seed-{seed}/{name}" for name in run_files(task)]
+    if config.regression is not None:
+        found.append(STATIONARITY)
     if (section := config.double_integrator) is not None:
         task = "double-integrator"
         found += [f"{task}/{name}" for name in REFERENCES]

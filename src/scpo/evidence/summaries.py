@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scpo.errors import ResultError
+from scpo.evidence.inventory import STATIONARITY
 from scpo.files import read_json
 
 #: What `make bench` writes, beside the folders of the profiles.
@@ -24,6 +25,25 @@ def read_referee(results: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"arms", "every", "tolerance"} <= found.keys():
         raise ResultError(f"{path}: not a referee's summary")
     return found
+
+
+def read_stationarity(results: Path) -> dict[str, list[float]]:
+    """Return arm -> the KKT residual of each run's final policy, of the regression.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    path = results / STATIONARITY
+    found = read_json(path)
+    runs = found.get("runs") if isinstance(found, dict) else None
+    if not isinstance(runs, list) or not all(
+        isinstance(run, dict) and {"arm", "residual"} <= run.keys() for run in runs
+    ):
+        raise ResultError(f"{path}: not the residuals of runs")
+    residuals: dict[str, list[float]] = {}
+    for run in runs:
+        residuals.setdefault(run["arm"], []).append(float(run["residual"]))
+    return residuals
 
 
 def read_findings(results: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from scpo.evidence import published
 from scpo.evidence.load import Run, read_arm, read_config
 from scpo.evidence.outcomes import seeds_unsafe, total, unsafe_share, worst_heldout, worst_iterate
 from scpo.evidence.statistics import median_interval, paired_differences, proportion_interval, summarise
-from scpo.evidence.summaries import read_referee
+from scpo.evidence.summaries import read_referee, read_stationarity
 from scpo.experiment.config import Config, RegressionConfig
 from scpo.files import write_text
 from scpo.report import double_integrator_macros, falsification, numbers, regression_extras
@@ -40,6 +40,7 @@ def collect(results: Path) -> dict[str, str]:
     macros = {"ProfileNotice": _notice(config)}
     if config.regression is not None:
         macros |= _source(config.regression) | _regression_settings(config.regression) | _regression_results(results)
+        macros |= _stationarity(results)
         macros |= regression_extras.collect(results)
     if config.double_integrator is not None:
         macros |= double_integrator_macros.collect(results)
@@ -170,6 +171,16 @@ USED = {
     ),
     "unconstrained-uniform": ("UnsafeShare",),
 }
+
+
+def _stationarity(results: Path) -> dict[str, str]:
+    found = read_stationarity(results)
+    method = summarise(found["scpo"])
+    return {
+        "RegScpoResidual": numbers.percent(method.median),
+        "RegScpoResidualMost": numbers.percent(method.high),
+        "RegScpoCurvatureResidual": numbers.percent(summarise(found["scpo-curvature"]).median),
+    }
 
 
 def _regression_results(results: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from scpo.errors import ResultError
 from scpo.evidence.load import Run, read_arm, read_config
 from scpo.evidence.outcomes import seeds_unsafe, total, worst_heldout, worst_iterate
 from scpo.evidence.statistics import proportion_interval, summarise
-from scpo.evidence.summaries import read_referee
+from scpo.evidence.summaries import read_referee, read_stationarity
 from scpo.experiment.config import OptimizerConfig, RegressionConfig, ScpoConfig
 from scpo.report import numbers
 
@@ -52,6 +52,9 @@ def regression_results(results: Path) -> str:
         summaries = [summarise([run.final[metric] for run in runs]) for runs in columns]
         lines.append(row(label, [numbers.fixed(summary.median) for summary in summaries]))
         lines.append(row("", [rf"\range{{{numbers.spread(summary)}}}" for summary in summaries]))
+    residuals = read_stationarity(results)
+    kkt = [numbers.percent(summarise(residuals[name]).median) if name in residuals else "--" for name in arms]
+    lines.append(row("KKT residual, final", kkt))
     lines.append(r"\addlinespace")
     for label, cell in _SAFETY_ROWS.items():
         lines.append(row(label, [cell(runs) for runs in columns]))

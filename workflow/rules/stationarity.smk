@@ -1,0 +1,26 @@
+"""The regression beside its runs: how far final policies are from a constrained optimum."""
+
+from scpo.evidence.inventory import STATIONARITY
+
+
+rule stationarity:
+    """Measure what of the loss gradient the active constraints do not balance, at the end of every run."""
+    input:
+        config=CONFIG,
+        runs=runs_of("regression") if "regression" in TASKS else [],
+        data=datasets_of("regression") if "regression" in TASKS else [],
+        code=code("scpo.experiment.stationarity"),
+    output:
+        f"{RESULTS}/{STATIONARITY}",
+        f"{RESULTS}/{STATIONARITY.replace('.json', '.provenance.json')}",
+    log:
+        f"{LOGS}/regression/stationarity.log",
+    benchmark:
+        f"{LOGS}/regression/stationarity.benchmark.tsv"
+    threads: 1
+    params:
+        results=RESULTS,
+    message:
+        "Measuring how far final policies are from a constrained optimum"
+    shell:
+        "{PYTHON} -m scpo stationarity --results {params.results} --out {output[0]} > {log} 2>&1"
