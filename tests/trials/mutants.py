@@ -13,8 +13,8 @@ from .common import PROJECT, Row, report, run, working_copy
 TESTS = {
     "region.py": ("region", "projection", "update", "guarantees"),
     "projection.py": ("projection", "projection_falsified", "backend_agreement"),
-    "update.py": ("update", "guarantees", "falsification", "optimizer", "bad_input"),
-    "smoothness.py": ("smoothness", "update"),
+    "update.py": ("update", "kinks", "guarantees", "falsification", "optimizer", "bad_input"),
+    "smoothness.py": ("smoothness", "kinks", "update"),
     "optimizer.py": ("optimizer", "bad_input"),
 }
 PASSED, FAILED = 0, 1  # exit statuses of pytest; all others are no verdict
@@ -98,6 +98,14 @@ UPDATE = (
     Mutant("e without the number of directions", "update.py", ERROR, ERROR.replace("np.sqrt(n) * ", "")),
     Mutant("e without rounding", "update.py", ERROR, ERROR.replace(" + 2.0 * start.rounding / step", "")),
     Mutant("e without curvature", "update.py", ERROR, ERROR.replace("0.5 * constants * step + ", "")),
+    Mutant(
+        "kinks left out of the bound",
+        "update.py",
+        "start.rounding / step) + kinks\n        reg",
+        "start.rounding / step)\n        reg",
+    ),
+    Mutant("kinks left out of what was needed", "update.py", "(excess - kinks * length) / curved", "excess / curved"),
+    Mutant("safe probes without kinks", "update.py", "    bound = bound + kinks\n", ""),
     Mutant("kappa ignored", "update.py", "error, radius, settings.kappa)", "error, radius, 1.0)"),
     Mutant("radius ignored", "update.py", "error, radius, settings.kappa)", "error, np.inf, settings.kappa)"),
     Mutant("margin ignored", "update.py", "tightened = start.values + settings.margin", "tightened = start.values"),
@@ -142,7 +150,7 @@ UPDATE = (
     ),
     Mutant("violations not seen", "update.py", "violated = start.values > 0", "violated = start.values > np.inf"),
     Mutant("restoring uphill", "update.py", "downhill: Array = -slopes", "downhill: Array = slopes"),
-    Mutant("required L halved", "update.py", "step * length + 0.5 * length**2)", "step * length + length**2)"),
+    Mutant("required L halved", "update.py", "step * length + 0.5 * length**2\n", "step * length + length**2\n"),
     Mutant(
         "descent row left out",
         "update.py",
@@ -156,11 +164,11 @@ UPDATE = (
         "root = bound + np.sqrt(bound**2 + 2.0 * constants * slack)",
         "root = 2.0 * bound",
     ),
-    Mutant("safe probes with stale slopes", "update.py", "known + constants * length,", "known,"),
+    Mutant("safe probes with stale slopes", "update.py", "known + kinks + constants * length,", "known,"),
 )
 SMOOTHNESS = (
     Mutant("safety factor ignored", "smoothness.py", "self.factor * np.maximum(", "np.maximum("),
-    Mutant("pooling ignored", "smoothness.py", "np.maximum(self._observed, pooled)", "self._observed"),
+    Mutant("pooling ignored", "smoothness.py", "np.maximum(self._observed, self._pooled())", "self._observed"),
     Mutant(
         "observations ignored", "smoothness.py", "np.where(reliable, required, 0.0)", "np.where(reliable, 0.0, 0.0)"
     ),
@@ -172,6 +180,10 @@ SMOOTHNESS = (
         "self.max_radius",
     ),
     Mutant("estimate that forgets at once", "smoothness.py", "self.decay * self._observed", "0.0 * self._observed"),
+    Mutant("kinks forgotten at once", "smoothness.py", "self.decay * self._jumps", "0.0 * self._jumps"),
+    Mutant("kinks without the factor", "smoothness.py", "self.factor * self._jumps", "1.0 * self._jumps"),
+    Mutant("all residuals are kinks", "smoothness.py", "np.minimum(needed, most)", "0.0 * needed"),
+    Mutant("kinks counted as curvature too", "smoothness.py", "np.minimum(needed, most)", "needed"),
     Mutant("given radius ignored", "smoothness.py", "        return self._radius\n", "        return np.inf\n"),
 )
 OPTIMIZER = (

@@ -1,0 +1,116 @@
+"""Kink constants: what (1') of docs/method.md promises where they are known, and what they change where estimated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scpo.falsification.smooth import Smooth, Vector
+from scpo.optimizer import SafeOptimizer
+from scpo.region import Array
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
+from scpo.step import StepInfo
+
+
+class Known(FixedSmoothness):
+    """L and c that are known."""
+
+    def __init__(self, constants: Array, jumps: Array, radius: float = np.inf) -> None:
+        super().__init__(constants, radius)
+        self.jumps = jumps
+
+    def kinks(self) -> Array:
+        return self.jumps
+
+
+def polyhedral(seed: int, d: int = 4, k: int = 3, faces: int = 3) -> tuple[Smooth, Array]:
+    """g_i = max_j a_ij^T theta - b_i, and the largest jump of its slope: (1') holds with L = 0."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(k, faces, d)), rng.uniform(0.2, 1.0, k)
+    jumps = np.linalg.norm(a[:, :, None] - a[:, None], axis=3).max(axis=(1, 2))
+
+    def values(theta: Array) -> Array:
+        return np.asarray(np.einsum("kjd,md->mkj", a, theta).max(axis=2) - b)
+
+    return Smooth(d, values, np.zeros(k), lambda theta: np.zeros((k, d))), jumps
+
+
+def follow(problem: Smooth, smoothness: Smoothness, push: Array, updates: int, **options: object) -> list[StepInfo]:
+    """Take steps along ``push`` (updates, d) on the bound alone."""
+    policy = Vector(np.zeros(problem.dimension))
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=1.0),
+        policy,
+        batched_constraint=problem.batched,
+        smoothness=smoothness,
+        sampler="isotropic",
+        verify=False,
+        **{"samples": problem.dimension, "probe_step": 1e-7, "rounding": 1e-15} | options,  # type: ignore[arg-type]
+    )
+    steps = []
+    for direction in push[:updates]:
+        policy.theta.grad = torch.from_numpy(-direction)
+        steps.append(safe.step())
+    return steps
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_known_kink_constants_keep_polyhedral_metrics_safe_and_zero_does_not(seed: int) -> None:
+    problem, jumps = polyhedral(seed)
+    push = 0.1 * (np.random.default_rng(seed + 100).normal(size=(60, 4)) + np.random.default_rng(seed).normal(size=4))
+    known = follow(problem, Known(problem.constants, jumps), push, 60)
+    assert all(step.margin >= 0.0 and step.bound_misses == 0 for step in known)
+    assert all(step.kink_max == jumps.max() for step in known)
+    assert max(step.step_norm for step in known) > 0.0
+    ignored = follow(problem, Known(problem.constants, 0.0 * jumps), push, 60)
+    assert any(step.bound_misses for step in ignored)
+
+
+def test_the_bound_promises_the_kink_constants_share() -> None:
+    problem = Smooth(3, lambda theta: theta @ np.eye(3) - 1.0, np.zeros(3), lambda theta: np.eye(3))
+    push = np.tile([0.01, 0.0, 0.0], (1, 1))
+    (plain,), (kinked,) = (
+        follow(problem, Known(np.zeros(3), jumps), push, 1, safe_probes=False)
+        for jumps in (np.zeros(3), np.full(3, 2.0))
+    )
+    assert plain.step_norm == kinked.step_norm == pytest.approx(0.01)
+    assert kinked.bound - plain.bound == pytest.approx(2.0 * 0.01)
+    assert plain.required_max < 1e-3
+    assert kinked.required_max == 0.0
+
+
+def test_safe_probes_allow_for_kinks() -> None:
+    """theta_1 - 0.01 and -theta_1 - 0.01: with |grad g| <= 1 and c = 3 a probe may be 0.01 / 4 long."""
+    looked: list[float] = []
+
+    def values(theta: Array) -> Array:
+        if len(theta) > 1:
+            looked.append(float(np.linalg.norm(theta, axis=1).max()))
+        return np.stack([theta[:, 0] - 0.01, -theta[:, 0] - 0.01], axis=1)
+
+    problem = Smooth(2, values, np.zeros(2), lambda theta: np.array([[1.0, 0.0], [-1.0, 0.0]]))
+    options = {"safe_probes": True, "gradient_bound": 1.0, "probe_step": 0.1}
+    for jumps, longest in ((0.0, 0.01), (3.0, 0.0025)):
+        looked.clear()
+        follow(problem, Known(np.zeros(2), np.full(2, jumps)), np.full((1, 2), 0.001), 1, **options)
+        assert max(looked[1:] or looked) == pytest.approx(longest, rel=1e-6)
+
+
+def ridge(theta: Array) -> Array:
+    """A ridge at x = 0 along which y can grow with w for ever, and two smooth metrics far from their limits."""
+    x, y, w = theta.T
+    return np.stack([y + np.abs(x) - 1.0 - 0.2 * w, 0.05 * (x**2 + y**2) - 50.0, 0.05 * w**2 - 50.0], axis=1)
+
+
+def test_estimated_kinks_let_steps_go_on_along_a_ridge_where_curvature_stops_them() -> None:
+    problem = Smooth(3, ridge, np.zeros(3), lambda theta: np.zeros((3, 3)))
+    push = np.tile([0.0, 0.05, 0.05], (400, 1))
+    push[:, 0] = 0.02 * np.random.default_rng(0).normal(size=400)
+    length = {}
+    for ratio in (np.inf, 10.0):
+        steps = follow(problem, EstimatedSmoothness(1.0, decay=0.995, kink_ratio=ratio), push, 400, margin=0.0)
+        length[ratio] = float(np.median([step.step_norm for step in steps[200:]]))
+        kinks = [step.kink_max for step in steps]
+        assert (max(kinks) > 0.1) == np.isfinite(ratio)
+    assert length[10.0] > 3.0 * length[np.inf]
