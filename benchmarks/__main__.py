@@ -39,10 +39,13 @@ def worker(module: str, *arguments: str, environment: Mapping[str, str] | None =
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def directions_of(task: str) -> tuple[str, ...]:
-    """Return the options that set how many directions are sampled and recycled: this version's own defaults."""
-    scpo = KINDS[task]().scpo
-    return "--samples", str(scpo.samples), "--recycle", str(scpo.recycle)
+def size_of(task: str) -> str:
+    """Return this version's settings that the cost of an update depends on, as JSON: the same for both versions."""
+    settings = KINDS[task]()
+    size: dict[str, Any] = {"scpo": {"samples": settings.scpo.samples, "recycle": settings.scpo.recycle}}
+    if task == "double-integrator":
+        size |= {"starts": settings.starts, "horizon": settings.horizon}
+    return json.dumps(size)
 
 
 def updates(before: str | None) -> dict[str, Any]:
@@ -52,11 +55,11 @@ def updates(before: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {version: {} for version in versions}
     for task in TASKS:
         runs: dict[str, list[Any]] = {version: [] for version in versions}
-        directions = directions_of(task)  # the same number in both versions
+        size = ["--settings", size_of(task)]
         for repeat in range(repeats):
             for version, environment in versions.items():
                 literal = ["--literal"] if version == "now" and repeat == 0 else []
-                runs[version].append(worker("update", task, *directions, *literal, environment=environment))
+                runs[version].append(worker("update", task, *size, *literal, environment=environment))
         for version, each in runs.items():
             stages = {
                 stage: {name: statistics.median(run[stage][name] for run in each) for name in each[0][stage]}

@@ -71,12 +71,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--literal", action="store_true", help="take two updates the literal way as well")
-    parser.add_argument("--samples", type=int, help="directions, where they are not to be the default")
-    parser.add_argument("--recycle", type=int, help="recycled directions among them")
+    parser.add_argument("--settings", type=json.loads, default={}, help="settings of the task as JSON")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args()
-    directions = {name: getattr(options, name) for name in ("samples", "recycle") if getattr(options, name) is not None}
-    measured, done, result = begin(options.task, scpo=directions), 0, {}
+    measured, done, result = begin(options.task, **options.settings), 0, {}
     for stage, updates in STAGES[options.task].items():
         measured.carry_on(updates - done)
         result[stage] = measure(measured, options.rounds)
