@@ -67,17 +67,26 @@ def test_known_kink_constants_keep_polyhedral_metrics_safe_and_zero_does_not(see
     assert any(step.bound_misses for step in ignored)
 
 
-def test_the_bound_promises_the_kink_constants_share() -> None:
-    problem = Smooth(3, lambda theta: theta @ np.eye(3) - 1.0, np.zeros(3), lambda theta: np.eye(3))
-    push = np.tile([0.01, 0.0, 0.0], (1, 1))
-    (plain,), (kinked,) = (
-        follow(problem, Known(np.zeros(3), jumps), push, 1, safe_probes=False)
-        for jumps in (np.zeros(3), np.full(3, 2.0))
+def test_the_bound_promises_each_of_its_terms() -> None:
+    problem = Smooth(3, lambda theta: theta - 1.0, np.zeros(3), lambda theta: np.eye(3))
+    length, step = 0.01, 0.1
+    push = np.array([[length, 0.0, 0.0]])
+    for curvature, jump in ((0.0, 0.0), (0.0, 2.0), (2.0, 0.0), (2.0, 2.0)):
+        known = Known(np.full(3, curvature), np.full(3, jump))
+        (info,) = follow(problem, known, push, 1, probe_step=step)
+        assert info.step_norm == pytest.approx(length)
+        error = np.sqrt(3) * 0.5 * curvature * step + jump  # three directions
+        assert info.bound + 1.0 == pytest.approx(length + error * length + 0.5 * curvature * length**2)
+
+
+@pytest.mark.parametrize(("jump", "needed"), [(0.0, 200.0), (0.5, 100.0), (2.0, 0.0)])
+def test_what_was_needed_is_beside_the_kink_constants_in_use(jump: float, needed: float) -> None:
+    """|x| from -0.005 to 0.005: the slope -1 turns, so the residual is 0.01 over a length of 0.01."""
+    problem = Smooth(
+        2, lambda theta: np.abs(theta[:, :1] - 0.005) - 1.0, np.zeros(1), lambda theta: np.array([[-1.0, 0.0]])
     )
-    assert plain.step_norm == kinked.step_norm == pytest.approx(0.01)
-    assert kinked.bound - plain.bound == pytest.approx(2.0 * 0.01)
-    assert plain.required_max < 1e-3
-    assert kinked.required_max == 0.0
+    (info,) = follow(problem, Known(np.zeros(1), np.full(1, jump)), np.array([[0.01, 0.0]]), 1)
+    assert info.required_max == pytest.approx(needed, rel=1e-3, abs=1e-3)
 
 
 def test_safe_probes_allow_for_kinks() -> None:
@@ -95,6 +104,21 @@ def test_safe_probes_allow_for_kinks() -> None:
         looked.clear()
         follow(problem, Known(np.zeros(2), np.full(2, jumps)), np.full((1, 2), 0.001), 1, **options)
         assert max(looked[1:] or looked) == pytest.approx(longest, rel=1e-6)
+
+
+def test_a_metric_pinned_by_its_kink_constant_is_free_again_when_that_has_decayed() -> None:
+    """Pushed over a kink the metric is unsafe, and c has been learnt to exceed its slope: S is {0} until c decays."""
+
+    def values(theta: Array) -> Array:
+        x, size = theta[:, 0], 0.05 * (theta**2).sum(axis=1) - 50.0
+        return np.stack([0.05 * x + 2.0 * np.maximum(0.0, x - 0.02) - 0.05, size, size], axis=1)
+
+    problem = Smooth(3, values, np.zeros(3), lambda theta: np.zeros((3, 3)))
+    push = np.vstack([np.tile([0.1, 0.0, 0.0], (5, 1)), np.tile([-0.05, 0.02, 0.01], (295, 1))])
+    model = EstimatedSmoothness(0.1, decay=0.995, initial_radius=0.2, kink_ratio=20.0)
+    steps = follow(problem, model, push, 300)
+    assert any(step.margin < 0.0 and step.step_norm == 0.0 for step in steps)  # pinned
+    assert all(step.margin >= 0.0 and step.step_norm > 0.0 for step in steps[200:])
 
 
 def ridge(theta: Array) -> Array:

@@ -102,7 +102,7 @@ def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
 @given(
     st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=8),
     st.floats(1e-4, 1.0),
-    st.floats(1.0, 100.0),
+    st.floats(1.0, 100.0, exclude_min=True),
 )
 def test_curvature_and_kinks_together_cover_what_the_last_step_needed(
     needed: list[list[float]], length: float, ratio: float
@@ -152,7 +152,7 @@ def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], de
         ({"decay": 0.0}, "decay"),
         ({"decay": 1.5}, "decay"),
         ({"pooling": -0.1}, "pooling"),
-        ({"kink_ratio": 0.5}, "kink_ratio"),
+        ({"kink_ratio": 1.0}, "kink_ratio"),
         ({"kink_ratio": np.nan}, "kink_ratio"),
         ({"initial_radius": 0.0}, "radius"),
         ({"growth": 0.9}, "radius"),

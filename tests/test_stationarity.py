@@ -69,11 +69,16 @@ def test_the_initial_policy_is_far_from_the_bounds(tmp_path: Path, section: Regr
     out = results / "regression/stationarity.json"
     assert cli.main(["stationarity", "--results", str(results), "--out", str(out)]) == 0
     assert json.loads(out.read_text())["runs"] == [{"arm": "scpo", "seed": 0, "active": 0, "residual": 1.0}]
-    assert read_stationarity(results) == {"scpo": [1.0]}
+    assert read_stationarity(results) == (stationarity.NEAR, {"scpo": [1.0]})
     assert out.with_suffix(".provenance.json").is_file()
-    out.write_text("[]")
-    with pytest.raises(ResultError, match="not the residuals"):
-        read_stationarity(results)
+    for damaged in (
+        "[]",
+        '{"near": 0.1, "runs": [{"arm": "a"}]}',
+        '{"near": 1, "runs": [{"arm": "a", "residual": []}]}',
+    ):
+        out.write_text(damaged)
+        with pytest.raises(ResultError, match="not the residuals"):
+            read_stationarity(results)
 
 
 def test_a_policy_at_the_bound_counts_its_active_points(tmp_path: Path, section: RegressionConfig) -> None:

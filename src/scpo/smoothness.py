@@ -21,7 +21,7 @@ from scpo.region import Array
 
 
 class Smoothness(Protocol):
-    """A model of L (k,) and r.  Write your own with these methods."""
+    """A model of L (k,), c (k,) and r.  Write your own with these methods."""
 
     def start(self, length: int) -> None:
         """Get ready for k = ``length`` metrics; called once, before anything else."""
@@ -44,9 +44,10 @@ class Smoothness(Protocol):
         ...
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Learn from a step of ``length`` |z|: ``required`` (k,) is the L with which no metric had missed its bound.
+        """Learn from a step of ``length`` |z|: ``required`` (k,) is the L with which, c = 0, no bound had been missed.
 
-        Entries with ``reliable`` (k,) False are rounding and must be ignored.
+        Entries with ``reliable`` (k,) False are rounding and must be ignored; all are, and ``length`` is 0, where the
+        constants in use left no step at all.
         """
         ...
 
@@ -125,7 +126,8 @@ class EstimatedSmoothness:
         factor: safety factor on what was observed.
         decay: of the maxima, per step, also where a metric's part in it was rounding.
         pooling: quantile over the metrics, in [0, 1].
-        kink_ratio: see above; infinite for metrics without kinks, about 10 for ReLU networks and maxima.
+        kink_ratio: see above, above 1; infinite for metrics without kinks, about 20 for ReLU networks and maxima.
+            Probes are to be much shorter than steps.
         initial_radius, growth, max_radius: of the radius.
     """
 
@@ -149,8 +151,8 @@ class EstimatedSmoothness:
             raise ConfigurationError(f"decay: must lie in (0, 1], got {decay}")
         if not 0 <= pooling <= 1:
             raise ConfigurationError(f"pooling: must lie in [0, 1], got {pooling}")
-        if not kink_ratio >= 1:
-            raise ConfigurationError(f"kink_ratio: must be at least 1, got {kink_ratio}")
+        if not kink_ratio > 1:
+            raise ConfigurationError(f"kink_ratio: must be above 1, got {kink_ratio}")
         if not (0 < initial_radius and growth >= 1 and max_radius > 0):
             raise ConfigurationError("radius: initial_radius and max_radius must be positive, growth at least 1")
         self.initial, self.factor, self.decay, self.pooling = initial, factor, decay, pooling
@@ -203,5 +205,5 @@ class EstimatedSmoothness:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
         self._observed = np.array(state["observed"], dtype=np.float64)
-        self._jumps = np.array(state["jumps"], dtype=np.float64)
+        self._jumps = np.array(state.get("jumps", np.zeros(self._observed.size)), dtype=np.float64)
         self._longest = float(state["longest"])

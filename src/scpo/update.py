@@ -84,6 +84,8 @@ def safe_update(
             z, promised = np.zeros(n), start.values  # less room than rounding: stay
         if not z.any():
             theta, values = start.theta, start.values
+            if target.any():  # blocked: constants that leave no step to test them are forgotten like others
+                smoothness.observe(np.zeros(constants.size), np.zeros(constants.size, dtype=bool), 0.0)
             break
         theta = start.theta + basis @ torch.from_numpy(z).to(basis)
         values = evaluate(theta[None])[0]
@@ -127,7 +129,7 @@ def safe_update(
     return Outcome(
         theta,
         values,
-        None if known is None else known + kinks + constants * length,
+        None if known is None else known + 2.0 * kinks + constants * length,
         info,
         _recycled(basis, slopes, tightened, projection, settings),
         tuple(tally.unsafe_thetas),

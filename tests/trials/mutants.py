@@ -164,7 +164,7 @@ UPDATE = (
         "root = bound + np.sqrt(bound**2 + 2.0 * constants * slack)",
         "root = 2.0 * bound",
     ),
-    Mutant("safe probes with stale slopes", "update.py", "known + kinks + constants * length,", "known,"),
+    Mutant("safe probes with stale slopes", "update.py", "known + 2.0 * kinks + constants * length,", "known,"),
 )
 SMOOTHNESS = (
     Mutant("safety factor ignored", "smoothness.py", "self.factor * np.maximum(", "np.maximum("),

@@ -27,23 +27,21 @@ def read_referee(results: Path) -> dict[str, Any]:
     return found
 
 
-def read_stationarity(results: Path) -> dict[str, list[float]]:
-    """Return arm -> the KKT residual of each run's final policy, of the regression.
+def read_stationarity(results: Path) -> tuple[float, dict[str, list[float]]]:
+    """Return how near the margin a metric counts, and arm -> the KKT residual of each run's final policy.
 
     Raises:
         ResultError: the file is missing or damaged.
     """
     path = results / STATIONARITY
     found = read_json(path)
-    runs = found.get("runs") if isinstance(found, dict) else None
-    if not isinstance(runs, list) or not all(
-        isinstance(run, dict) and {"arm", "residual"} <= run.keys() for run in runs
-    ):
-        raise ResultError(f"{path}: not the residuals of runs")
     residuals: dict[str, list[float]] = {}
-    for run in runs:
-        residuals.setdefault(run["arm"], []).append(float(run["residual"]))
-    return residuals
+    try:
+        for run in found["runs"]:
+            residuals.setdefault(run["arm"], []).append(float(run["residual"]))
+        return float(found["near"]), residuals
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultError(f"{path}: not the residuals of runs ({error!r})") from error
 
 
 def read_findings(results: Path) -> list[dict[str, Any]]:

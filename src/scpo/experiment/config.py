@@ -64,7 +64,7 @@ class ScpoConfig(Model):
     )
     initial_smoothness: Positive = Field(10.0, description="estimated L: value before anything was observed")
     safety_factor: Annotated[float, Field(ge=1)] = Field(2.0, description="estimated L: factor on observed curvature")
-    kink_ratio: Annotated[float, Field(ge=1)] | None = Field(
+    kink_ratio: Annotated[float, Field(gt=1)] | None = Field(
         None,
         description="estimated L: what a step needs beyond so many times the pooled L is a kink of g and goes into c; "
         "null: all is curvature",

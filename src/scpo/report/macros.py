@@ -174,9 +174,10 @@ USED = {
 
 
 def _stationarity(results: Path) -> dict[str, str]:
-    found = read_stationarity(results)
+    near, found = read_stationarity(results)
     method = summarise(found["scpo"])
     return {
+        "RegNear": numbers.setting(near),
         "RegScpoResidual": numbers.percent(method.median),
         "RegScpoResidualMost": numbers.percent(method.high),
         "RegScpoCurvatureResidual": numbers.percent(summarise(found["scpo-curvature"]).median),

@@ -52,7 +52,7 @@ def regression_results(results: Path) -> str:
         summaries = [summarise([run.final[metric] for run in runs]) for runs in columns]
         lines.append(row(label, [numbers.fixed(summary.median) for summary in summaries]))
         lines.append(row("", [rf"\range{{{numbers.spread(summary)}}}" for summary in summaries]))
-    residuals = read_stationarity(results)
+    _, residuals = read_stationarity(results)
     kkt = [numbers.percent(summarise(residuals[name]).median) if name in residuals else "--" for name in arms]
     lines.append(row("KKT residual, final", kkt))
     lines.append(r"\addlinespace")
