@@ -89,8 +89,11 @@ def test_what_was_needed_is_beside_the_kink_constants_in_use(jump: float, needed
     assert info.required_max == pytest.approx(needed, rel=1e-3, abs=1e-3)
 
 
-def test_safe_probes_allow_for_kinks() -> None:
-    """theta_1 - 0.01 and -theta_1 - 0.01: with |grad g| <= 1 and c = 3 a probe may be 0.01 / 4 long."""
+@pytest.mark.parametrize(
+    ("jump", "curvature", "longest"), [(0.0, 0.0, 0.01), (3.0, 0.0, 0.0025), (0.0, 100.0, (np.sqrt(3.0) - 1.0) / 100)]
+)
+def test_safe_probes_allow_for_slope_kinks_and_curvature(jump: float, curvature: float, longest: float) -> None:
+    """Probes of +-x <= 0.01 from 0, with |grad g| <= 1: (1 + c) nu + (L / 2) nu^2 is at most 0.01."""
     looked: list[float] = []
 
     def values(theta: Array) -> Array:
@@ -99,11 +102,33 @@ def test_safe_probes_allow_for_kinks() -> None:
         return np.stack([theta[:, 0] - 0.01, -theta[:, 0] - 0.01], axis=1)
 
     problem = Smooth(2, values, np.zeros(2), lambda theta: np.array([[1.0, 0.0], [-1.0, 0.0]]))
+    known = Known(np.full(2, curvature), np.full(2, jump))
     options = {"safe_probes": True, "gradient_bound": 1.0, "probe_step": 0.1}
-    for jumps, longest in ((0.0, 0.01), (3.0, 0.0025)):
-        looked.clear()
-        follow(problem, Known(np.zeros(2), np.full(2, jumps)), np.full((1, 2), 0.001), 1, **options)
-        assert max(looked[1:] or looked) == pytest.approx(longest, rel=1e-6)
+    follow(problem, known, np.full((1, 2), 0.001), 1, **options)
+    assert looked == [pytest.approx(longest, rel=1e-6)]
+
+
+def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> None:
+    """After a step z it is G + 2 c + L |z|, or what the probes saw of the whole gradient if that is less."""
+    problem = Smooth(3, lambda theta: theta[:, :1] - 1.0, np.zeros(1), lambda theta: np.array([[1.0, 0.0, 0.0]]))
+    policy = Vector(np.zeros(3))
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=1.0),
+        policy,
+        batched_constraint=problem.batched,
+        smoothness=Known(np.full(1, 2.0), np.full(1, 3.0)),
+        sampler="isotropic",
+        samples=1,
+        recycle=0,
+        verify=False,
+        rounding=1e-15,
+        safe_probes=True,
+        gradient_bound=1.0,
+    )
+    policy.theta.grad = torch.tensor([0.1, 0.0, 0.0], dtype=torch.float64)
+    info = safe.step()
+    assert info.step_norm == pytest.approx(0.1)
+    assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + 2.0 * 3.0 + 2.0 * 0.1)]
 
 
 def test_a_metric_pinned_by_its_kink_constant_is_free_again_when_that_has_decayed() -> None:

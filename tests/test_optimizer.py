@@ -381,3 +381,18 @@ def test_float32_policies_work_with_every_sampler(inner: str) -> None:
 def test_public_names() -> None:
     assert scpo.SafeOptimizer is SafeOptimizer
     assert set(scpo.__all__) <= set(dir(scpo))
+
+
+def test_an_optimiser_that_fails_half_way_leaves_the_parameters_as_they_were() -> None:
+    class Stumbling(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            super().step(closure)
+            raise RuntimeError("half way")
+
+    policy = residual()
+    safe = SafeOptimizer(Stumbling(policy.parameters(), lr=0.1), policy, outputs_within(), states=STATES)
+    before = safe.vector.read()
+    loss(policy).backward()
+    with pytest.raises(RuntimeError, match="half way"):
+        safe.step()
+    assert torch.equal(safe.vector.read(), before)

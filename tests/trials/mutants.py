@@ -164,6 +164,7 @@ UPDATE = (
         "root = bound + np.sqrt(bound**2 + 2.0 * constants * slack)",
         "root = 2.0 * bound",
     ),
+    Mutant("safe probes with slopes that forget kinks", "update.py", "known + 2.0 * kinks + ", "known + "),
     Mutant("safe probes with stale slopes", "update.py", "known + 2.0 * kinks + constants * length,", "known,"),
 )
 SMOOTHNESS = (
