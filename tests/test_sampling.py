@@ -22,6 +22,7 @@ from scpo.sampling import (
     SamplingContext,
     Tangent,
     captured_energy,
+    extend_basis,
     orthonormal_basis,
 )
 
@@ -349,6 +350,17 @@ def test_recycling_costs_no_further_probes_and_leaves_room_for_new_directions(op
     costs = np.diff(rollouts)
     assert (costs == 7).all()  # six probes and the new iterate
     assert safe.state_dict()["recycled"].shape[1] > 6
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_blocks_in_the_span_of_the_basis_add_nothing_that_is_not_orthonormal(seed: int) -> None:
+    basis = orthonormal_basis(noise(seed, 300, 20))
+    block = basis @ noise(seed + 1, 20, 5) * 30.0
+    if seed % 2:
+        block = block + 1e-13 * noise(seed + 2, 300, 5)
+    grown = extend_basis(basis, block)
+    assert torch.equal(grown[:, :20], basis) or torch.allclose(grown[:, :20], basis, atol=1e-12)
+    assert (grown.T @ grown - torch.eye(grown.shape[1])).abs().max() < 1e-6
 
 
 def test_exact_samples_are_not_displaced_by_recycled_directions() -> None:

@@ -215,7 +215,9 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
         return basis
     new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the blocks, less its part along the basis
     rows = torch.cat([rows[:leading], torch.cat([-new @ shares, new], dim=1) @ rows])
-    lower = torch.linalg.cholesky(rows @ rows.T)
+    lower, failed = torch.linalg.cholesky_ex(rows @ rows.T)
+    if failed:  # the blocks lie in the span of the basis, and what seemed to be left of them was rounding
+        return basis
     inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
     return (inverse @ rows).T
 
