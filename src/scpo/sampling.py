@@ -21,6 +21,9 @@ from scpo.parameters import ParameterVector, undisturbed
 
 #: relative to the largest eigenvalue of the Gram matrix, squares of lengths
 RANK_TOLERANCE = 1e-9
+#: A pass leaves rows orthonormal to rounding over the square of its factor's least diagonal entry, which is 1 where
+#: they were so before; below this another follows, up to PASSES of them.
+WELL_CONDITIONED, PASSES = 1e-3, 4
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,8 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
 
     What depends on the others up to RANK_TOLERANCE (squared length relative to the largest) is dropped, which only
     makes the step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where
-    Householder's QR is slow; a second pass restores orthogonality to rounding.
+    Householder's QR is slow; a second pass restores orthogonality to rounding, further ones do where next to
+    nothing of the blocks lies beyond the basis.
     """
     leading, room = basis.shape[1], basis.shape[0] - basis.shape[1]
     rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
@@ -215,11 +219,15 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
         return basis
     new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the blocks, less its part along the basis
     rows = torch.cat([rows[:leading], torch.cat([-new @ shares, new], dim=1) @ rows])
-    lower, failed = torch.linalg.cholesky_ex(rows @ rows.T)
-    if failed:  # the blocks lie in the span of the basis, and what seemed to be left of them was rounding
-        return basis
-    inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
-    return (inverse @ rows).T
+    for _ in range(PASSES):
+        lower, failed = torch.linalg.cholesky_ex(rows @ rows.T)
+        if failed:  # the blocks lie in the span of the basis, and what seemed to be left of them was rounding
+            break
+        inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
+        rows = inverse @ rows
+        if float(lower.diagonal().min()) > WELL_CONDITIONED:
+            return rows.T
+    return basis
 
 
 def captured_energy(basis: Tensor, checks: Tensor) -> float:
