@@ -98,6 +98,16 @@ def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
     assert np.array_equal(copy.kinks(), model.kinks())
 
 
+def test_where_no_step_is_left_kinks_are_forgotten_and_curvature_is_not() -> None:
+    model = started(initial=1.0, factor=2.0, decay=0.5, kink_ratio=10.0)
+    model.observe(np.array([1e4, 1.0, 1.0]), ALL, 1e-3)
+    constants, kinks, radius = model.constants(), model.kinks(), model.radius()
+    model.observe(np.zeros(3), NONE, 0.0)
+    assert np.array_equal(model.constants(), constants)
+    assert np.array_equal(model.kinks(), 0.5 * kinks)
+    assert (kinks[0] > 1.0, model.radius()) == (True, radius)
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=8),

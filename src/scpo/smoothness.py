@@ -190,6 +190,9 @@ class EstimatedSmoothness:
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
         """Raise the maxima to what this step needed, after a little decay."""
+        if length == 0.0:  # kinks that forbid every step cannot be seen again; curvature has not been seen to be less
+            self._jumps = self.decay * self._jumps
+            return
         needed = np.where(reliable, required, 0.0)
         most = self.kink_ratio * self._pooled() if np.isfinite(self.kink_ratio) else np.inf
         curvature = np.minimum(needed, most)

@@ -84,7 +84,7 @@ def safe_update(
             z, promised = np.zeros(n), start.values  # less room than rounding: stay
         if not z.any():
             theta, values = start.theta, start.values
-            if target.any():  # blocked: constants that leave no step to test them are forgotten like others
+            if target.any():  # blocked: kink constants that leave no step to test them are forgotten
                 smoothness.observe(np.zeros(constants.size), np.zeros(constants.size, dtype=bool), 0.0)
             break
         theta = start.theta + basis @ torch.from_numpy(z).to(basis)
