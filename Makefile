@@ -33,9 +33,9 @@ reproduce: ## The whole paper profile, up to paper/report.pdf (about an hour on 
 	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
 
-test: ## Lint, types, unit and property tests, then the smoke pipeline (10 to 20 minutes)
+test: ## Lint, types, unit and property tests, then the smoke pipeline (6 to 12 minutes)
 	@echo 'test: set-up (first time: 3 to 6 minutes), lint and types, unit and property tests, then the pipeline with'
-	@echo '      tiny budgets, PDF included: 10 to 20 minutes on two cores.'
+	@echo '      tiny budgets, PDF included: 6 to 12 minutes on two cores.'
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@pytest -n $(JOBS)

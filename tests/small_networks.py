@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scpo.falsification.smooth import Smooth, Vector
 from scpo.networks import ResidualPolicy
 from scpo.optimizer import SafeOptimizer
+from scpo.smoothness import Smoothness
+from scpo.step import StepInfo
 
 STATES = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64)[:, None]
 TARGET = torch.sin(2.0 * STATES)
@@ -64,6 +67,26 @@ def train(safe: SafeOptimizer, updates: int) -> list[Tensor]:
         safe.step()
         iterates.append(safe.vector.read())
     return iterates
+
+
+def follow(
+    problem: Smooth, smoothness: Smoothness, push: np.ndarray, updates: int, **options: Any
+) -> tuple[SafeOptimizer, list[StepInfo]]:
+    """Take steps along ``push`` (updates, d) from the origin, on the bound alone unless told otherwise."""
+    policy = Vector(np.zeros(problem.dimension))
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=1.0),
+        policy,
+        batched_constraint=problem.batched,
+        smoothness=smoothness,
+        sampler="isotropic",
+        **{"samples": problem.dimension, "probe_step": 1e-7, "rounding": 1e-15, "verify": False} | options,
+    )
+    steps = []
+    for direction in push[:updates]:
+        policy.theta.grad = torch.from_numpy(-direction)
+        steps.append(safe.step())
+    return safe, steps
 
 
 def fingerprint(safe: SafeOptimizer) -> list[Any]:

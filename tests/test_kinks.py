@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from scpo.falsification.smooth import Smooth, Vector
-from scpo.optimizer import SafeOptimizer
+from scpo.falsification.smooth import Smooth
 from scpo.region import Array
-from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
-from scpo.step import StepInfo
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+
+from .small_networks import follow
 
 
 class Known(FixedSmoothness):
@@ -36,34 +35,15 @@ def polyhedral(seed: int, d: int = 4, k: int = 3, faces: int = 3) -> tuple[Smoot
     return Smooth(d, values, np.zeros(k), lambda theta: np.zeros((k, d))), jumps
 
 
-def follow(problem: Smooth, smoothness: Smoothness, push: Array, updates: int, **options: object) -> list[StepInfo]:
-    """Take steps along ``push`` (updates, d) on the bound alone."""
-    policy = Vector(np.zeros(problem.dimension))
-    safe = SafeOptimizer(
-        torch.optim.SGD(policy.parameters(), lr=1.0),
-        policy,
-        batched_constraint=problem.batched,
-        smoothness=smoothness,
-        sampler="isotropic",
-        verify=False,
-        **{"samples": problem.dimension, "probe_step": 1e-7, "rounding": 1e-15} | options,  # type: ignore[arg-type]
-    )
-    steps = []
-    for direction in push[:updates]:
-        policy.theta.grad = torch.from_numpy(-direction)
-        steps.append(safe.step())
-    return steps
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_known_kink_constants_keep_polyhedral_metrics_safe_and_zero_does_not(seed: int) -> None:
     problem, jumps = polyhedral(seed)
     push = 0.1 * (np.random.default_rng(seed + 100).normal(size=(60, 4)) + np.random.default_rng(seed).normal(size=4))
-    known = follow(problem, Known(problem.constants, jumps), push, 60)
+    _, known = follow(problem, Known(problem.constants, jumps), push, 60)
     assert all(step.margin >= 0.0 and step.bound_misses == 0 for step in known)
     assert all(step.kink_max == jumps.max() for step in known)
     assert max(step.step_norm for step in known) > 0.0
-    ignored = follow(problem, Known(problem.constants, 0.0 * jumps), push, 60)
+    _, ignored = follow(problem, Known(problem.constants, 0.0 * jumps), push, 60)
     assert any(step.bound_misses for step in ignored)
 
 
@@ -73,7 +53,7 @@ def test_the_bound_promises_each_of_its_terms() -> None:
     push = np.array([[length, 0.0, 0.0]])
     for curvature, jump in ((0.0, 0.0), (0.0, 2.0), (2.0, 0.0), (2.0, 2.0)):
         known = Known(np.full(3, curvature), np.full(3, jump))
-        (info,) = follow(problem, known, push, 1, probe_step=step)
+        _, (info,) = follow(problem, known, push, 1, probe_step=step)
         assert info.step_norm == pytest.approx(length)
         error = np.sqrt(3) * 0.5 * curvature * step + jump  # three directions
         assert info.bound + 1.0 == pytest.approx(length + error * length + 0.5 * curvature * length**2)
@@ -85,7 +65,7 @@ def test_what_was_needed_is_beside_the_kink_constants_in_use(jump: float, needed
     problem = Smooth(
         2, lambda theta: np.abs(theta[:, :1] - 0.005) - 1.0, np.zeros(1), lambda theta: np.array([[-1.0, 0.0]])
     )
-    (info,) = follow(problem, Known(np.zeros(1), np.full(1, jump)), np.array([[0.01, 0.0]]), 1)
+    _, (info,) = follow(problem, Known(np.zeros(1), np.full(1, jump)), np.array([[0.01, 0.0]]), 1)
     assert info.required_max == pytest.approx(needed, rel=1e-3, abs=1e-3)
 
 
@@ -111,22 +91,9 @@ def test_safe_probes_allow_for_slope_kinks_and_curvature(jump: float, curvature:
 def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> None:
     """After a step z it is G + 2 c + L |z|, or what the probes saw of the whole gradient if that is less."""
     problem = Smooth(3, lambda theta: theta[:, :1] - 1.0, np.zeros(1), lambda theta: np.array([[1.0, 0.0, 0.0]]))
-    policy = Vector(np.zeros(3))
-    safe = SafeOptimizer(
-        torch.optim.SGD(policy.parameters(), lr=1.0),
-        policy,
-        batched_constraint=problem.batched,
-        smoothness=Known(np.full(1, 2.0), np.full(1, 3.0)),
-        sampler="isotropic",
-        samples=1,
-        recycle=0,
-        verify=False,
-        rounding=1e-15,
-        safe_probes=True,
-        gradient_bound=1.0,
-    )
-    policy.theta.grad = torch.tensor([0.1, 0.0, 0.0], dtype=torch.float64)
-    info = safe.step()
+    options = {"samples": 1, "recycle": 0, "safe_probes": True, "gradient_bound": 1.0, "probe_step": None}
+    known = Known(np.full(1, 2.0), np.full(1, 3.0))
+    safe, (info,) = follow(problem, known, np.array([[-0.1, 0.0, 0.0]]), 1, **options)
     assert info.step_norm == pytest.approx(0.1)
     assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + 2.0 * 3.0 + 2.0 * 0.1)]
 
@@ -141,7 +108,7 @@ def test_a_metric_pinned_by_its_kink_constant_is_free_again_when_that_has_decaye
     problem = Smooth(3, values, np.zeros(3), lambda theta: np.zeros((3, 3)))
     push = np.vstack([np.tile([0.1, 0.0, 0.0], (5, 1)), np.tile([-0.05, 0.02, 0.01], (295, 1))])
     model = EstimatedSmoothness(0.1, decay=0.995, initial_radius=0.2, kink_ratio=20.0)
-    steps = follow(problem, model, push, 300)
+    _, steps = follow(problem, model, push, 300)
     assert any(step.margin < 0.0 and step.step_norm == 0.0 for step in steps)  # pinned
     assert all(step.margin >= 0.0 and step.step_norm > 0.0 for step in steps[200:])
 
@@ -158,7 +125,7 @@ def test_estimated_kinks_let_steps_go_on_along_a_ridge_where_curvature_stops_the
     push[:, 0] = 0.02 * np.random.default_rng(0).normal(size=400)
     length = {}
     for ratio in (np.inf, 10.0):
-        steps = follow(problem, EstimatedSmoothness(1.0, decay=0.995, kink_ratio=ratio), push, 400, margin=0.0)
+        _, steps = follow(problem, EstimatedSmoothness(1.0, decay=0.995, kink_ratio=ratio), push, 400, margin=0.0)
         length[ratio] = float(np.median([step.step_norm for step in steps[200:]]))
         kinks = [step.kink_max for step in steps]
         assert (max(kinks) > 0.1) == np.isfinite(ratio)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -386,62 +385,3 @@ def test_the_solver_behind_the_projection_does_not_show_in_a_run() -> None:
     assert (safe.values > -0.01).any()  # the limits were felt
     for backend in ("clarabel", "cvxpy-scs"):
         assert (ends["sqp"] - ends[backend]).norm() <= 1e-6 * ends["sqp"].norm()
-
-
-# margin and rounding
-
-
-def upright(values: Callable[[np.ndarray], np.ndarray]) -> Smooth:
-    """One metric (m, 1) of theta (m, 2), with L = 0 said to hold."""
-    return Smooth(2, values, np.zeros(1), lambda theta: np.zeros((1, 2)))
-
-
-def along(problem: Smooth, push: list[float], updates: int, **options: Any) -> tuple[SafeOptimizer, list[StepInfo]]:
-    """Follow ``push`` from the origin for so many updates."""
-    policy = Vector(np.zeros(2))
-    safe = SafeOptimizer(
-        torch.optim.SGD(policy.parameters(), lr=1.0),
-        policy,
-        batched_constraint=problem.batched,
-        **{"smoothness": 0.0, "sampler": "isotropic", "samples": 2, "rounding": 1e-14} | options,
-    )
-    infos = []
-    for _ in range(updates):
-        policy.theta.grad = -torch.tensor(push, dtype=torch.float64)
-        infos.append(safe.step())
-    return safe, infos
-
-
-@pytest.mark.parametrize("verify", [True, False])
-def test_the_margin_is_kept(verify: bool) -> None:
-    problem = upright(lambda theta: theta[:, :1] - 1.0)
-    _, infos = along(problem, [0.3, 0.1], 60, margin=0.2, verify=verify)
-    assert all(info.margin >= 0.2 for info in infos)
-    assert infos[-1].margin == pytest.approx(0.2, abs=1e-6)
-
-
-@pytest.mark.parametrize("kappa", [0.5, 1.0])
-def test_rounding_is_taken_out_of_the_room(kappa: float) -> None:
-    problem, eps = upright(lambda theta: theta[:, :1] - 1.0), 1e-3
-    options = {"verify": False, "rounding": eps, "probe_step": 10.0, "kappa": kappa}
-    _, infos = along(problem, [0.3, 0.0], 60, **options)
-    error = np.sqrt(2) * 2.0 * eps / 10.0  # of two probed slopes
-    assert infos[-1].margin == pytest.approx(2.0 * eps / kappa, rel=0.05)
-    assert all(info.margin >= 2.0 * eps / kappa * (1.0 - error) for info in infos)
-
-
-def test_less_room_than_rounding_leaves_theta_where_it_is() -> None:
-    eps = 1e-3
-    problem = upright(lambda theta: theta[:, :1] - eps)
-    options = {"verify": False, "rounding": eps, "probe_step": 10.0}
-    for push, moves in ((-0.1 * eps, False), (-5.0 * eps, True)):  # inwards, and seen to get there only in the second
-        _, (info,) = along(problem, [push, 0.0], 1, **options)
-        assert (info.step_norm > 0.0) == moves
-
-
-def test_verification_keeps_the_margin_where_the_bound_does_not() -> None:
-    problem = upright(lambda theta: (theta**2).sum(axis=1, keepdims=True) - 1.0)  # curved, and L = 0 is said to hold
-    _, infos = along(problem, [0.3, 0.1], 40, margin=0.2, verify=True, kappa=1.0)
-    assert all(info.margin >= 0.2 for info in infos)
-    assert any(info.proposals > 1 for info in infos)
-    assert all(info.unsafe_proposals == 0 for info in infos)  # g <= 0 everywhere: the margin alone was at stake

@@ -1,7 +1,7 @@
 """The smoothness constants L_i, the kink constants c_i and the radius r: known beforehand, or estimated from steps.
 
 A metric of a ReLU network or a maximum over time has kinks, where no finite L holds: at a step that crosses one, L
-would grow like 1 / |z|, and steps would shrink for good.  There |g(theta + D) - g - grad g^T D| is at most
+would grow like 1 / |z|, and steps would shrink with it.  There |g(theta + D) - g - grad g^T D| is at most
 c |D| + (L / 2) |D|^2, and c enters the bound beside the slopes' error.  For smooth metrics c = 0.
 
 Only with constants that are known to hold is the bound a certificate.  Estimated constants make it a forecast,
@@ -190,14 +190,14 @@ class EstimatedSmoothness:
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
         """Raise the maxima to what this step needed, after a little decay."""
+        self._jumps = self.decay * self._jumps
         if length == 0.0:  # kinks that forbid every step cannot be seen again; curvature has not been seen to be less
-            self._jumps = self.decay * self._jumps
             return
         needed = np.where(reliable, required, 0.0)
         most = self.kink_ratio * self._pooled() if np.isfinite(self.kink_ratio) else np.inf
         curvature = np.minimum(needed, most)
         self._observed = np.maximum(self.decay * self._observed, curvature)
-        self._jumps = np.maximum(self.decay * self._jumps, 0.5 * length * (needed - curvature))
+        self._jumps = np.maximum(self._jumps, 0.5 * length * (needed - curvature))
         if reliable.any():
             self._longest = max(self._longest, length)
 

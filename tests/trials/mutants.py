@@ -13,7 +13,7 @@ from .common import PROJECT, Row, report, run, working_copy
 TESTS = {
     "region.py": ("region", "projection", "update", "guarantees"),
     "projection.py": ("projection", "projection_falsified", "backend_agreement"),
-    "update.py": ("update", "kinks", "guarantees", "falsification", "optimizer", "bad_input"),
+    "update.py": ("update", "kinks", "room", "guarantees", "falsification", "optimizer", "bad_input"),
     "smoothness.py": ("smoothness", "kinks", "update"),
     "optimizer.py": ("optimizer", "bad_input"),
 }

@@ -3,7 +3,7 @@
 At a local optimum of the loss under g + margin <= 0 the gradient is balanced by the active metrics: there are
 lambda >= 0 with grad loss + sum lambda_i grad g_i = 0.  What cannot be balanced, as a share of |grad loss|, is the
 residual: 1 where no metric is in the way, 0 at an optimum.  A policy with a small one has nowhere to go to first
-order, whatever constants and steps the method uses.
+order on its own side of kinks, whatever constants and steps the method uses.
 """
 
 from __future__ import annotations
