@@ -132,9 +132,10 @@ def test_logsumexp_is_a_smooth_upper_bound(seed: int, scale: float, sharpness: f
     result = rollout(policy, perturbed(policy, 2, scale, seed), STARTS, 20)
     hard = Metrics(FACETS)(result)
     smooth = Metrics(FACETS, aggregation="logsumexp", sharpness=sharpness)(result)
-    assert (smooth >= hard - 1e-12).all()
+    rounding = 1e-13 * hard.abs().clamp(min=1.0)  # an unstable policy's g is in the thousands
+    assert (smooth >= hard - rounding).all()
     count = torch.tensor([4.0 * 21, 2.0 * 20, len(FACETS)], dtype=torch.float64).log().repeat_interleave(24) / sharpness
-    assert (smooth <= hard + count + 1e-12).all()
+    assert (smooth <= hard + count + rounding).all()
 
 
 def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
