@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from scpo import SafeOptimizer
 from scpo.falsification.smooth import Smooth
 from scpo.smoothness import FixedSmoothness
 from scpo.step import StepInfo
@@ -56,3 +59,28 @@ def test_verification_keeps_the_margin_where_the_bound_does_not() -> None:
     assert all(info.margin >= 0.2 for info in infos)
     assert any(info.proposals > 1 for info in infos)
     assert all(info.unsafe_proposals == 0 for info in infos)  # g <= 0 everywhere: the margin alone was at stake
+
+
+def test_a_policy_within_rounding_of_its_limits_finds_back() -> None:
+    """Violated by less than rounding, a second metric as near to its limit, and a third that has room."""
+    policy = nn.Linear(3, 1, bias=False, dtype=torch.float64)
+    nn.init.zeros_(policy.weight)
+    eps, offsets = 1e-10, np.array([-1.0, -1.0, -1.0])
+
+    def constraint(module: nn.Module) -> np.ndarray:
+        x, y, _ = module.weight.detach().numpy()[0]
+        return np.array([x, -0.5 * x + y, -x]) + offsets
+
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    safe = SafeOptimizer(
+        optimizer, policy, constraint, samples=3, sampler="isotropic", smoothness=0.0, verify=False, rounding=eps
+    )
+    offsets[:] = (0.35 * eps, -0.01 * eps, -1e-3)
+    safe.refresh()
+    infos = []
+    for _ in range(3):
+        safe.zero_grad()
+        policy(torch.ones(1, 3, dtype=torch.float64)).sum().backward()
+        infos.append(safe.step())
+    assert infos[0].restoring and infos[0].margin > 0.0
+    assert not infos[1].restoring

@@ -360,13 +360,13 @@ def test_blocks_near_the_span_of_the_basis_leave_it_orthonormal(seed: int) -> No
     left = torch.tensor([2.5e-8, 6e-8, 0.0, 1e-4, 1.5e-9], dtype=torch.float64)  # as was seen in a run
     grown = extend_basis(basis, basis @ noise(seed + 1, 20, 5) + left * beyond)
     assert torch.allclose(grown[:, :20], basis, atol=1e-12)
-    assert (grown.T @ grown - torch.eye(grown.shape[1])).abs().max() < 1e-10
+    assert (grown.T @ grown - torch.eye(grown.shape[1])).abs().max() < 1e-13
 
 
-def test_blocks_of_which_only_rounding_is_left_add_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    basis = orthonormal_basis(noise(0, 300, 20))
-    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda gram: (gram, torch.tensor(21)))  # not positive definite
-    assert extend_basis(basis, noise(1, 300, 5)) is basis
+@pytest.mark.parametrize("seed", range(20))
+def test_blocks_of_which_only_rounding_is_left_add_nothing(seed: int) -> None:
+    basis = orthonormal_basis(noise(seed, 300, 20))
+    assert extend_basis(basis, basis @ noise(seed + 1, 20, 5)) is basis
 
 
 def test_exact_samples_are_not_displaced_by_recycled_directions() -> None:

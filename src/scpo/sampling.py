@@ -19,11 +19,8 @@ from torch import Tensor, nn
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.parameters import ParameterVector, undisturbed
 
-#: relative to the largest eigenvalue of the Gram matrix, squares of lengths
+#: squared length of what must be left of unit vectors beyond the basis: 3e-5, where rounding is still a millionth
 RANK_TOLERANCE = 1e-9
-#: A pass leaves rows orthonormal to rounding over the square of its factor's least diagonal entry, which is 1 where
-#: they were so before; below this another follows, up to PASSES of them.
-WELL_CONDITIONED, PASSES = 1e-3, 4
 
 
 @dataclass(frozen=True)
@@ -199,14 +196,13 @@ def orthonormal_basis(leading: Tensor, *blocks: Tensor) -> Tensor:
 def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
     """Return Q (d, n + m') that begins with ``basis`` (d, n) and spans the directions of ``blocks`` (d, m) as well.
 
-    What depends on the others up to RANK_TOLERANCE (squared length relative to the largest) is dropped, which only
-    makes the step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where
-    Householder's QR is slow; a second pass restores orthogonality to rounding, further ones do where next to
-    nothing of the blocks lies beyond the basis.
+    What of unit vectors depends on the others up to RANK_TOLERANCE (squared length) is dropped, which only makes the
+    step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where Householder's
+    QR is slow; a second pass restores orthogonality to rounding.
     """
-    leading, room = basis.shape[1], basis.shape[0] - basis.shape[1]
+    leading = basis.shape[1]
     rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
-    if room == 0 or rows.shape[0] == leading:
+    if leading == basis.shape[0] or rows.shape[0] == leading:
         return basis
     gram = rows @ rows.T
     shares = gram[leading:, :leading]
@@ -214,20 +210,16 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
     units = torch.where(sizes > 0, 1.0 / sizes, 0.0)
     beyond = units[:, None] * (gram[leading:, leading:] - shares @ shares.T) * units
     values, vectors = torch.linalg.eigh(beyond)
-    kept = values > RANK_TOLERANCE * max(float(values[-1]), 1e-12)
+    kept = values > RANK_TOLERANCE
     if not kept.any():
         return basis
-    new = (vectors[:, kept] / values[kept].sqrt()).T[-room:] * units  # of the blocks, less its part along the basis
-    rows = torch.cat([rows[:leading], torch.cat([-new @ shares, new], dim=1) @ rows])
-    for _ in range(PASSES):
-        lower, failed = torch.linalg.cholesky_ex(rows @ rows.T)
-        if failed:  # the blocks lie in the span of the basis, and what seemed to be left of them was rounding
-            break
-        inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
-        rows = inverse @ rows
-        if float(lower.diagonal().min()) > WELL_CONDITIONED:
-            return rows.T
-    return basis
+    new = (vectors[:, kept] / values[kept].sqrt()).T * units  # of the blocks, less its part along the basis
+    combined = torch.eye(leading + new.shape[0], rows.shape[0]).to(rows)
+    combined[leading:] = torch.cat([-new @ shares, new], dim=1)
+    rows = combined @ rows
+    lower = torch.linalg.cholesky(rows @ rows.T)
+    inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
+    return (inverse @ rows).T
 
 
 def captured_energy(basis: Tensor, checks: Tensor) -> float:

@@ -24,6 +24,8 @@ PARALLEL = 1.0 - 1e-12
 #: The probe step is this many times the one that would balance curvature against rounding.
 PROBE_FACTOR = 10.0
 LARGEST_PROBE = 1e-3
+#: A restoring step goes this many times the rounding of g below the limit, at least.
+RESTORING_ROUNDING = 64.0
 #: Share of the directions that must be missing before others are orthogonalised in a second pass.
 WORTH_A_PASS = 0.125
 
@@ -58,7 +60,7 @@ def safe_update(
     target = (basis.T @ start.nominal).cpu().numpy()
     descent_row = None
     if restoring:
-        target = _restoring_target(slopes, tightened, violated, radius)
+        target = _restoring_target(slopes, tightened, start.rounding, radius)
     elif settings.descent and not start.gradient.any():
         target *= settings.loss_smoothness == 0  # no direction descends: stay, if a rise can be of second order
     elif settings.descent and not _descends_anyway(start, settings):
@@ -299,14 +301,19 @@ def _projected(region: LocalSafeRegion, target: Array, descent_row: Array | None
     return project_onto(region, target, backend=settings.backend)
 
 
-def _restoring_target(slopes: Array, tightened: Array, violated: np.ndarray, radius: float) -> Array:
-    """Return a step down the violated metrics, twice as long as their linear model asks for."""
-    downhill: Array = -slopes[violated].sum(axis=0)
+def _restoring_target(slopes: Array, tightened: Array, rounding: Array, radius: float) -> Array:
+    """Return a step down the metrics above their limits, or within rounding of them: those that have to fall.
+
+    It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.
+    """
+    short = tightened + 2.0 * rounding > 0
+    downhill: Array = -slopes[short].sum(axis=0)
     size = float(np.linalg.norm(downhill))
     if size == 0.0:
         return downhill
-    norms = np.maximum(np.linalg.norm(slopes[violated], axis=1), 1e-300)
-    length = min(2.0 * float((tightened[violated] / norms).max()), radius if np.isfinite(radius) else 1.0)
+    norms = np.maximum(np.linalg.norm(slopes[short], axis=1), 1e-300)
+    wanted = 2.0 * tightened[short] + RESTORING_ROUNDING * rounding[short]
+    length = min(float((wanted / norms).max()), radius if np.isfinite(radius) else 1.0)
     return np.asarray(length / size * downhill)
 
 
