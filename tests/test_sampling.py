@@ -348,7 +348,7 @@ def test_recycling_costs_no_further_probes_and_leaves_room_for_new_directions(op
         train(safe, 1)
         rollouts.append(safe.evaluate.rollouts)
     costs = np.diff(rollouts)
-    assert (costs == 7).all()  # six probes and the new iterate
+    assert (costs <= 7).all()  # six probes at most and the new iterate
     assert safe.state_dict()["recycled"].shape[1] > 6
 
 

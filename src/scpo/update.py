@@ -27,7 +27,7 @@ LARGEST_PROBE = 1e-3
 #: A restoring step goes this many times the rounding of g below the limit, at least.
 RESTORING_ROUNDING = 64.0
 #: Share of the directions that must be missing before others are orthogonalised in a second pass.
-WORTH_A_PASS = 0.125
+WORTH_A_PASS = 0.25
 
 
 def safe_update(

@@ -186,7 +186,7 @@ class RegressionConfig(TaskSettings):
     hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
-    scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.01, kink_ratio=20.0, decay=0.995)
+    scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.02, kink_ratio=20.0, decay=0.995)
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
     schedule: ScheduleConfig = ScheduleConfig(epochs=5000, updates_per_epoch=2, batch_size=256)
     datasets: dict[Name, RegressionData] = {
