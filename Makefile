@@ -2,7 +2,8 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 
-JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+# (nproc takes OMP_NUM_THREADS, below, for the number of processors)
+JOBS ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # settings of the profile to change, for example SET="regression.schedule.updates_per_epoch=10"
 SET ?=
 # whose claims make verify checks

@@ -1,8 +1,10 @@
-"""environment.yml, requirements.in and pyproject.toml agree with the lock (no conda solve is run)."""
+"""environment.yml, requirements.in, pyproject.toml agree with the lock (no conda solve is run), make with nproc."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -59,3 +61,14 @@ def test_the_package_asks_for_nothing_that_the_lock_does_not_satisfy(lock):
 
 def test_the_set_up_installs_the_torch_of_the_lock(lock):
     assert f"torch{lock['torch']}" in (PROJECT / "workflow/setup.sh").read_text()
+
+
+def test_one_thread_per_process_leaves_every_processor_to_make() -> None:
+    """A make within make sees OMP_NUM_THREADS=1, which nproc would take for the number of processors."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("JOBS", "MAKEFLAGS", "MFLAGS")}
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True
+    )
+    found = re.search(r"JOBS \(processes, now (\d+)\)", done.stdout)
+    assert found is not None and int(found[1]) == len(os.sched_getaffinity(0))
