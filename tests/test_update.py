@@ -51,7 +51,7 @@ def test_verifications_rollout_is_the_next_base_value() -> None:
         evaluated.append(torch.cat([p.detach().reshape(-1) for p in module.parameters()]).clone())
         return outputs_within()(module)
 
-    safe = wrap(policy, constraint=constraint, sampler="isotropic")
+    safe = wrap(policy, constraint=constraint, sampler="isotropic", recycle=0)
     for _ in range(4):
         evaluated.clear()
         train(safe, 1)

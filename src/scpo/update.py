@@ -201,7 +201,7 @@ def _basis(
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
     if drawn.exact:
         return extend_basis(basis, vectors), 1.0, True
-    if start.recycled is None or fresh == 1:
+    if start.recycled is None or fresh == 1 or count == dimension:  # the whole space has all of them
         basis = extend_basis(basis, vectors)
     else:  # recycled directions in the place of evenly chosen samples; at least one of these stays
         recycled = start.recycled[:, : fresh - 1]
