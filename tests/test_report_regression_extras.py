@@ -95,7 +95,7 @@ def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_p
     rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.coverage(tmp_path))}
     assert rows["worst raw \\(g\\), held out"][-1] == r"\num{+4.000e-13}"
     assert rows["evaluations unsafe held out"][-1] == rf"\num{{1}} of \num{{{count}}}"
-    assert rows["margin"] == [r"\num{0}", r"\num{0.02}", r"\num{0.12}"]
+    assert rows["margin"] == [r"\num{0}", r"\num{0.01}", r"\num{0.12}"]
     assert rows["\\quad cost of the margin"][1] == "--"
     assert regression_extras.collect(tmp_path)["RegCoveredHeldoutWorstG"] == r"\num{+4.00e-13}"
 

@@ -33,9 +33,6 @@ IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
     torch.relu: torch.relu_,
     torch.tanh: torch.sigmoid_,
 }
-#: half-width of the initial weights' range, times sqrt(fan-in): of ReLU the variance 2 / fan-in (He et al. 2015), with
-#: which signals keep their size from layer to layer
-RANGES: dict[str, float] = {"relu": math.sqrt(6.0), "tanh": 1.0, "softplus": 1.0}
 
 
 class ResidualPolicy(nn.Module):
@@ -46,7 +43,7 @@ class ResidualPolicy(nn.Module):
         activation: "relu", "tanh" or "softplus".
         backup: frozen map (..., input) -> (..., output); None stands for zero.
         anchored: subtract phi(0), so that an equilibrium at the origin stays one.
-        generator: source of the initial weights and biases (uniform, see RANGES); the last layer is zero.
+        generator: source of the initial weights (uniform, fan-in scaled); the last layer is zero.
         dtype: of all parameters.
     """
 
@@ -71,7 +68,7 @@ class ResidualPolicy(nn.Module):
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-            scale = 0.0 if layer == len(sizes) - 2 else RANGES[activation] / math.sqrt(fan_in)
+            scale = 0.0 if layer == len(sizes) - 2 else 1.0 / math.sqrt(fan_in)
             weight = torch.rand(fan_in, fan_out, generator=generator, dtype=dtype)
             bias = torch.rand(fan_out, generator=generator, dtype=dtype)
             self.weights.append(nn.Parameter(scale * (2.0 * weight - 1.0)))

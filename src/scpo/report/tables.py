@@ -149,23 +149,16 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
 
 def optimiser_settings(optimizer: OptimizerConfig, marks: tuple[Mark, ...]) -> list[Setting]:
     """Return the first-order optimiser's settings; ``marks`` are those of its learning rate."""
-    name = optimizer.name.upper() if optimizer.name == "sgd" else "Adam"
-    return [("optimiser", name, ("R",)), (r"learning rate \(\eta\)", learning_rate(optimizer), marks)]
-
-
-def learning_rate(optimizer: OptimizerConfig) -> str:
-    """Return the learning rate's course."""
     rate = numbers.setting(optimizer.learning_rate)
-    if optimizer.final_learning_rate is None:
-        return rate
-    return rf"{rate} to {numbers.setting(optimizer.final_learning_rate)}, geometric"
+    if optimizer.final_learning_rate is not None:
+        rate += rf" to {numbers.setting(optimizer.final_learning_rate)}, geometric"
+    name = optimizer.name.upper() if optimizer.name == "sgd" else "Adam"
+    return [("optimiser", name, ("R",)), (r"learning rate \(\eta\)", rate, marks)]
 
 
 def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
     schedule, data = section.schedule, section.datasets["normal"]
     number, integer = numbers.setting, numbers.count
-    initial = rf"\(\pm\sqrt{{{6 if section.activation == 'relu' else 1}/\mathrm{{fan\mbox{{-}}in}}}}\)"
-    baseline = [section.for_arm("unconstrained").optimizer] if "unconstrained" in section.arms else []
     return {
         "Task": [
             (r"target \(f\)", r"\(\sin x+\sin 3x+\sin 7x\)", ("F",)),
@@ -178,14 +171,12 @@ def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
             ("residual on a frozen backup, last layer zero", "backup 0", ("S",)),
             ("hidden widths", ", ".join(integer(width) for width in section.hidden), ("R",)),
             ("activation", section.activation, ("F",) if section.activation == "relu" else ("R",)),
-            ("initial weights and biases", f"uniform, {initial}", ("R", "Cal")),
         ],
         "Training": [
             ("epochs", integer(schedule.epochs), ("F",)),
             ("updates per epoch", integer(schedule.updates_per_epoch), ("R", "Cal")),
             ("batch size", integer(schedule.batch_size), ("R",)),
             *optimiser_settings(section.optimizer, ("R", "Cal")),
-            *((r"\quad of unconstrained training", learning_rate(one), ("R", "Cal")) for one in baseline),
         ],
         "SCPO": method_settings(section.scpo),
     }
