@@ -12,6 +12,8 @@ from scpo.files import read_json
 
 #: What `make bench` writes, beside the folders of the profiles.
 BENCHMARKS = "benchmarks.json"
+#: what a planted fault's entry says, at least
+FINDING = {"name", "planted", "expected", "observed", "numbers", "caught"}
 
 
 def read_referee(results: Path) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def read_stationarity(results: Path) -> tuple[float, dict[str, list[float]]]:
 
 
 def read_findings(results: Path) -> list[dict[str, Any]]:
-    """Return what became of the planted faults.
+    """Return what became of the planted faults, at least one.
 
     Raises:
         ResultError: the file is missing or damaged.
@@ -53,9 +55,9 @@ def read_findings(results: Path) -> list[dict[str, Any]]:
     path = results / "falsification.json"
     found = read_json(path)
     findings = found.get("findings") if isinstance(found, dict) else None
-    if not isinstance(findings, list) or not all("caught" in finding for finding in findings):
-        raise ResultError(f"{path}: not a list of findings")
-    return findings
+    if not findings or not all(isinstance(finding, dict) and finding.keys() >= FINDING for finding in findings):
+        raise ResultError(f"{path}: not a list of planted faults; make it again")
+    return list(findings)
 
 
 def read_benchmarks(results: Path) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from scpo.errors import ResultError
-from scpo.files import read_json
+from scpo.evidence.summaries import read_findings
 from scpo.report import numbers, style
 from scpo.report.tables import row
 
@@ -21,21 +21,18 @@ HEADINGS = {
     "altered-metric": "Result files after a run",
 }
 SWEEP = "constants-too-small"
-FIELDS = {"name", "planted", "expected", "observed", "numbers", "caught"}
 
 
 def read(results: Path) -> list[dict[str, Any]]:
-    """Return the findings; the file exists only if every planted fault was caught.
+    """Return the findings; the page is only made if every planted fault was caught.
 
     Raises:
-        ResultError: the file is missing or damaged.
+        ResultError: the file is missing or damaged, or a fault was not caught.
     """
-    path = results / "falsification.json"
-    found = read_json(path)
-    findings = found.get("findings") if isinstance(found, dict) else None
-    if not findings or not all(finding.keys() >= FIELDS and finding["caught"] for finding in findings):
-        raise ResultError(f"{path}: not a list of planted faults that were all caught; make it again")
-    return list(findings)
+    findings = read_findings(results)
+    if missed := [finding["name"] for finding in findings if not finding["caught"]]:
+        raise ResultError(f"{results / 'falsification.json'}: planted faults were not caught: {', '.join(missed)}")
+    return findings
 
 
 def table(results: Path) -> str:
