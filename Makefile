@@ -43,7 +43,7 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (6 to 12 
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
 
-smoke: ## The same pipeline with tiny budgets, PDF included (about 4 minutes)
+smoke: ## The same pipeline with tiny budgets, PDF included (about 2 minutes)
 	@bash workflow/setup.sh
 	@$(call estimate,smoke)
 	@$(SNAKEMAKE) $(call with,smoke)
