@@ -155,6 +155,6 @@ rule pdf:
         trap 'rm -rf "$build"' EXIT
         export TEXINPUTS="$PWD/paper:$PWD/{params.report}:" BIBINPUTS="$PWD/paper:"
         latexmk -norc -pdf -interaction=nonstopmode -halt-on-error -file-line-error \
-            -usepretex='\\pdftrailerid{{}}' -outdir="$build" {input.main} >{log} 2>&1
+            -usepretex='\\pdftrailerid{{}}\\pdfsuppressptexinfo=-1' -outdir="$build" {input.main} >{log} 2>&1
         cp "$build/main.pdf" {output}
         """
