@@ -25,6 +25,7 @@ from scpo.sampling import (
     extend_basis,
     orthonormal_basis,
 )
+from scpo.update import WORTH_A_PASS
 
 from .small_networks import STATES, loss, outputs_within, residual, train, wrap
 
@@ -348,7 +349,8 @@ def test_recycling_costs_no_further_probes_and_leaves_room_for_new_directions(op
         train(safe, 1)
         rollouts.append(safe.evaluate.rollouts)
     costs = np.diff(rollouts)
-    assert (costs <= 7).all()  # six probes at most and the new iterate
+    assert (costs <= 6 + 1).all()  # six probes and the new iterate
+    assert (costs >= (1.0 - WORTH_A_PASS) * 6 + 1).all()  # of which few may be missing
     assert safe.state_dict()["recycled"].shape[1] > 6
 
 

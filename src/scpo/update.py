@@ -24,7 +24,7 @@ PARALLEL = 1.0 - 1e-12
 #: The probe step is this many times the one that would balance curvature against rounding.
 PROBE_FACTOR = 10.0
 LARGEST_PROBE = 1e-3
-#: A restoring step goes this many times the rounding of g below the limit, at least.
+#: A restoring step aims this many times the rounding of g below the limit, at least.
 RESTORING_ROUNDING = 64.0
 #: Share of the directions that must be missing before others are orthogonalised in a second pass.
 WORTH_A_PASS = 0.25
@@ -41,8 +41,7 @@ def safe_update(
 ) -> Outcome:
     """Return the outcome of one update from a safe theta (or a restoring one from an unsafe theta)."""
     tightened = start.values + settings.margin
-    violated = start.values > 0
-    restoring = bool(violated.any())
+    restoring = bool((start.values > 0).any())
     basis, energy, complete = _basis(start, settings, sampler, context, generator)
     n = basis.shape[1]
     smoothness.visit(start.theta)

@@ -148,7 +148,7 @@ UPDATE = (
     Mutant(
         "unsafe probes not counted", "update.py", "unsafe_looks + int((probes > 0).any(axis=1).sum())", "unsafe_looks"
     ),
-    Mutant("violations not seen", "update.py", "violated = start.values > 0", "violated = start.values > np.inf"),
+    Mutant("violations not seen", "update.py", "restoring = bool((start.values > 0).any())", "restoring = False"),
     Mutant("restoring no deeper than the limit", "update.py", "RESTORING_ROUNDING * rounding[short]", "0.0"),
     Mutant("restoring violations alone", "update.py", "tightened + 2.0 * rounding > 0", "tightened > 0"),
     Mutant("restoring uphill", "update.py", "downhill: Array = -slopes", "downhill: Array = slopes"),
