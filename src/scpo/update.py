@@ -15,7 +15,7 @@ from scpo.errors import NonFiniteError, ShapeError, SolverError
 from scpo.evaluation import ConstraintEvaluator
 from scpo.projection import Projection, project_onto
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
-from scpo.sampling import Sampler, SamplingContext, captured_energy, extend_basis, orthonormal_basis
+from scpo.sampling import Directions, Sampler, SamplingContext, captured_energy, extend_basis, orthonormal_basis
 from scpo.smoothness import Smoothness
 from scpo.step import Outcome, Settings, StepInfo, Update
 
@@ -132,7 +132,7 @@ def safe_update(
         values,
         None if known is None else known + 2.0 * kinks + constants * length,
         info,
-        _recycled(basis, slopes, tightened, projection, settings),
+        None if complete else _recycled(basis, slopes, tightened, projection, settings),
         tuple(tally.unsafe_thetas),
     )
 
@@ -189,29 +189,31 @@ def _basis(
     fresh = count - basis.shape[1]
     if fresh <= 0:
         return basis, float("nan"), basis.shape[1] == dimension
-    drawn = sampler.draw(context, fresh, generator)
-    vectors = drawn.vectors.to(start.theta)
-    if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > fresh:
+    recycled = start.theta.new_zeros(dimension, 0) if start.recycled is None else start.recycled[:, : fresh - 1]
+    drawn = _drawn(start.theta, sampler, context, fresh - recycled.shape[1], generator)
+    basis = extend_basis(basis, recycled, drawn.vectors)
+    if drawn.exact:
+        return basis, 1.0, True
+    if recycled.shape[1] and basis.shape[1] < (1.0 - WORTH_A_PASS) * count:  # too many of them depended on others
+        basis = extend_basis(basis, _drawn(start.theta, sampler, context, count - basis.shape[1], generator).vectors)
+    energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
+    return basis, energy, basis.shape[1] == dimension
+
+
+def _drawn(
+    theta: Tensor, sampler: Sampler, context: SamplingContext, count: int, generator: torch.Generator
+) -> Directions:
+    """Return at most ``count`` directions of the sampler, checked."""
+    drawn, dimension = sampler.draw(context, count, generator), theta.numel()
+    vectors = drawn.vectors.to(theta)
+    if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > count:
         raise ShapeError(
             f"{type(sampler).__name__} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) "
-            f"with m <= {fresh}"
+            f"with m <= {count}"
         )
     if not torch.isfinite(vectors.sum()):
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
-    if drawn.exact:
-        return extend_basis(basis, vectors), 1.0, True
-    if start.recycled is None or fresh == 1 or count == dimension:  # the whole space has all of them
-        basis = extend_basis(basis, vectors)
-    else:  # recycled directions in the place of evenly chosen samples; at least one of these stays
-        recycled = start.recycled[:, : fresh - 1]
-        places = np.linspace(0, vectors.shape[1] - 1, min(vectors.shape[1], fresh - recycled.shape[1])).round()
-        chosen = torch.zeros(vectors.shape[1], dtype=torch.bool, device=vectors.device)
-        chosen[torch.from_numpy(places.astype(np.int64)).to(vectors.device)] = True
-        basis = extend_basis(basis, recycled, vectors.T[chosen].T)
-        if basis.shape[1] < (1.0 - WORTH_A_PASS) * count:  # too many of them depended on others
-            basis = extend_basis(basis, vectors.T[~chosen][: count - basis.shape[1]].T)
-    energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
-    return basis, energy, basis.shape[1] == dimension
+    return replace(drawn, vectors=vectors)
 
 
 def _recycled(

@@ -162,8 +162,8 @@ class RegressionData(Model):
 
 #: shares of adversarial labels, in percent
 ADVERSARIAL_PERCENT = (10, 30, 50)
-#: the regression's side experiments: the same schedule, cut at two fifths (eta decays geometrically)
-SHORT = {"schedule": {"epochs": 2000}, "optimizer": {"final_learning_rate": 0.0597}}
+#: the regression's side experiments
+SHORT = {"schedule": {"epochs": 2000}}
 #: of networks with a smooth activation
 SMOOTH = {"kink_ratio": None}
 #: what all arms beside the one with proven constants share with it
@@ -171,7 +171,7 @@ PROVABLE = {
     "hidden": [16],
     "activation": "tanh",
     "optimizer": {"learning_rate": 0.05, "momentum": 0.9, "final_learning_rate": None},
-    "schedule": SHORT["schedule"],
+    **SHORT,
 }
 
 
@@ -184,7 +184,7 @@ class RegressionConfig(TaskSettings):
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
     scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.01, kink_ratio=20.0, decay=0.995)
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.06)
     schedule: ScheduleConfig = ScheduleConfig(epochs=5000, updates_per_epoch=2, batch_size=256)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
