@@ -354,6 +354,18 @@ def test_recycling_costs_no_further_probes_and_leaves_room_for_new_directions(op
     assert safe.state_dict()["recycled"].shape[1] > 6
 
 
+def test_directions_are_drawn_for_the_places_that_recycled_ones_leave() -> None:
+    asked = []
+
+    class Counting(Isotropic):
+        def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+            asked.append(count)
+            return super().draw(context, count, generator)
+
+    train(wrap(residual(), "sgd", sampler=Counting(), samples=6, recycle=3), 3)
+    assert asked == [5, 2, 2]  # beside the nominal step
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_blocks_near_the_span_of_the_basis_leave_it_orthonormal(seed: int) -> None:
     basis = orthonormal_basis(noise(seed, 300, 20))
