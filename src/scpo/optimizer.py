@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
 from scpo.evaluation import BatchedConstraint, Constraint, ConstraintEvaluator
-from scpo.parameters import ParameterVector, read_buffers, write_buffers
+from scpo.parameters import ParameterVector, all_finite, read_buffers, write_buffers
 from scpo.region import Array
 from scpo.sampling import SAMPLERS, Sampler, SamplingContext
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
@@ -159,7 +160,7 @@ class SafeOptimizer:
         self._measured_at = math.inf  # |theta| where eps_g was measured; infinite where it is given
         if rounding is None:
             self.rounding = self.evaluate.rounding_level(self._theta, self._generator)
-            self._measured_at = float(self._theta.norm())
+            self._measured_at = float(vector_norm(self._theta))
         else:
             self.rounding = _per_metric("rounding", rounding, k)
 
@@ -293,7 +294,7 @@ class SafeOptimizer:
             self.optimizer.step(first_at_theta)
         nominal = self.vector.read() - theta
         self.vector.write(theta)
-        if not torch.isfinite(nominal).all():
+        if not all_finite(nominal):
             raise NonFiniteError(f"{type(self.optimizer).__name__} proposed a step with NaN or infinite entries")
         return nominal, gradients[0]
 
@@ -312,7 +313,7 @@ class SafeOptimizer:
 
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
         """Return eps_g (k,) and |theta| where it was measured: rounding grows with the parameters."""
-        size = float(theta.norm())
+        size = float(vector_norm(theta))
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
         return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._generator)), size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, NonFiniteError
+
+
+def all_finite(x: Tensor) -> bool:
+    """Tell whether no entry is NaN or infinite; the sum says so at once unless it overflows."""
+    return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
 
 
 def read_buffers(policy: nn.Module) -> dict[str, Tensor]:
@@ -80,7 +86,7 @@ class ParameterVector:
     def write(self, theta: Tensor) -> None:
         """Set the policy to ``theta`` (d,), rounded to each parameter's dtype."""
         with torch.no_grad():
-            for parameter, part in zip(self.parameters, theta.split(self.sizes), strict=True):
+            for parameter, part in zip(self.parameters, theta.split_with_sizes(self.sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))
 
     def refuse_change(self, optimizer_parameters: Iterable[Tensor]) -> None:
@@ -115,14 +121,14 @@ class ParameterVector:
             for parameter in self.parameters
         ]
         gradient = torch.cat(parts)
-        if not torch.isfinite(gradient).all():
-            bad = next(name for name, part in zip(self.names, parts, strict=True) if not torch.isfinite(part).all())
+        if not all_finite(gradient):
+            bad = next(name for name, part in zip(self.names, parts, strict=True) if not all_finite(part))
             raise NonFiniteError(f"the loss gradient of {bad!r} is NaN or infinite; the step was not taken")
         return gradient
 
     def stack(self, thetas: Tensor) -> dict[str, Tensor]:
         """Return m parameter sets (m, d) as name -> (m, *shape), in the parameters' own dtypes."""
-        pieces = thetas.split(self.sizes, dim=1)
+        pieces = thetas.split_with_sizes(self.sizes, dim=1)
         return {
             name: piece.reshape(thetas.shape[0], *shape).to(parameter.dtype)
             for name, piece, shape, parameter in zip(self.names, pieces, self.shapes, self.parameters, strict=True)

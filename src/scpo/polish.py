@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scpo.region import Array, LocalSafeRegion
+from scpo.region import Array, LocalSafeRegion, length_of
 
 STEPS = 30
 PATIENCE = 6
@@ -23,7 +23,7 @@ def polish(region: LocalSafeRegion, target: Array, offset: Array, point: Array, 
     Each step takes the rows with lambda + c > 0 (in comparable units) as equalities and drops the other multipliers.
     The radius is one more row, |z| - r <= 0.  The best iterate is returned; the caller measures it.
     """
-    pull, length = float(np.linalg.norm(target)), float(np.linalg.norm(point))
+    pull, length = length_of(target), length_of(point)
     if length == 0.0 or region.values.size == 0:
         return point, duals
     a, e, curvature, weights = region.slopes, region.probe_error, region.smoothness, duals
@@ -42,7 +42,7 @@ def polish(region: LocalSafeRegion, target: Array, offset: Array, point: Array, 
     z = point
     with np.errstate(all="ignore"):  # a diverging iteration is given up, not reported
         for _ in range(STEPS):
-            length = float(np.linalg.norm(z))
+            length = length_of(z)
             if not 0.0 < length < 1e100:
                 break
             unit = z / length
@@ -50,7 +50,7 @@ def polish(region: LocalSafeRegion, target: Array, offset: Array, point: Array, 
             gradients = a + e[:, None] * unit + curvature[:, None] * z
             stationarity = z - target + weights @ gradients
             gap = np.minimum(weights * units / pull, -values / units / length)
-            residual = float(np.linalg.norm(stationarity)) / pull + float(np.abs(gap).max())
+            residual = length_of(stationarity) / pull + float(np.abs(gap).max())
             if residual < best:
                 best, answer, misses = residual, (z, weights), 0
             else:
@@ -78,7 +78,7 @@ def _step(
     curvature: Array,
 ) -> tuple[Array, Array]:
     """One Newton step with ``rows`` as equalities; return the new (z, weights)."""
-    n, m, length = z.size, rows.size, float(np.linalg.norm(z))
+    n, m, length = z.size, rows.size, length_of(z)
     kept = np.maximum(weights[rows], 0.0)
     bend = float(kept @ e[rows]) / length
     system = np.zeros((n + m, n + m))
@@ -88,7 +88,7 @@ def _step(
     right = np.concatenate([target - z, -values[rows] / units[rows]])
     try:
         step = np.linalg.solve(system, right)
-        if not np.abs(step[n:]).max(initial=0.0) < LARGEST_MULTIPLIER * np.linalg.norm(target):
+        if not np.abs(step[n:]).max(initial=0.0) < LARGEST_MULTIPLIER * length_of(target):
             raise np.linalg.LinAlgError
     except np.linalg.LinAlgError:  # dependent rows (neighbours on one linear piece, say): the least multipliers
         step = np.linalg.lstsq(system, right, rcond=1e-8)[0]

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from scpo import solvers
 from scpo.errors import ConfigurationError, ShapeError, SolverError
-from scpo.region import Array, LocalSafeRegion, real_array
+from scpo.region import Array, LocalSafeRegion, length_of, real_array
 
 KKT_TOLERANCE = 1e-7
 GAP_TOLERANCE = 1e-6
@@ -109,7 +109,7 @@ def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto
     k = region.values.size
     if region.contains(target):
         return Projection(target.copy(), "inside", np.zeros(k, bool), np.zeros(k), "none")
-    scale = float(np.linalg.norm(target))
+    scale = length_of(target)
     kept = np.flatnonzero(_may_be_active(region, target))
     reduced = replace(
         region,
@@ -141,7 +141,7 @@ def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto
                     active = (region.rows(z) >= -1e-6 * weight) & (weight > 0)
                     return Projection(z, "projected", active, multipliers, name, kkt, gap, tuple(missed))
                 if len(answers) == 1:  # the point may be good without its multipliers, or these without it
-                    nearest = min(nearest, point, key=lambda z: float(np.linalg.norm(z - target)))
+                    nearest = min(nearest, point, key=lambda z: length_of(z - target))
                     proof = max(proof, duals, key=lambda given: solvers.dual_distance(region, target, given))
                     if not nearest.any():
                         at_origin = np.zeros(k)
@@ -163,10 +163,10 @@ def residuals(region: LocalSafeRegion, target: Array, point: Array, duals: Array
     The gap compares |point - target| with the Lagrange dual's value at ``duals``, a lower bound for any duals >= 0.
     Lengths are relative to the longest step that S may hold, not to |target|, which can be far longer.
     """
-    scale, longest = float(np.linalg.norm(target)), solvers.reach(region, target)
+    scale, longest = length_of(target), solvers.reach(region, target)
     duals = np.maximum(duals, 0.0)
     rows = region.rows(point)
-    length = float(np.linalg.norm(point))
+    length = length_of(point)
     pull = target - duals @ region.slopes
     error = float(duals @ region.probe_error)
     curvature = float(duals @ region.smoothness)
@@ -176,9 +176,9 @@ def residuals(region: LocalSafeRegion, target: Array, point: Array, duals: Array
         stationarity = pull - error * outward - (1 + curvature) * point
         at_radius = length >= region.radius * (1 - 1e-9)
         multiplier = max(0.0, float(stationarity @ outward)) if at_radius else 0.0
-        residual = float(np.linalg.norm(stationarity - multiplier * outward))
+        residual = length_of(stationarity - multiplier * outward)
     else:
-        residual = max(0.0, float(np.linalg.norm(pull)) - error + noise)
+        residual = max(0.0, length_of(pull) - error + noise)
     kkt = max(residual / scale, float(duals @ np.abs(rows)) / (scale * longest))
     gap = solvers.distance_gap(region, target, point, duals) / longest
     weight = row_scale(region, longest)
@@ -195,7 +195,7 @@ def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
     |z*|^2 <= z*^T target puts z* into the ball with diameter [0, target].  A row that is negative there (and within
     reach) is negative around z*, so z* stays a local, hence the global, solution without it.
     """
-    scale = float(np.linalg.norm(target))
+    scale = length_of(target)
     reach = solvers.reach(region, target)
     norms = region.norms
     ball = 0.5 * (region.slopes @ target + norms * scale)

@@ -13,6 +13,7 @@ S is convex and holds 0 whenever g <= 0.  This module knows nothing of solvers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,11 @@ Array = NDArray[np.float64]
 UNIT_ROUNDOFF = float(np.finfo(np.float64).eps)
 #: Products and squares of numbers up to here neither overflow nor lose their lower half.
 LARGEST = 1e100
+
+
+def length_of(z: Array) -> float:
+    """Return |z| of a vector (n,): numpy.linalg.norm to the bit, in a fraction of its time."""
+    return math.sqrt(z.dot(z))
 
 
 def real_array(name: str, argument: ArrayLike) -> Array:
@@ -112,19 +118,19 @@ class LocalSafeRegion:
 
     def bound(self, z: Array) -> Array:
         """Return u(z), shape (k,)."""
-        length = float(np.linalg.norm(z))
+        length = length_of(z)
         return self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
 
     def rows(self, z: Array) -> Array:
         """Return u(z) - (1 - kappa) g, shape (k,); z lies in S when all are <= 0 and |z| <= r."""
-        length = float(np.linalg.norm(z))
+        length = length_of(z)
         return (
             self.kappa * self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
         )
 
     def contains(self, z: Array) -> bool:
         """Tell whether z lies in S for certain, the rounding of this very evaluation included."""
-        length = float(np.linalg.norm(z)) * (1 + self.roundoff)
+        length = length_of(z) * (1 + self.roundoff)
         magnitude = (
             -self.kappa * self.values
             + np.abs(self.slopes) @ np.abs(z)
@@ -141,7 +147,7 @@ class LocalSafeRegion:
         """
         if self.contains(z) and z @ z <= z @ target:
             return z.copy()
-        length = float(np.linalg.norm(z))
+        length = length_of(z)
         if length == 0.0:
             return np.zeros_like(z)
         slack = -self.kappa * self.values

@@ -15,9 +15,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
-from scpo.parameters import ParameterVector, undisturbed
+from scpo.parameters import ParameterVector, all_finite, undisturbed
 
 #: squared length of what must be left of unit vectors beyond the basis: 3e-5, where rounding is still a millionth
 RANK_TOLERANCE = 1e-9
@@ -97,7 +98,7 @@ class Tangent:
             strata = _strata(states.shape[0], count, generator), _strata(states.shape[0], self.checks, generator)
             chosen = torch.cat(strata)
         rows = _policy_rows(context, states[chosen.to(states.device)])
-        if not torch.isfinite(rows.sum()):
+        if not all_finite(rows):
             raise NonFiniteError("the policy's derivative at the states is NaN or infinite")
         exact = rows.shape[0] <= count
         outputs = rows.shape[0] // chosen.numel()
@@ -184,11 +185,12 @@ def orthonormal_basis(leading: Tensor, *blocks: Tensor) -> Tensor:
     """
     rows: list[Tensor] = []  # (1, d) each
     for direction in leading.T:
-        size = direction.norm()
+        size = vector_norm(direction)
         for row in rows * 2:  # twice is enough
             direction = direction - (row[0] @ direction) * row[0]
-        if direction.norm() > 1e-8 * size:
-            rows.append((direction / direction.norm())[None])
+        left = vector_norm(direction)
+        if left > 1e-8 * size:
+            rows.append((direction / left)[None])
     basis = (torch.cat(rows) if rows else leading.T[:0]).T
     return extend_basis(basis, *blocks)
 
@@ -201,9 +203,9 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
     QR is slow; a second pass restores orthogonality to rounding.
     """
     leading = basis.shape[1]
-    rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
-    if leading == basis.shape[0] or rows.shape[0] == leading:
+    if leading == basis.shape[0] or not any(block.shape[1] for block in blocks):
         return basis
+    rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
     gram = rows @ rows.T
     shares = gram[leading:, :leading]
     sizes = gram.diagonal()[leading:].sqrt()

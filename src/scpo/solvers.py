@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 
 from scpo import sqp
 from scpo.polish import polish
-from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
+from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
 
 #: Row counts of the persistent solvers: a problem is filled up to the next, so that few solvers serve all.
 ROW_COUNTS = (4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 200, 256, 384, 512)
@@ -57,13 +57,13 @@ def reach(region: LocalSafeRegion, target: Array) -> float:
     curved = region.smoothness > 0
     with np.errstate(over="ignore"):  # hardly any curvature: no limit
         limits = (fall + root)[curved] / region.smoothness[curved]
-    return min(float(np.linalg.norm(target)), region.radius, float(limits.min(initial=np.inf)))
+    return min(length_of(target), region.radius, float(limits.min(initial=np.inf)))
 
 
 def lagrangian_minimiser(region: LocalSafeRegion, target: Array, duals: Array) -> Array:
     """Return argmin over |z| <= r of |z - target|^2 / 2 + duals^T c(z), in closed form."""
     pull = target - duals @ region.slopes
-    size = float(np.linalg.norm(pull))
+    size = length_of(pull)
     if size == 0.0:
         return np.zeros_like(target)
     length = max(0.0, size - float(duals @ region.probe_error)) / (1.0 + float(duals @ region.smoothness))
@@ -73,7 +73,7 @@ def lagrangian_minimiser(region: LocalSafeRegion, target: Array, duals: Array) -
 def pull_noise(region: LocalSafeRegion, target: Array, duals: Array) -> float:
     """Return a bound on the rounding error of |target - A^T lambda| - lambda^T e, which huge multipliers drown in."""
     sizes = region.norms + region.probe_error
-    return 2.0 * (region.roundoff + duals.size * UNIT_ROUNDOFF) * float(np.linalg.norm(target) + duals @ sizes)
+    return 2.0 * (region.roundoff + duals.size * UNIT_ROUNDOFF) * float(length_of(target) + duals @ sizes)
 
 
 def dual_value(region: LocalSafeRegion, target: Array, duals: Array) -> float:
@@ -82,7 +82,7 @@ def dual_value(region: LocalSafeRegion, target: Array, duals: Array) -> float:
     It is lambda^T kappa g plus the minimum over 0 <= s <= r of (1 + lambda^T L) s^2 / 2 - h s, with
     h = |target - A^T lambda| - lambda^T e taken at the upper end of its rounding error.
     """
-    pull = float(np.linalg.norm(target - duals @ region.slopes)) - float(duals @ region.probe_error)
+    pull = length_of(target - duals @ region.slopes) - float(duals @ region.probe_error)
     pull = max(0.0, pull + pull_noise(region, target, duals))
     curvature = 1.0 + float(duals @ region.smoothness)
     length = min(pull / curvature, region.radius)
@@ -96,7 +96,7 @@ def dual_distance(region: LocalSafeRegion, target: Array, duals: Array) -> float
 
 def distance_gap(region: LocalSafeRegion, target: Array, point: Array, duals: Array) -> float:
     """Return |point - target| minus :func:`dual_distance`, without the cancellation of two nearly equal lengths."""
-    distance = float(np.linalg.norm(point - target))
+    distance = length_of(point - target)
     if distance == 0.0:
         return 0.0
     difference = float(point @ point - 2.0 * (point @ target)) - 2.0 * dual_value(region, target, duals)
@@ -121,7 +121,7 @@ def duals_at_origin(region: LocalSafeRegion, target: Array) -> Array:
     tight, norms = tight[norms > 0], norms[norms > 0]
     if tight.size == 0:
         return duals
-    pull = float(np.linalg.norm(target))
+    pull = length_of(target)
     a, e = region.slopes[tight] / norms[:, None], region.probe_error[tight] / norms
     curvature = region.smoothness[tight] * pull / norms
     m, n = a.shape
@@ -163,8 +163,8 @@ def _root(region: LocalSafeRegion, target: Array, offset: Array) -> Solution | N
     if region.values.size == 0:
         return Solution(lagrangian_minimiser(region, target, np.zeros(0)), np.zeros(0))
     correction = float((offset - region.kappa * region.values)[0])
-    size = float(np.linalg.norm(region.slopes[0]) + region.probe_error[0])
-    unit = float(np.linalg.norm(target)) / size if size > 0 else 1.0
+    size = float(length_of(region.slopes[0]) + region.probe_error[0])
+    unit = length_of(target) / size if size > 0 else 1.0
 
     def row(multiplier: float) -> float:
         z = lagrangian_minimiser(region, target, np.array([unit * multiplier]))
@@ -196,7 +196,7 @@ def _clarabel(region: LocalSafeRegion, target: Array, offset: Array) -> Solution
     first reduced to that span by QR.  Solvers are kept per shape and updated in place.
     """
     scale = reach(region, target)
-    pull = float(np.linalg.norm(target))
+    pull = length_of(target)
     k, n = region.slopes.shape
     basis = None
     slopes, goal = region.slopes, target

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scpo.region import Array, LocalSafeRegion
+from scpo.region import Array, LocalSafeRegion, length_of
 
 STEPS = 25
 CONVERGED = 1e-13  # of the KKT conditions, all lengths relative
@@ -31,7 +31,7 @@ def solve(region: LocalSafeRegion, target: Array, offset: Array, longest: float)
     import daqp
 
     k, n = region.slopes.shape
-    pull = float(np.linalg.norm(target))
+    pull = length_of(target)
     a, e, curvature = region.slopes, region.probe_error, region.smoothness * longest
     size = region.norms + e + 0.5 * curvature
     size[size == 0] = 1.0
@@ -47,13 +47,13 @@ def solve(region: LocalSafeRegion, target: Array, offset: Array, longest: float)
     below, kinds, identity = np.full(rows, -1e30), np.zeros(rows, dtype=np.int32), np.eye(n)
     best, answer = np.inf, None
     for _ in range(STEPS):
-        length = float(np.linalg.norm(z))
+        length = length_of(z)
         outward = z / length if length > 0.0 else goal
         length = max(length, 1e-12)
         values = c0 + a @ z + (e + 0.5 * curvature * length) * length
         gradients = a + e[:, None] * outward + curvature[:, None] * z
         objective = weight * z - goal
-        left = float(np.linalg.norm(objective + multipliers @ gradients))
+        left = length_of(objective + multipliers @ gradients)
         residual = left + float(np.abs(np.minimum(multipliers, -values)).max(initial=0.0))
         if residual < best:
             best, answer = residual, (z, multipliers)

@@ -10,11 +10,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from scpo.errors import NonFiniteError, ShapeError, SolverError
 from scpo.evaluation import ConstraintEvaluator
+from scpo.parameters import all_finite
 from scpo.projection import Projection, project_onto
-from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion
+from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
 from scpo.sampling import Directions, Sampler, SamplingContext, captured_energy, extend_basis, orthonormal_basis
 from scpo.smoothness import Smoothness
 from scpo.step import Outcome, Settings, StepInfo, Update
@@ -42,7 +44,8 @@ def safe_update(
     """Return the outcome of one update from a safe theta (or a restoring one from an unsafe theta)."""
     tightened = start.values + settings.margin
     restoring = bool((start.values > 0).any())
-    basis, energy, complete = _basis(start, settings, sampler, context, generator)
+    may_rise = settings.descent and not _descends_anyway(start, settings)
+    basis, energy, complete = _basis(start, settings.samples, may_rise, sampler, context, generator)
     n = basis.shape[1]
     smoothness.visit(start.theta)
     constants, kinks, radius = smoothness.constants(), smoothness.kinks(), smoothness.radius()
@@ -62,7 +65,7 @@ def safe_update(
         target = _restoring_target(slopes, tightened, start.rounding, radius)
     elif settings.descent and not start.gradient.any():
         target *= settings.loss_smoothness == 0  # no direction descends: stay, if a rise can be of second order
-    elif settings.descent and not _descends_anyway(start, settings):
+    elif may_rise:
         descent_row = (basis.T @ start.gradient).cpu().numpy()
     tally = _Tally()
     retries_of_solver = failures_of_solver = 0
@@ -91,14 +94,14 @@ def safe_update(
         theta = start.theta + basis @ torch.from_numpy(z).to(basis)
         values = evaluate(theta[None])[0]
         required = tally.add(theta, values, promised, z, slopes, kinks, start, step)
-        length = float(np.linalg.norm(z))
+        length = length_of(z)
         smoothness.observe(required, length**2 * np.maximum(constants, 1e-300) >= 8.0 * start.rounding, length)
         rejected = settings.verify and not restoring and bool((values + settings.margin > 0).any())
         if not rejected:
             break
         raised = np.where(values > promised, np.maximum(2.0 * constants, required), constants)
         constants = np.maximum(smoothness.constants(), raised)
-    length = float(np.linalg.norm(z))
+    length = length_of(z)
     info = StepInfo(
         update=0,
         margin=-float(values.max(initial=-np.inf)),
@@ -110,7 +113,7 @@ def safe_update(
         unsafe_probes=unsafe_probes,
         bound_misses=tally.misses,
         worst_miss=tally.worst,
-        nominal_norm=float(start.nominal.norm()),
+        nominal_norm=float(vector_norm(start.nominal)),
         step_norm=length,
         smoothness_median=_median(constants),
         smoothness_max=float(constants.max(initial=0.0)),
@@ -157,7 +160,7 @@ class _Tally:
         step: float,
     ) -> Array:
         """Count one proposal and return the L (k,) with which its g would just have met the bound without kinks."""
-        length = float(np.linalg.norm(z))
+        length = length_of(z)
         excess = values - start.values - slopes @ z - np.sqrt(z.size) * 2.0 * start.rounding / step * length
         curved = 0.5 * np.sqrt(z.size) * step * length + 0.5 * length**2
         required = np.maximum(0.0, (excess - kinks * length) / curved)
@@ -174,16 +177,17 @@ class _Tally:
 
 def _basis(
     start: Update,
-    settings: Settings,
+    samples: int,
+    with_gradient: bool,
     sampler: Sampler,
     context: SamplingContext,
     generator: torch.Generator,
 ) -> tuple[Tensor, float, bool]:
     """Return Q (d, n) with the nominal step in its span, the captured energy, and whether Q holds every gradient."""
     dimension = start.theta.numel()
-    count = min(settings.samples, dimension)
+    count = min(samples, dimension)
     leading = [start.nominal[:, None]]
-    if settings.descent and not _descends_anyway(start, settings) and count > 1:
+    if with_gradient and count > 1:
         leading.append(start.gradient[:, None])
     basis = orthonormal_basis(torch.cat(leading, dim=1))
     fresh = count - basis.shape[1]
@@ -211,7 +215,7 @@ def _drawn(
             f"{type(sampler).__name__} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) "
             f"with m <= {count}"
         )
-    if not torch.isfinite(vectors.sum()):
+    if not all_finite(vectors):
         raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
     return replace(drawn, vectors=vectors)
 
@@ -236,7 +240,7 @@ def _recycled(
 
 def _descends_anyway(start: Update, settings: Settings) -> bool:
     """Tell whether every projection of p = -eta grad L descends: for a beta-smooth loss while eta <= 2 / beta."""
-    nominal, gradient = float(start.nominal.norm()), float(start.gradient.norm())
+    nominal, gradient = float(vector_norm(start.nominal)), float(vector_norm(start.gradient))
     parallel = float(-start.nominal @ start.gradient) >= PARALLEL * nominal * gradient
     return parallel and settings.loss_smoothness * nominal <= 2.0 * gradient
 
@@ -309,7 +313,7 @@ def _restoring_target(slopes: Array, tightened: Array, rounding: Array, radius: 
     """
     short = tightened + 2.0 * rounding > 0
     downhill: Array = -slopes[short].sum(axis=0)
-    size = float(np.linalg.norm(downhill))
+    size = length_of(downhill)
     if size == 0.0:
         return downhill
     norms = np.maximum(np.linalg.norm(slopes[short], axis=1), 1e-300)
