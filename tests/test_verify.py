@@ -11,7 +11,7 @@ import pytest
 
 from scpo.cli import main
 from scpo.errors import ConfigurationError, ResultError
-from scpo.evidence import claims, published, reference, verdicts, verify
+from scpo.evidence import claims, page, published, reference, verdicts, verify
 from scpo.evidence.claims import Claim, Claims
 from scpo.evidence.integrity import WITHOUT
 from scpo.evidence.metrics import METRICS
@@ -164,6 +164,15 @@ def test_verify_prints_writes_and_exits_with_0_if_all_was_decided(everything_hol
     keys = {"id", "statement", "source", "status", "measured", "expected", "tolerance", "seeds", "evidence"}
     assert keys <= rows[0].keys()
     assert (everything_holds / "claims.provenance.json").is_file()
+
+
+def test_deciding_again_leaves_the_report_valid(results: Path) -> None:
+    made = []
+    for _ in range(2):  # a sidecar that is there already lies among those of the evidence, and is none of it
+        verify.judge(results, strict=False)
+        made.append((results / "claims.provenance.json").read_bytes())
+    assert made[0] == made[1]
+    assert page.changed(results / "claims.json", results) == []
 
 
 def test_a_deviation_fails_only_if_strict(everything_holds: Path, made: tuple[Path, Config]) -> None:

@@ -33,7 +33,7 @@ def traced(out: Path, results: Path, modules: Sequence[str]) -> Iterator[None]:
     """
     with files.reading() as read:
         yield
-    inputs = sorted(path for path in read - {out} if path.is_file())  # what was looked for in vain is no input
+    inputs = sorted(path for path in read - {out, sidecar(out)} if path.is_file())  # not what was looked for in vain
     config = files.sha256(results / "config.json")
     content = provenance.collect(modules, config, {}, inputs, [out])
     content |= {"name": out.name, "seeds": _seeds(read, results), "profile": results.name}
