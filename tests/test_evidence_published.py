@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scpo.evidence import published
@@ -26,6 +27,21 @@ def test_the_floor_is_the_clipped_targets_loss(inputs: str) -> None:
     sampled = np.mean((target(x) - np.clip(target(x), -1.4, 1.4)) ** 2)
     assert published.floor(1.4, inputs) == pytest.approx(sampled, rel=0.01)
     assert published.floor(3.0, inputs) == 0.0
+
+
+def test_the_loss_above_the_floor_is_told_apart_by_where_it_is() -> None:
+    x = np.linspace(-np.pi, np.pi, 4001)
+    clipped = np.clip(target(x), -1.4, 1.4)
+    assert published.above_floor(pd.DataFrame({"x": x, "pi": clipped}), 1.4) == pytest.approx((0, 0, 0), abs=1e-6)
+    where = np.abs(x) > 2.0  # zero there: the whole of f^2 is lost, but for what the floor has of it
+    curve = pd.DataFrame({"x": x, "pi": np.where(where, 0.0, clipped)})
+    lost = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi) * (target(x) ** 2 - (target(x) - clipped) ** 2)
+    rest, peaks, tails = published.above_floor(curve, 1.4)
+    assert (rest, peaks) == pytest.approx((0, 0), abs=1e-4)
+    assert tails == pytest.approx(np.trapezoid(np.where(where, lost, 0.0), x), rel=0.01)
+    near = np.abs(np.abs(x) - 1.1) <= 0.3
+    curve = pd.DataFrame({"x": x, "pi": np.where(near, 0.9 * clipped, clipped)})
+    assert np.argmax(published.above_floor(curve, 1.4)) == 1
 
 
 def test_a_run_on_the_published_band_is_inside_and_one_far_off_is_not(tmp_path: Path) -> None:

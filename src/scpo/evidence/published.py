@@ -19,6 +19,7 @@ LOSS, POLICY = "figure-regression-loss.csv", "figure-regression-policy.csv"
 FILES = tuple(f"reference/source/{name}" for name in (LOSS, POLICY))
 READING_EPOCHS, READING_LOSS = 4, 0.01  # reading error of the digitised loss
 DRAWN = 100  # points at which the published policy is drawn
+OUTER_PEAK, FLANK, TAILS = 1.1, 0.3, 2.0  # where the loss above the floor is looked for, in |x|
 LATE = 1000.0  # from this epoch on the published loss is a stationary band
 
 
@@ -67,6 +68,26 @@ def floor(bound: float, inputs: str) -> float:
     density = np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi) if inputs == "normal" else np.full_like(x, 0.5 / np.pi)
     excess = np.maximum(np.abs(target(x)) - bound, 0.0)
     return float(np.trapezoid(density * excess**2, x))
+
+
+def above_floor(curve: pd.DataFrame, bound: float) -> tuple[float, float, float]:
+    """Return what a policy's loss for x ~ N(0, 1) has above the floor: centre and flanks, outer peaks, tails.
+
+    Outer peaks are those of f beyond the bounds at |x| = 1.1, with their flanks; tails are |x| > 2 up to pi.
+
+    Args:
+        curve: the policy ``pi`` at ``x`` in [-pi, pi].
+        bound: the bound on |pi(x)|.
+    """
+    x = np.linspace(-np.pi, np.pi, 20_001)
+    f = target(x)
+    density = np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi)
+    policy = np.interp(x, curve["x"], curve["pi"])
+    excess = density * ((policy - f) ** 2 - np.maximum(np.abs(f) - bound, 0.0) ** 2)
+    tails, peaks = np.abs(x) > TAILS, np.abs(np.abs(x) - OUTER_PEAK) <= FLANK
+    parts = (~tails & ~peaks, peaks, tails)
+    rest, outer, tail = (float(np.trapezoid(np.where(part, excess, 0.0), x)) for part in parts)
+    return rest, outer, tail
 
 
 def share_inside(run: Run) -> float:

@@ -39,7 +39,11 @@ def collect(results: Path) -> dict[str, str]:
     config = read_config(results)
     macros = {"ProfileNotice": _notice(config)}
     if config.regression is not None:
-        macros |= _source(config.regression) | _regression_settings(config.regression) | _regression_results(results)
+        macros |= (
+            _source(config.regression)
+            | _regression_settings(config.regression)
+            | _regression_results(results, config.regression.bound)
+        )
         macros |= _stationarity(results)
         macros |= regression_extras.collect(results)
     if config.double_integrator is not None:
@@ -101,6 +105,9 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegEvaluateEvery": numbers.count(schedule.evaluate_every),
         "RegEpochs": numbers.count(schedule.epochs),
         "RegUpdatesPerEpoch": numbers.count(schedule.updates_per_epoch),
+        "RegOuterPeak": numbers.setting(published.OUTER_PEAK),
+        "RegFlank": numbers.setting(published.FLANK),
+        "RegTails": numbers.setting(published.TAILS),
         "RegTrainingSize": numbers.count(section.datasets["normal"].size),
     }
 
@@ -184,7 +191,7 @@ def _stationarity(results: Path) -> dict[str, str]:
     }
 
 
-def _regression_results(results: Path) -> dict[str, str]:
+def _regression_results(results: Path, bound: float) -> dict[str, str]:
     arms = {name: read_arm(results, "regression", name) for name in USED}
     macros = {
         "Reg" + name.title().replace("-", "") + quantity: QUANTITIES[quantity](arms[name])
@@ -193,6 +200,9 @@ def _regression_results(results: Path) -> dict[str, str]:
     }
     clipped = [{run.seed: run.final["clipped_loss"] for run in arms[name]} for name in ("scpo", "unconstrained")]
     difference = summarise(paired_differences(*clipped))
+    above = [published.above_floor(run.exhibits["curve"], bound) for run in arms["scpo"]]
+    for part, losses in zip(("Rest", "Peaks", "Tails"), zip(*above, strict=True), strict=True):
+        macros["RegScpoAbove" + part] = numbers.fixed(summarise(losses).median)
     macros["RegClippedDifference"] = numbers.safety(difference.median, 2)
     macros["RegClippedDifferenceRange"] = f"[{numbers.safety(difference.low, 2)}, {numbers.safety(difference.high, 2)}]"
     return macros
