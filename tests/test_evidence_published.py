@@ -29,19 +29,24 @@ def test_the_floor_is_the_clipped_targets_loss(inputs: str) -> None:
     assert published.floor(3.0, inputs) == 0.0
 
 
-def test_the_loss_above_the_floor_is_told_apart_by_where_it_is() -> None:
+def test_the_loss_is_told_apart_by_where_it_lies() -> None:
     x = np.linspace(-np.pi, np.pi, 4001)
     clipped = np.clip(target(x), -1.4, 1.4)
-    assert published.above_floor(pd.DataFrame({"x": x, "pi": clipped}), 1.4) == pytest.approx((0, 0, 0), abs=1e-6)
-    where = np.abs(x) > 2.0  # zero there: the whole of f^2 is lost, but for what the floor has of it
-    curve = pd.DataFrame({"x": x, "pi": np.where(where, 0.0, clipped)})
-    lost = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi) * (target(x) ** 2 - (target(x) - clipped) ** 2)
-    rest, peaks, tails = published.above_floor(curve, 1.4)
-    assert (rest, peaks) == pytest.approx((0, 0), abs=1e-4)
-    assert tails == pytest.approx(np.trapezoid(np.where(where, lost, 0.0), x), rel=0.01)
-    near = np.abs(np.abs(x) - 1.1) <= 0.3
-    curve = pd.DataFrame({"x": x, "pi": np.where(near, 0.9 * clipped, clipped)})
-    assert np.argmax(published.above_floor(curve, 1.4)) == 1
+    density = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    least = published.floor(1.4, "normal")
+    found = published.loss_by_place(least + 0.5, pd.DataFrame({"x": x, "pi": clipped}), 1.4)
+    none = {"tails": 0.0, "peaks": 0.0, "rest": 0.0, "beyond": 0.5}
+    inside = np.trapezoid(density * (target(x) - clipped) ** 2, x) / np.trapezoid(density, x)
+    assert found == pytest.approx(none | {"inside": inside}, abs=1e-6)
+    parts = {"tails": np.abs(x) > 2.0, "peaks": np.abs(np.abs(x) - 1.1) <= 0.3}
+    parts["rest"] = ~parts["tails"] & ~parts["peaks"]
+    for name, where in parts.items():  # zero there: the whole of f^2 is lost, but for what the floor has of it
+        curve = pd.DataFrame({"x": x, "pi": np.where(where, 0.0, clipped)})
+        lost = density * (target(x) ** 2 - (target(x) - clipped) ** 2)
+        found = published.loss_by_place(0.0, curve, 1.4)
+        assert found[name] == pytest.approx(np.trapezoid(np.where(where, lost, 0.0), x), rel=0.01)
+        assert all(abs(found[other]) < 0.01 * found[name] for other in parts if other != name)
+        assert found["beyond"] == pytest.approx(-least - sum(found[part] for part in parts))
 
 
 def test_a_run_on_the_published_band_is_inside_and_one_far_off_is_not(tmp_path: Path) -> None:

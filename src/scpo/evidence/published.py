@@ -5,6 +5,7 @@ The figure is one run with an unknown seed: agreement with it is consistency, no
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,24 +71,34 @@ def floor(bound: float, inputs: str) -> float:
     return float(np.trapezoid(density * excess**2, x))
 
 
-def above_floor(curve: pd.DataFrame, bound: float) -> tuple[float, float, float]:
-    """Return what a policy's loss for x ~ N(0, 1) has above the floor: centre and flanks, outer peaks, tails.
-
-    Outer peaks are those of f beyond the bounds at |x| = 1.1, with their flanks; tails are |x| > 2 up to pi.
+def loss_by_place(loss: float, curve: pd.DataFrame, bound: float) -> dict[str, float]:
+    """Return where a policy's ``loss`` for x ~ N(0, 1) lies.
 
     Args:
+        loss: on fresh inputs.
         curve: the policy ``pi`` at ``x`` in [-pi, pi].
         bound: the bound on |pi(x)|.
+
+    Returns:
+        ``inside``, the loss for inputs in [-pi, pi] alone, and what the loss has above the floor by place: ``tails``,
+        |x| > 2; ``peaks``, those of f beyond the bounds at |x| = 1.1, with their flanks; ``rest`` of [-pi, pi];
+        ``beyond`` it, the sampling error of fresh inputs included.
     """
     x = np.linspace(-np.pi, np.pi, 20_001)
     f = target(x)
     density = np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi)
-    policy = np.interp(x, curve["x"], curve["pi"])
-    excess = density * ((policy - f) ** 2 - np.maximum(np.abs(f) - bound, 0.0) ** 2)
+    error = (np.interp(x, curve["x"], curve["pi"]) - f) ** 2
+    excess = density * (error - np.maximum(np.abs(f) - bound, 0.0) ** 2)
     tails, peaks = np.abs(x) > TAILS, np.abs(np.abs(x) - OUTER_PEAK) <= FLANK
-    parts = (~tails & ~peaks, peaks, tails)
-    rest, outer, tail = (float(np.trapezoid(np.where(part, excess, 0.0), x)) for part in parts)
-    return rest, outer, tail
+    parts = {"tails": tails, "peaks": peaks, "rest": ~tails & ~peaks}
+    found = {name: float(np.trapezoid(np.where(part, excess, 0.0), x)) for name, part in parts.items()}
+    found["beyond"] = loss - floor(bound, "normal") - sum(found.values())
+    return found | {"inside": float(np.trapezoid(density * error, x)) / (1.0 - share_beyond())}
+
+
+def share_beyond() -> float:
+    """Return the share of N(0, 1) that lies outside [-pi, pi]."""
+    return math.erfc(np.pi / math.sqrt(2.0))
 
 
 def share_inside(run: Run) -> float:

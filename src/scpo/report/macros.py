@@ -108,6 +108,7 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegOuterPeak": numbers.setting(published.OUTER_PEAK),
         "RegFlank": numbers.setting(published.FLANK),
         "RegTails": numbers.setting(published.TAILS),
+        "RegBeyond": numbers.percent(published.share_beyond()),
         "RegTrainingSize": numbers.count(section.datasets["normal"].size),
     }
 
@@ -200,9 +201,9 @@ def _regression_results(results: Path, bound: float) -> dict[str, str]:
     }
     clipped = [{run.seed: run.final["clipped_loss"] for run in arms[name]} for name in ("scpo", "unconstrained")]
     difference = summarise(paired_differences(*clipped))
-    above = [published.above_floor(run.exhibits["curve"], bound) for run in arms["scpo"]]
-    for part, losses in zip(("Rest", "Peaks", "Tails"), zip(*above, strict=True), strict=True):
-        macros["RegScpoAbove" + part] = numbers.fixed(summarise(losses).median)
+    places = [published.loss_by_place(run.final["fresh_loss"], run.exhibits["curve"], bound) for run in arms["scpo"]]
+    for place in places[0]:
+        macros["RegScpoLoss" + place.title()] = numbers.fixed(summarise([loss[place] for loss in places]).median)
     macros["RegClippedDifference"] = numbers.safety(difference.median, 2)
     macros["RegClippedDifferenceRange"] = f"[{numbers.safety(difference.low, 2)}, {numbers.safety(difference.high, 2)}]"
     return macros
