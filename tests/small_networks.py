@@ -102,4 +102,5 @@ def fingerprint(safe: SafeOptimizer) -> list[Any]:
     modes = [module.training for module in safe.policy.modules()]
     mine = safe.state_dict()
     own = [mine[name].numpy().tobytes() for name in ("theta", "values", "rounding", "generator")]
-    return [policy, modes, moments, inner["param_groups"], learned, own, mine["updates"]]
+    recycled = None if mine["recycled"] is None else mine["recycled"].numpy().tobytes()
+    return [policy, modes, moments, inner["param_groups"], learned, own, recycled, mine["updates"]]
