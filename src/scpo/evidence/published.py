@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scpo.evidence.load import Run, read_csv
-from scpo.tasks.regression_data import target
+from scpo.tasks.regression_data import Array, target
 
 FOLDER = Path(__file__).resolve().parents[3] / "reference" / "source"
 LOSS, POLICY = "figure-regression-loss.csv", "figure-regression-policy.csv"
@@ -66,9 +66,18 @@ def floor(bound: float, inputs: str) -> float:
     """
     half_width = 8.0 if inputs == "normal" else np.pi
     x = np.linspace(-half_width, half_width, 200_001)
-    density = np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi) if inputs == "normal" else np.full_like(x, 0.5 / np.pi)
-    excess = np.maximum(np.abs(target(x)) - bound, 0.0)
-    return float(np.trapezoid(density * excess**2, x))
+    density = _normal(x) if inputs == "normal" else np.full_like(x, 0.5 / np.pi)
+    return float(np.trapezoid(density * _unavoidable(x, bound), x))
+
+
+def _normal(x: Array) -> Array:
+    """Return the density of N(0, 1)."""
+    return np.asarray(np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi))
+
+
+def _unavoidable(x: Array, bound: float) -> Array:
+    """Return the squared error of clip(f), the least within the bounds."""
+    return np.asarray(np.maximum(np.abs(target(x)) - bound, 0.0) ** 2)
 
 
 def loss_by_place(loss: float, curve: pd.DataFrame, bound: float) -> dict[str, float]:
@@ -85,10 +94,9 @@ def loss_by_place(loss: float, curve: pd.DataFrame, bound: float) -> dict[str, f
         ``beyond`` it, the sampling error of fresh inputs included.
     """
     x = np.linspace(-np.pi, np.pi, 20_001)
-    f = target(x)
-    density = np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi)
-    error = (np.interp(x, curve["x"], curve["pi"]) - f) ** 2
-    excess = density * (error - np.maximum(np.abs(f) - bound, 0.0) ** 2)
+    density = _normal(x)
+    error = (np.interp(x, curve["x"], curve["pi"]) - target(x)) ** 2
+    excess = density * (error - _unavoidable(x, bound))
     tails, peaks = np.abs(x) > TAILS, np.abs(np.abs(x) - OUTER_PEAK) <= FLANK
     parts = {"tails": tails, "peaks": peaks, "rest": ~tails & ~peaks}
     found = {name: float(np.trapezoid(np.where(part, excess, 0.0), x)) for name, part in parts.items()}
