@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scpo.errors import ConfigurationError, NonFiniteError
-from scpo.parameters import ParameterVector, read_buffers, undisturbed, write_buffers
+from scpo.parameters import ParameterVector, read_rest, undisturbed, write_rest
 
 from .small_networks import residual
 
@@ -137,7 +137,7 @@ def test_changes_of_what_the_optimiser_would_move_are_refused() -> None:
 def test_undisturbed_gives_buffers_and_modes_back() -> None:
     policy = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Dropout())
     policy[2].eval()
-    before = read_buffers(policy)
+    before = read_rest(policy)
     with pytest.raises(KeyError), undisturbed(policy):
         policy.eval()
         policy[1].running_mean += 1.0
@@ -146,5 +146,5 @@ def test_undisturbed_gives_buffers_and_modes_back() -> None:
     assert all(torch.equal(buffer, before[name]) for name, buffer in policy.named_buffers())
     policy[1].running_var.fill_(9.0)
     assert float(before["1.running_var"][0]) == 1.0
-    write_buffers(policy, before)
+    write_rest(policy, before)
     assert float(policy[1].running_var[0]) == 1.0

@@ -371,7 +371,11 @@ def test_screening_drops_far_rows() -> None:
         ),
         ([9.0, 9.0], {"backend": "root"}, ConfigurationError, "'root' solves one row, and 2 can be active here"),
         ([1.0, 1.0], {"radius": -1.0}, ConfigurationError, "radius"),
+        ([1.0, 1.0], {"radius": "far"}, ConfigurationError, "radius: expected a number"),
+        ([1.0, 1.0], {"radius": np.ones(2)}, ConfigurationError, "radius: expected a number"),
         ([1.0, 1.0], {"kappa": 2.0}, ConfigurationError, "kappa"),
+        ([1.0, 1.0], {"kappa": "half"}, ConfigurationError, "kappa: expected a number"),
+        ([1.0, 1.0], {"backend": ["sqp"]}, ConfigurationError, "backend"),
         ([1.0, 1.0], {"probe_error": -1.0}, ConfigurationError, "probe_error"),
     ],
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.falsification.smooth import Vector, away, quadratics, run
+from scpo.optimizer import SafeOptimizer
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
 from .small_networks import residual, train, wrap
@@ -208,3 +210,49 @@ def test_safety_factor_trades_misses_for_length(factor: float) -> None:
     expected.load_state_dict(safe.smoothness.state_dict())
     assert np.array_equal(safe.smoothness.constants(), expected.constants())
     assert (safe.smoothness.constants() >= factor * safe.smoothness.state_dict()["observed"]).all()
+
+
+def test_starting_again_forgets_the_longest_step() -> None:
+    model = EstimatedSmoothness()
+    model.start(1)
+    model.observe(np.ones(1), np.ones(1, dtype=bool), 5.0)
+    assert model.radius() == 1.0
+    model.start(1)
+    assert model.radius() == EstimatedSmoothness().radius() == 0.1
+
+
+def test_without_metrics_the_radius_grows_with_the_steps() -> None:
+    model = EstimatedSmoothness()
+    model.start(0)
+    model.observe(np.zeros(0), np.zeros(0, dtype=bool), 0.1)
+    assert model.radius() == 0.2
+
+
+@pytest.mark.parametrize("rate", [0.015, 0.02, 0.03])
+def test_misses_are_learned_from_whatever_was_believed_before(rate: float) -> None:
+    """A float32 policy with L = 2000: what a step shows is judged by what it shows, not by the L in use."""
+
+    class Circle(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.tensor([-0.9, 0.05]))
+
+    policy = Circle()
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=rate),
+        policy,
+        lambda given: [1000.0 * (float(given.w.detach().double().square().sum()) - 1.0)],
+        sampler="isotropic",
+        verify=False,
+    )
+    misses = unsafe = 0
+    for _ in range(120):
+        safe.zero_grad()
+        w = policy.w.detach()
+        (-(policy.w * (torch.stack([w[1], -w[0]]) + 0.3 * w)).sum()).backward()
+        info = safe.step()
+        misses += info.bound_misses
+        unsafe += info.margin < 0
+    assert unsafe == 0
+    assert misses <= 2
+    assert info.smoothness_max > 500.0

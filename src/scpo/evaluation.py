@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from types import FrameType
 from typing import Any
 
@@ -54,8 +55,8 @@ class ConstraintEvaluator:
         for name, function in (("constraint", constraint), ("batched_constraint", batched)):
             if function is not None and not callable(function):
                 raise ConfigurationError(f"{name}: expected a callable, got {type(function).__name__}")
-        if timeout is not None and not 0 < timeout < np.inf:
-            raise ConfigurationError(f"timeout: expected a positive number of seconds, got {timeout}")
+        if timeout is not None and not (isinstance(timeout, Real) and 0 < timeout < np.inf):
+            raise ConfigurationError(f"timeout: expected a positive number of seconds, got {timeout!r}")
         self.policy, self.vector = policy, vector
         self.constraint, self.batched, self.timeout = constraint, batched, timeout
         self.length: int | None = None
@@ -72,7 +73,9 @@ class ConstraintEvaluator:
         count = thetas.shape[0]
         with torch.no_grad():
             if self.batched is not None:
-                values = self._call(self.batched, self.vector.stack(thetas), (count,))
+                own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
+                with undisturbed(self.policy):
+                    values = self._call(self.batched, self.vector.stack(own), (count,))
             else:
                 values = self._one_by_one(thetas)
         self.rollouts += count
@@ -117,7 +120,7 @@ class ConstraintEvaluator:
 
     def _one_by_one(self, thetas: Tensor) -> Array:
         assert self.constraint is not None
-        before = self.vector.read()
+        before, rest = self.vector.read(), self.vector.read_rest(self.policy)
         rows = []
         try:
             for theta in thetas:
@@ -125,6 +128,7 @@ class ConstraintEvaluator:
                 with undisturbed(self.policy):
                     rows.append(self._call(self.constraint, self.policy, ()))
         finally:
+            self.vector.write_rest(self.policy, rest)
             self.vector.write(before)
         if len({row.size for row in rows}) > 1:
             raise ConstraintError(f"the constraint changed its length: {sorted({row.size for row in rows})} values")

@@ -20,10 +20,10 @@ from torch.linalg import vector_norm
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
 from scpo.evaluation import BatchedConstraint, Constraint, ConstraintEvaluator
-from scpo.parameters import ParameterVector, all_finite, read_buffers, write_buffers
+from scpo.parameters import ParameterVector, Rest, same_rest
 from scpo.region import Array
-from scpo.sampling import SAMPLERS, Sampler, SamplingContext
-from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
+from scpo.sampling import Sampler, SamplingContext, as_sampler
+from scpo.smoothness import Smoothness, as_smoothness
 from scpo.step import Settings, StepInfo, Update
 from scpo.update import safe_update
 
@@ -36,11 +36,12 @@ class SafeOptimizer:
 
     The wrapped optimiser's state (momentum, Adam's moments) is a statistic of the gradients it has seen at the
     iterates.  It does not depend on the step taken, so it stays as the optimiser made it when the step is altered:
-    what the projection removes is removed again at each update for as long as it is proposed.
+    what the projection removes is removed again at each update for as long as it is proposed.  Optimisers whose state
+    does speak of the steps taken are misled where steps are altered: LBFGS's curvature pairs, ASGD's average.
 
     Args:
         optimizer: any torch.optim optimiser of parameters of ``policy``.
-        policy: the policy; frozen parameters and buffers are left alone.
+        policy: the policy; frozen parameters and buffers are left alone, but g is evaluated anew when they change.
         constraint: policy -> (k,) numbers, <= 0 is safe.  A black box (NumPy, a simulator, a subprocess), evaluated
             without gradients; it must be deterministic given the parameters.
         samples: N, directions per update; the nominal step is always among them.
@@ -48,7 +49,7 @@ class SafeOptimizer:
         states: visited states, a tensor or a callable; the tangent sampler needs them (else isotropic, with a warning).
         kappa: share of the slack that one update may use, in (0, 1].
         smoothness: "estimated", a constant, constants (k,), or an object (scpo.smoothness).
-        radius: r for constants given as numbers.
+        radius: r for constants given as numbers, and the largest r of estimated ones; an object has its own.
         verify: roll a proposal out before it is taken; an unsafe one raises L and is solved again, at most
             ``max_retries`` times, then theta stays.  With False the bound alone decides.
         batched_constraint: name -> (m, *shape) stacked parameters -> (m, k); replaces ``constraint`` everywhere.
@@ -137,13 +138,13 @@ class SafeOptimizer:
         )
         self.optimizer, self.policy = optimizer, policy
         self.vector = ParameterVector(policy, self._held())
-        self.smoothness = _smoothness(smoothness, radius)
-        self.sampler = _sampler(sampler, states)
+        self.smoothness = as_smoothness(smoothness, radius)
+        self.sampler = as_sampler(sampler, states)
         states_of = states if callable(states) else None if states is None else (lambda: states)
         self._context = SamplingContext(policy, self.vector, states_of)
         self.evaluate = ConstraintEvaluator(policy, self.vector, constraint, batched_constraint, timeout)
-        if not isinstance(seed, (int, np.integer)):
-            raise ConfigurationError(f"seed: expected an integer, got {seed!r}")
+        if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
+            raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")
         self._generator = torch.Generator().manual_seed(int(seed))
         self.updates = 0
         self._recycled: Tensor | None = None
@@ -151,7 +152,7 @@ class SafeOptimizer:
         self.unsafe_proposals: tuple[Tensor, ...] = ()
         #: p (d,), what the wrapped optimiser proposed for the last step; None before the first
         self.nominal: Tensor | None = None
-        self._theta, self._buffers = self.vector.read(), read_buffers(policy)
+        self._theta, self._rest = self.vector.read(), self.vector.read_rest(policy)
         self._values = self.evaluate.check_determinism(self._theta)
         self._refuse_unsafe(self._values, "at the start")
         k = self._values.size
@@ -182,6 +183,9 @@ class SafeOptimizer:
         values = self.evaluate.check_determinism(self._theta)
         if self.settings.verify:
             self._refuse_unsafe(values, "under the changed constraint")
+        if math.isfinite(self._measured_at):
+            self.rounding = self.evaluate.rounding_level(self._theta, self._generator)
+            self._measured_at = float(vector_norm(self._theta))
         self._values = values
 
     def step(self, closure: Callable[[], float] | None = None) -> StepInfo:
@@ -193,18 +197,18 @@ class SafeOptimizer:
         Raises:
             ScpoError: whatever goes wrong, policy, optimiser, L and random state are as before the call.
         """
-        theta, entry_buffers = self.vector.read(), read_buffers(self.policy)
+        theta, entry = self.vector.read(), self.vector.read_rest(self.policy)
         inner = _snapshot(self.optimizer)
         learned = copy.deepcopy(self.smoothness.state_dict())
         generator = self._generator.get_state()
         try:
             self.vector.refuse_change(self._held())
             nominal, gradient = self._propose(theta, closure)
-            buffers = read_buffers(self.policy)
-            values = self._values_at(theta, buffers)
+            rest = self.vector.read_rest(self.policy)
+            values, gradient_bound = self._known_at(theta, rest)
             rounding, measured_at = self._rounding_at(theta)
             outcome = safe_update(
-                Update(theta, values, nominal, gradient, rounding, self._gradient_bound, self._recycled),
+                Update(theta, values, nominal, gradient, rounding, gradient_bound, self._recycled),
                 self.settings,
                 self.evaluate,
                 self.smoothness,
@@ -214,13 +218,13 @@ class SafeOptimizer:
             )
         except BaseException:
             self.vector.write(theta)
-            write_buffers(self.policy, entry_buffers)
+            self.vector.write_rest(self.policy, entry)
             _restore(self.optimizer, inner)
             self.smoothness.load_state_dict(learned)
             self._generator.set_state(generator)
             raise
         self.vector.write(outcome.theta)
-        self._theta, self._buffers = self.vector.read(), buffers
+        self._theta, self._rest = self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
         self._recycled, self.unsafe_proposals, self.nominal = outcome.recycled, outcome.unsafe, nominal
         self.rounding, self._measured_at = rounding, measured_at
@@ -234,7 +238,7 @@ class SafeOptimizer:
             "smoothness": {key: _tensor(value) for key, value in self.smoothness.state_dict().items()},
             "generator": self._generator.get_state(),
             "theta": self._theta.clone(),
-            "buffers": {name: buffer.clone() for name, buffer in self._buffers.items()},
+            "rest": copy.deepcopy(self._rest),
             "values": torch.from_numpy(self._values.copy()),
             "rounding": torch.from_numpy(self.rounding.copy()),
             "measured_at": self._measured_at,
@@ -257,13 +261,24 @@ class SafeOptimizer:
                 f"state: for {state['theta'].numel()} parameters and {state['values'].numel()} metrics, "
                 f"here are {self._theta.numel()} and {self._values.size}"
             )
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.smoothness.load_state_dict(
-            {key: value.numpy() if isinstance(value, Tensor) else value for key, value in state["smoothness"].items()}
-        )
+        inner, learned = _snapshot(self.optimizer), copy.deepcopy(self.smoothness.state_dict())
+        given = {k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
+        try:
+            shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(f"its smoothness has {shapes[0]}, here are {shapes[1]}")
+            for one, other in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
+                if unknown := sorted(one.keys() - other.keys()):
+                    raise ValueError(f"{type(self.optimizer).__name__} has no option {', '.join(unknown)}")
+            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+            self.smoothness.load_state_dict(given)
+        except Exception as error:
+            _restore(self.optimizer, inner)
+            self.smoothness.load_state_dict(learned)
+            raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
         self._generator.set_state(state["generator"].cpu())
         self._theta = state["theta"].clone().to(self.vector.device)
-        self._buffers = {name: buffer.clone() for name, buffer in state["buffers"].items()}
+        self._rest = copy.deepcopy(state["rest"])
         self._values = state["values"].cpu().numpy().copy()
         self.rounding = state["rounding"].cpu().numpy().copy()
         self._measured_at = float(state["measured_at"])
@@ -278,38 +293,50 @@ class SafeOptimizer:
         """Return (p, loss gradient) from a step of the wrapped optimiser that is taken back."""
         gradients: list[Tensor] = []
 
+        ascending = [p for group in self.optimizer.param_groups if group.get("maximize") for p in group["params"]]
+
         def first_at_theta() -> float:  # LBFGS goes on calling it elsewhere
             assert closure is not None
             loss = closure()
             if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
                 raise NonFiniteError("the loss that the closure returned is NaN or infinite; the step was not taken")
             if not gradients:
-                gradients.append(self.vector.gradient())
+                gradients.append(self.vector.gradient(ascending))
             return loss
 
         if closure is None:
-            gradients.append(self.vector.gradient())
+            gradients.append(self.vector.gradient(ascending))
             self.optimizer.step()
         else:
             self.optimizer.step(first_at_theta)
         nominal = self.vector.read() - theta
         self.vector.write(theta)
-        if not all_finite(nominal):
-            raise NonFiniteError(f"{type(self.optimizer).__name__} proposed a step with NaN or infinite entries")
+        name = type(self.optimizer).__name__
+        if not gradients:
+            raise ConfigurationError(f"{name} did not call the closure; call backward() and step() without one")
+        if not math.isfinite(float(vector_norm(nominal))):
+            raise NonFiniteError(f"{name} proposed a step with NaN or infinite entries, or too long to be squared")
         return nominal, gradients[0]
 
     def _held(self) -> list[Tensor]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
-    def _values_at(self, theta: Tensor, buffers: dict[str, Tensor]) -> Array:
-        """Return g at theta as known, or evaluated where theta or the buffers were changed from outside."""
-        same = buffers.keys() == self._buffers.keys()
-        if same and torch.equal(theta, self._theta) and all(torch.equal(buffers[n], self._buffers[n]) for n in buffers):
-            return self._values
+    def _known_at(self, theta: Tensor, rest: Rest) -> tuple[Array, Array | None]:
+        """Return g and the bound on |grad g| at theta as known; g evaluated where the policy was changed from outside.
+
+        The bound is carried on where theta alone has changed, and given up otherwise.
+        """
+        same = same_rest(rest, self._rest)
+        if same and torch.equal(theta, self._theta):
+            return self._values, self._gradient_bound
         values: Array = self.evaluate(theta[None])[0]
         if self.settings.verify:
             self._refuse_unsafe(values, "after the parameters or buffers were changed from outside")
-        return values
+        if not same or self._gradient_bound is None:
+            return values, None
+        moved = float(vector_norm(theta - self._theta))
+        carried = self._gradient_bound + 2.0 * self.smoothness.kinks() + moved * self.smoothness.constants()
+        return values, np.asarray(carried)
 
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
         """Return eps_g (k,) and |theta| where it was measured: rounding grows with the parameters."""
@@ -340,38 +367,6 @@ def _per_metric(name: str, given: ArrayLike, length: int) -> Array:
 
 def _tensor(value: Any) -> Any:
     return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
-
-
-def _sampler(sampler: str | Sampler, states: object) -> Sampler:
-    if not isinstance(sampler, str):
-        if isinstance(sampler, type) or not hasattr(sampler, "draw"):
-            raise ConfigurationError(f"sampler: expected a name or an object with draw, got {sampler!r}")
-        return sampler
-    if sampler not in SAMPLERS:
-        raise ConfigurationError(f"sampler: no {sampler!r}; there are {', '.join(SAMPLERS)}")
-    if sampler != "isotropic" and states is None:
-        import warnings
-
-        warnings.warn(
-            f"the {sampler} sampler needs states=..., the states that rollouts visit; using isotropic directions",
-            stacklevel=3,
-        )
-        return SAMPLERS["isotropic"]()
-    return SAMPLERS[sampler]()
-
-
-def _smoothness(given: str | ArrayLike | Smoothness, radius: float) -> Smoothness:
-    if isinstance(given, str):
-        if given != "estimated":
-            raise ConfigurationError(f"smoothness: no {given!r}; give 'estimated', constants, or an object")
-        return EstimatedSmoothness(max_radius=radius)
-    methods = [name for name in vars(Smoothness) if not name.startswith("_")]
-    present = [name for name in methods if hasattr(given, name)]
-    if len(present) == len(methods) and not isinstance(given, type):
-        return given  # type: ignore[return-value]
-    if present:
-        raise ConfigurationError(f"smoothness: {given!r} is no object with the methods {', '.join(methods)}")
-    return FixedSmoothness(given, radius)  # type: ignore[arg-type]
 
 
 def _snapshot(optimizer: torch.optim.Optimizer) -> tuple[dict[Any, Any], list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,30 +18,73 @@ def all_finite(x: Tensor) -> bool:
     return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
 
 
-def read_buffers(policy: nn.Module) -> dict[str, Tensor]:
-    """Return copies of the policy's buffers by name."""
-    return {name: buffer.detach().clone() for name, buffer in policy.named_buffers()}
+Rest = dict[str, Tensor | None]
+"""What of a policy theta does not hold, by name: buffers, and parameters that are frozen or another optimiser's."""
 
 
-def write_buffers(policy: nn.Module, saved: dict[str, Tensor]) -> None:
-    """Set the policy's buffers to ``saved``."""
+def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[str, Any], str]]:
+    """Return (name, table, key) of every buffer and of every parameter that is not in ``own``."""
+    known = {id(parameter) for parameter in own}
+    return [
+        (f"{prefix}.{key}" if prefix else key, table, key)
+        for prefix, module in policy.named_modules()
+        for table in (module._buffers, module._parameters)
+        for key, present in table.items()
+        if id(present) not in known
+    ]
+
+
+def read_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
+    """Return copies of the policy's buffers and of its parameters other than ``own``."""
+    return {
+        name: None if table[key] is None else table[key].detach().clone() for name, table, key in _places(policy, own)
+    }
+
+
+def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> None:
+    """Set what :func:`read_rest` read to ``saved``; an entry that has another shape or type by now is replaced."""
     with torch.no_grad():
-        for name, buffer in policy.named_buffers():
-            if name in saved:
-                buffer.copy_(saved[name])
+        for name, table, key in _places(policy, own):
+            if name not in saved:
+                continue
+            present, kept = table[key], saved[name]
+            if present is None or kept is None:
+                table[key] = None if kept is None else kept.clone()
+            elif present.shape == kept.shape and present.dtype == kept.dtype:
+                present.copy_(kept)
+            elif isinstance(present, nn.Parameter):
+                present.data = kept.clone()
+            else:
+                table[key] = kept.clone()
+
+
+def same_rest(one: Rest, other: Rest) -> bool:
+    """Tell whether two of them are equal in names, types and numbers."""
+    return one.keys() == other.keys() and all(
+        kept is there or (kept is not None and there is not None and kept.dtype == there.dtype and kept.equal(there))
+        for kept, there in zip(one.values(), (other[name] for name in one), strict=True)
+    )
 
 
 @contextmanager
 def undisturbed(policy: nn.Module) -> Iterator[None]:
-    """Give the policy its buffers and its training mode back at the end, whatever the body calls."""
-    buffers = read_buffers(policy)
+    """Give the policy its buffers, modes, and parameters' types and flags back at the end, whatever the body calls.
+
+    Of a parameter's numbers only the caller knows which are wanted.  Buffers are few; parameters may be many.
+    """
+    parameters = [(parameter, parameter.dtype, parameter.requires_grad) for parameter in policy.parameters()]
+    buffers = read_rest(policy, policy.parameters())
     modes = [(module, module.training) for module in policy.modules()]
     try:
         yield
     finally:
         for module, training in modes:
             module.training = training
-        write_buffers(policy, buffers)
+        for parameter, dtype, flag in parameters:
+            if parameter.dtype != dtype:
+                parameter.data = parameter.data.to(dtype)
+            parameter.requires_grad_(flag)
+        write_rest(policy, buffers, policy.parameters())
 
 
 class ParameterVector:
@@ -83,6 +127,14 @@ class ParameterVector:
         """Return theta, shape (d,), a copy."""
         return torch.cat([parameter.detach().reshape(-1).to(torch.float64) for parameter in self.parameters])
 
+    def read_rest(self, policy: nn.Module) -> Rest:
+        """Return copies of what of ``policy`` theta does not hold."""
+        return read_rest(policy, self.parameters)
+
+    def write_rest(self, policy: nn.Module, saved: Rest) -> None:
+        """Set it to what :meth:`read_rest` read."""
+        write_rest(policy, saved, self.parameters)
+
     def write(self, theta: Tensor) -> None:
         """Set the policy to ``theta`` (d,), rounded to each parameter's dtype."""
         with torch.no_grad():
@@ -100,13 +152,18 @@ class ParameterVector:
         added = [p for p in held if id(p) not in known and (p.requires_grad or p.grad is not None)]
         frozen = [name for name, p in zip(self.names, self.parameters, strict=True) if not p.requires_grad]
         if added or frozen or known - {id(p) for p in held}:
+            stale = any(not p.requires_grad for p in added)
+            remedy = "set the .grad of frozen parameters to None" if stale else "build the safe optimiser again"
             raise ConfigurationError(
                 f"the trainable parameters have changed since the start ({len(added)} tensors that the optimiser "
-                f"would move are new, frozen: {', '.join(frozen) or 'none'}); build the safe optimiser again"
+                f"would move are new, frozen: {', '.join(frozen) or 'none'}); {remedy}"
             )
 
-    def gradient(self) -> Tensor:
+    def gradient(self, maximized: Iterable[Tensor] = ()) -> Tensor:
         """Return the loss gradient (d,) that ``backward`` left; a parameter without one counts as zero.
+
+        Args:
+            maximized: parameters whose optimiser ascends: what they minimise has the opposite gradient.
 
         Raises:
             ConfigurationError: no parameter has a gradient.
@@ -120,6 +177,8 @@ class ParameterVector:
             else parameter.grad.detach().to_dense().reshape(-1).to(torch.float64)
             for parameter in self.parameters
         ]
+        ascending = {id(parameter) for parameter in maximized}
+        parts = [-part if id(p) in ascending else part for p, part in zip(self.parameters, parts, strict=True)]
         gradient = torch.cat(parts)
         if not all_finite(gradient):
             bad = next(name for name, part in zip(self.names, parts, strict=True) if not all_finite(part))

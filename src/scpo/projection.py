@@ -104,7 +104,7 @@ def project(
 
 def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto") -> Projection:
     """Project onto a region that is already built; see :func:`project`."""
-    if backend != "auto" and backend not in solvers.BACKENDS:
+    if backend not in ("auto", *solvers.BACKENDS):
         raise ConfigurationError(f"backend: no {backend!r}; there are auto, {', '.join(solvers.BACKENDS)}")
     k = region.values.size
     if region.contains(target):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -104,6 +105,9 @@ class LocalSafeRegion:
         for name, array in (("smoothness", spread[0]), ("probe_error", spread[1])):
             if (array < 0).any():
                 raise ConfigurationError(f"{name}: must not be negative, got {array.min()}")
+        for name, number in (("radius", radius), ("kappa", kappa)):
+            if not isinstance(number, Real):
+                raise ConfigurationError(f"{name}: expected a number, got {type(number).__name__}")
         if not radius >= 1 / LARGEST:
             raise ConfigurationError(f"radius: must be positive (at least {1 / LARGEST}), got {radius}")
         if not 0 < kappa <= 1:

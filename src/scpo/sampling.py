@@ -9,6 +9,7 @@ Write your own sampler as an object with ``draw(context, count, generator) -> Di
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -134,7 +135,8 @@ def _policy_rows(context: SamplingContext, states: Tensor) -> Tensor:
             .reshape(-1, vector.dimension)
             .to(torch.float64)
         )
-    with torch.enable_grad(), undisturbed(context.policy):
+    devices = [vector.device] if vector.device.type == "cuda" else []
+    with torch.enable_grad(), undisturbed(context.policy), torch.random.fork_rng(devices):  # dropout draws
         outputs = context.policy(states)
         if not isinstance(outputs, Tensor) or not outputs.requires_grad:
             raise ConfigurationError("the policy's output at the states does not depend on its parameters")
@@ -174,6 +176,23 @@ class Mixed:
 
 
 SAMPLERS: dict[str, Callable[[], Sampler]] = {"tangent": Tangent, "isotropic": Isotropic, "mixed": Mixed}
+
+
+def as_sampler(sampler: str | Sampler, states: object) -> Sampler:
+    """Return the sampler of that name, or the object itself; isotropic, with a warning, where it lacks states."""
+    if not isinstance(sampler, str):
+        if isinstance(sampler, type) or not hasattr(sampler, "draw"):
+            raise ConfigurationError(f"sampler: expected a name or an object with draw, got {sampler!r}")
+        return sampler
+    if sampler not in SAMPLERS:
+        raise ConfigurationError(f"sampler: no {sampler!r}; there are {', '.join(SAMPLERS)}")
+    if sampler != "isotropic" and states is None:
+        warnings.warn(
+            f"the {sampler} sampler needs states=..., the states that rollouts visit; using isotropic directions",
+            stacklevel=3,
+        )
+        return SAMPLERS["isotropic"]()
+    return SAMPLERS[sampler]()
 
 
 def orthonormal_basis(leading: Tensor, *blocks: Tensor) -> Tensor:

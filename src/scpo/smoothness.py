@@ -10,6 +10,7 @@ and its misses are counted (docs/method.md, what is proven and what is estimated
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -157,12 +158,14 @@ class EstimatedSmoothness:
             raise ConfigurationError("radius: initial_radius and max_radius must be positive, growth at least 1")
         self.initial, self.factor, self.decay, self.pooling = initial, factor, decay, pooling
         self.kink_ratio, self.growth, self.max_radius = kink_ratio, growth, max_radius
-        self._longest = min(initial_radius, max_radius) / growth
+        self._first = min(initial_radius, max_radius) / growth
+        self._longest = self._first
         self._observed, self._jumps = np.zeros(0), np.zeros(0)
 
     def start(self, length: int) -> None:
         """Begin with ``initial`` for every metric."""
         self._observed, self._jumps = np.full(length, float(self.initial)), np.zeros(length)
+        self._longest = self._first
 
     def visit(self, theta: Tensor) -> None:
         """Do nothing: the estimate follows the steps."""
@@ -198,7 +201,7 @@ class EstimatedSmoothness:
         curvature = np.minimum(needed, most)
         self._observed = np.maximum(self.decay * self._observed, curvature)
         self._jumps = np.maximum(self._jumps, 0.5 * length * (needed - curvature))
-        if reliable.any():
+        if reliable.any() or reliable.size == 0:
             self._longest = max(self._longest, length)
 
     def state_dict(self) -> dict[str, Any]:
@@ -210,3 +213,22 @@ class EstimatedSmoothness:
         self._observed = np.array(state["observed"], dtype=np.float64)
         self._jumps = np.array(state.get("jumps", np.zeros(self._observed.size)), dtype=np.float64)
         self._longest = float(state["longest"])
+
+
+def as_smoothness(given: str | ArrayLike | Smoothness, radius: float) -> Smoothness:
+    """Return the model that is named, that has these constants, or that is given itself."""
+    if not isinstance(radius, Real) or not radius > 0:
+        raise ConfigurationError(f"radius: must be a positive number, got {radius!r}")
+    if isinstance(given, str):
+        if given != "estimated":
+            raise ConfigurationError(f"smoothness: no {given!r}; give 'estimated', constants, or an object")
+        return EstimatedSmoothness(max_radius=radius)
+    methods = [name for name in vars(Smoothness) if not name.startswith("_")]
+    present = [name for name in methods if hasattr(given, name)]
+    if len(present) == len(methods) and not isinstance(given, type):
+        if np.isfinite(radius):
+            raise ConfigurationError(f"radius: {type(given).__name__} has its own; leave radius= out")
+        return given
+    if present:
+        raise ConfigurationError(f"smoothness: {given!r} is no object with the methods {', '.join(methods)}")
+    return FixedSmoothness(given, radius)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from types import NoneType
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +13,8 @@ from scpo.errors import ConfigurationError
 from scpo.region import Array
 from scpo.solvers import BACKENDS
 
-KINDS = {"samples": Integral, "max_retries": Integral, "recycle": Integral, "kappa": Real, "margin": Real}
+COUNTS = ("samples", "max_retries", "recycle")
+NUMBERS = ("kappa", "margin", "loss_smoothness")
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ class Settings:
     stay_on_solver_failure: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in KINDS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise ConfigurationError(f"{name}: expected a number, whole for counts, got {getattr(self, name)!r}")
+        for names, kind in ((COUNTS, Integral), (NUMBERS, Real), (("probe_step",), (Real, NoneType))):
+            for name in names:
+                if not isinstance(getattr(self, name), kind):
+                    found = getattr(self, name)
+                    raise ConfigurationError(f"{name}: expected a number, whole for counts, got {found!r}")
         checks = {
             "backend": (self.backend in ("auto", *BACKENDS), f"auto or one of {', '.join(BACKENDS)}"),
             "samples": (self.samples >= 1, "at least 1"),

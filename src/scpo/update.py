@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from scpo.errors import NonFiniteError, ShapeError, SolverError
+from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError
 from scpo.evaluation import ConstraintEvaluator
-from scpo.parameters import all_finite
 from scpo.projection import Projection, project_onto
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
 from scpo.sampling import Directions, Sampler, SamplingContext, captured_energy, extend_basis, orthonormal_basis
@@ -48,7 +47,8 @@ def safe_update(
     basis, energy, complete = _basis(start, settings.samples, may_rise, sampler, context, generator)
     n = basis.shape[1]
     smoothness.visit(start.theta)
-    constants, kinks, radius = smoothness.constants(), smoothness.kinks(), smoothness.radius()
+    constants, kinks = np.asarray(smoothness.constants()), np.asarray(smoothness.kinks())
+    radius = smoothness.radius()
     if not constants.shape == kinks.shape == start.values.shape:
         shapes = f"constants {constants.shape} and kinks {kinks.shape}"
         raise ShapeError(f"smoothness: {shapes} for {start.values.size} metrics")
@@ -95,7 +95,8 @@ def safe_update(
         values = evaluate(theta[None])[0]
         required = tally.add(theta, values, promised, z, slopes, kinks, start, step)
         length = length_of(z)
-        smoothness.observe(required, length**2 * np.maximum(constants, 1e-300) >= 8.0 * start.rounding, length)
+        shown = length**2 * np.maximum(np.maximum(constants, required), 1e-300)
+        smoothness.observe(required, shown >= 8.0 * start.rounding, length)
         rejected = settings.verify and not restoring and bool((values + settings.margin > 0).any())
         if not rejected:
             break
@@ -127,7 +128,7 @@ def safe_update(
         rollouts=0,
     )
     known = start.gradient_bound
-    if complete:  # no gradient has a part outside the basis
+    if n == start.theta.numel():  # no gradient has a part outside the basis
         seen = np.linalg.norm(slopes, axis=1) + error
         known = seen if known is None else np.minimum(known, seen)
     return Outcome(
@@ -183,7 +184,7 @@ def _basis(
     context: SamplingContext,
     generator: torch.Generator,
 ) -> tuple[Tensor, float, bool]:
-    """Return Q (d, n) with the nominal step in its span, the captured energy, and whether Q holds every gradient."""
+    """Return Q (d, n) with the nominal step in its span, the captured energy, and whether no direction is missing."""
     dimension = start.theta.numel()
     count = min(samples, dimension)
     leading = [start.nominal[:, None]]
@@ -208,15 +209,25 @@ def _drawn(
     theta: Tensor, sampler: Sampler, context: SamplingContext, count: int, generator: torch.Generator
 ) -> Directions:
     """Return at most ``count`` directions of the sampler, checked."""
-    drawn, dimension = sampler.draw(context, count, generator), theta.numel()
+    name, dimension = type(sampler).__name__, theta.numel()
+    try:
+        drawn = sampler.draw(context, count, generator)
+    except ScpoError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"{name} cannot draw directions, {type(error).__name__}: {error}; the states must suit the policy, and its "
+            "derivatives exist (sampler='isotropic' needs neither)"
+        ) from error
+    if not isinstance(drawn, Directions):
+        raise ConfigurationError(f"{name}.draw returned {type(drawn).__name__}, expected scpo.sampling.Directions")
     vectors = drawn.vectors.to(theta)
     if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > count:
         raise ShapeError(
-            f"{type(sampler).__name__} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) "
-            f"with m <= {count}"
+            f"{name} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) with m <= {count}"
         )
-    if not all_finite(vectors):
-        raise NonFiniteError(f"{type(sampler).__name__} drew directions with NaN or infinite entries")
+    if not np.isfinite(float(vector_norm(vectors))):
+        raise NonFiniteError(f"{name} drew directions with NaN or infinite entries, or too long to be squared")
     return replace(drawn, vectors=vectors)
 
 

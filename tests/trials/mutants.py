@@ -197,8 +197,8 @@ OPTIMIZER = (
     Mutant(
         "policy not restored after an error",
         "optimizer.py",
-        "            self.vector.write(theta)\n            write_buffers(self.policy, entry_buffers)\n",
-        "            write_buffers(self.policy, entry_buffers)\n",
+        "            self.vector.write(theta)\n            self.vector.write_rest(self.policy, entry)\n",
+        "            self.vector.write_rest(self.policy, entry)\n",
     ),
 )
 MUTANTS = (*REGION, *PROJECTION, *UPDATE, *SMOOTHNESS, *OPTIMIZER)

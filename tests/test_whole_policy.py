@@ -1,0 +1,219 @@
+"""What of a policy theta does not hold: changed from outside, by the constraint, or by another optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scpo.errors import ConfigurationError, UnsafeStartError
+from scpo.optimizer import SafeOptimizer
+
+from .small_networks import residual, wrap
+
+
+class Two(nn.Module):
+    """Two parameters of which an optimiser holds one, and two buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+        self.other = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("state", torch.zeros(4, 1, dtype=torch.float64))
+        self.register_buffer("cache", None)
+
+
+def squared(policy: Any) -> list[float]:
+    return [float((policy.held + policy.other).detach().square().sum()) / 2 - 1.0]
+
+
+def one_step(safe: SafeOptimizer, goal: float = 3.0) -> Any:
+    policy: Any = safe.policy
+    safe.zero_grad()
+    (policy.held - goal).square().sum().backward()
+    return safe.step()
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_parameters_outside_theta_that_change_are_noticed(verify: bool) -> None:
+    policy = Two()
+    inner = torch.optim.SGD([policy.held], lr=0.3)
+    safe = SafeOptimizer(inner, policy, squared, sampler="isotropic", smoothness=1.0, verify=verify)
+    with torch.no_grad():
+        policy.other.fill_(0.5)
+    assert one_step(safe).margin == -squared(policy)[0]
+    with torch.no_grad():
+        policy.other.fill_(5.0)
+    if verify:
+        with pytest.raises(UnsafeStartError, match="from outside"):
+            one_step(safe)
+    else:
+        info = one_step(safe)
+        assert info.restoring
+        assert info.margin == -squared(policy)[0] < 0
+
+
+def test_two_optimisers_of_one_policy_see_each_others_steps() -> None:
+    """Each knows its own block only; with the true L no step of either is unsafe."""
+    policy = Two()
+    pair = [
+        SafeOptimizer(
+            torch.optim.SGD([block], lr=0.5), policy, squared, sampler="isotropic", smoothness=1.0, verify=False
+        )
+        for block in (policy.held, policy.other)
+    ]
+    for turn in range(20):
+        safe = pair[turn % 2]
+        safe.zero_grad()
+        (policy.held + policy.other - 3.0).square().sum().backward()
+        policy.held.grad, policy.other.grad = (policy.held.grad, None) if turn % 2 == 0 else (None, policy.other.grad)
+        info = safe.step()
+        assert info.margin == -squared(policy)[0] >= 0
+        assert info.bound_misses == 0
+    assert squared(policy)[0] > -0.1
+
+
+def _reshaped(policy: Any) -> None:
+    policy.state = torch.ones(1, 1, dtype=torch.float64)
+
+
+def _grown(policy: Any) -> None:
+    policy.state = torch.ones(9, 2, dtype=torch.float64)
+
+
+def _filled(policy: Any) -> None:
+    policy.cache = torch.ones(3, dtype=torch.float64)
+
+
+def _overwritten(policy: Any) -> None:
+    policy.other.data = torch.full((2,), 7.0, dtype=torch.float64)
+
+
+def _narrowed(policy: Any) -> None:
+    policy.float()
+
+
+def _frozen(policy: Any) -> None:
+    policy.requires_grad_(False)
+
+
+def _modes(policy: Any) -> None:
+    policy.eval()
+
+
+VANDALS: dict[str, Callable[[Any], None]] = {
+    "buffer of another shape": _reshaped,
+    "buffer that grows": _grown,
+    "buffer that was None": _filled,
+    "frozen parameter": _overwritten,
+    "type": _narrowed,
+    "flags": _frozen,
+    "mode": _modes,
+}
+
+
+@pytest.mark.parametrize("name", VANDALS)
+def test_what_a_constraint_does_to_the_policy_is_undone(name: str) -> None:
+    policy = Two()
+
+    def constraint(given: Any) -> list[float]:
+        values = squared(given)
+        VANDALS[name](given)
+        return values
+
+    safe = SafeOptimizer(
+        torch.optim.SGD([policy.held], lr=0.3), policy, constraint, sampler="isotropic", smoothness=1.0
+    )
+    for _ in range(3):
+        one_step(safe)
+    assert policy.training
+    assert policy.cache is None
+    assert torch.equal(policy.state, torch.zeros(4, 1, dtype=torch.float64))
+    assert torch.equal(policy.other, torch.zeros(2, dtype=torch.float64))
+    assert policy.held.dtype == policy.other.dtype == policy.state.dtype == torch.float64
+    assert policy.held.requires_grad
+    assert policy.other.requires_grad
+    assert squared(policy)[0] == -float(-safe.values[0])
+
+
+def test_what_a_batched_constraint_does_is_undone() -> None:
+    policy = residual()
+
+    def constraint(stacked: Mapping[str, Tensor]) -> Tensor:
+        policy.eval()
+        values = torch.stack([part.flatten(1).square().sum(dim=1) for part in stacked.values()]).sum(dim=0)
+        for part in stacked.values():
+            part.zero_()  # the arrays are the constraint's to spoil
+        return values[:, None] - 100.0
+
+    safe = wrap(policy, constraint=None, batched_constraint=constraint)
+    before = safe.vector.read()
+    policy(torch.ones(1, 1, dtype=torch.float64)).sum().backward()
+    info = safe.step()
+    after = safe.vector.read()
+    assert policy.training
+    assert info.step_norm > 0
+    assert float((after - before).norm()) == pytest.approx(info.step_norm)
+    assert info.margin == pytest.approx(100.0 - float(after.square().sum()))
+
+
+def test_gradients_of_frozen_parameters_are_named_with_their_remedy() -> None:
+    policy = Two()
+    inner = torch.optim.SGD(policy.parameters(), lr=0.3)
+    policy.other.requires_grad_(False)
+    safe = SafeOptimizer(inner, policy, squared, sampler="isotropic", smoothness=1.0)
+    policy.other.grad = torch.zeros(2, dtype=torch.float64)
+    with pytest.raises(ConfigurationError, match=r"set the \.grad of frozen parameters to None"):
+        one_step_keeping(safe)
+    policy.other.grad = None
+    one_step_keeping(safe)
+
+
+def one_step_keeping(safe: SafeOptimizer) -> None:
+    policy: Any = safe.policy
+    (policy.held - 3.0).square().sum().backward()
+    safe.step()
+
+
+def test_a_bound_on_gradients_is_carried_over_changes_from_outside() -> None:
+    """g = 2 w^2 - 1 and L = 4: at w = 0.7 the gradient is 2.8, and a probe of 0.1 along it would be unsafe."""
+    policy = Two()
+    safe = SafeOptimizer(
+        torch.optim.SGD([policy.held], lr=1e-6),
+        policy,
+        lambda given: [2.0 * float(given.held[0]) ** 2 - 1.0],
+        sampler="isotropic",
+        samples=1,
+        smoothness=4.0,
+        safe_probes=True,
+        gradient_bound=0.0,
+        probe_step=0.1,
+    )
+    with torch.no_grad():
+        policy.held[0] = 0.7
+    safe.zero_grad()
+    (-policy.held[0]).backward()
+    assert safe.step().unsafe_probes == 0
+
+
+def test_a_sample_of_all_given_states_need_not_hold_every_gradient() -> None:
+    """The first metric depends on a weight that no given state sees: its bound on the gradient has to stay."""
+    policy = nn.Linear(2, 1, bias=False).double()
+    nn.init.zeros_(policy.weight)
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=0.1),
+        policy,
+        lambda given: [10.0 * float(given.weight[0, 1]) - 1e-3, float(given.weight[0, 0]) - 1.0],
+        states=torch.tensor([[1.0, 0.0]]).double(),
+        smoothness=0.0,
+        safe_probes=True,
+        gradient_bound=[10.0, 1.0],
+        probe_step=1e-2,
+    )
+    for inputs in ([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]):
+        safe.zero_grad()
+        (policy(torch.tensor(inputs).double()) - 1.0).square().mean().backward()
+        assert safe.step().unsafe_probes == 0
