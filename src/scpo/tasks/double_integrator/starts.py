@@ -66,8 +66,8 @@ def scaled_vertices(region: Polygon, count: int) -> Array:
 def training_starts(region: Polygon, count: int = 224) -> Array:
     """Return fixed training starts (count, 2): all vertices, 3/8 scaled ones, the rest on the boundary and inside.
 
-    Were the closed loop linear, each metric would be a convex function of the start over {Psi <= r}, with its maximum
-    at a vertex: hence the scaled vertices.
+    Were the closed loop linear, the first two metrics would be convex functions of the start, and the third constant
+    along rays with a convex numerator: over {Psi <= r} each has its maximum at a vertex, hence the scaled vertices.
 
     Raises:
         ConfigurationError: too few for the vertices and one point of each other kind.
