@@ -213,6 +213,7 @@ def test_the_table_of_the_readme_is_made_from_the_verdicts(everything_holds: Pat
     table = capsys.readouterr().out
     assert readme.read_text() == f"before\n\n{table}\nafter\n"
     assert table.count("**supported**") == 3
+    assert f"| {METRICS['unsafe-iterates'].means} | 0 |" in table
     assert main([*options, "--readme", str(readme)]) == 0
     assert readme.read_text() == f"before\n\n{table}\nafter\n"
     readme.write_text("no markers")
@@ -253,6 +254,36 @@ def test_the_paper_profile_makes_the_evidence_that_claims_need() -> None:
             assert config.double_integrator is not None
             assert config.double_integrator.certificate is not None
             assert config.double_integrator.certificate.seeds >= claim.needs.seeds
+
+
+def test_every_iterate_decides_what_the_abstract_says_of_all_policies_and_every_arm_is_recomputed() -> None:
+    config, headline = load(PROJECT / "config/paper.yaml"), set(_named("safe-by-induction-estimated").needs.arms)
+    claim = _named("safe-without-gradients")
+    assert (claim.metric, set(claim.needs.arms)) == ("unsafe-iterates", headline)
+    saved = _named("saved-iterates-safe")
+    assert (saved.metric, saved.source, set(saved.needs.arms)) == ("recomputed-unsafe", "ours", headline)
+    everything = {f"{task}/{arm}" for task, section in config.tasks.items() for arm in section.arms}
+    assert set(_named("referee-agrees").needs.arms) == everything
+
+
+def test_only_the_claim_on_the_zero_policy_is_judged_in_the_setting_of_the_source() -> None:
+    assert [claim.id for claim in STATED.claims if claim.mark != "R"] == ["figure-initial-loss"]
+
+
+def test_claims_judged_on_the_same_outcome_name_the_same_calibrated_quantities() -> None:
+    for task in ("regression", "double-integrator"):
+        feasible = _named(f"{task}-feasible").calibrated
+        assert feasible
+        assert _named(f"{task}-rejects").calibrated == feasible
+        assert set(feasible) <= set(_named("safe-without-gradients").calibrated)
+    by_loss = _named("regression-loss").calibrated
+    assert _named("regression-improves").calibrated == _named("figure-late-loss").calibrated == by_loss
+
+
+def test_changed_and_added_claims_are_in_their_history() -> None:
+    told = {claim.id: [change.change for change in claim.history] for claim in STATED.claims if claim.history}
+    assert told.keys() >= {"safe-without-gradients", "referee-agrees", "saved-iterates-safe", "harmful-part-removed"}
+    assert "expected at least 0.01 in place of 0" in told["kinks-as-curvature-cost"]
 
 
 def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:

@@ -38,7 +38,7 @@ class Effort(Model):
 
 
 class Change(Model):
-    """A change of an expected value or a tolerance after it was first committed."""
+    """A change of what is judged or expected after it was first committed, or a claim that was added later."""
 
     on: date
     change: Text
@@ -83,7 +83,9 @@ class Claim(Model):
     reason: Text = Field(description="why this expected value and this tolerance")
     needs: Needs
     effort: Name
-    calibrated: tuple[Text, ...] = Field((), description="what was chosen with the expected value in view")
+    calibrated: tuple[Text, ...] = Field(
+        (), description="what was chosen with an expected value in view, on tuning seeds or on the published figure"
+    )
     history: tuple[Change, ...] = ()
 
     @model_validator(mode="after")

@@ -45,10 +45,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Metric:
-    """A function of the evidence, what is taken over its values, and whether it speaks of safety."""
+    """A function of the evidence, what is taken over its values, what that is in words, and whether it is of safety."""
 
     values: Callable[[Evidence], list[float]]
     over: Over
+    means: str
     safety: bool = False
 
 
@@ -185,42 +186,103 @@ def _required(value: T | None, name: str) -> T:
 
 METRICS: dict[str, Metric] = {
     # safety, judged on the bound alone
-    "unsafe-iterates": Metric(_count("unsafe_iterates"), "sum", safety=True),
-    "unsafe-before-a-miss": Metric(_each(_unexplained), "sum", safety=True),
-    "worst-g": Metric(_count("max_g"), "max", safety=True),
-    "unsafe-share-avoided": Metric(_rejected, "min", safety=True),
-    "recomputed-unsafe": Metric(lambda of: [float(row["recomputed"]) for row in _referee(of)], "sum", safety=True),
-    "heldout-unsafe": Metric(_final("heldout_unsafe"), "max", safety=True),
-    "heldout-worst-g": Metric(_each(lambda run: float(run.evaluations["heldout_max_g"].max())), "max", safety=True),
+    "unsafe-iterates": Metric(_count("unsafe_iterates"), "sum", "unsafe iterates of all runs", safety=True),
+    "unsafe-before-a-miss": Metric(
+        _each(_unexplained), "sum", "runs that were unsafe before any bound miss", safety=True
+    ),
+    "worst-g": Metric(_count("max_g"), "max", "worst raw g of any iterate", safety=True),
+    "unsafe-share-avoided": Metric(
+        _rejected, "min", "1 - unsafe iterates over those of unconstrained training, worst seed", safety=True
+    ),
+    "recomputed-unsafe": Metric(
+        lambda of: [float(row["recomputed"]) for row in _referee(of)],
+        "sum",
+        "unsafe among the saved iterates, recomputed",
+        safety=True,
+    ),
+    "heldout-unsafe": Metric(
+        _final("heldout_unsafe"),
+        "max",
+        "share of held-out starts from which the final policy is unsafe, worst run",
+        safety=True,
+    ),
+    "heldout-worst-g": Metric(
+        _each(lambda run: float(run.evaluations["heldout_max_g"].max())),
+        "max",
+        "worst raw g on held-out points of any evaluated iterate",
+        safety=True,
+    ),
     # the bound and the projection
-    "bound-misses": Metric(_count("bound_misses"), "sum", safety=True),
-    "bound-miss-share": Metric(_each(lambda run: run.summary["bound_misses"] / run.summary["updates"]), "median"),
-    "solver-failures": Metric(_count("solver_failures"), "sum"),
-    "harmful-part-removed": Metric(_each(_harmful_removed), "median"),
-    "referee-difference": Metric(lambda of: [max(row["worst_g"], row["worst_other"]) for row in _referee(of)], "max"),
-    "planted-faults-missed": Metric(_missed, "sum"),
+    "bound-misses": Metric(_count("bound_misses"), "sum", "updates with a bound miss", safety=True),
+    "bound-miss-share": Metric(
+        _each(lambda run: run.summary["bound_misses"] / run.summary["updates"]),
+        "median",
+        "share of updates with a bound miss, median over runs",
+    ),
+    "solver-failures": Metric(_count("solver_failures"), "sum", "projections that no solver solved"),
+    "harmful-part-removed": Metric(
+        _each(_harmful_removed), "median", "rejected share of harmful samples less that of the others, median"
+    ),
+    "referee-difference": Metric(
+        lambda of: [max(row["worst_g"], row["worst_other"]) for row in _referee(of)],
+        "max",
+        "largest difference between record and recomputation",
+    ),
+    "planted-faults-missed": Metric(_missed, "sum", "faults that were missed"),
     # objectives
-    "removable-loss-removed": Metric(_removable_loss_removed, "median"),
-    "fresh-loss": Metric(_final("fresh_loss"), "median"),
-    "fresh-loss-reduction": Metric(_each(lambda run: reduction(run, "fresh_loss")), "median"),
-    "clean-loss-reduction": Metric(_each(lambda run: reduction(run, "clean_loss")), "median"),
-    "clipped-loss-difference": Metric(_paired("clipped_loss"), "median"),
-    "fresh-loss-difference": Metric(_paired("fresh_loss"), "median"),
-    "gap-closed": Metric(_gap_closed, "median"),
+    "removable-loss-removed": Metric(
+        _removable_loss_removed,
+        "median",
+        "share of the initial loss above the floor that is gone, fresh inputs, median",
+    ),
+    "fresh-loss": Metric(_final("fresh_loss"), "median", "final loss on fresh inputs, median"),
+    "fresh-loss-reduction": Metric(
+        _each(lambda run: reduction(run, "fresh_loss")),
+        "median",
+        "share by which the loss on fresh inputs fell, median",
+    ),
+    "clean-loss-reduction": Metric(
+        _each(lambda run: reduction(run, "clean_loss")), "median", "share by which the loss on good labels fell, median"
+    ),
+    "clipped-loss-difference": Metric(
+        _paired("clipped_loss"),
+        "median",
+        "final loss against the clipped target less that of unconstrained training, median",
+    ),
+    "fresh-loss-difference": Metric(
+        _paired("fresh_loss"), "median", "final loss on fresh inputs less that with kink constants, median"
+    ),
+    "gap-closed": Metric(
+        _gap_closed, "median", "share of the backup's excess cost over the MPC that is removed, median"
+    ),
     # the published figure
-    "initial-loss": Metric(_each(lambda run: merit(run, "uniform_loss", "initial")), "median"),
-    "loss-at-200": Metric(_loss_at(200.0), "median"),
-    "late-loss": Metric(_each(_late_loss), "median"),
-    "grid-loss": Metric(_final("uniform_loss"), "range"),
-    "upper-level": Metric(_level(1.0), "range"),
-    "lower-level": Metric(_level(-1.0), "range"),
+    "initial-loss": Metric(
+        _each(lambda run: merit(run, "uniform_loss", "initial")),
+        "median",
+        "loss on a uniform grid before training, median",
+    ),
+    "loss-at-200": Metric(_loss_at(200.0), "median", "loss on fresh inputs at epoch 200, median"),
+    "late-loss": Metric(_each(_late_loss), "median", "median loss on fresh inputs from epoch 1,000 on, median"),
+    "grid-loss": Metric(_final("uniform_loss"), "range", "final loss on a uniform grid, median and range"),
+    "upper-level": Metric(_level(1.0), "range", "highest value of the final policy, median and range"),
+    "lower-level": Metric(_level(-1.0), "range", "lowest value of the final policy, median and range"),
     # stability
-    "spectral-radius": Metric(_final("spectral_radius"), "max"),
-    "uncertified": Metric(_certificates(lambda one: not one.figures["final"]["certified"]), "sum"),
-    "certified-starts": Metric(_certified_starts, "min"),
+    "spectral-radius": Metric(_final("spectral_radius"), "max", "largest spectral radius of a final policy's Jacobian"),
+    "uncertified": Metric(
+        _certificates(lambda one: not one.figures["final"]["certified"]),
+        "sum",
+        "final policies without a certified set",
+    ),
+    "certified-starts": Metric(_certified_starts, "min", "least share of held-out starts in certified cells"),
     # speed and cost, as ratios of times of one run of the benchmarks
-    "update-over-yardstick-regression": Metric(_benchmark("update_over_yardstick_regression"), "max"),
-    "update-over-yardstick-double-integrator": Metric(_benchmark("update_over_yardstick_double_integrator"), "max"),
-    "literal-over-update": Metric(_benchmark("literal_over_update"), "min"),
-    "exponent-in-dimension": Metric(_benchmark("exponent_in_dimension"), "max"),
+    "update-over-yardstick-regression": Metric(
+        _benchmark("update_over_yardstick_regression"), "max", "time of an update over that of its arithmetic"
+    ),
+    "update-over-yardstick-double-integrator": Metric(
+        _benchmark("update_over_yardstick_double_integrator"), "max", "time of an update over that of its arithmetic"
+    ),
+    "literal-over-update": Metric(
+        _benchmark("literal_over_update"), "min", "time of a literal update over that of ours"
+    ),
+    "exponent-in-dimension": Metric(_benchmark("exponent_in_dimension"), "max", "slope of log time over log d"),
 }

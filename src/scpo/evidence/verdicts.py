@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from scpo import files
 from scpo.errors import ResultError
 from scpo.evidence.claims import Claim
+from scpo.evidence.metrics import METRICS
 
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
 NAME = "claims.json"
@@ -21,13 +22,14 @@ _SIGNS = {"equals": "=", "at_most": "<=", "below": "<", "at_least": ">=", "withi
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and what became of it; evidence: files, relative to the results."""
+    """A claim and what became of it; quantity: what was measured; evidence: files, relative to the results."""
 
     id: str
     statement: str
     source: str
     mark: str
     status: Status
+    quantity: str
     measured: float | None
     interval: tuple[float, float] | None
     comparator: str
@@ -58,6 +60,7 @@ class Verdict:
             source=claim.source,
             mark=claim.mark,
             status=status,
+            quantity=METRICS[claim.metric].means,
             measured=measured,
             interval=interval,
             comparator=claim.comparator,
@@ -135,9 +138,13 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """Return the table that the README shows, with its markers."""
-    lines = ["| claim | stands in | setting | measured | expected | verdict |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| claim | stands in | setting | what is measured | measured | expected | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
     lines += [
-        f"| {one.statement} | {one.source} | {_mark(one)} | {one.found} | {one.wanted} | **{one.status}** |"
+        f"| {one.statement} | {one.source} | {_mark(one)} | {one.quantity} | {one.found} | {one.wanted} "
+        f"| **{one.status}** |"
         for one in verdicts
     ]
     return "\n".join([BEGIN, *lines, END]) + "\n"

@@ -27,17 +27,17 @@ def ours(results: Path) -> str:
 
 
 def changes(results: Path) -> str:
-    """Changes of expected values and tolerances with their reasons, and what was chosen with them in view."""
+    """Changes of what is judged or expected with their reasons, and what was chosen with an expected value in view."""
     known = {claim.id: claim for claim in claims.load().claims}
     stated = [known[one.id] for one in _read(results) if one.id in known]
     history = [
         (claim.id, f"{change.on}: {change.change}. {change.reason}") for claim in stated for change in claim.history
     ]
     calibrated = [(claim.id, ", ".join(claim.calibrated)) for claim in stated if claim.calibrated]
-    lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.62\textwidth}@{}}", r"\toprule"]
+    lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.57\textwidth}@{}}", r"\toprule"]
     for heading, rows, none in (
-        ("Expected values and tolerances changed since they were committed", history, "none"),
-        ("Chosen with the expected value in view", calibrated, "nothing"),
+        ("Changed or added since the claims were committed", history, "none"),
+        ("Chosen with an expected value in view, on tuning seeds or on the figure", calibrated, "nothing"),
     ):
         lines += [r"\addlinespace"] if len(lines) > 2 else []
         lines.append(rf"\multicolumn{{2}}{{@{{}}l}}{{\emph{{{heading}}}}} \\")
@@ -52,15 +52,16 @@ def _read(results: Path) -> list[Verdict]:
 def _table(chosen: list[Verdict]) -> str:
     p = r">{\raggedright\arraybackslash}p"
     lines = [
-        rf"\begin{{tabular}}{{@{{}}{p}{{0.44\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}{p}{{0.43\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
         r"\toprule",
-        row("claim", ["setting", "measured", "expected", "verdict"]),
+        row(r"claim \range{[what is measured]}", ["setting", "measured", "expected", "verdict"]),
         r"\midrule",
     ]
     for one in chosen:
         mark = rf"\{one.mark}" + (r" \Cal" if one.calibrated else "")
         status = one.status if one.status == "not-run" else rf"\textbf{{{one.status}}}"
-        lines.append(row(_escaped(one.statement), [mark, _measured(one), _expected(one), status]))
+        statement = rf"{_escaped(one.statement)} \range{{[{_escaped(one.quantity)}]}}"
+        lines += [row(statement, [mark, _measured(one), _expected(one), status]), r"\addlinespace[2pt]"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
