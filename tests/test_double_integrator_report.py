@@ -103,9 +103,13 @@ def test_certificates_are_of_the_first_seeds_and_in_the_table(results: Path) -> 
 
 def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
     rows = [line for line in tables.settings(results).splitlines() if line.startswith(r"\quad ")]
-    stated = [row for row in rows if row.endswith(r"\S \\")]
-    assert len(stated) == 1
-    assert all(row.endswith(r"\R \\") for row in rows if row not in stated)
+    stated = [row for row in rows if r"\S" in row]
+    assert [row.endswith(r"& \S \R \\") for row in stated] == [True]
+    assert all(row.endswith((r"& \R \\", r"& \R \Cal \\")) for row in rows if row not in stated)
+    tuned = " ".join(row for row in rows if r"\Cal" in row)
+    for name in ("starts", "updates", r"\eta", "recycled", r"\kappa", "factor, decay", "kink ratio", "coverage margin"):
+        assert name in tuned
+    assert tuned.count(r"\Cal") == 9
 
 
 def test_macros_hold_the_results_of_a_profile_that_runs_the_task(results: Path, tmp_path: Path) -> None:

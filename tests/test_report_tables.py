@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from pathlib import Path
@@ -11,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scpo import report
+from scpo.evidence import verdicts
+from scpo.evidence.claims import load as load_claims
 from scpo.evidence.load import read_arm
+from scpo.evidence.metrics import METRICS
+from scpo.evidence.verdicts import Verdict
 from scpo.experiment.config import Config
+from scpo.report import claims as claim_tables
 from scpo.report import numbers, tables
+from scpo.smoothness import EstimatedSmoothness
 
 from .synthetic_results import TASK, small_config, write_results
 
@@ -86,8 +93,40 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(table).items()}
     assert rows[r"bound on \(|\pi_\theta|\)"] == [r"\num{1.25}", r"\F"]
     assert rows[r"smoothness \(L_i\)"] == [r"fixed, \num{77}", r"\R"]
-    assert rows["residual on a frozen backup, last layer zero"][1] == r"\S"
+    assert rows["residual on a frozen backup, last layer zero"][1] == r"\S \R"
+    tuned = {name for name, cells in rows.items() if cells[1] == r"\R \Cal"}
+    assert tuned == {
+        "training inputs",
+        "updates per epoch",
+        r"learning rate \(\eta\)",
+        r"sampled directions \(n\)",
+        r"\quad of them recycled, at most",
+        r"share of the slack \(\kappa\)",
+        "coverage margin",
+        "margin that covers the points between",
+    }
+    assert rows[r"\quad optimiser, learning rate"][0] == r"SGD, momentum \num{0.9}, \num{0.05}"
+    assert rows["initial weights and biases"][0].startswith("uniform on")
     assert rows["training inputs"][1] == r"\R \Cal"
     assert "factor" not in table  # nothing is estimated here
+    assert "median" not in table
     origins = {mark for name, cells in rows.items() if name != "setting" for mark in cells[1].split()}
     assert origins == {r"\S", r"\F", r"\R", r"\Cal"}
+
+
+def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
+    rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(tables.settings(results)).items()}
+    assert rows[r"\quad start, factor, decay"][1] == rows[r"\quad kink ratio"][1] == r"\R \Cal"
+    assert rows[r"\quad never below the factor times"][0] == "the median over all constraints"
+    assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
+    assert rows[r"\quad at first, at most"][0] == r"\num{0.1}, \num{1}"
+    defaults = {name: one.default for name, one in inspect.signature(EstimatedSmoothness).parameters.items()}
+    left = [defaults[name] for name in ("pooling", "growth", "initial_radius")]
+    assert left == [tables.POOLING, tables.GROWTH, tables.FIRST_RADIUS]
+
+
+def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = next(one for one in load_claims().claims if one.id == "regression-rejects")
+    made = [Verdict.of(claim, "supported", measured=0.5)]
+    monkeypatch.setattr(verdicts, "read", lambda path: made)
+    assert rf"\range{{[{METRICS[claim.metric].means}]}} & \R \Cal & \num{{0.5}}" in claim_tables.abstract(results)

@@ -20,7 +20,9 @@ from scpo.evidence.statistics import Summary, summarise
 from scpo.experiment.config import DoubleIntegratorConfig
 from scpo.report import numbers
 from scpo.report.tables import (
-    Mark,
+    INITIAL,
+    OURS,
+    TUNED,
     Runs,
     Setting,
     method_settings,
@@ -94,30 +96,30 @@ def settings(results: Path) -> str:
     """The settings of the task, each with the mark of where it comes from."""
     section, system = read_settings(results), read_references(results).figures
     integer, schedule = numbers.count, section.schedule
-    ours: tuple[Mark, ...] = ("R",)
     task: list[Setting] = [
-        ("stage cost", rf"\(\norm{{x}}^2+{system['stage_input_weight']:g}\,u^2\)", ours),
-        ("backup", rf"LQR of \(\norm{{x}}^2+{system['backup_input_weight']:g}\,u^2\)", ours),
-        (r"training starts \(M\), in \(\rho O_\infty\)", integer(section.starts), ours),
-        (r"\(\rho\), horizon \(T\), contraction \(\lambda\)", _list(*_three(section)), ours),
-        ("over time, in training", _aggregation(section, system["sharpness"]), ours),
-        ("malicious labels, mixed", rf"where \(x_1>{system['malicious_above']:g}\)", ours),
-        ("labelled states", integer(section.datasets["mixed"].size), ours),
-        ("held-out starts", integer(section.heldout), ours),
+        ("stage cost", rf"\(\norm{{x}}^2+{system['stage_input_weight']:g}\,u^2\)", OURS),
+        ("backup", rf"LQR of \(\norm{{x}}^2+{system['backup_input_weight']:g}\,u^2\)", OURS),
+        (r"training starts \(M\), in \(\rho O_\infty\)", integer(section.starts), TUNED),
+        (r"\(\rho\), horizon \(T\), contraction \(\lambda\)", _list(*_three(section)), OURS),
+        ("over time, in training", _aggregation(section, system["sharpness"]), OURS),
+        ("malicious labels, mixed", rf"where \(x_1>{system['malicious_above']:g}\)", OURS),
+        ("labelled states", integer(section.datasets["mixed"].size), OURS),
+        ("held-out starts", integer(section.heldout), OURS),
     ]
     widths = ", ".join(integer(width) for width in section.hidden)
     training: list[Setting] = [
-        ("updates", integer(schedule.epochs * schedule.updates_per_epoch), ours),
-        ("batch size", integer(schedule.batch_size), ours),
-        *optimiser_settings(section.optimizer, ours),
+        ("updates", integer(schedule.epochs * schedule.updates_per_epoch), TUNED),
+        ("batch size", integer(schedule.batch_size), OURS),
+        *optimiser_settings(section.optimizer),
     ]
     return settings_table(
         {
             "Task": task,
             "Policy": [
-                ("residual on a frozen backup, last layer zero", "backup LQR", ("S",)),
-                ("origin kept an equilibrium", r"\(\phi_\theta(x)-\phi_\theta(0)\)", ours),
-                ("hidden widths, activation", f"{widths}, tanh", ours),
+                ("residual on a frozen backup, last layer zero", "backup LQR", ("S", "R")),
+                ("origin kept an equilibrium", r"\(\phi_\theta(x)-\phi_\theta(0)\)", OURS),
+                ("hidden widths, activation", f"{widths}, tanh", OURS),
+                ("initial weights and biases", INITIAL, OURS),
             ],
             "Training": training,
             "SCPO": method_settings(section.scpo),

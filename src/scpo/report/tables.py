@@ -25,6 +25,12 @@ HEADINGS = {
     "unconstrained-uniform": ("Unconstr.,", "uniform inputs"),
 }
 Mark = Literal["S", "F", "R", "Cal"]
+OURS: tuple[Mark, ...] = ("R",)
+#: chosen with an expected value in view, on tuning seeds or on the published figure
+TUNED: tuple[Mark, ...] = ("R", "Cal")
+#: of EstimatedSmoothness, which the configuration leaves as they are (a test compares): quantile over the metrics, how
+#: many times the longest reliable step r is, and r at the start
+POOLING, GROWTH, FIRST_RADIUS = 0.5, 2.0, 0.1
 Setting = tuple[str, str, tuple[Mark, ...]]
 Runs = Sequence[Run]
 
@@ -102,6 +108,10 @@ def _size(error: float) -> str:
     return numbers.setting(0) if error == 0 else rf"\num{{{error:.0e}}}"
 
 
+#: of ResidualPolicy
+INITIAL = r"uniform on \(\pm1/\sqrt{\text{fan-in}}\)"
+
+
 def settings(results: Path) -> str:
     """The settings that were used, each with the mark of where it comes from."""
     section = read_config(results).regression
@@ -125,61 +135,103 @@ def settings_table(groups: Mapping[str, Sequence[Setting]]) -> str:
 
 
 def method_settings(scpo: ScpoConfig) -> list[Setting]:
-    """Return the method's own settings, all R."""
+    """Return the method's own settings, all R; those that were chosen on tuning seeds are Cal, too."""
     number, integer = numbers.setting, numbers.count
     estimated = scpo.smoothness == "estimated"
     named = {"estimated": "estimated per constraint", "proven": "proven at each iterate"}
     smoothness = named.get(str(scpo.smoothness)) or f"fixed, {number(float(scpo.smoothness))}"
     method: list[Setting] = [
-        (r"sampled directions \(n\)", f"{integer(scpo.samples)}, {scpo.sampler}", ("R",)),
-        (r"\quad of them recycled, at most", integer(scpo.recycle), ("R",)),
-        (r"probe length \(\nu\)", _or_number("from curvature and rounding", scpo.probe_step), ("R",)),
-        (r"share of the slack \(\kappa\)", number(scpo.kappa), ("R",)),
-        (r"smoothness \(L_i\)", smoothness, ("R",)),
-        (r"largest radius \(r\)", number(scpo.max_radius), ("R",)),
-        ("coverage margin", number(scpo.margin), ("R",)),
-        ("projection", {"auto": "sequential QP"}.get(scpo.backend, scpo.backend), ("R",)),
+        (r"sampled directions \(n\)", f"{integer(scpo.samples)}, {scpo.sampler}", TUNED),
+        (r"\quad of them recycled, at most", integer(scpo.recycle), TUNED),
+        (r"probe length \(\nu\)", _or_number("from curvature and rounding", scpo.probe_step), OURS),
+        (r"share of the slack \(\kappa\)", number(scpo.kappa), TUNED),
+        (r"smoothness \(L_i\)", smoothness, OURS),
+        *_radius(scpo),
+        ("coverage margin", number(scpo.margin), TUNED),
+        ("projection", {"auto": "sequential QP"}.get(scpo.backend, scpo.backend), OURS),
     ]
     if estimated:
         values = (scpo.initial_smoothness, scpo.safety_factor, scpo.decay)
-        method.insert(5, (r"\quad start, factor, decay", ", ".join(map(number, values)), ("R",)))
-        method.insert(6, (r"\quad kink ratio", _or_number("none", scpo.kink_ratio), ("R",)))
+        pooled = "the median over all constraints" if POOLING == 0.5 else f"their quantile {number(POOLING)}"
+        method[5:5] = [
+            (r"\quad start, factor, decay", ", ".join(map(number, values)), TUNED),
+            (r"\quad never below the factor times", pooled, OURS),
+            (r"\quad kink ratio", _or_number("none", scpo.kink_ratio), TUNED),
+        ]
     return method
 
 
-def optimiser_settings(optimizer: OptimizerConfig, marks: tuple[Mark, ...]) -> list[Setting]:
+def _radius(scpo: ScpoConfig) -> list[Setting]:
+    most = numbers.setting(scpo.max_radius)
+    if scpo.smoothness != "estimated":
+        return [(r"radius \(r\)", most, OURS)]
+    return [
+        (r"radius \(r\)", f"{numbers.setting(GROWTH)} times the longest reliable step", OURS),
+        (r"\quad at first, at most", f"{numbers.setting(FIRST_RADIUS)}, {most}", OURS),
+    ]
+
+
+def optimiser_settings(optimizer: OptimizerConfig, marks: tuple[Mark, ...] = TUNED) -> list[Setting]:
     """Return the first-order optimiser's settings; ``marks`` are those of its learning rate."""
     rate = numbers.setting(optimizer.learning_rate)
     if optimizer.final_learning_rate is not None:
         rate += rf" to {numbers.setting(optimizer.final_learning_rate)}, geometric"
     name = optimizer.name.upper() if optimizer.name == "sgd" else "Adam"
-    return [("optimiser", name, ("R",)), (r"learning rate \(\eta\)", rate, marks)]
+    name += f", momentum {numbers.setting(optimizer.momentum)}" if optimizer.momentum else ""
+    return [("optimiser", name, OURS), (r"learning rate \(\eta\)", rate, marks)]
 
 
 def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
     schedule, data = section.schedule, section.datasets["normal"]
     number, integer = numbers.setting, numbers.count
-    return {
+    groups: dict[str, list[Setting]] = {
         "Task": [
             (r"target \(f\)", r"\(\sin x+\sin 3x+\sin 7x\)", ("F",)),
             (r"bound on \(|\pi_\theta|\)", number(section.bound), ("F",)),
-            ("constraint's grid", rf"{integer(section.grid_size)} points on \([-\pi,\pi]\)", ("R",)),
-            ("training inputs", {"normal": r"\(x\sim\mathcal N(0,1)\)"}.get(data.inputs, data.inputs), ("R", "Cal")),
-            ("training samples", integer(data.size), ("R",)),
+            ("constraint's grid", rf"{integer(section.grid_size)} points on \([-\pi,\pi]\)", OURS),
+            ("training inputs", {"normal": r"\(x\sim\mathcal N(0,1)\)"}.get(data.inputs, data.inputs), TUNED),
+            ("training samples", integer(data.size), OURS),
         ],
         "Policy": [
-            ("residual on a frozen backup, last layer zero", "backup 0", ("S",)),
-            ("hidden widths", ", ".join(integer(width) for width in section.hidden), ("R",)),
-            ("activation", section.activation, ("F",) if section.activation == "relu" else ("R",)),
+            ("residual on a frozen backup, last layer zero", "backup 0", ("S", "R")),
+            ("hidden widths", ", ".join(integer(width) for width in section.hidden), OURS),
+            ("activation", section.activation, ("F",) if section.activation == "relu" else OURS),
+            ("initial weights and biases", INITIAL, OURS),
         ],
         "Training": [
             ("epochs", integer(schedule.epochs), ("F",)),
-            ("updates per epoch", integer(schedule.updates_per_epoch), ("R", "Cal")),
-            ("batch size", integer(schedule.batch_size), ("R",)),
-            *optimiser_settings(section.optimizer, ("R", "Cal")),
+            ("updates per epoch", integer(schedule.updates_per_epoch), TUNED),
+            ("batch size", integer(schedule.batch_size), OURS),
+            *optimiser_settings(section.optimizer),
         ],
         "SCPO": method_settings(section.scpo),
     }
+    if own := _own_settings(section):
+        groups["Where arms differ"] = own
+    return groups
+
+
+def _own_settings(section: RegressionConfig) -> list[Setting]:
+    """Return what the arms of the side experiments change, beside what their tables and sections say."""
+    number, integer = numbers.setting, numbers.count
+    rows: list[Setting] = []
+    if "scpo-covered" in section.arms:
+        margin = section.for_arm("scpo-covered").scpo.margin
+        rows.append(("margin that covers the points between", number(margin), TUNED))
+    if "scpo-tanh" in section.arms:
+        ratio = section.for_arm("scpo-tanh").scpo.kink_ratio
+        rows.append(("kink ratio, smooth activations", _or_number("none", ratio), OURS))
+    if "scpo-proven" in section.arms:
+        proven = section.for_arm("scpo-proven")
+        (_, optimiser, _), (_, rate, _) = optimiser_settings(proven.optimizer)
+        widths = ", ".join(integer(width) for width in proven.hidden)
+        rows += [
+            (r"proven constants (\cref{sec:proven}): network", f"{widths}, {proven.activation}", OURS),
+            (r"\quad optimiser, learning rate", f"{optimiser}, {rate}", OURS),
+            (r"\quad margin", number(proven.scpo.margin), OURS),
+            (r"\quad \(r\), on proven constants", number(proven.scpo.max_radius), OURS),
+        ]
+    return rows
 
 
 def _or_number(text: str, value: float | None) -> str:
