@@ -12,10 +12,11 @@ import pytest
 
 from scpo import report
 from scpo.errors import ResultError
-from scpo.evidence.double_integrator import read_certificates, read_references, read_scenario
+from scpo.evidence.double_integrator import SCENARIOS, read_certificates, read_references, read_scenario
 from scpo.report import double_integrator_figures as figures
 from scpo.report import double_integrator_tables as tables
-from scpo.report import macros
+from scpo.report import macros, numbers
+from scpo.tasks.double_integrator.experts import PredictiveController
 
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST, TASK
 from .synthetic_metrics import write_metrics
@@ -117,6 +118,13 @@ def test_macros_hold_the_results_of_a_profile_that_runs_the_task(results: Path, 
     assert collected["DiUnsafeIterates"] == r"\num{0}"
     assert collected["DiConstraints"] == r"\num{672}"
     assert collected["DiDimension"] == r"\num{1185}"
+    loss = [read_scenario(results, "mixed")["unconstrained"][seed].final["clean_loss"] for seed in (0, 1)]
+    assert collected["DiMixedUnconstrainedGoodFinal"] == rf"\num{{{np.median(loss):.3f}}}"
+    assert collected["DiMpcGainPosition"] == rf"\num{{{PredictiveController().gain[0, 0]:.2f}}}"
+    scpo = [run.summary for scenario in SCENARIOS for run in read_scenario(results, scenario)["scpo"]]
+    misses, updates = (sum(summary[name] for summary in scpo) for name in ("bound_misses", "updates"))
+    assert collected["DiBoundMisses"] == rf"\num{{{misses}}}"
+    assert collected["DiBoundMissShare"] == numbers.percent(misses / updates)
     assert collected["DiMixedScpoGoodReduction"] == r"\SI{40.0}{\percent}"
     write_results(tmp_path / "off", small_config(epochs=10))
     assert not [name for name in macros.collect(tmp_path / "off") if re.match("Di[A-Z]", name)]

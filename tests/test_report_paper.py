@@ -44,6 +44,15 @@ def test_macros_hold_the_results(results: Path) -> None:
     runs = read_arm(results, TASK, "unconstrained")
     unsafe = sum(run.summary["unsafe_iterates"] for run in runs)
     assert collected["RegUnconstrainedUnsafeIterates"] == rf"\num{{{unsafe}}}"
+    scpo = read_arm(results, TASK, "scpo")
+    shares, worst = ([run.final[f"heldout_{name}"] for run in scpo] for name in ("unsafe", "max_g"))
+    over = [g for g in worst if g > 0]
+    assert collected["RegScpoHeldoutUnsafeRuns"] == rf"\num{{{len(over)}}}"
+    assert collected["RegScpoHeldoutExcessMost"] == rf"\num{{{max(over, default=0.0):.3f}}}"
+    ends = [rf"\SI{{{100 * share:{'.1f' if share else '.0f'}}}}{{\percent}}" for share in (min(shares), max(shares))]
+    assert collected["RegScpoHeldoutShares"] == " to ".join(ends)
+    unsafe = sum((run.evaluations["heldout_max_g"] > 0).sum() for run in scpo)
+    assert collected["RegScpoHeldoutUnsafeEvaluations"] == rf"\num{{{unsafe}}}"
     assert collected["RegScpoSeeds"] == r"\num{2}"
     assert collected["RegDimension"] == r"\num{4353}"
 

@@ -81,9 +81,28 @@ def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(
     assert np.isnan(regression_extras.rejected(run, "clean_rejected_share"))
     plain = next(cells for cells in _rows(regression_extras.supervision(tmp_path)) if cells[1] == "SCPO")
     assert plain[-2:] == [r"\num{0.60}", "--"]  # up to the epoch that all have reached
+    text = regression_extras.collect(tmp_path)
+    assert [text["RegPlainRejected"], text["RegPlainRejectedOthers"]] == plain[-2:]  # the same window
     panel = regression_supervision.supervision(tmp_path).axes[4]
     drawn = np.concatenate([line.get_ydata() for line in panel.get_lines()])
     assert np.nanmax(drawn) == regression_supervision.HIGH
+
+
+def test_the_text_names_the_milder_supervision_and_the_learning_rates_of_short_and_long_runs(results: Path) -> None:
+    text, rows = regression_extras.collect(results), _rows(regression_extras.supervision(results))
+    for name, percent in (("Mild", 10), ("Middle", 30)):
+        assert text[f"Reg{name}Share"] == rf"\SI{{{percent}}}{{\percent}}"
+        for method, arm in (("", "scpo"), ("Unconstrained", "unconstrained")):
+            runs = read_arm(results, TASK, f"{arm}-adversarial-{percent}")
+            shown = rf"\num{{{np.median([run.final['clipped_loss'] for run in runs]):.3f}}}"
+            assert text[f"Reg{name}{method}Clipped"] == shown
+            assert any(shown in row for row in rows)
+    start = [run.summary["initial"]["clipped_loss"] for run in read_arm(results, TASK, "scpo-adversarial-50")]
+    assert text["RegHarderStart"] == rf"\num{{{np.median(start):.3f}}}"
+    optimizer = small_config().regression.optimizer
+    first, last = optimizer.learning_rate, optimizer.final_learning_rate
+    assert text["RegFinalRate"] == rf"\num{{{last:g}}}"
+    assert text["RegSideRate"] == rf"\num{{{(first * last) ** 0.5:.2g}}}"  # half the epochs: half-way on a log scale
 
 
 def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_path: Path) -> None:

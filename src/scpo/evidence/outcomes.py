@@ -30,6 +30,16 @@ def worst_heldout(runs: Runs) -> float:
     return max(float(run.evaluations["heldout_max_g"].max()) for run in runs)
 
 
+def heldout_excess(runs: Runs) -> list[float]:
+    """Return the worst raw g on held-out points of each final policy that is unsafe there."""
+    return [worst for run in runs if (worst := float(run.final["heldout_max_g"])) > 0]
+
+
+def unsafe_evaluations(runs: Runs) -> int:
+    """Return how many evaluated iterates were unsafe on held-out points."""
+    return sum(int((run.evaluations["heldout_max_g"] > 0).sum()) for run in runs)
+
+
 def worst_share(runs: Runs) -> float:
     """Return the largest share of held-out starts from which a final policy of any seed was unsafe."""
     return max(run.final["heldout_unsafe"] for run in runs)

@@ -29,6 +29,7 @@ from scpo.evidence.outcomes import (
 from scpo.evidence.statistics import proportion_interval, summarise
 from scpo.experiment.config import DoubleIntegratorConfig
 from scpo.report import numbers
+from scpo.tasks.double_integrator.system import lqr
 
 Runs = Sequence[Run]
 
@@ -54,6 +55,7 @@ def collect(results: Path) -> dict[str, str]:
             "DiUnsafeIterates": numbers.count(total(scpo, "unsafe_iterates")),
             "DiUpdates": numbers.count(total(scpo, "updates")),
             "DiBoundMisses": numbers.count(total(scpo, "bound_misses")),
+            "DiBoundMissShare": numbers.percent(total(scpo, "bound_misses") / total(scpo, "updates")),
             "DiUnsafeProbes": numbers.count(total(scpo, "unsafe_probes")),
             "DiBoundRuns": numbers.count(len(scpo)),
             "DiHeldoutUnsafeRuns": numbers.count(sum(run.final["heldout_unsafe"] > 0 for run in scpo)),
@@ -91,6 +93,7 @@ def _references(references: References) -> dict[str, str]:
         "DiMaliciousAbove": numbers.setting(figures["malicious_above"]),
         "DiGainPosition": numbers.fixed(figures["gain"][0], 4),
         "DiGainVelocity": numbers.fixed(figures["gain"][1], 4),
+        "DiMpcGainPosition": numbers.fixed(lqr(figures["stage_input_weight"])[0][0, 0], 2),
         "DiBackupRadius": numbers.fixed(figures["spectral_radius"]),
         "DiBackupCost": numbers.fixed(references.backup, 1),
         "DiMpcCost": numbers.fixed(references.mpc, 1),
@@ -193,9 +196,9 @@ _SAFETY = ("Seeds", "UnsafeIterates", "Updates", "WorstG", "HeldoutShare", "Held
 #: The numbers that the text uses, by scenario and method.
 USED: dict[tuple[str, str], tuple[str, ...]] = {
     ("cooperative", "scpo"): (*_SAFETY, "UnsafeSeedsInterval", "Cost", "CostRange", "Gap"),
-    ("mixed", "scpo"): (*_SAFETY, "GoodInitial", "GoodFinal", "GoodRange", "GoodReduction"),
-    ("hostile", "scpo"): (*_SAFETY, "Radius", "RadiusRange"),
+    ("mixed", "scpo"): (*_SAFETY, "GoodInitial", "GoodFinal", "GoodRange", "GoodReduction", "Cost"),
+    ("hostile", "scpo"): (*_SAFETY, "Radius", "RadiusRange", "Cost"),
     ("cooperative", "unconstrained"): ("UnsafeShare", "Cost"),
-    ("mixed", "unconstrained"): ("UnsafeShare", "WorstG", "Cost", "HeldoutShare"),
+    ("mixed", "unconstrained"): ("UnsafeShare", "WorstG", "Cost", "HeldoutShare", "GoodFinal", "GoodReduction"),
     ("hostile", "unconstrained"): ("UnsafeShare", "Radius"),
 }

@@ -13,12 +13,20 @@ from typing import Any
 
 from scpo.evidence import published
 from scpo.evidence.load import Run, read_arm, read_config
-from scpo.evidence.outcomes import seeds_unsafe, total, unsafe_share, worst_heldout, worst_iterate
+from scpo.evidence.outcomes import (
+    heldout_excess,
+    seeds_unsafe,
+    total,
+    unsafe_evaluations,
+    unsafe_share,
+    worst_heldout,
+    worst_iterate,
+)
 from scpo.evidence.statistics import median_interval, paired_differences, proportion_interval, summarise
 from scpo.evidence.summaries import read_referee, read_stationarity
 from scpo.experiment.config import Config, RegressionConfig
 from scpo.files import write_text
-from scpo.report import double_integrator_macros, falsification, numbers, regression_extras
+from scpo.report import double_integrator_macros, falsification, numbers, regression_extras, tables
 from scpo.seeding import FIRST_TUNING_SEED
 
 Runs = Sequence[Run]
@@ -101,6 +109,9 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegFactor": numbers.setting(scpo.safety_factor),
         "RegDecay": numbers.setting(scpo.decay),
         "RegKinkRatio": "no limit" if scpo.kink_ratio is None else numbers.setting(scpo.kink_ratio),
+        "RegGrowth": numbers.setting(tables.GROWTH),
+        "RegFirstRadius": numbers.setting(tables.FIRST_RADIUS),
+        "RegMaxRadius": numbers.setting(scpo.max_radius),
         "RegHeldout": numbers.count(section.heldout),
         "RegEvaluateEvery": numbers.count(schedule.evaluate_every),
         "RegEpochs": numbers.count(schedule.epochs),
@@ -127,6 +138,16 @@ def _loss_interval(runs: Runs) -> str:
     return f"{values} (coverage {numbers.percent(found.coverage)})"
 
 
+def _heldout_shares(runs: Runs) -> str:
+    shares = [run.final["heldout_unsafe"] for run in runs]
+    return f"{numbers.percent(min(shares))} to {numbers.percent(max(shares))}"
+
+
+def _heldout_excess(over_runs: Callable[[Sequence[float]], float]) -> Callable[[Runs], str]:
+    """Return how far above zero g of the final policies was on held-out points; 0 where it never was."""
+    return lambda runs: numbers.fixed(over_runs(heldout_excess(runs) or [0.0]))
+
+
 #: What a number about an arm is called, and how it is made from the arm's runs.
 QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "Seeds": lambda runs: numbers.count(len(runs)),
@@ -145,9 +166,17 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "UnsafeSeedsInterval": lambda runs: numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs))),
     "WorstG": lambda runs: numbers.safety(worst_iterate(runs)),
     "HeldoutWorstG": lambda runs: numbers.safety(worst_heldout(runs)),
+    "HeldoutUnsafeRuns": lambda runs: numbers.count(len(heldout_excess(runs))),
+    "HeldoutShares": _heldout_shares,
+    "HeldoutExcess": _heldout_excess(lambda excess: summarise(excess).median),
+    "HeldoutExcessMost": _heldout_excess(max),
+    "HeldoutUnsafeEvaluations": lambda runs: numbers.count(unsafe_evaluations(runs)),
+    "Evaluations": lambda runs: numbers.count(sum(len(run.evaluations) for run in runs)),
     "BoundMisses": lambda runs: numbers.count(total(runs, "bound_misses")),
+    "BoundMissShare": lambda runs: numbers.percent(total(runs, "bound_misses") / total(runs, "updates")),
     "UnsafeProposals": lambda runs: numbers.count(total(runs, "unsafe_proposals")),
     "UnsafeProbes": lambda runs: numbers.count(total(runs, "unsafe_probes")),
+    "Rollouts": lambda runs: numbers.count(total(runs, "rollouts")),
     "ProjectedShare": lambda runs: numbers.percent(summarise([run.summary["projected_share"] for run in runs]).median),
     "InsideBand": lambda runs: numbers.percent(summarise([published.share_inside(run) for run in runs]).median),
 }
@@ -156,18 +185,19 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
 USED = {
     "scpo": tuple(QUANTITIES),
     "scpo-verified": ("Seeds", "LossMedian", "UnsafeIterates", "UnsafeProposals", "WorstG"),
-    "scpo-no-margin": ("Seeds", "Updates", "LossMedian", "UnsafeIterates", "UnsafeSeeds", "BoundMisses", "WorstG"),
+    "scpo-no-margin": ("Seeds", "Updates", "LossMedian", "UnsafeIterates", "UnsafeSeeds", "BoundMissShare", "WorstG"),
     "scpo-curvature": (
         "Seeds",
         "LossMedian",
         "LossRange",
         "UnsafeIterates",
         "BoundMisses",
+        "BoundMissShare",
         "Updates",
         "Step",
         "Smoothness",
     ),
-    "scpo-uniform": ("Seeds", "LossMedian", "GridLossMedian", "UnsafeIterates", "BoundMisses", "WorstG"),
+    "scpo-uniform": ("Seeds", "LossMedian", "GridLossMedian", "UnsafeIterates", "BoundMissShare", "WorstG"),
     "unconstrained": (
         "Seeds",
         "LossMedian",
@@ -188,6 +218,7 @@ def _stationarity(results: Path) -> dict[str, str]:
         "RegNear": numbers.setting(near),
         "RegScpoResidual": numbers.percent(method.median),
         "RegScpoResidualMost": numbers.percent(method.high),
+        "RegScpoUniformResidual": numbers.percent(summarise(found["scpo-uniform"]).median),
         "RegScpoCurvatureResidual": numbers.percent(summarise(found["scpo-curvature"]).median),
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from scpo.errors import ResultError
 from scpo.evidence.load import Run, read_arm, read_config
-from scpo.evidence.outcomes import total, unsafe_share, worst_heldout, worst_iterate
+from scpo.evidence.outcomes import total, unsafe_evaluations, unsafe_share, worst_heldout, worst_iterate
 from scpo.evidence.statistics import paired_differences, summarise
 from scpo.experiment.config import RegressionConfig
 from scpo.report import numbers
@@ -140,7 +140,7 @@ def coverage(results: Path) -> str:
         "seeds": lambda of: numbers.count(len(of)),
         r"worst raw \(g\), held out": lambda of: numbers.safety(worst_heldout(of)),
         "evaluations unsafe held out": lambda of: (
-            f"{numbers.count(_unsafe_evaluations(of))} of {numbers.count(sum(len(run.evaluations) for run in of))}"
+            f"{numbers.count(unsafe_evaluations(of))} of {numbers.count(sum(len(run.evaluations) for run in of))}"
         ),
         "unsafe iterates on the grid": lambda of: numbers.count(total(of, "unsafe_iterates")),
         "loss, fresh inputs": _loss("fresh_loss", np.inf),
@@ -168,6 +168,12 @@ def proven(results: Path) -> str:
         r"\(L\) needed, largest": _of_scpo(_figure("largest_required", max)),
     }
     return _columns(runs, [[PROVEN[name][line] for name in runs] for line in (0, 1)], rows)
+
+
+def _rate(section: RegressionConfig, part: float) -> float:
+    """Return eta after this part of a run."""
+    first, last = section.optimizer.learning_rate, section.optimizer.final_learning_rate
+    return first if last is None else first * (last / first) ** part
 
 
 def _columns(
@@ -209,10 +215,6 @@ def _share(shares: Sequence[float]) -> str:
     return rf"\num{{{round(summarise(known).median, 2) + 0.0:.2f}}}" if known else "--"  # no negative zero
 
 
-def _unsafe_evaluations(runs: Runs) -> int:
-    return sum(int((run.evaluations["heldout_max_g"] > 0).sum()) for run in runs)
-
-
 def _cost(usual: Runs | None, runs: Runs, metric: str) -> str:
     if usual is None or usual[0].arm == runs[0].arm:
         return "--"
@@ -234,14 +236,15 @@ QUANTITIES: dict[str, Cell] = {
     "HeldoutWorstG": lambda runs: numbers.safety(worst_heldout(runs), 3),
     "Rejected": lambda runs: _share([rejected(run) for run in runs]),
     "RejectedOthers": lambda runs: _share([rejected(run, "clean_rejected_share") for run in runs]),
+    "Start": lambda runs: numbers.fixed(summarise([run.summary["initial"]["clipped_loss"] for run in runs]).median),
     "Smoothness": _figure("median_smoothness"),
     "Required": _figure("largest_required", max),
 }
 #: Macro prefix -> arm and the numbers that the text uses; the hardest supervision is added to them.
 USED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "RegPlain": ("scpo", ("Rejected", "RejectedOthers")),
     "RegCovered": ("scpo-covered", ("HeldoutWorstG", "UnsafeIterates")),
-    "RegTanh": ("scpo-tanh", ("Smoothness", "Required")),
+    "RegTanh": ("scpo-tanh", ("Required",)),
+    "RegRelu": ("scpo", ("Required",)),
     "RegProven": (
         "scpo-proven",
         ("Loss", "Updates", "UnsafeIterates", "BoundMisses", "WorstG", "HeldoutWorstG", "Smoothness", "Required"),
@@ -250,9 +253,11 @@ USED: dict[str, tuple[str, tuple[str, ...]]] = {
     "RegSmallUnconstrained": ("unconstrained-small", ("Loss", "UnsafeShare")),
 }
 HARDEST = {
-    "scpo": ("RegHarder", ("Clipped", "UnsafeIterates", "Updates", "WorstG", "Rejected", "RejectedOthers")),
+    "scpo": ("RegHarder", ("Clipped", "Start", "UnsafeIterates", "Updates", "WorstG", "Rejected", "RejectedOthers")),
     "unconstrained": ("RegHarderUnconstrained", ("Clipped", "UnsafeShare", "WorstG")),
 }
+#: The shares of adversarial labels below the hardest, the least first.
+MILDER = ("RegMild", "RegMiddle")
 
 
 def collect(results: Path) -> dict[str, str]:
@@ -263,6 +268,12 @@ def collect(results: Path) -> dict[str, str]:
     used = dict(USED)
     for method, (prefix, names) in HARDEST.items():
         used[prefix] = (families.get(hardest, {}).get(method, ""), names)
+    milder = sorted({data.adversarial_share for data in section.datasets.values()} - {0.0})[:-1]
+    shares = dict(zip(MILDER, milder, strict=False))
+    for prefix in MILDER:
+        arms = families.get(shares.get(prefix, -1.0), {})
+        used[prefix] = (arms.get("scpo", ""), ("Clipped", "Rejected"))
+        used[f"{prefix}Unconstrained"] = (arms.get("unconstrained", ""), ("Clipped",))
     macros = {
         prefix + name: QUANTITIES[name](read_arm(results, TASK, arm)) if arm in section.arms else NOT_RUN
         for prefix, (arm, names) in used.items()
@@ -273,7 +284,14 @@ def collect(results: Path) -> dict[str, str]:
     runs = read_arms(results, ["scpo", "scpo-covered"])
     cost = _cost(runs.get("scpo"), runs["scpo-covered"], "fresh_loss") if "scpo-covered" in runs else NOT_RUN
     side = min(section.for_arm(name).schedule.epochs for name in section.arms)
+    for prefix in MILDER:
+        macros[f"{prefix}Share"] = numbers.percent(shares[prefix], 0) if prefix in shares else NOT_RUN
+    for name, column in (("Rejected", "rejected_share"), ("RejectedOthers", "clean_rejected_share")):
+        found = [rejected(run, column, side) for run in runs["scpo"]] if "scpo" in runs else []
+        macros[f"RegPlain{name}"] = _share(found) if found else NOT_RUN
     return macros | {
+        "RegFinalRate": numbers.setting(_rate(section, 1.0)),
+        "RegSideRate": numbers.figures(_rate(section, side / section.schedule.epochs), 2),
         "RegHarderShare": numbers.percent(hardest, 0),
         "RegAdversarialLabel": numbers.setting(max(data.adversarial_label for data in section.datasets.values())),
         "RegCoveredMargin": NOT_RUN if covered is None else numbers.setting(covered),
