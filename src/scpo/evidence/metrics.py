@@ -187,9 +187,7 @@ def _required(value: T | None, name: str) -> T:
 METRICS: dict[str, Metric] = {
     # safety, judged on the bound alone
     "unsafe-iterates": Metric(_count("unsafe_iterates"), "sum", "unsafe iterates of all runs", safety=True),
-    "unsafe-before-a-miss": Metric(
-        _each(_unexplained), "sum", "runs that were unsafe before any bound miss", safety=True
-    ),
+    "unsafe-before-a-miss": Metric(_each(_unexplained), "sum", "runs unsafe before any bound miss", safety=True),
     "worst-g": Metric(_count("max_g"), "max", "worst raw g of any iterate", safety=True),
     "unsafe-share-avoided": Metric(
         _rejected, "min", "1 - unsafe iterates over those of unconstrained training, worst seed", safety=True
@@ -197,19 +195,19 @@ METRICS: dict[str, Metric] = {
     "recomputed-unsafe": Metric(
         lambda of: [float(row["recomputed"]) for row in _referee(of)],
         "sum",
-        "unsafe among the saved iterates, recomputed",
+        "unsafe saved iterates, recomputed",
         safety=True,
     ),
     "heldout-unsafe": Metric(
         _final("heldout_unsafe"),
         "max",
-        "share of held-out starts from which the final policy is unsafe, worst run",
+        "largest unsafe share of these starts",
         safety=True,
     ),
     "heldout-worst-g": Metric(
         _each(lambda run: float(run.evaluations["heldout_max_g"].max())),
         "max",
-        "worst raw g on held-out points of any evaluated iterate",
+        "worst raw g on held-out points",
         safety=True,
     ),
     # the bound and the projection
@@ -221,12 +219,12 @@ METRICS: dict[str, Metric] = {
     ),
     "solver-failures": Metric(_count("solver_failures"), "sum", "projections that no solver solved"),
     "harmful-part-removed": Metric(
-        _each(_harmful_removed), "median", "rejected share of harmful samples less that of the others, median"
+        _each(_harmful_removed), "median", "rejected share, harmful less other samples, median"
     ),
     "referee-difference": Metric(
         lambda of: [max(row["worst_g"], row["worst_other"]) for row in _referee(of)],
         "max",
-        "largest difference between record and recomputation",
+        "largest difference to the records",
     ),
     "planted-faults-missed": Metric(_missed, "sum", "faults that were missed"),
     # objectives
@@ -247,10 +245,10 @@ METRICS: dict[str, Metric] = {
     "clipped-loss-difference": Metric(
         _paired("clipped_loss"),
         "median",
-        "final loss against the clipped target less that of unconstrained training, median",
+        "difference of the final losses, clipped target, median",
     ),
     "fresh-loss-difference": Metric(
-        _paired("fresh_loss"), "median", "final loss on fresh inputs less that with kink constants, median"
+        _paired("fresh_loss"), "median", "difference of the final losses, fresh inputs, median"
     ),
     "gap-closed": Metric(
         _gap_closed, "median", "share of the backup's excess cost over the MPC that is removed, median"
@@ -273,16 +271,12 @@ METRICS: dict[str, Metric] = {
         "sum",
         "final policies without a certified set",
     ),
-    "certified-starts": Metric(_certified_starts, "min", "least share of held-out starts in certified cells"),
+    "certified-starts": Metric(_certified_starts, "min", "least share, all certificates"),
     # speed and cost, as ratios of times of one run of the benchmarks
-    "update-over-yardstick-regression": Metric(
-        _benchmark("update_over_yardstick_regression"), "max", "time of an update over that of its arithmetic"
-    ),
+    "update-over-yardstick-regression": Metric(_benchmark("update_over_yardstick_regression"), "max", "ratio of times"),
     "update-over-yardstick-double-integrator": Metric(
-        _benchmark("update_over_yardstick_double_integrator"), "max", "time of an update over that of its arithmetic"
+        _benchmark("update_over_yardstick_double_integrator"), "max", "ratio of times"
     ),
-    "literal-over-update": Metric(
-        _benchmark("literal_over_update"), "min", "time of a literal update over that of ours"
-    ),
+    "literal-over-update": Metric(_benchmark("literal_over_update"), "min", "ratio of times"),
     "exponent-in-dimension": Metric(_benchmark("exponent_in_dimension"), "max", "slope of log time over log d"),
 }
