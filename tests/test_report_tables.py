@@ -19,7 +19,7 @@ from scpo.evidence.metrics import METRICS
 from scpo.evidence.verdicts import Verdict
 from scpo.experiment.config import Config
 from scpo.report import claims as claim_tables
-from scpo.report import numbers, tables
+from scpo.report import double_integrator_tables, falsification, numbers, tables
 from scpo.smoothness import EstimatedSmoothness
 
 from .synthetic_results import TASK, small_config, write_results
@@ -56,6 +56,27 @@ def test_safety_metrics_that_are_no_number_say_so() -> None:
     assert numbers.safety(math.inf) == r"\(+\infty\)"
     assert numbers.safety(0.0) == r"\num{0}"
     assert numbers.safety(3e-13) == r"\num{+3.000e-13}"
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (numbers.figures(3234.0, 2), "3.2e3"),
+        (numbers.figures(2.34e-9), "2.34e-9"),
+        (numbers.figures(-2340.0, 2), "-2.3e3"),
+        (numbers.figures(44.1), "44.1"),
+        (numbers.setting(1e9), "1e9"),
+        (numbers.setting(1e-6), "1e-6"),
+        (numbers.safety(5.85e3, 3), "+5.85e3"),
+        (numbers.fixed(1e30, 0), f"{1e30:.0f}"),
+        (double_integrator_tables._short(8333.1, 1), "8.3e3"),
+        (tables._size(7e-15), "7e-15"),
+        (claim_tables._number(1.5e10), "1.5e10"),
+        (falsification.latex("1e+03"), "1e3"),
+    ],
+)
+def test_an_exponent_is_printed_without_plus_and_leading_zeros(printed: str, expected: str) -> None:
+    assert printed == rf"\num{{{expected}}}"
 
 
 @given(st.integers(0, 10**6))

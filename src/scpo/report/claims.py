@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scpo.evidence import claims, verdicts
 from scpo.evidence.verdicts import Verdict
+from scpo.report import numbers
 from scpo.report.tables import row
 
 _SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
@@ -83,7 +84,7 @@ def _expected(one: Verdict) -> str:
 
 
 def _number(value: float) -> str:
-    return rf"\num{{{verdicts.number(value)}}}"
+    return numbers.number(verdicts.number(value))
 
 
 def _escaped(text: str) -> str:

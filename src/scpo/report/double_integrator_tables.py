@@ -158,7 +158,7 @@ def _ranged(runs: Runs, metric: Metric, digits: int) -> str:
 
 def _short(value: float, digits: int) -> str:
     """Return a figure of merit; two significant digits where a diverging loop makes it large."""
-    return numbers.fixed(value, digits) if abs(value) < 1e3 else rf"\num{{{value:.1e}}}"
+    return numbers.fixed(value, digits) if abs(value) < 1e3 else numbers.number(f"{value:.1e}")
 
 
 def _first_unsafe(runs: Runs) -> str:

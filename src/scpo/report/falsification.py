@@ -98,7 +98,7 @@ def collect(results: Path) -> dict[str, str]:
 def latex(text: str) -> str:
     r"""Return plain text as LaTeX: special characters escaped, numbers as \num{...}."""
     escaped = re.sub(r"([&%$#_{}])", r"\\\1", text)
-    return re.sub(r"(?<![\w.-])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)", lambda found: rf"\num{{{found[0]}}}", escaped)
+    return re.sub(r"(?<![\w.-])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)", lambda found: numbers.number(found[0]), escaped)
 
 
 def _sweep(results: Path) -> dict[str, Any]:

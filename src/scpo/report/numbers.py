@@ -11,14 +11,23 @@ import math
 from scpo.evidence.statistics import Interval, Summary
 
 
+def number(text: str) -> str:
+    r"""Return the number ``text`` as \num{...}, its exponent without leading zeros and without a plus.
+
+    A plus that is typed is printed, which is meant for the signs of safety metrics and differences.
+    """
+    mantissa, mark, exponent = text.partition("e")
+    return rf"\num{{{mantissa}{mark}{int(exponent) if exponent else ''}}}"
+
+
 def fixed(value: float, digits: int = 3) -> str:
     r"""Return ``value`` with ``digits`` decimals, as \num{...}."""
-    return rf"\num{{{value:.{digits}f}}}"
+    return number(f"{value:.{digits}f}")
 
 
 def figures(value: float, digits: int = 3) -> str:
     r"""Return ``value`` to ``digits`` significant digits, as \num{...}."""
-    return rf"\num{{{value:.{digits}g}}}"
+    return number(f"{value:.{digits}g}")
 
 
 def count(value: int) -> str:
@@ -47,13 +56,12 @@ def safety(value: float, digits: int = 4) -> str:
         return r"\num{0}"
     if not math.isfinite(value):
         return {"inf": r"\(+\infty\)", "-inf": r"\(-\infty\)"}.get(str(value), "not a number")
-    mantissa, exponent = f"{value:+.{digits - 1}e}".split("e")
-    return rf"\num{{{mantissa}e{int(exponent)}}}"
+    return number(f"{value:+.{digits - 1}e}")
 
 
 def setting(value: float) -> str:
     r"""Return a setting as it was typed, as \num{...}."""
-    return rf"\num{{{value:g}}}"
+    return number(f"{value:g}")
 
 
 def spread(summary: Summary, digits: int = 3) -> str:

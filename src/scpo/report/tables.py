@@ -105,7 +105,7 @@ def referee(results: Path) -> str:
 
 
 def _size(error: float) -> str:
-    return numbers.setting(0) if error == 0 else rf"\num{{{error:.0e}}}"
+    return numbers.setting(0) if error == 0 else numbers.number(f"{error:.0e}")
 
 
 #: of ResidualPolicy
