@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 
 from scpo import report
 from scpo.errors import ConfigurationError, ResultError
+from scpo.evidence.published import read_loss
 from scpo.experiment.config import Config
+from scpo.experiment.series import EARLY
 from scpo.report import macros, regression_figures
 from scpo.report.style import png
 
@@ -102,6 +104,26 @@ def test_the_replication_has_the_published_three_panels_twice(results: Path) -> 
     seeds = [line for line in panels[0].get_lines() if line.get_linewidth() == regression_figures.THIN["linewidth"]]
     assert len(seeds) == 2
     assert png(figure, dpi=30).startswith(b"\x89PNG")
+
+
+def test_the_first_epochs_have_a_row_of_their_own_and_cover_no_loss(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=int(EARLY) + 10))
+    figure = regression_figures.replication(tmp_path)
+    assert [axes.get_ylabel() for axes in figure.axes[0::2]] == [
+        "policy $\\pi_\\theta(x)$",
+        "batch loss",
+        "batch loss",
+        "violation",
+    ]
+    early, late = figure.axes[2], figure.axes[4]
+    assert (early.get_xlim()[1], early.get_yscale()) == (EARLY, "linear")
+    assert (late.get_xlim()[1], late.get_yscale()) == (EARLY + 10, "log")
+    published = read_loss().query(f"epoch <= {EARLY}")
+    for axes in (early, late):
+        assert not axes.child_axes
+        low, high = axes.get_ylim()
+        assert low <= published["loss_low"].min()
+        assert published["loss_high"].max() <= high
 
 
 def test_a_tiny_violation_is_marked_and_counted(tiny_violation: Path) -> None:

@@ -24,20 +24,29 @@ THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
 def replication(results: Path) -> Figure:
-    """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side."""
+    """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side.
+
+    The first epochs of its loss panel have a row of their own, where the runs are long enough.
+    """
     bound = _bound(results)
     arms = {name: read_arm(results, TASK, name) for name in ("scpo", "unconstrained")}
     worst = max(run.summary["max_g"] for runs in arms.values() for run in runs)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 5.9)
-        grid = figure.subplots(3, 2, sharex="row", sharey="row", gridspec_kw={"height_ratios": [1.3, 1.2, 0.7]})
+        first = [] if arms["scpo"][0].early.empty else [("batch loss", 0.75)]
+        labels, heights = zip(
+            ("policy $\\pi_\\theta(x)$", 1.2), *first, ("batch loss", 1.3), ("violation", 0.7), strict=True
+        )
+        figure = style.new_figure(style.TEXT_WIDTH, 0.9 + 1.37 * sum(heights))
+        grid = figure.subplots(len(heights), 2, sharex="row", sharey="row", gridspec_kw={"height_ratios": heights})
         for column, (name, runs) in enumerate(arms.items()):
-            fit, loss, violation = grid[:, column]
+            fit, *early, loss, violation = grid[:, column]
             fit.set_title(_seeds(style.LABELS[name], runs), color=style.COLOURS[name])
             _fit_panel(fit, runs, bound, published=column == 0)
-            _loss_panel(loss, runs, published=column == 0)
+            for axes in early:
+                _loss_panel(axes, runs, early=True, published=column == 0)
+            _loss_panel(loss, runs, early=False, published=column == 0)
             _violation_panel(violation, runs, top=1.25 * max(worst, 0.08))
-        for axes, label in zip(grid[:, 0], ("policy $\\pi_\\theta(x)$", "batch loss", "violation"), strict=True):
+        for axes, label in zip(grid[:, 0], labels, strict=True):
             axes.set_ylabel(label)
         figure.align_ylabels(grid[:, 0])
         return figure
@@ -116,28 +125,26 @@ def _fit_panel(axes: Axes, runs: Sequence[Run], bound: float, *, published: bool
     axes.legend(handles[-2:], labels[-2:], loc="upper center", ncols=2, handlelength=1.6, borderaxespad=0.1)
 
 
-def _loss_panel(axes: Axes, runs: Sequence[Run], *, published: bool) -> None:
-    panels = [(axes, [run.series for run in runs], runs[0].epochs)]
-    if inset := None if runs[0].early.empty else axes.inset_axes((0.34, 0.53, 0.65, 0.46)):
-        inset.tick_params(labelsize=7, pad=1.5, length=2)
-        panels.append((inset, [run.early for run in runs], EARLY))
-    for panel, series, until in panels:
-        if published:
-            band = read_loss()
-            band = band[band["epoch"] <= until]
-            low, high = band["loss_low"], band["loss_high"]
-            panel.fill_between(band["epoch"], low, high, color=style.ORANGE, alpha=0.5, linewidth=0)
-        _loss_lines(panel, series, style.COLOURS[runs[0].arm])
-        panel.set_xlim(0.0, until)
-        style.tidy(panel)
-    style.log(axes)
-    if inset:
-        inset.set_ylim(bottom=0.0)
-        style.note(inset, "first epochs, linear scale", y=0.98, fontsize=7.5)
+def _loss_panel(axes: Axes, runs: Sequence[Run], *, early: bool, published: bool) -> None:
+    """Draw the batch loss: of the first epochs on a linear scale (``early``), or of all of them on a log one."""
+    until = EARLY if early else runs[0].epochs
+    series = [run.early if early else run.series for run in runs]
     if published:
-        style.note(axes, "shaded: published band", y=0.04, va="bottom", color=style.OCHRE)
-    axes.set_xlabel("epoch")
+        band = read_loss()
+        band = band[band["epoch"] <= until]
+        low, high = band["loss_low"], band["loss_high"]
+        axes.fill_between(band["epoch"], low, high, color=style.ORANGE, alpha=0.5, linewidth=0)
+    _loss_lines(axes, series, style.COLOURS[runs[0].arm])
+    axes.set_xlim(0.0, until)
+    if early:
+        axes.set_ylim(bottom=0.0)
+    else:
+        style.log(axes)
+        axes.set_xlabel("epoch")
+        if published:
+            style.note(axes, "yellow: published band", y=0.04, va="bottom", color=style.OCHRE)
     style.thousands(axes)
+    style.tidy(axes)
 
 
 def _violation_panel(axes: Axes, runs: Sequence[Run], top: float) -> None:
