@@ -15,7 +15,7 @@ from scpo.evidence.published import read_loss
 from scpo.experiment.config import Config
 from scpo.experiment.series import EARLY
 from scpo.report import macros, regression_figures
-from scpo.report.style import png
+from scpo.report.style import png, spaced
 
 from .synthetic_metrics import write_metrics
 from .synthetic_results import TASK, small_config, write_results
@@ -144,15 +144,33 @@ def test_safety_has_a_row_for_each_arm_and_counts_the_heldout(results: Path) -> 
     assert top > worst
 
 
-def test_smoothness_marks_every_miss(results: Path) -> None:
-    axes = regression_figures.smoothness(results).axes[0]
-    runs = regression_figures.read_arm(results, TASK, "scpo")
-    ticks = [line for line in axes.get_lines() if line.get_marker() == "|"]
-    marked = sorted(float(x) for line in ticks for x in np.atleast_1d(line.get_xdata()))
-    assert marked == sorted(x for run in runs for x in run.series.loc[run.series["bound_misses"] > 0, "epoch"])
-    missed = sum(run.summary["bound_misses"] for run in runs)
-    assert missed >= len(marked)
-    assert f"{missed} of 240" in _texts(axes)
+def test_smoothness_draws_the_share_of_updates_with_a_miss_and_counts_every_one(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=400))  # a bin holds more updates than one
+    for every, name in enumerate(regression_figures.SMOOTHNESS_ARMS, start=3):
+        for seed in (0, 1):
+            folder = tmp_path / TASK / name / f"seed-{seed}"
+            metrics = pd.read_parquet(folder / "metrics.parquet")
+            metrics["bound_misses"] = (metrics["update"] % (every + seed) == 1).astype(metrics["bound_misses"].dtype)
+            write_metrics(folder, metrics)
+    figure = regression_figures.smoothness(tmp_path)
+    panels, columns = figure.axes, len(regression_figures.SMOOTHNESS_ARMS)
+    assert len(panels) == 2 * columns
+    for constants, axes, name in zip(
+        panels[:columns], panels[columns:], regression_figures.SMOOTHNESS_ARMS, strict=True
+    ):
+        runs = regression_figures.read_arm(tmp_path, TASK, name)
+        missed, updates = (np.sum([run.series[key] for run in runs], axis=0) for key in ("bound_misses", "updates"))
+        steps = axes.collections[0].get_paths()[0].vertices
+        for epoch, share in zip(runs[0].series["epoch"], missed / np.maximum(updates, 1), strict=True):
+            assert steps[steps[:, 0] == epoch, 1].max() == share
+            assert axes.get_ylim()[1] >= share
+        count = sum(run.summary["bound_misses"] for run in runs)
+        assert count == missed.sum() > 0
+        whole = sum(run.summary["updates"] for run in runs)
+        assert spaced(f"{count:,} of {whole:,} updates with a miss") in _texts(axes)
+        assert not constants.texts  # nothing is written over the constants
+        assert constants.get_legend() is None
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["needed for no miss", "used"]
 
 
 def _one_update(results: Path, **columns: float | bool) -> Path:

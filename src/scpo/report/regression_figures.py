@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from scpo.evidence.load import Run, read_arm, read_config
 from scpo.evidence.published import read_loss, read_policy
@@ -89,13 +90,19 @@ def smoothness(results: Path) -> Figure:
     """The smoothness constant that zero misses would have needed, against the one used, over training."""
     arms = _arms(results, SMOOTHNESS_ARMS)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 2.7)
-        grid = figure.subplots(1, len(arms), sharex=True, sharey=True, squeeze=False)[0]
-        for axes, (name, runs) in zip(grid, arms.items(), strict=True):
-            _smoothness_panel(axes, runs)
-            axes.set_title(_seeds(style.LABELS[name], runs), color=style.COLOURS[name], pad=8)
-        grid[0].set_ylabel("smoothness constant $L$")
-        _epochs(grid)
+        figure = style.new_figure(style.TEXT_WIDTH, 3.5)
+        heights = {"height_ratios": [1.0, 0.3]}
+        grid = figure.subplots(2, len(arms), sharex=True, sharey="row", squeeze=False, gridspec_kw=heights)
+        for (constants, misses), (name, runs) in zip(grid.T, arms.items(), strict=True):
+            _smoothness_panel(constants, runs)
+            _miss_panel(misses, runs)
+            constants.set_title(_seeds(style.LABELS[name], runs), color=style.COLOURS[name])
+        grid[0, 0].set_ylabel("smoothness constant $L$")
+        grid[1, 0].set_ylabel("missed")
+        grid[1, 0].set_ylim(bottom=0.0)
+        _epochs(grid[-1])
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
+        figure.align_ylabels(grid[:, 0])
         return figure
 
 
@@ -181,19 +188,24 @@ def _smoothness_panel(axes: Axes, runs: Sequence[Run]) -> None:
     for run in runs:
         for name, look in lines.items():
             axes.plot(epoch, _joined(run.series[name]), **look)
-        missed = epoch[run.series["bound_misses"] > 0]
-        if len(missed):
-            height, transform = np.full(len(missed), 1.02), axes.get_xaxis_transform()
-            axes.plot(missed, height, "|", color=style.INK, markersize=5, transform=transform, clip_on=False)
     needed, used = (np.median([_joined(run.series[name]) for run in runs], axis=0) for name in lines)
     axes.plot(epoch, needed, color=style.VERMILION, linewidth=0.8, label="needed for no miss")
     axes.plot(epoch, used, color=style.BLUE, linewidth=1.3, label="used")
     style.log(axes)
     axes.set_xlim(0.0, runs[0].epochs)
-    axes.legend(loc="lower right", ncols=2, handlelength=1.4, columnspacing=1.2)
-    misses, updates = (sum(run.summary[key] for run in runs) for key in ("bound_misses", "updates"))
-    style.note(axes, style.spaced(f"$|$ {misses:,} of {updates:,} updates with a miss"), y=0.19)
     style.tidy(axes)
+
+
+def _miss_panel(axes: Axes, runs: Sequence[Run]) -> None:
+    """Draw the share of the updates in each bin, of all seeds together, that had a miss."""
+    missed, updates = (np.sum([run.series[name] for run in runs], axis=0) for name in ("bound_misses", "updates"))
+    shares = np.divide(missed, updates, out=np.zeros(len(updates)), where=updates > 0)
+    axes.fill_between(runs[0].series["epoch"], shares, color=style.INK, alpha=0.75, linewidth=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+    style.tidy(axes)
+    misses, whole = (sum(run.summary[key] for run in runs) for key in ("bound_misses", "updates"))
+    style.aside(axes, style.spaced(f"{misses:,} of {whole:,} updates with a miss"))
 
 
 def _joined(values: pd.Series[float]) -> Array:
