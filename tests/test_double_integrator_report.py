@@ -80,6 +80,45 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
     ]
 
 
+def test_counts_of_unsafe_iterates_stand_at_the_line_of_zero(results: Path) -> None:
+    for axes in figures.training(results).axes[-3:]:  # not on the curves: those of SCPO below it, of others above
+        sides = {text.get_color(): (text.xy[1], text.get_va()) for text in axes.texts if "unsafe" in text.get_text()}
+        assert sides == {
+            figures.style.COLOURS["scpo"]: (0.0, "top"),
+            figures.style.COLOURS["unconstrained"]: (0.0, "bottom"),
+        }
+
+
+def test_the_contraction_asked_for_stands_out_from_the_curves(results: Path) -> None:
+    settings = figures.read_settings(results)
+    for axes in figures.gauge(results).axes:
+        (asked,) = (line for line in axes.get_lines() if line.get_marker() == "v")
+        assert list(asked.get_xydata()[0]) == [settings.horizon, settings.contraction]
+        assert asked.get_markeredgecolor() == "white"
+        assert asked.get_zorder() > max(line.get_zorder() for line in axes.get_lines() if line is not asked)
+
+
+def test_slices_of_the_policy_have_a_legend_and_one_kind_of_dashes(results: Path) -> None:
+    figure = figures.policy(results)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["backup", *(figures.style.LABELS[name] for name in figures.SHOWN)]
+    for axes in figure.axes[6:9]:
+        dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
+        assert [line.get_color() for line in dashed] == [figures.BACKUP]
+
+
+def test_the_final_areas_are_those_of_the_fine_cells(results: Path) -> None:
+    for axes, scenario in zip(figures.certificate(results).axes[6:9], figures.SCENARIOS, strict=True):
+        shown = [(line.get_color(), *line.get_xydata()[0]) for line in axes.get_lines() if line.get_marker() == "D"]
+        expected = [
+            (figures.style.COLOURS[method], one.figures["over_training"][-1]["update"], one.area)
+            for method in figures.CERTIFIED
+            for one in read_certificates(results, f"{method}-{scenario}")
+        ]
+        assert len(expected) == len(figures.CERTIFIED)
+        assert shown == expected
+
+
 def test_objective_has_two_references_and_every_arm(results: Path) -> None:
     table = tables.objective(results)
     assert rf"backup & \num{{{BACKUP_COST:.2f}}}" in table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ CERTIFIED = ("unconstrained", "scpo-verified", "scpo")
 THIN: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.45}
 FAR = 1.3  # edge of the phase portraits, in bounds of the state
 
+Place = Literal["outside upper center", "outside lower center"]
 Scenario = Mapping[str, tuple[Run, ...]]
 
 
@@ -53,7 +54,7 @@ def portraits(results: Path) -> Figure:
             axes.set_title(scenario)
             _plane(axes, references)
         grid[0].set_ylabel("$x_2$")
-        _legend(figure, {"backup": BACKUP} | {style.LABELS[name]: style.COLOURS[name] for name in SHOWN})
+        _legend(figure, _both_and_backup())
         return figure
 
 
@@ -72,7 +73,8 @@ def gauge(results: Path) -> Figure:
                     psi = run.exhibits["trajectories"].pivot_table(index="t", columns="start", values="psi").to_numpy()
                     look = {"color": style.COLOURS[method], "linewidth": 0.9, "alpha": 0.7}
                     axes.plot(np.minimum((psi / psi[0]).max(axis=1), 1e3), **look)
-            axes.plot([settings.horizon], [settings.contraction], "v", color=style.INK, markersize=4, zorder=5)
+            asked = {"color": style.INK, "markersize": 7, "markeredgecolor": "white", "markeredgewidth": 1.0}
+            axes.plot([settings.horizon], [settings.contraction], "v", zorder=5, **asked)
             axes.axhline(1.0, color=style.INK, linewidth=0.5, linestyle=(0, (1, 2)))
             axes.set_title(scenario)
             axes.set_yscale("log")
@@ -81,7 +83,7 @@ def gauge(results: Path) -> Figure:
             axes.set_xlabel("step $t$")
             style.tidy(axes)
         grid[0].set_ylabel(r"$\max_{x_0}\,\Psi(x_t)/\Psi(x_0)$")
-        _legend(figure, {"backup": BACKUP} | {style.LABELS[name]: style.COLOURS[name] for name in SHOWN})
+        _legend(figure, _both_and_backup())
         return figure
 
 
@@ -108,6 +110,7 @@ def policy(results: Path) -> Figure:
             bar.set_label("input $u$")
             bar.set_ticks([-references.input_bound, 0.0, references.input_bound])
         figure.align_ylabels(grid[:, 0])
+        _legend(figure, _both_and_backup(), "outside lower center")
         return figure
 
 
@@ -175,6 +178,8 @@ def certificate(results: Path) -> Figure:
                     look: dict[str, Any] = {"color": style.COLOURS[method], "linewidth": 0.9, "alpha": 0.8}
                     area.plot(rows["update"], rows["area"], marker="o", markersize=2.2, **look)
                     area.plot(rows["update"], rows["invariant_area"], linestyle=(0, (1, 1.5)), **look)
+                    fine = {"markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "zorder": 3}
+                    area.plot(rows["update"].iloc[-1], one.area, marker="D", color=look["color"], **fine)
             column[0].set_title(scenario)
             area.axhline(float(references.figures["area"]), color=style.INK, linewidth=0.7, linestyle=(0, (4, 2)))
             area.set_ylim(-2.0, 1.06 * float(references.figures["area_control_invariant"]))
@@ -250,7 +255,7 @@ def _surface(axes: Axes, table: pd.DataFrame, references: References) -> Any:
 def _slice(axes: Axes, runs: Scenario, references: References) -> None:
     x, gain = references.state_bound * np.array([-1.0, 1.0]), float(references.figures["gain"][0])
     for sign in (-1.0, 1.0):
-        axes.axhline(sign * references.input_bound, color=style.INK, linewidth=0.6, linestyle=(0, (5, 3)))
+        axes.axhline(sign * references.input_bound, color=style.INK, linewidth=0.8)
     axes.plot(x, -gain * x, color=BACKUP, linewidth=1.0, linestyle=(0, (3, 1.5)))
     for method in reversed(SHOWN):
         for run in runs.get(method, ()):
@@ -266,7 +271,7 @@ def _certified(axes: Axes, found: Certificate) -> None:
     for mask, colours in ((found.mask, "Blues"), (found.refuted, "Reds")):
         shown = np.where(mask.T, 1.0, np.nan)
         axes.pcolormesh(found.x1, found.x2, shown, cmap=colours, vmin=0.0, vmax=2.2, rasterized=True, zorder=0)
-    style.note(axes, f"certified {found.area:.1f}", x=0.97, y=0.1)
+    style.note(axes, f"certified {found.area:.1f}", x=0.97, y=0.085)
 
 
 def _safety(axes: Axes, run: Run, colour: str) -> None:
@@ -283,15 +288,21 @@ def _capped(scenarios: Mapping[str, Scenario], metric: str, cap: float) -> list[
 
 
 def _count_unsafe(axes: Axes, runs: Scenario) -> None:
-    """Write how many iterates were unsafe: of SCPO on the bound alone below, of unconstrained training above."""
-    for method, y in (("scpo", 0.13), ("unconstrained", 0.54)):
+    """Write how many iterates were unsafe beside the line of zero: of SCPO on the bound below, of others above."""
+    for method, side, above in (("scpo", "top", -2.5), ("unconstrained", "bottom", 2.5)):
         if method in runs:
             unsafe, updates = (sum(run.summary[key] for run in runs[method]) for key in ("unsafe_iterates", "updates"))
             text = style.spaced(f"{unsafe:,} of {updates:,} unsafe")
-            style.note(axes, text, y=y, color=style.COLOURS[method], fontsize=7.5)
+            look: dict[str, Any] = {"color": style.COLOURS[method], "fontsize": 7.5, "ha": "right", "va": side}
+            place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+            axes.annotate(text, (0.985, 0.0), (0.0, above), **place, **look)
 
 
-def _legend(figure: Figure, entries: Mapping[str, str]) -> None:
+def _both_and_backup() -> dict[str, str]:
+    return {"backup": BACKUP} | {style.LABELS[name]: style.COLOURS[name] for name in SHOWN}
+
+
+def _legend(figure: Figure, entries: Mapping[str, str], place: Place = "outside upper center") -> None:
     from matplotlib.lines import Line2D
 
     dashed = ("backup", "MPC")
@@ -299,4 +310,4 @@ def _legend(figure: Figure, entries: Mapping[str, str]) -> None:
         Line2D([], [], color=colour, linewidth=1.4, linestyle=(0, (3, 1.5)) if label in dashed else "-", label=label)
         for label, colour in entries.items()
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=1.8)
+    figure.legend(handles=handles, loc=place, ncols=len(handles), handlelength=1.8)

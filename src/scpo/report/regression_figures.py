@@ -76,7 +76,7 @@ def safety(results: Path) -> Figure:
                 iterates.plot(centres[unsafe], high[unsafe], ".", color=style.VERMILION, markersize=3, zorder=3)
                 held = run.evaluations
                 heldout.plot(held["epoch"], held["heldout_max_g"], color=style.COLOURS[name], linewidth=0.7, alpha=0.6)
-            iterates.set_title(style.LABELS[name], color=style.COLOURS[name], loc="left", fontsize=9, pad=4)
+            iterates.set_title(style.LABELS[name], loc="left", fontsize=9, pad=4)
             heldout.set_title(_seeds("held out", runs), loc="left", color=style.GREY, fontsize=9, pad=4)
             style.aside(iterates, _unsafe_text(runs))
             style.aside(heldout, _heldout_text(runs))
