@@ -15,7 +15,7 @@ from scpo.evidence.published import read_loss
 from scpo.experiment.config import Config
 from scpo.experiment.series import EARLY
 from scpo.report import macros, regression_figures
-from scpo.report.style import png, spaced
+from scpo.report.style import INK, png, spaced
 
 from .synthetic_metrics import write_metrics
 from .synthetic_results import TASK, small_config, write_results
@@ -139,6 +139,8 @@ def test_safety_has_a_row_for_each_arm_and_counts_the_heldout(results: Path) -> 
     figure = regression_figures.safety(results)
     assert len(figure.axes) == 2 * len(regression_figures.SAFETY_ARMS)
     assert all("unsafe" in _texts(axes) for axes in figure.axes)
+    titles = [axes._left_title for axes in figure.axes[0::2]]  # type: ignore[attr-defined]
+    assert {title.get_color() for title in titles} == {INK}  # to be read, whatever the colour of the curves
     top = max(axes.get_ylim()[1] for axes in figure.axes)
     worst = max(run.summary["max_g"] for run in regression_figures.read_arm(results, TASK, "unconstrained"))
     assert top > worst

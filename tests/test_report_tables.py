@@ -92,6 +92,9 @@ def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) ->
     table = tables.regression_results(results)
     rows = _rows(table)
     assert {len(cells) for cells in rows.values()} == {len(tables.HEADINGS)}
+    assert all(len(line) <= 10 for heading in tables.HEADINGS.values() for line in heading)  # none runs into the next
+    for line in range(3):
+        assert tables.row("", [heading[line] for heading in tables.HEADINGS.values()]) in table.splitlines()
     runs = {name: read_arm(results, TASK, name) for name in tables.HEADINGS}
     for name, cell in zip(runs, rows[r"worst raw \(g\), iterates"], strict=True):
         worst = max(run.series["max_g_high"].max() for run in runs[name])
@@ -151,3 +154,16 @@ def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: py
     made = [Verdict.of(claim, "supported", measured=0.5)]
     monkeypatch.setattr(verdicts, "read", lambda path: made)
     assert rf"\range{{[{METRICS[claim.metric].means}]}} & \R \Cal & \num{{0.5}}" in claim_tables.abstract(results)
+
+
+def test_a_claim_has_one_number_in_all_tables(tmp_path: Path) -> None:
+    stated = load_claims().claims
+    verdicts.write(tmp_path / verdicts.NAME, [verdicts.Verdict.of(claim, "not-run", reason="none") for claim in stated])
+    shown = "".join(made(tmp_path) for made in (claim_tables.abstract, claim_tables.figure, claim_tables.ours))
+    for number, claim in enumerate(stated, start=1):
+        assert f"\n{number}. {claim_tables._escaped(claim.statement)} " in shown
+    changes = claim_tables.changes(tmp_path)
+    named = {int(number): name for number, name in re.findall(r"\\quad (\d+)\. \\texttt\{([^}]*)\}", changes)}
+    assert named == {
+        number: claim.id for number, claim in enumerate(stated, start=1) if claim.calibrated or claim.history
+    }

@@ -14,27 +14,27 @@ _SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "w
 
 def abstract(results: Path) -> str:
     """Verdicts on what the paper's abstract claims."""
-    return _table([one for one in _read(results) if one.source.startswith("abstract")])
+    return _table(results, "abstract")
 
 
 def figure(results: Path) -> str:
     """Verdicts on what the published figure shows."""
-    return _table([one for one in _read(results) if one.source == "figure"])
+    return _table(results, "figure")
 
 
 def ours(results: Path) -> str:
     """Verdicts on the claims that this replication adds."""
-    return _table([one for one in _read(results) if one.source == "ours"])
+    return _table(results, "ours")
 
 
 def changes(results: Path) -> str:
     """Changes of what is judged or expected with their reasons, and what was chosen with an expected value in view."""
     known = {claim.id: claim for claim in claims.load().claims}
-    stated = [known[one.id] for one in _read(results) if one.id in known]
-    history = [
-        (claim.id, f"{change.on}: {change.change}. {change.reason}") for claim in stated for change in claim.history
+    stated = [
+        (rf"{number}. \texttt{{{one.id}}}", known[one.id]) for number, one in _read(results).items() if one.id in known
     ]
-    calibrated = [(claim.id, ", ".join(claim.calibrated)) for claim in stated if claim.calibrated]
+    history = [(name, f"{one.on}: {one.change}. {one.reason}") for name, claim in stated for one in claim.history]
+    calibrated = [(name, ", ".join(claim.calibrated)) for name, claim in stated if claim.calibrated]
     lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.57\textwidth}@{}}", r"\toprule"]
     for heading, rows, none in (
         ("Changed or added since the claims were committed", history, "none"),
@@ -42,26 +42,29 @@ def changes(results: Path) -> str:
     ):
         lines += [r"\addlinespace"] if len(lines) > 2 else []
         lines.append(rf"\multicolumn{{2}}{{@{{}}l}}{{\emph{{{heading}}}}} \\")
-        lines += [row(rf"\quad \texttt{{{name}}}", [_escaped(what)]) for name, what in rows or [("", none)]]
+        lines += [row(rf"\quad {name}", [_escaped(what)]) for name, what in rows or [("", none)]]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _read(results: Path) -> list[Verdict]:
-    return verdicts.read(results / verdicts.NAME)
+def _read(results: Path) -> dict[int, Verdict]:
+    """Return the verdicts by the number that a claim has in every table."""
+    return dict(enumerate(verdicts.read(results / verdicts.NAME), start=1))
 
 
-def _table(chosen: list[Verdict]) -> str:
+def _table(results: Path, source: str) -> str:
     p = r">{\raggedright\arraybackslash}p"
     lines = [
-        rf"\begin{{tabular}}{{@{{}}{p}{{0.43\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}{p}{{0.42\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
         r"\toprule",
         row(r"claim \range{[what is measured]}", ["setting", "measured", "expected", "verdict"]),
         r"\midrule",
     ]
-    for one in chosen:
+    for number, one in _read(results).items():
+        if not one.source.startswith(source):
+            continue
         mark = rf"\{one.mark}" + (r" \Cal" if one.calibrated else "")
         status = one.status if one.status == "not-run" else rf"\textbf{{{one.status}}}"
-        statement = rf"{_escaped(one.statement)} \range{{[{_escaped(one.quantity)}]}}"
+        statement = rf"{number}. {_escaped(one.statement)} \range{{[{_escaped(one.quantity)}]}}"
         lines += [row(statement, [mark, _measured(one), _expected(one), status]), r"\addlinespace[2pt]"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
