@@ -54,7 +54,7 @@ def _read(results: Path) -> dict[int, Verdict]:
 def _table(results: Path, source: str) -> str:
     p = r">{\raggedright\arraybackslash}p"
     lines = [
-        rf"\begin{{tabular}}{{@{{}}{p}{{0.42\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}{p}{{0.44\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
         r"\toprule",
         row(r"claim \range{[what is measured]}", ["setting", "measured", "expected", "verdict"]),
         r"\midrule",

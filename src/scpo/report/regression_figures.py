@@ -37,7 +37,7 @@ def replication(results: Path) -> Figure:
         labels, heights = zip(
             ("policy $\\pi_\\theta(x)$", 1.2), *first, ("batch loss", 1.3), ("violation", 0.7), strict=True
         )
-        figure = style.new_figure(style.TEXT_WIDTH, 0.9 + 1.37 * sum(heights))
+        figure = style.new_figure(style.TEXT_WIDTH, 0.9 + 1.32 * sum(heights))
         grid = figure.subplots(len(heights), 2, sharex="row", sharey="row", gridspec_kw={"height_ratios": heights})
         for column, (name, runs) in enumerate(arms.items()):
             fit, *early, loss, violation = grid[:, column]
@@ -90,7 +90,7 @@ def smoothness(results: Path) -> Figure:
     """The smoothness constant that zero misses would have needed, against the one used, over training."""
     arms = _arms(results, SMOOTHNESS_ARMS)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 3.5)
+        figure = style.new_figure(style.TEXT_WIDTH, 3.1)
         heights = {"height_ratios": [1.0, 0.3]}
         grid = figure.subplots(2, len(arms), sharex=True, sharey="row", squeeze=False, gridspec_kw=heights)
         for (constants, misses), (name, runs) in zip(grid.T, arms.items(), strict=True):
