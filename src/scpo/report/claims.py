@@ -35,7 +35,7 @@ def changes(results: Path) -> str:
     ]
     history = [(name, f"{one.on}: {one.change}. {one.reason}") for name, claim in stated for one in claim.history]
     calibrated = [(name, ", ".join(claim.calibrated)) for name, claim in stated if claim.calibrated]
-    lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.57\textwidth}@{}}", r"\toprule"]
+    lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.54\textwidth}@{}}", r"\toprule"]
     for heading, rows, none in (
         ("Changed or added since the claims were committed", history, "none"),
         ("Chosen with an expected value in view, on tuning seeds or on the figure", calibrated, "nothing"),
