@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,30 @@ def test_samplers_that_fail(answer: Any, error: type[Exception], message: str) -
     with pytest.raises(error, match=message):
         safe.step()
     assert fingerprint(safe) == before
+
+
+class Fading:
+    """A sampler that draws Gaussian directions at first and later none."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def draw(self, context: Any, count: int, generator: torch.Generator) -> Directions:
+        self.calls += 1
+        columns = count if self.calls == 1 else 0
+        return Directions(torch.randn(context.vector.dimension, columns, generator=generator, dtype=torch.float64))
+
+
+def test_an_update_without_any_direction_keeps_the_recycled_ones() -> None:
+    safe = wrap(residual(), "sgd", sampler=Fading(), recycle=2)
+    train(safe, 1)
+    kept = safe.state_dict()["recycled"]
+    safe.settings = replace(safe.settings, samples=1)  # no room for the recycled ones either
+    safe.zero_grad()
+    for parameter in safe.policy.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    assert safe.step().step_norm == 0.0
+    assert torch.equal(safe.state_dict()["recycled"], kept)
 
 
 def test_states_of_another_type_than_the_policy() -> None:

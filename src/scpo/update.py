@@ -343,4 +343,4 @@ def _median(numbers: Array) -> float:
 
 def _stay(start: Update, restoring: bool) -> Outcome:
     info = replace(StepInfo.unprojected(0, start.values, 0.0, 0, 0), restoring=restoring, proposals=0)
-    return Outcome(start.theta, start.values, start.gradient_bound, info)
+    return Outcome(start.theta, start.values, start.gradient_bound, info, start.recycled)
