@@ -72,19 +72,22 @@ def undisturbed(policy: nn.Module) -> Iterator[None]:
 
     Of a parameter's numbers only the caller knows which are wanted.  Buffers are few; parameters may be many.
     """
-    parameters = [(parameter, parameter.dtype, parameter.requires_grad) for parameter in policy.parameters()]
-    buffers = read_rest(policy, policy.parameters())
-    modes = [(module, module.training) for module in policy.modules()]
+    modules = list(policy.modules())
+    modes = [module.training for module in modules]
+    own = list(policy.parameters())
+    kinds = [(parameter.dtype, parameter.requires_grad) for parameter in own]
+    buffers = read_rest(policy, own)
     try:
         yield
     finally:
-        for module, training in modes:
+        for module, training in zip(modules, modes, strict=True):
             module.training = training
-        for parameter, dtype, flag in parameters:
+        for parameter, (dtype, flag) in zip(own, kinds, strict=True):
             if parameter.dtype != dtype:
                 parameter.data = parameter.data.to(dtype)
-            parameter.requires_grad_(flag)
-        write_rest(policy, buffers, policy.parameters())
+            if parameter.requires_grad != flag:
+                parameter.requires_grad_(flag)
+        write_rest(policy, buffers, own)
 
 
 class ParameterVector:
