@@ -20,7 +20,7 @@ from scpo.evidence.verdicts import Verdict
 from scpo.experiment.config import Config
 from scpo.report import claims as claim_tables
 from scpo.report import double_integrator_tables, falsification, numbers, tables
-from scpo.smoothness import EstimatedSmoothness
+from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING, EstimatedSmoothness
 
 from .synthetic_results import TASK, small_config, write_results
 
@@ -146,7 +146,7 @@ def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
     assert rows[r"\quad at first, at most"][0] == r"\num{0.1}, \num{1}"
     defaults = {name: one.default for name, one in inspect.signature(EstimatedSmoothness).parameters.items()}
     left = [defaults[name] for name in ("pooling", "growth", "initial_radius")]
-    assert left == [tables.POOLING, tables.GROWTH, tables.FIRST_RADIUS]
+    assert left == [POOLING, GROWTH, FIRST_RADIUS]
 
 
 def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

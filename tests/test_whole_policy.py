@@ -136,7 +136,21 @@ def test_what_a_constraint_does_to_the_policy_is_undone(name: str) -> None:
     assert policy.held.dtype == policy.other.dtype == policy.state.dtype == torch.float64
     assert policy.held.requires_grad
     assert policy.other.requires_grad
-    assert squared(policy)[0] == -float(-safe.values[0])
+    assert squared(policy)[0] == safe.values[0]
+
+
+def test_each_probe_sees_the_frozen_parameters_as_they_were() -> None:
+    policy, seen = Two(), []
+
+    def constraint(given: Any) -> list[float]:
+        seen.append(given.other.clone())
+        given.other.data = torch.full((2,), 7.0, dtype=torch.float64)
+        return [-1.0]
+
+    safe = SafeOptimizer(torch.optim.SGD([policy.held], lr=0.3), policy, constraint, sampler="isotropic")
+    one_step(safe)
+    assert len(seen) > 4
+    assert not torch.stack(seen).any()
 
 
 def test_what_a_batched_constraint_does_is_undone() -> None:

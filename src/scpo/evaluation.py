@@ -74,7 +74,7 @@ class ConstraintEvaluator:
         with torch.no_grad():
             if self.batched is not None:
                 own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
-                with undisturbed(self.policy):
+                with undisturbed(self.policy, self.vector.parameters):
                     values = self._call(self.batched, self.vector.stack(own), (count,))
             else:
                 values = self._one_by_one(thetas)
@@ -120,15 +120,14 @@ class ConstraintEvaluator:
 
     def _one_by_one(self, thetas: Tensor) -> Array:
         assert self.constraint is not None
-        before, rest = self.vector.read(), self.vector.read_rest(self.policy)
+        before = self.vector.read()
         rows = []
         try:
             for theta in thetas:
                 self.vector.write(theta)
-                with undisturbed(self.policy):
+                with undisturbed(self.policy, self.vector.parameters):
                     rows.append(self._call(self.constraint, self.policy, ()))
         finally:
-            self.vector.write_rest(self.policy, rest)
             self.vector.write(before)
         if len({row.size for row in rows}) > 1:
             raise ConstraintError(f"the constraint changed its length: {sorted({row.size for row in rows})} values")

@@ -292,7 +292,6 @@ class SafeOptimizer:
     def _propose(self, theta: Tensor, closure: Callable[[], float] | None) -> tuple[Tensor, Tensor]:
         """Return (p, loss gradient) from a step of the wrapped optimiser that is taken back."""
         gradients: list[Tensor] = []
-
         ascending = [p for group in self.optimizer.param_groups if group.get("maximize") for p in group["params"]]
 
         def first_at_theta() -> float:  # LBFGS goes on calling it elsewhere
@@ -335,8 +334,8 @@ class SafeOptimizer:
         if not same or self._gradient_bound is None:
             return values, None
         moved = float(vector_norm(theta - self._theta))
-        carried = self._gradient_bound + 2.0 * self.smoothness.kinks() + moved * self.smoothness.constants()
-        return values, np.asarray(carried)
+        constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
+        return values, np.asarray(self._gradient_bound + 2.0 * kinks + moved * constants)
 
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
         """Return eps_g (k,) and |theta| where it was measured: rounding grows with the parameters."""

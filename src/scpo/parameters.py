@@ -67,27 +67,26 @@ def same_rest(one: Rest, other: Rest) -> bool:
 
 
 @contextmanager
-def undisturbed(policy: nn.Module) -> Iterator[None]:
-    """Give the policy its buffers, modes, and parameters' types and flags back at the end, whatever the body calls.
+def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]:
+    """Give the policy back at the end as it was, whatever the body calls: modes, flags, types, buffers, parameters.
 
-    Of a parameter's numbers only the caller knows which are wanted.  Buffers are few; parameters may be many.
+    Of the parameters ``own``, those of theta, only the caller knows which numbers are wanted.
     """
-    modules = list(policy.modules())
+    own, modules, parameters = tuple(own), list(policy.modules()), list(policy.parameters())
     modes = [module.training for module in modules]
-    own = list(policy.parameters())
-    kinds = [(parameter.dtype, parameter.requires_grad) for parameter in own]
-    buffers = read_rest(policy, own)
+    kinds = [(parameter.dtype, parameter.requires_grad) for parameter in parameters]
+    rest = read_rest(policy, own)
     try:
         yield
     finally:
         for module, training in zip(modules, modes, strict=True):
             module.training = training
-        for parameter, (dtype, flag) in zip(own, kinds, strict=True):
+        for parameter, (dtype, flag) in zip(parameters, kinds, strict=True):
             if parameter.dtype != dtype:
                 parameter.data = parameter.data.to(dtype)
             if parameter.requires_grad != flag:
                 parameter.requires_grad_(flag)
-        write_rest(policy, buffers, own)
+        write_rest(policy, rest, own)
 
 
 class ParameterVector:

@@ -135,8 +135,12 @@ def _policy_rows(context: SamplingContext, states: Tensor) -> Tensor:
             .reshape(-1, vector.dimension)
             .to(torch.float64)
         )
-    devices = [vector.device] if vector.device.type == "cuda" else []
-    with torch.enable_grad(), undisturbed(context.policy), torch.random.fork_rng(devices):  # dropout draws
+    devices = [vector.device] if vector.device.type == "cuda" else []  # whose random numbers dropout draws
+    with (
+        torch.enable_grad(),
+        undisturbed(context.policy, vector.parameters),
+        torch.random.fork_rng(devices),
+    ):  # dropout draws
         outputs = context.policy(states)
         if not isinstance(outputs, Tensor) or not outputs.requires_grad:
             raise ConfigurationError("the policy's output at the states does not depend on its parameters")

@@ -11,14 +11,19 @@ and its misses are counted (docs/method.md, what is proven and what is estimated
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.region import Array
+
+if TYPE_CHECKING:  # the report reads the constants below without torch
+    from torch import Tensor
+
+#: of EstimatedSmoothness: quantile over the metrics, how many times the longest reliable step r is, r at the start
+POOLING, GROWTH, FIRST_RADIUS = 0.5, 2.0, 0.1
 
 
 class Smoothness(Protocol):
@@ -138,10 +143,10 @@ class EstimatedSmoothness:
         *,
         factor: float = 2.0,
         decay: float = 0.999,
-        pooling: float = 0.5,
+        pooling: float = POOLING,
         kink_ratio: float = np.inf,
-        initial_radius: float = 0.1,
-        growth: float = 2.0,
+        initial_radius: float = FIRST_RADIUS,
+        growth: float = GROWTH,
         max_radius: float = 1.0,
     ) -> None:
         if not (initial > 0 and np.isfinite(initial)):

@@ -88,6 +88,12 @@ class OptimizerConfig(Model):
         None, description="eta at the last update (geometric decay); null keeps eta constant"
     )
 
+    def rate(self, part: float) -> float:
+        """Return eta after this part of a run."""
+        if self.final_learning_rate is None:
+            return self.learning_rate
+        return float(self.learning_rate * (self.final_learning_rate / self.learning_rate) ** part)
+
 
 class ScheduleConfig(Model):
     """How long a run is and what it writes down on the way."""

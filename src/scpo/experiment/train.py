@@ -148,11 +148,8 @@ def train(run: Run, problem: Task, section: TaskSettings, save: Callable[[], Non
 
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, update: int, total: int) -> None:
-    if config.final_learning_rate is None:
-        return
-    ratio = config.final_learning_rate / config.learning_rate
     for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * ratio ** ((update - 1) / max(1, total - 1))
+        group["lr"] = config.rate((update - 1) / max(1, total - 1))
 
 
 def _say(text: str) -> None:

@@ -26,8 +26,9 @@ from scpo.evidence.statistics import median_interval, paired_differences, propor
 from scpo.evidence.summaries import read_referee, read_stationarity
 from scpo.experiment.config import Config, RegressionConfig
 from scpo.files import write_text
-from scpo.report import double_integrator_macros, falsification, numbers, regression_extras, tables
+from scpo.report import double_integrator_macros, falsification, numbers, regression_extras
 from scpo.seeding import FIRST_TUNING_SEED
+from scpo.smoothness import FIRST_RADIUS, GROWTH
 
 Runs = Sequence[Run]
 
@@ -109,8 +110,8 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegFactor": numbers.setting(scpo.safety_factor),
         "RegDecay": numbers.setting(scpo.decay),
         "RegKinkRatio": "no limit" if scpo.kink_ratio is None else numbers.setting(scpo.kink_ratio),
-        "RegGrowth": numbers.setting(tables.GROWTH),
-        "RegFirstRadius": numbers.setting(tables.FIRST_RADIUS),
+        "RegGrowth": numbers.setting(GROWTH),
+        "RegFirstRadius": numbers.setting(FIRST_RADIUS),
         "RegMaxRadius": numbers.setting(scpo.max_radius),
         "RegHeldout": numbers.count(section.heldout),
         "RegEvaluateEvery": numbers.count(schedule.evaluate_every),

@@ -170,12 +170,6 @@ def proven(results: Path) -> str:
     return _columns(runs, [[PROVEN[name][line] for name in runs] for line in (0, 1)], rows)
 
 
-def _rate(section: RegressionConfig, part: float) -> float:
-    """Return eta after this part of a run."""
-    first, last = section.optimizer.learning_rate, section.optimizer.final_learning_rate
-    return first if last is None else first * (last / first) ** part
-
-
 def _columns(
     runs: Mapping[str, Runs], headings: Sequence[Sequence[str]], rows: Mapping[str, Cell], first: str = ""
 ) -> str:
@@ -290,8 +284,8 @@ def collect(results: Path) -> dict[str, str]:
         found = [rejected(run, column, side) for run in runs["scpo"]] if "scpo" in runs else []
         macros[f"RegPlain{name}"] = _share(found) if found else NOT_RUN
     return macros | {
-        "RegFinalRate": numbers.setting(_rate(section, 1.0)),
-        "RegSideRate": numbers.figures(_rate(section, side / section.schedule.epochs), 2),
+        "RegFinalRate": numbers.setting(section.optimizer.rate(1.0)),
+        "RegSideRate": numbers.figures(section.optimizer.rate(side / section.schedule.epochs), 2),
         "RegHarderShare": numbers.percent(hardest, 0),
         "RegAdversarialLabel": numbers.setting(max(data.adversarial_label for data in section.datasets.values())),
         "RegCoveredMargin": NOT_RUN if covered is None else numbers.setting(covered),

@@ -13,6 +13,7 @@ from scpo.evidence.statistics import proportion_interval, summarise
 from scpo.evidence.summaries import read_referee, read_stationarity
 from scpo.experiment.config import OptimizerConfig, RegressionConfig, ScpoConfig
 from scpo.report import numbers
+from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING
 
 TASK = "regression"
 HEADINGS = {
@@ -28,9 +29,8 @@ Mark = Literal["S", "F", "R", "Cal"]
 OURS: tuple[Mark, ...] = ("R",)
 #: chosen with an expected value in view, on tuning seeds or on the published figure
 TUNED: tuple[Mark, ...] = ("R", "Cal")
-#: of EstimatedSmoothness, which the configuration leaves as they are (a test compares): quantile over the metrics, how
-#: many times the longest reliable step r is, and r at the start
-POOLING, GROWTH, FIRST_RADIUS = 0.5, 2.0, 0.1
+#: initial weights of ResidualPolicy
+INITIAL = r"uniform on \(\pm1/\sqrt{\text{fan-in}}\)"
 Setting = tuple[str, str, tuple[Mark, ...]]
 Runs = Sequence[Run]
 
@@ -105,10 +105,6 @@ def referee(results: Path) -> str:
 
 def _size(error: float) -> str:
     return numbers.setting(0) if error == 0 else numbers.number(f"{error:.0e}")
-
-
-#: of ResidualPolicy
-INITIAL = r"uniform on \(\pm1/\sqrt{\text{fan-in}}\)"
 
 
 def settings(results: Path) -> str:
