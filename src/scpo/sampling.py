@@ -136,11 +136,7 @@ def _policy_rows(context: SamplingContext, states: Tensor) -> Tensor:
             .to(torch.float64)
         )
     devices = [vector.device] if vector.device.type == "cuda" else []  # whose random numbers dropout draws
-    with (
-        torch.enable_grad(),
-        undisturbed(context.policy, vector.parameters),
-        torch.random.fork_rng(devices),
-    ):  # dropout draws
+    with torch.enable_grad(), undisturbed(context.policy, vector.parameters), torch.random.fork_rng(devices):
         outputs = context.policy(states)
         if not isinstance(outputs, Tensor) or not outputs.requires_grad:
             raise ConfigurationError("the policy's output at the states does not depend on its parameters")
