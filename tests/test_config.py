@@ -64,11 +64,29 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
     )
     assert arms["scpo-covered"].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"]
     assert arms["scpo-covered"].scpo.margin > arms["scpo"].scpo.margin
+    plain = arms["scpo-plain"].scpo
+    usual = arms["scpo-curvature"].scpo
+    added = {"sampler": "isotropic", "recycle": 0, "kappa": 1.0, "margin": 0.0, "buffer": 0.0}
+    assert plain == usual.model_copy(update=added) != usual
+    assert arms["scpo-no-buffer"].scpo == arms["scpo"].scpo.model_copy(update={"buffer": 0.0}) != arms["scpo"].scpo
+    assert (proven.scpo.margin, proven.scpo.buffer) == (0.0, 0.0)
     assert {name for name, arm in arms.items() if arm.scpo.kink_ratio is None} == {
         "scpo-curvature",
+        "scpo-plain",
         *(name for name, arm in arms.items() if arm.activation != "relu" and section.arms[name].method == "scpo"),
     }
     assert arms["scpo-curvature"].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"]
+
+
+def test_the_short_runs_of_the_side_experiments_are_the_first_part_of_the_long_ones():
+    section = Config().regression
+    long = section.optimizer
+    for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain", "backtracking"):
+        short = section.for_arm(name)
+        part = short.schedule.epochs / section.schedule.epochs
+        assert part < 1
+        for share in (0.0, 0.5, 1.0):
+            assert short.optimizer.rate(share) == pytest.approx(long.rate(share * part), rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,15 @@ def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
     assert np.array_equal(copy.kinks(), model.kinks())
 
 
+@pytest.mark.parametrize(("kink_factor", "expected"), [(None, 2.0), (1.0, 1.0), (3.0, 3.0)])
+def test_kinks_can_have_a_factor_of_their_own(kink_factor: float | None, expected: float) -> None:
+    model = EstimatedSmoothness(1.0, factor=2.0, kink_ratio=10.0, kink_factor=kink_factor, decay=1.0, pooling=0.5)
+    model.start(3)
+    model.observe(np.array([0.0, 0.0, 50.0]), np.ones(3, bool), 0.1)
+    assert model.kinks() == pytest.approx([0.0, 0.0, expected * 0.5 * 0.1 * (50.0 - 10.0)])
+    assert model.constants() == pytest.approx([2.0, 2.0, 20.0])
+
+
 def test_where_no_step_is_left_kinks_are_forgotten_and_curvature_is_not() -> None:
     model = started(initial=1.0, factor=2.0, decay=0.5, kink_ratio=10.0)
     model.observe(np.array([1e4, 1.0, 1.0]), ALL, 1e-3)
@@ -161,6 +170,8 @@ def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], de
         ({"initial": 0.0}, "initial"),
         ({"initial": np.inf}, "initial"),
         ({"factor": 0.5}, "factor"),
+        ({"kink_factor": 0.9}, "kink_factor"),
+        ({"kink_factor": np.nan}, "kink_factor"),
         ({"decay": 0.0}, "decay"),
         ({"decay": 1.5}, "decay"),
         ({"pooling": -0.1}, "pooling"),

@@ -30,6 +30,7 @@ SMALL = {
                 "dataset": "normal",
                 "overrides": {"hidden": [8], "activation": "tanh", "scpo": {"smoothness": "proven", "max_radius": 0.2}},
             },
+            "backtracking": {"method": "backtracking", "dataset": "normal"},
             "unconstrained": {"method": "unconstrained", "dataset": "normal"},
             "unconstrained-uniform": {"method": "unconstrained", "dataset": "uniform"},
         },
@@ -63,6 +64,7 @@ CASES = [
     ("regression", "normal", "scpo-verified"),
     ("regression", "normal", "scpo-proven"),
     ("regression", "normal", "unconstrained"),
+    ("regression", "normal", "backtracking"),
     ("double-integrator", "mixed", "scpo-mixed"),
     ("double-integrator", "mixed", "unconstrained-mixed"),
 ]

@@ -56,6 +56,8 @@ class SafeOptimizer:
         descent: keep the batch loss from rising to first order when the nominal step is not -eta grad L (with
             ``loss_smoothness`` = beta for which L is beta-smooth: from rising at all).
         margin: train with g + margin <= 0.
+        buffer: width of a zone before that limit in which steps are turned along it, or back; the limit stays where it
+            is (scpo.buffer).  0 turns no step.
         probe_step: nu, or None for a step that balances curvature against rounding.
         safe_probes: choose nu so that each probe is itself covered by the bound.
         gradient_bound: |grad g_i| at the start, scalar or (k,), for safe probes; L carries it on from there.  None
@@ -107,6 +109,7 @@ class SafeOptimizer:
         descent: bool = True,
         loss_smoothness: float = 0.0,
         margin: float = 0.0,
+        buffer: float = 0.0,
         probe_step: float | None = None,
         safe_probes: bool = False,
         gradient_bound: ArrayLike | None = None,
@@ -129,6 +132,7 @@ class SafeOptimizer:
             descent=descent,
             loss_smoothness=loss_smoothness,
             margin=margin,
+            buffer=buffer,
             probe_step=probe_step,
             safe_probes=safe_probes,
             backend=backend,

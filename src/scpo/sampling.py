@@ -225,7 +225,7 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
     if leading == basis.shape[0] or not any(block.shape[1] for block in blocks):
         return basis
     rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
-    gram = rows @ rows.T
+    gram = _gram(rows)
     shares = gram[leading:, :leading]
     sizes = gram.diagonal()[leading:].sqrt()
     units = torch.where(sizes > 0, 1.0 / sizes, 0.0)
@@ -238,9 +238,17 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
     combined = torch.eye(leading + new.shape[0], rows.shape[0]).to(rows)
     combined[leading:] = torch.cat([-new @ shares, new], dim=1)
     rows = combined @ rows
-    lower = torch.linalg.cholesky(rows @ rows.T)
+    lower = torch.linalg.cholesky(_gram(rows))
     inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
     return (inverse @ rows).T
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """Return ``rows`` (m, d) times its transpose; NumPy sees that it is symmetric and does half of the work."""
+    if rows.device.type != "cpu":
+        return rows @ rows.T
+    array = rows.numpy()
+    return torch.from_numpy(array @ array.T)
 
 
 def captured_energy(basis: Tensor, checks: Tensor) -> float:

@@ -125,7 +125,7 @@ class EstimatedSmoothness:
     ``growth`` times the longest step at which L was observed.
 
     With a finite ``kink_ratio``, curvature is what a step needed up to ``kink_ratio`` times that quantile.  What lies
-    beyond has come from a kink: per |z| it goes into c_i = factor * decayed maximum.
+    beyond has come from a kink: per |z| it goes into c_i = kink_factor * decayed maximum.
 
     Args:
         initial: stands in for observations before there are any; it decays like one.
@@ -134,6 +134,7 @@ class EstimatedSmoothness:
         pooling: quantile over the metrics, in [0, 1].
         kink_ratio: see above, above 1; infinite for metrics without kinks, about 20 for ReLU networks and maxima.
             Probes are to be much shorter than steps.
+        kink_factor: on the jumps of kinks; None: the same as ``factor``.
         initial_radius, growth, max_radius: of the radius.
     """
 
@@ -145,14 +146,16 @@ class EstimatedSmoothness:
         decay: float = 0.999,
         pooling: float = POOLING,
         kink_ratio: float = np.inf,
+        kink_factor: float | None = None,
         initial_radius: float = FIRST_RADIUS,
         growth: float = GROWTH,
         max_radius: float = 1.0,
     ) -> None:
         if not (initial > 0 and np.isfinite(initial)):
             raise ConfigurationError(f"initial: must be positive and finite, got {initial}")
-        if not factor >= 1:
-            raise ConfigurationError(f"factor: must be at least 1, got {factor}")
+        for name, given in (("factor", factor), ("kink_factor", factor if kink_factor is None else kink_factor)):
+            if not given >= 1:
+                raise ConfigurationError(f"{name}: must be at least 1, got {given}")
         if not 0 < decay <= 1:
             raise ConfigurationError(f"decay: must lie in (0, 1], got {decay}")
         if not 0 <= pooling <= 1:
@@ -163,6 +166,7 @@ class EstimatedSmoothness:
             raise ConfigurationError("radius: initial_radius and max_radius must be positive, growth at least 1")
         self.initial, self.factor, self.decay, self.pooling = initial, factor, decay, pooling
         self.kink_ratio, self.growth, self.max_radius = kink_ratio, growth, max_radius
+        self.kink_factor = factor if kink_factor is None else kink_factor
         self._first = min(initial_radius, max_radius) / growth
         self._longest = self._first
         self._observed, self._jumps = np.zeros(0), np.zeros(0)
@@ -181,7 +185,7 @@ class EstimatedSmoothness:
 
     def kinks(self) -> Array:
         """Return the estimate of c, shape (k,)."""
-        return np.asarray(self.factor * self._jumps)
+        return np.asarray(self.kink_factor * self._jumps)
 
     def _pooled(self) -> float:
         """Return the quantile of the maxima; numpy.quantile does the same, at a cost that an update would notice."""

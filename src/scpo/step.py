@@ -14,7 +14,7 @@ from scpo.region import Array
 from scpo.solvers import BACKENDS
 
 COUNTS = ("samples", "max_retries", "recycle")
-NUMBERS = ("kappa", "margin", "loss_smoothness")
+NUMBERS = ("kappa", "margin", "buffer", "loss_smoothness")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Settings:
     backend: str
     max_retries: int
     recycle: int
+    buffer: float = 0.0
     stay_on_solver_failure: bool = False
 
     def __post_init__(self) -> None:
@@ -45,6 +46,7 @@ class Settings:
             "samples": (self.samples >= 1, "at least 1"),
             "kappa": (0 < self.kappa <= 1, "in (0, 1]"),
             "loss_smoothness": (np.isfinite(self.loss_smoothness) and self.loss_smoothness >= 0, "finite and >= 0"),
+            "buffer": (np.isfinite(self.buffer) and self.buffer >= 0, "finite and >= 0"),
             "margin": (np.isfinite(self.margin) and self.margin >= 0, "finite and >= 0"),
             "probe_step": (self.probe_step is None or 0 < self.probe_step < np.inf, "positive, or None"),
             "max_retries": (self.max_retries >= 0, "at least 0"),
@@ -85,7 +87,7 @@ class StepInfo:
     Attributes:
         update: its number, from 1.
         margin: -max g at the new iterate (raw, evaluated).
-        projected: the nominal step did not lie in the region.
+        projected: the nominal step was altered: turned, or outside the region.
         restoring: theta violated a metric, and the step worked on that instead of the loss.
         bound: max_i u_i at the new iterate, what the bound promised.
         proposals: points whose g was evaluated in the hope of taking them.

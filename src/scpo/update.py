@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from scpo.buffer import turned
 from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError
 from scpo.evaluation import ConstraintEvaluator
 from scpo.projection import Projection, project_onto
@@ -67,6 +68,9 @@ def safe_update(
         target *= settings.loss_smoothness == 0  # no direction descends: stay, if a rise can be of second order
     elif may_rise:
         descent_row = (basis.T @ start.gradient).cpu().numpy()
+    nominal = target
+    if settings.buffer > 0.0 and not restoring and target.any():
+        target = turned(nominal, slopes, tightened, settings.buffer)
     tally = _Tally()
     retries_of_solver = failures_of_solver = 0
     for attempt in range(settings.max_retries + 2):
@@ -106,7 +110,7 @@ def safe_update(
     info = StepInfo(
         update=0,
         margin=-float(values.max(initial=-np.inf)),
-        projected=projection.status != "inside",
+        projected=projection.status != "inside" or target is not nominal,
         restoring=restoring,
         bound=float(promised.max(initial=-np.inf)),
         proposals=tally.proposals,

@@ -57,6 +57,9 @@ class ScpoConfig(Model):
     margin: Annotated[float, Field(ge=0)] = Field(
         0.0, description="coverage margin: train with g + margin <= 0 so that unseen points have room"
     )
+    buffer: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="zone before the margin in which steps are turned along the limit, or back; 0 turns none"
+    )
     smoothness: Literal["estimated", "proven"] | Positive = Field(
         "estimated",
         description="L: estimated per constraint, or a known constant for all; proven: recomputed at each iterate "
@@ -68,6 +71,9 @@ class ScpoConfig(Model):
         None,
         description="estimated L: what a step needs beyond so many times the pooled L is a kink of g and goes into c; "
         "null: all is curvature",
+    )
+    kink_factor: Annotated[float, Field(ge=1)] | None = Field(
+        None, description="estimated c: factor on observed kinks; null: the safety factor"
     )
     decay: Annotated[float, Field(gt=0, le=1)] = Field(0.99, description="estimated L: decay of old maxima per update")
     probe_step: Positive | None = Field(
@@ -108,7 +114,7 @@ class ScheduleConfig(Model):
 class Arm(Model):
     """One line of an experiment: a method on a data set for ``seeds`` seeds."""
 
-    method: Literal["scpo", "unconstrained"]
+    method: Literal["scpo", "unconstrained", "backtracking"]
     dataset: Name
     seeds: Count = 1
     first_seed: Annotated[int, Field(ge=0)] = 0
@@ -168,16 +174,25 @@ class RegressionData(Model):
 
 #: shares of adversarial labels, in percent
 ADVERSARIAL_PERCENT = (10, 30, 50)
-#: the regression's side experiments
-SHORT = {"schedule": {"epochs": 2000}}
+#: the method as plainly as the abstract reads: Gaussian directions, all of the slack, nothing kept, nothing added
+PLAIN = {"sampler": "isotropic", "recycle": 0, "kappa": 1.0, "margin": 0.0, "buffer": 0.0, "kink_ratio": None}
+#: training of the regression, and of its side experiments, which are its first part: eta falls as fast there
+LONG = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
+EPOCHS, SIDE_EPOCHS = 5000, 2000
+SHORT = {
+    "schedule": {"epochs": SIDE_EPOCHS},
+    "optimizer": {"final_learning_rate": round(LONG.rate(SIDE_EPOCHS / EPOCHS), 4)},
+}
 #: of networks with a smooth activation
 SMOOTH = {"kink_ratio": None}
+#: of the exhibit with proven constants and the arm beside it: the bound has to do by itself
+BARE = {**SMOOTH, "margin": 0.0, "buffer": 0.0}
 #: what all arms beside the one with proven constants share with it
 PROVABLE = {
     "hidden": [16],
     "activation": "tanh",
     "optimizer": {"learning_rate": 0.05, "momentum": 0.9, "final_learning_rate": None},
-    **SHORT,
+    "schedule": SHORT["schedule"],
 }
 
 
@@ -189,9 +204,11 @@ class RegressionConfig(TaskSettings):
     hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
-    scpo: ScpoConfig = ScpoConfig(samples=32, recycle=12, margin=0.01, kink_ratio=20.0, decay=0.995)
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.06)
-    schedule: ScheduleConfig = ScheduleConfig(epochs=5000, updates_per_epoch=2, batch_size=256)
+    scpo: ScpoConfig = ScpoConfig(
+        samples=32, recycle=12, margin=0.01, buffer=0.005, kink_ratio=20.0, kink_factor=1.0, decay=0.995
+    )
+    optimizer: OptimizerConfig = LONG
+    schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
         "uniform": RegressionData(inputs="uniform"),
@@ -202,6 +219,7 @@ class RegressionConfig(TaskSettings):
         "scpo-verified": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"verify": True}}),
         "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=3),
         "scpo-no-margin": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.0}}),
+        "scpo-no-buffer": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"buffer": 0.0}}),
         "scpo-curvature": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"kink_ratio": None}}),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
         "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
@@ -219,11 +237,13 @@ class RegressionConfig(TaskSettings):
             )
             for activation in ("tanh", "softplus")
         },
+        "scpo-plain": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": PLAIN} | SHORT),
+        "backtracking": Arm(method="backtracking", dataset="normal", seeds=3, overrides=SHORT),
         **{
             name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)
             for name, method, overrides in (
-                ("scpo-proven", "scpo", {"scpo": SMOOTH | {"smoothness": "proven", "max_radius": 0.1, "margin": 0.0}}),
-                ("scpo-small", "scpo", {"scpo": SMOOTH | {"margin": 0.0}}),
+                ("scpo-proven", "scpo", {"scpo": BARE | {"smoothness": "proven", "max_radius": 0.1}}),
+                ("scpo-small", "scpo", {"scpo": BARE}),
                 ("unconstrained-small", "unconstrained", {}),
             )
         },

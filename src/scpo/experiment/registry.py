@@ -43,6 +43,10 @@ def build_method(
         from scpo.methods.unconstrained import Unconstrained
 
         return Unconstrained(optimizer, policy, task.constraint)
+    if name == "backtracking":
+        from scpo.methods.backtracking import Backtracking
+
+        return Backtracking(optimizer, policy, task.constraint, config.margin)
     from scpo.optimizer import SafeOptimizer
 
     return SafeOptimizer(optimizer, policy, seed=seed, **_options(config, task))
@@ -62,6 +66,7 @@ def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
             factor=config.safety_factor,
             decay=config.decay,
             kink_ratio=math.inf if config.kink_ratio is None else config.kink_ratio,
+            kink_factor=config.kink_factor,
             max_radius=config.max_radius,
         )
     elif config.smoothness == "proven":
@@ -83,6 +88,7 @@ def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
         "rounding": getattr(smoothness, "rounding", None),  # proven with the constants
         "verify": config.verify,
         "margin": config.margin,
+        "buffer": config.buffer,
         "probe_step": config.probe_step,
         "safe_probes": config.safe_probes,
         "backend": config.backend,

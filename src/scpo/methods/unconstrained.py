@@ -39,16 +39,21 @@ class Unconstrained:
 
     def step(self) -> StepInfo:
         """Take the nominal step; a loss gradient that is not finite is refused."""
+        _, nominal = self._propose()
+        self._values = self.evaluate(self.vector.read()[None])[0]
+        unsafe = bool((self._values > 0).any())
+        return StepInfo.unprojected(
+            self.updates, self._values, float(nominal.norm()), int(unsafe), self.evaluate.rollouts
+        )
+
+    def _propose(self) -> tuple[Tensor, Tensor]:
+        """Take the optimiser's step; return theta (d,) before it, and the step p (d,)."""
         self.vector.gradient()
         before = self.vector.read()
         self.optimizer.step()
-        after = self.vector.read()
-        self._values = self.evaluate(after[None])[0]
+        self.nominal = self.vector.read() - before
         self.updates += 1
-        self.nominal = after - before
-        length = float(self.nominal.norm())
-        unsafe = bool((self._values > 0).any())
-        return StepInfo.unprojected(self.updates, self._values, length, int(unsafe), self.evaluate.rollouts)
+        return before, self.nominal
 
     def state_dict(self) -> dict[str, Any]:
         """Return the optimiser's state and the counts."""

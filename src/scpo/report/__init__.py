@@ -39,6 +39,7 @@ FIGURES = {
 TABLES = {
     "regression-results": Item("scpo.report.tables", "regression_results", "regression"),
     "regression-supervision-results": Item("scpo.report.regression_extras", "supervision", "regression"),
+    "regression-alternatives": Item("scpo.report.regression_extras", "alternatives", "regression"),
     "regression-activations": Item("scpo.report.regression_extras", "activations", "regression"),
     "regression-coverage": Item("scpo.report.regression_extras", "coverage", "regression"),
     "regression-proven": Item("scpo.report.regression_extras", "proven", "regression"),

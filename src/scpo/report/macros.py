@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from scpo import buffer
 from scpo.evidence import published
 from scpo.evidence.load import Run, read_arm, read_config
 from scpo.evidence.outcomes import (
@@ -110,6 +111,13 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegFactor": numbers.setting(scpo.safety_factor),
         "RegDecay": numbers.setting(scpo.decay),
         "RegKinkRatio": "no limit" if scpo.kink_ratio is None else numbers.setting(scpo.kink_ratio),
+        "RegKinkFactor": "the same factor"
+        if scpo.kink_factor is None
+        else f"a factor of {numbers.setting(scpo.kink_factor)}",
+        "RegBuffer": numbers.setting(scpo.buffer),
+        "BufferRecovery": numbers.setting(buffer.RECOVERY),
+        "BufferReach": numbers.setting(buffer.REACH),
+        "BufferSoftness": numbers.setting(buffer.SOFTNESS),
         "RegGrowth": numbers.setting(GROWTH),
         "RegFirstRadius": numbers.setting(FIRST_RADIUS),
         "RegMaxRadius": numbers.setting(scpo.max_radius),
@@ -187,6 +195,16 @@ USED = {
     "scpo": tuple(QUANTITIES),
     "scpo-verified": ("Seeds", "LossMedian", "UnsafeIterates", "UnsafeProposals", "WorstG"),
     "scpo-no-margin": ("Seeds", "Updates", "LossMedian", "UnsafeIterates", "UnsafeSeeds", "BoundMissShare", "WorstG"),
+    "scpo-no-buffer": (
+        "Seeds",
+        "Updates",
+        "LossMedian",
+        "LossRange",
+        "UnsafeIterates",
+        "BoundMissShare",
+        "Step",
+        "WorstG",
+    ),
     "scpo-curvature": (
         "Seeds",
         "LossMedian",

@@ -1,4 +1,4 @@
-"""The regression's side experiments: harder supervision, activations, coverage margin, proven constants.
+"""The regression's side experiments: harder supervision, alternatives, activations, coverage margin, proven constants.
 
 Tables and numbers; the figure is in :mod:`scpo.report.regression_supervision`.  A profile may leave arms out: they are
 missing from the tables then, and a number of theirs reads "not run".
@@ -22,6 +22,12 @@ from scpo.report.tables import row
 TASK = "regression"
 METHODS = {"scpo": "SCPO", "unconstrained": "unconstrained"}
 ACTIVATIONS = {"scpo": "ReLU", "scpo-tanh": "tanh", "scpo-softplus": "softplus"}
+ALTERNATIVES = {
+    "scpo": ("SCPO", ""),
+    "scpo-plain": ("SCPO,", "plain"),
+    "backtracking": ("back-", "tracking"),
+    "unconstrained": ("uncon-", "strained"),
+}
 COVERAGE = ("scpo-no-margin", "scpo", "scpo-covered")
 PROVEN = {
     "scpo-proven": ("SCPO", "proven \\(L\\)"),
@@ -121,7 +127,7 @@ def activations(results: Path) -> str:
         "loss, clipped target": _loss("clipped_loss", epoch),
         "updates, whole runs": lambda of: numbers.count(total(of, "updates")),
         "unsafe iterates": lambda of: numbers.count(total(of, "unsafe_iterates")),
-        "updates with a bound miss": lambda of: numbers.percent(total(of, "bound_misses") / total(of, "updates")),
+        "updates with a bound miss": _miss_share,
         r"worst raw \(g\), iterates": lambda of: numbers.safety(worst_iterate(of), 3),
         r"worst raw \(g\), held out": lambda of: numbers.safety(worst_heldout(of), 3),
         r"\(L\) used, median": _figure("median_smoothness"),
@@ -129,6 +135,24 @@ def activations(results: Path) -> str:
         r"\(\lvert z\rvert\), median": _figure("median_step"),
     }
     return _columns(runs, [[ACTIVATIONS[name] for name in runs]], rows)
+
+
+def alternatives(results: Path) -> str:
+    """SCPO beside its plain reading, a line search on rollouts and no constraint, at the same epoch."""
+    runs = read_arms(results, list(ALTERNATIVES))
+    epoch = until(runs)
+    rows: dict[str, Cell] = {
+        "seeds": lambda of: numbers.count(len(of)),
+        "loss, fresh inputs": _loss("fresh_loss", epoch),
+        "loss, clipped target": _loss("clipped_loss", epoch),
+        "unsafe iterates": lambda of: numbers.percent(unsafe_share(of)),
+        r"worst raw \(g\), iterates": lambda of: numbers.safety(worst_iterate(of), 3),
+        "updates with a bound miss": _of_scpo(_miss_share),
+        "unsafe proposals an update": lambda of: numbers.figures(_per_update(of, "unsafe_proposals"), 2),
+        "rollouts an update": lambda of: numbers.figures(_per_update(of, "rollouts"), 2),
+        r"\(\lvert z\rvert\), median": _figure("median_step"),
+    }
+    return _columns(runs, [[ALTERNATIVES[name][line] for name in runs] for line in (0, 1)], rows)
 
 
 def coverage(results: Path) -> str:
@@ -199,6 +223,14 @@ def _figure(name: str, over_seeds: Callable[[Sequence[float]], float] = np.media
     return cell
 
 
+def _per_update(runs: Runs, count: str) -> float:
+    return total(runs, count) / total(runs, "updates")
+
+
+def _miss_share(runs: Runs) -> str:
+    return numbers.percent(_per_update(runs, "bound_misses"))
+
+
 def _of_scpo(cell: Cell) -> Cell:
     return lambda runs: cell(runs) if runs[0].method == "scpo" else "--"
 
@@ -231,12 +263,16 @@ QUANTITIES: dict[str, Cell] = {
     "Rejected": lambda runs: _share([rejected(run) for run in runs]),
     "RejectedOthers": lambda runs: _share([rejected(run, "clean_rejected_share") for run in runs]),
     "Start": lambda runs: numbers.fixed(summarise([run.summary["initial"]["clipped_loss"] for run in runs]).median),
+    "MissShare": _miss_share,
+    "Step": _figure("median_step"),
     "Smoothness": _figure("median_smoothness"),
     "Required": _figure("largest_required", max),
 }
 #: Macro prefix -> arm and the numbers that the text uses; the hardest supervision is added to them.
 USED: dict[str, tuple[str, tuple[str, ...]]] = {
     "RegCovered": ("scpo-covered", ("HeldoutWorstG", "UnsafeIterates")),
+    "RegBare": ("scpo-plain", ("Loss", "UnsafeIterates", "Updates", "WorstG", "MissShare")),
+    "RegBacktracking": ("backtracking", ("Loss", "Step")),
     "RegTanh": ("scpo-tanh", ("Required",)),
     "RegRelu": ("scpo", ("Required",)),
     "RegProven": (
@@ -278,13 +314,15 @@ def collect(results: Path) -> dict[str, str]:
     runs = read_arms(results, ["scpo", "scpo-covered"])
     cost = _cost(runs.get("scpo"), runs["scpo-covered"], "fresh_loss") if "scpo-covered" in runs else NOT_RUN
     side = min(section.for_arm(name).schedule.epochs for name in section.arms)
+    for name, arm in (("RegSideLoss", "scpo"), ("RegSideUnconstrainedLoss", "unconstrained")):
+        of = read_arms(results, [arm]).get(arm)
+        macros[name] = numbers.fixed(summarise([at(run, "fresh_loss", side) for run in of]).median) if of else NOT_RUN
     for prefix in MILDER:
         macros[f"{prefix}Share"] = numbers.percent(shares[prefix], 0) if prefix in shares else NOT_RUN
     for name, column in (("Rejected", "rejected_share"), ("RejectedOthers", "clean_rejected_share")):
         found = [rejected(run, column, side) for run in runs["scpo"]] if "scpo" in runs else []
         macros[f"RegPlain{name}"] = _share(found) if found else NOT_RUN
     return macros | {
-        "RegFinalRate": numbers.setting(section.optimizer.rate(1.0)),
         "RegSideRate": numbers.figures(section.optimizer.rate(side / section.schedule.epochs), 2),
         "RegHarderShare": numbers.percent(hardest, 0),
         "RegAdversarialLabel": numbers.setting(max(data.adversarial_label for data in section.datasets.values())),

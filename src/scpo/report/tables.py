@@ -20,6 +20,7 @@ HEADINGS = {
     "scpo": ("SCPO", "bound", "only"),
     "scpo-verified": ("SCPO", "verified", ""),
     "scpo-no-margin": ("SCPO", "no", "margin"),
+    "scpo-no-buffer": ("SCPO", "no", "buffer"),
     "scpo-curvature": ("SCPO", "no kink", "constants"),
     "scpo-uniform": ("SCPO", "uniform", "inputs"),
     "unconstrained": ("Uncon-", "strained", ""),
@@ -143,6 +144,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
         (r"smoothness \(L_i\)", smoothness, OURS),
         *_radius(scpo),
         ("coverage margin", number(scpo.margin), TUNED),
+        *([("buffer", number(scpo.buffer), TUNED)] if scpo.buffer else []),
         ("projection", {"auto": "sequential QP"}.get(scpo.backend, scpo.backend), OURS),
     ]
     if estimated:
@@ -152,6 +154,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
             (r"\quad start, factor, decay", ", ".join(map(number, values)), TUNED),
             (r"\quad never below the factor times", pooled, OURS),
             (r"\quad kink ratio", _or_number("none", scpo.kink_ratio), TUNED),
+            *([(r"\quad factor on kinks", number(scpo.kink_factor), TUNED)] if scpo.kink_factor else []),
         ]
     return method
 
