@@ -205,7 +205,7 @@ class RegressionConfig(TaskSettings):
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
     scpo: ScpoConfig = ScpoConfig(
-        samples=32, recycle=12, margin=0.01, buffer=0.005, kink_ratio=20.0, kink_factor=1.0, decay=0.995
+        samples=32, recycle=12, margin=0.01, buffer=0.005, kink_ratio=20.0, kink_factor=1.5, decay=0.995
     )
     optimizer: OptimizerConfig = LONG
     schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256)
