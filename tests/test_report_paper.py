@@ -10,7 +10,7 @@ import pytest
 from scpo import report
 from scpo.evidence.load import read_arm
 from scpo.experiment.config import Config
-from scpo.report import macros
+from scpo.report import macros, regression_extras
 
 from .synthetic_results import TASK, small_config, write_results
 
@@ -33,6 +33,19 @@ def test_the_text_uses_exactly_the_macros_that_are_written(results: Path, tmp_pa
     assert len(defined) == len(set(defined))
     assert _used(ALL) == set(defined)
     assert "nan" not in written.lower().replace("\\infty", "")
+
+
+def test_numbers_of_arms_that_a_profile_leaves_out_read_not_run(results: Path, tmp_path: Path) -> None:
+    raw = small_config(double_integrator=True).model_dump(mode="json")
+    for arm in ("scpo-no-margin", "scpo-no-buffer", "scpo-curvature", "scpo-uniform", "scpo-plain"):
+        raw[TASK]["arms"][arm] = None
+    write_results(tmp_path, Config.model_validate(raw))
+    found, whole = macros.collect(tmp_path), macros.collect(results)
+    assert found.keys() == whole.keys()
+    missing = {name for name, text in found.items() if text == regression_extras.NOT_RUN}
+    assert {"RegScpoCurvatureResidual", "RegScpoUniformResidual", "RegScpoNoBufferLossMedian", "RegBareLoss"} < missing
+    assert not any(text == regression_extras.NOT_RUN for text in whole.values())
+    assert "RegScpoLossMedian" not in missing
 
 
 def _used(text: str) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from scpo import report
 from scpo.evidence.load import read_arm
 from scpo.experiment.config import Config
-from scpo.report import regression_extras, regression_supervision
+from scpo.report import numbers, regression_extras, regression_supervision
 
 from .synthetic_results import TASK, small_config, write_results
 
@@ -50,7 +50,7 @@ def test_families_pair_the_methods_and_leave_other_inputs_out(results: Path) -> 
 
 
 def test_every_table_has_a_cell_for_each_of_its_columns(results: Path) -> None:
-    for name in ("supervision", "activations", "coverage", "proven"):
+    for name in ("supervision", "alternatives", "activations", "coverage", "proven"):
         table = getattr(regression_extras, name)(results)
         assert table.endswith("\\end{tabular}\n")
         spread = [sum(1 + ("multicolumn{2}" in cell) for cell in cells) for cells in _rows(table)]
@@ -68,6 +68,22 @@ def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
         assert cell.startswith(rf"\num{{{np.median(losses):.3f}}} ")
     axes = regression_supervision.supervision(tmp_path).axes
     assert {max(float(x) for line in panel.get_lines()[-1:] for x in line.get_xdata()) for panel in axes[:4]} == {20.0}
+
+
+def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=40))
+    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.alternatives(tmp_path))}
+    arms = {name: read_arm(tmp_path, TASK, name) for name in regression_extras.ALTERNATIVES}
+    assert {runs[0].epochs for runs in arms.values()} == {20.0, 40.0}
+    for position, runs in enumerate(arms.values()):
+        losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
+        assert rows["loss, fresh inputs"][position].startswith(rf"\num{{{np.median(losses):.3f}}} ")
+        for label, count in (("unsafe proposals", "unsafe_proposals"), ("rollouts", "rollouts")):
+            each = sum(run.summary[count] for run in runs) / sum(run.summary["updates"] for run in runs)
+            assert rows[f"{label} an update"][position] == numbers.figures(each, 2)
+    assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False, False, True, True]
+    text = regression_extras.collect(tmp_path)
+    assert rows["loss, fresh inputs"][0].startswith(text["RegSideLoss"])
 
 
 def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(tmp_path: Path) -> None:
@@ -101,7 +117,6 @@ def test_the_text_names_the_milder_supervision_and_the_learning_rates_of_short_a
     assert text["RegHarderStart"] == rf"\num{{{np.median(start):.3f}}}"
     optimizer = small_config().regression.optimizer
     first, last = optimizer.learning_rate, optimizer.final_learning_rate
-    assert text["RegFinalRate"] == rf"\num{{{last:g}}}"
     assert text["RegSideRate"] == rf"\num{{{(first * last) ** 0.5:.2g}}}"  # half the epochs: half-way on a log scale
 
 

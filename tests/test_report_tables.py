@@ -127,6 +127,7 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
         r"\quad of them recycled, at most",
         r"share of the slack \(\kappa\)",
         "coverage margin",
+        "buffer",
         "margin that covers the points between",
     }
     assert rows[r"\quad optimiser, learning rate"][0] == r"SGD, momentum \num{0.9}, \num{0.05}"
@@ -140,7 +141,8 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
 
 def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(tables.settings(results)).items()}
-    assert rows[r"\quad start, factor, decay"][1] == rows[r"\quad kink ratio"][1] == r"\R \Cal"
+    for name in ("start, factor, decay", "kink ratio", "factor on kinks"):
+        assert rows[rf"\quad {name}"][1] == r"\R \Cal"
     assert rows[r"\quad never below the factor times"][0] == "the median over all constraints"
     assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
     assert rows[r"\quad at first, at most"][0] == r"\num{0.1}, \num{1}"

@@ -16,7 +16,7 @@ from scpo.errors import ResultError
 from scpo.evidence import published
 from scpo.evidence.double_integrator import Certificate, References
 from scpo.evidence.load import Run
-from scpo.evidence.outcomes import Runs, merit, reduction, unsafe_share
+from scpo.evidence.outcomes import Runs, merit, merit_at, reduction, unsafe_share
 from scpo.evidence.statistics import paired_differences
 from scpo.experiment.config import Config
 
@@ -89,12 +89,14 @@ def _harmful_removed(run: Run) -> float:
 
 
 def _paired(loss: str) -> Callable[[Evidence], list[float]]:
-    """Final loss of each run less that of the baseline's run of the same seed."""
+    """Loss of each run less that of the baseline's run of the same seed, at the last epoch that both have reached."""
 
     def values(evidence: Evidence) -> list[float]:
         found: list[float] = []
         for arm, runs in evidence.arms.items():
-            first, second = ({run.seed: merit(run, loss) for run in of} for of in (runs, evidence.baselines[arm]))
+            both = (runs, evidence.baselines[arm])
+            epoch = min(run.epochs for of in both for run in of)
+            first, second = ({run.seed: merit_at(run, loss, epoch) for run in of} for of in both)
             found += paired_differences(first, second).tolist()
         return found
 

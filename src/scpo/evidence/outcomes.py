@@ -65,3 +65,9 @@ def merit(run: Run, name: str, when: str = "final") -> float:
     """Return a figure of merit of the final or initial policy; NaN where the records have null, for not finite."""
     value = run.summary[when][name]
     return math.nan if value is None else float(value)
+
+
+def merit_at(run: Run, name: str, epoch: float) -> float:
+    """Return a figure of merit at the last evaluation up to ``epoch``."""
+    rows = run.evaluations
+    return float(rows.loc[rows["epoch"] <= epoch, name].iloc[-1])

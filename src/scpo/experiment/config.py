@@ -218,12 +218,18 @@ class RegressionConfig(TaskSettings):
         "scpo": Arm(method="scpo", dataset="normal", seeds=10),
         "scpo-verified": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"verify": True}}),
         "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=3),
-        "scpo-no-margin": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.0}}),
-        "scpo-no-buffer": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"buffer": 0.0}}),
-        "scpo-curvature": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"kink_ratio": None}}),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
         "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
-        "scpo-covered": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"margin": 0.12}}),
+        **{
+            f"scpo-{name}": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": changed} | SHORT)
+            for name, changed in (
+                ("no-margin", {"margin": 0.0}),
+                ("covered", {"margin": 0.12}),
+                ("no-buffer", {"buffer": 0.0}),
+                ("curvature", {"kink_ratio": None}),
+                ("plain", PLAIN),
+            )
+        },
         **{
             f"{method}-adversarial-{share}": Arm(
                 method=method, dataset=f"adversarial-{share}", seeds=3, overrides=SHORT
@@ -237,7 +243,6 @@ class RegressionConfig(TaskSettings):
             )
             for activation in ("tanh", "softplus")
         },
-        "scpo-plain": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": PLAIN} | SHORT),
         "backtracking": Arm(method="backtracking", dataset="normal", seeds=3, overrides=SHORT),
         **{
             name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)

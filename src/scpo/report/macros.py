@@ -52,7 +52,7 @@ def collect(results: Path) -> dict[str, str]:
         macros |= (
             _source(config.regression)
             | _regression_settings(config.regression)
-            | _regression_results(results, config.regression.bound)
+            | _regression_results(results, config.regression)
         )
         macros |= _stationarity(results)
         macros |= regression_extras.collect(results)
@@ -115,9 +115,9 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         if scpo.kink_factor is None
         else f"a factor of {numbers.setting(scpo.kink_factor)}",
         "RegBuffer": numbers.setting(scpo.buffer),
-        "BufferRecovery": numbers.setting(buffer.RECOVERY),
-        "BufferReach": numbers.setting(buffer.REACH),
-        "BufferSoftness": numbers.setting(buffer.SOFTNESS),
+        "RegBufferRecovery": numbers.setting(buffer.RECOVERY),
+        "RegBufferReach": numbers.setting(buffer.REACH),
+        "RegBufferSoftness": numbers.setting(buffer.SOFTNESS),
         "RegGrowth": numbers.setting(GROWTH),
         "RegFirstRadius": numbers.setting(FIRST_RADIUS),
         "RegMaxRadius": numbers.setting(scpo.max_radius),
@@ -232,26 +232,32 @@ USED = {
 
 def _stationarity(results: Path) -> dict[str, str]:
     near, found = read_stationarity(results)
-    method = summarise(found["scpo"])
-    return {
-        "RegNear": numbers.setting(near),
-        "RegScpoResidual": numbers.percent(method.median),
-        "RegScpoResidualMost": numbers.percent(method.high),
-        "RegScpoUniformResidual": numbers.percent(summarise(found["scpo-uniform"]).median),
-        "RegScpoCurvatureResidual": numbers.percent(summarise(found["scpo-curvature"]).median),
+    macros = {
+        name: numbers.percent(summarise(found[arm]).median) if arm in found else regression_extras.NOT_RUN
+        for name, arm in (
+            ("RegScpoResidual", "scpo"),
+            ("RegScpoUniformResidual", "scpo-uniform"),
+            ("RegScpoCurvatureResidual", "scpo-curvature"),
+        )
     }
+    most = numbers.percent(summarise(found["scpo"]).high)
+    return macros | {"RegNear": numbers.setting(near), "RegScpoResidualMost": most}
 
 
-def _regression_results(results: Path, bound: float) -> dict[str, str]:
-    arms = {name: read_arm(results, "regression", name) for name in USED}
+def _regression_results(results: Path, section: RegressionConfig) -> dict[str, str]:
+    arms = {name: read_arm(results, "regression", name) for name in USED if name in section.arms}
     macros = {
         "Reg" + name.title().replace("-", "") + quantity: QUANTITIES[quantity](arms[name])
+        if name in arms
+        else regression_extras.NOT_RUN
         for name, quantities in USED.items()
         for quantity in quantities
     }
     clipped = [{run.seed: run.final["clipped_loss"] for run in arms[name]} for name in ("scpo", "unconstrained")]
     difference = summarise(paired_differences(*clipped))
-    places = [published.loss_by_place(run.final["fresh_loss"], run.exhibits["curve"], bound) for run in arms["scpo"]]
+    places = [
+        published.loss_by_place(run.final["fresh_loss"], run.exhibits["curve"], section.bound) for run in arms["scpo"]
+    ]
     for place in places[0]:
         macros["RegScpoLoss" + place.title()] = numbers.fixed(summarise([loss[place] for loss in places]).median)
     macros["RegClippedDifference"] = numbers.safety(difference.median, 2)

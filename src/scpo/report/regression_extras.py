@@ -13,7 +13,7 @@ import numpy as np
 
 from scpo.errors import ResultError
 from scpo.evidence.load import Run, read_arm, read_config
-from scpo.evidence.outcomes import total, unsafe_evaluations, unsafe_share, worst_heldout, worst_iterate
+from scpo.evidence.outcomes import merit_at, total, unsafe_evaluations, unsafe_share, worst_heldout, worst_iterate
 from scpo.evidence.statistics import paired_differences, summarise
 from scpo.experiment.config import RegressionConfig
 from scpo.report import numbers
@@ -73,12 +73,6 @@ def until(runs: Mapping[str, Runs]) -> float:
     return min(run.epochs for of in runs.values() for run in of)
 
 
-def at(run: Run, metric: str, epoch: float) -> float:
-    """Return a held-out figure of merit at the last evaluation up to ``epoch``."""
-    rows = run.evaluations
-    return float(rows.loc[rows["epoch"] <= epoch, metric].iloc[-1])
-
-
 def rejected(run: Run, name: str = "rejected_share", epoch: float = np.inf) -> float:
     """Return the median share rejected over the evaluations in the second half of the epochs up to ``epoch``.
 
@@ -104,7 +98,7 @@ def supervision(results: Path) -> str:
     for share, arms in families.items():
         lines.append(r"\midrule")
         for position, (method, arm) in enumerate(arms.items()):
-            loss = summarise([at(run, "clipped_loss", epoch) for run in runs[arm]])
+            loss = summarise([merit_at(run, "clipped_loss", epoch) for run in runs[arm]])
             cells = [METHODS[method], numbers.count(len(runs[arm])), numbers.fixed(loss.median)]
             cells += [rf"\range{{{numbers.spread(loss)}}}", numbers.percent(unsafe_share(runs[arm]))]
             cells += [numbers.safety(worst_iterate(runs[arm]), 3)]
@@ -207,7 +201,7 @@ def _columns(
 
 def _loss(metric: str, epoch: float) -> Cell:
     def cell(runs: Runs) -> str:
-        found = summarise([at(run, metric, epoch) for run in runs])
+        found = summarise([merit_at(run, metric, epoch) for run in runs])
         return rf"{numbers.fixed(found.median)} \range{{{numbers.spread(found)}}}"
 
     return cell
@@ -314,9 +308,8 @@ def collect(results: Path) -> dict[str, str]:
     runs = read_arms(results, ["scpo", "scpo-covered"])
     cost = _cost(runs.get("scpo"), runs["scpo-covered"], "fresh_loss") if "scpo-covered" in runs else NOT_RUN
     side = min(section.for_arm(name).schedule.epochs for name in section.arms)
-    for name, arm in (("RegSideLoss", "scpo"), ("RegSideUnconstrainedLoss", "unconstrained")):
-        of = read_arms(results, [arm]).get(arm)
-        macros[name] = numbers.fixed(summarise([at(run, "fresh_loss", side) for run in of]).median) if of else NOT_RUN
+    losses = [merit_at(run, "fresh_loss", side) for run in runs.get("scpo", ())]
+    macros["RegSideLoss"] = numbers.fixed(summarise(losses).median) if losses else NOT_RUN
     for prefix in MILDER:
         macros[f"{prefix}Share"] = numbers.percent(shares[prefix], 0) if prefix in shares else NOT_RUN
     for name, column in (("Rejected", "rejected_share"), ("RejectedOthers", "clean_rejected_share")):
