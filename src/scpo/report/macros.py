@@ -202,7 +202,6 @@ USED = {
         "LossRange",
         "UnsafeIterates",
         "BoundMissShare",
-        "Step",
         "WorstG",
     ),
     "scpo-curvature": (

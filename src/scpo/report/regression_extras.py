@@ -23,10 +23,13 @@ TASK = "regression"
 METHODS = {"scpo": "SCPO", "unconstrained": "unconstrained"}
 ACTIVATIONS = {"scpo": "ReLU", "scpo-tanh": "tanh", "scpo-softplus": "softplus"}
 ALTERNATIVES = {
-    "scpo": ("SCPO", ""),
-    "scpo-plain": ("SCPO,", "plain"),
-    "backtracking": ("back-", "tracking"),
-    "unconstrained": ("uncon-", "strained"),
+    "scpo": ("SCPO", "", ""),
+    "scpo-no-margin": ("SCPO", "no", "margin"),
+    "scpo-no-buffer": ("SCPO", "no", "buffer"),
+    "scpo-curvature": ("SCPO", "no kink", "constants"),
+    "scpo-plain": ("SCPO", "plain", ""),
+    "backtracking": ("Back-", "tracking", ""),
+    "unconstrained": ("Uncon-", "strained", ""),
 }
 COVERAGE = ("scpo-no-margin", "scpo", "scpo-covered")
 PROVEN = {
@@ -132,27 +135,31 @@ def activations(results: Path) -> str:
 
 
 def alternatives(results: Path) -> str:
-    """SCPO beside its plain reading, a line search on rollouts and no constraint, at the same epoch."""
+    """SCPO with one thing left out at a time, its plain reading, a line search and no constraint, at the same epoch."""
     runs = read_arms(results, list(ALTERNATIVES))
     epoch = until(runs)
     rows: dict[str, Cell] = {
         "seeds": lambda of: numbers.count(len(of)),
-        "loss, fresh inputs": _loss("fresh_loss", epoch),
-        "loss, clipped target": _loss("clipped_loss", epoch),
+        "loss, fresh inputs": _median("fresh_loss", epoch),
+        "": _range("fresh_loss", epoch),
+        "loss, clipped target": _median("clipped_loss", epoch),
+        " ": _range("clipped_loss", epoch),
         "unsafe iterates": lambda of: numbers.percent(unsafe_share(of)),
         r"worst raw \(g\), iterates": lambda of: numbers.safety(worst_iterate(of), 3),
         "updates with a bound miss": _of_scpo(_miss_share),
         "unsafe proposals an update": lambda of: numbers.figures(_per_update(of, "unsafe_proposals"), 2),
         "rollouts an update": lambda of: numbers.figures(_per_update(of, "rollouts"), 2),
         r"\(\lvert z\rvert\), median": _figure("median_step"),
+        r"\(L\) used, median": _of_scpo(_figure("median_smoothness")),
     }
-    return _columns(runs, [[ALTERNATIVES[name][line] for name in runs] for line in (0, 1)], rows)
+    return _columns(runs, [[ALTERNATIVES[name][line] for name in runs] for line in range(3)], rows)
 
 
 def coverage(results: Path) -> str:
     """What margin on the grid brings the policy between its points within the bound, and what it costs in loss."""
     section = read_settings(results)
     runs = read_arms(results, COVERAGE)
+    epoch = until(runs)
     margins = [numbers.setting(section.for_arm(name).scpo.margin) for name in runs]
     rows: dict[str, Cell] = {
         "seeds": lambda of: numbers.count(len(of)),
@@ -161,9 +168,9 @@ def coverage(results: Path) -> str:
             f"{numbers.count(unsafe_evaluations(of))} of {numbers.count(sum(len(run.evaluations) for run in of))}"
         ),
         "unsafe iterates on the grid": lambda of: numbers.count(total(of, "unsafe_iterates")),
-        "loss, fresh inputs": _loss("fresh_loss", np.inf),
+        "loss, fresh inputs": _loss("fresh_loss", epoch),
         r"\quad cost of the margin": lambda of: _cost(runs.get("scpo"), of, "fresh_loss"),
-        "loss, clipped target": _loss("clipped_loss", np.inf),
+        "loss, clipped target": _loss("clipped_loss", epoch),
     }
     return _columns(runs, [margins], rows, first="margin")
 
@@ -200,11 +207,15 @@ def _columns(
 
 
 def _loss(metric: str, epoch: float) -> Cell:
-    def cell(runs: Runs) -> str:
-        found = summarise([merit_at(run, metric, epoch) for run in runs])
-        return rf"{numbers.fixed(found.median)} \range{{{numbers.spread(found)}}}"
+    return lambda runs: f"{_median(metric, epoch)(runs)} {_range(metric, epoch)(runs)}"
 
-    return cell
+
+def _median(metric: str, epoch: float) -> Cell:
+    return lambda runs: numbers.fixed(summarise([merit_at(run, metric, epoch) for run in runs]).median)
+
+
+def _range(metric: str, epoch: float) -> Cell:
+    return lambda runs: rf"\range{{{numbers.spread(summarise([merit_at(run, metric, epoch) for run in runs]))}}}"
 
 
 def _figure(name: str, over_seeds: Callable[[Sequence[float]], float] = np.median) -> Cell:
@@ -238,7 +249,8 @@ def _share(shares: Sequence[float]) -> str:
 def _cost(usual: Runs | None, runs: Runs, metric: str) -> str:
     if usual is None or usual[0].arm == runs[0].arm:
         return "--"
-    losses = ({run.seed: run.final[metric] for run in of} for of in (runs, usual))
+    epoch = until({"usual": usual, "other": runs})
+    losses = ({run.seed: merit_at(run, metric, epoch) for run in of} for of in (runs, usual))
     found = summarise(paired_differences(*losses))
     median, low, high = (rf"\num{{{difference:+.3f}}}" for difference in (found.median, found.low, found.high))
     return rf"{median} \range{{[{low}, {high}]}}"
@@ -310,6 +322,7 @@ def collect(results: Path) -> dict[str, str]:
     side = min(section.for_arm(name).schedule.epochs for name in section.arms)
     losses = [merit_at(run, "fresh_loss", side) for run in runs.get("scpo", ())]
     macros["RegSideLoss"] = numbers.fixed(summarise(losses).median) if losses else NOT_RUN
+    macros["RegSideLossRange"] = numbers.spread(summarise(losses)) if losses else NOT_RUN
     for prefix in MILDER:
         macros[f"{prefix}Share"] = numbers.percent(shares[prefix], 0) if prefix in shares else NOT_RUN
     for name, column in (("Rejected", "rejected_share"), ("RejectedOthers", "clean_rejected_share")):

@@ -19,9 +19,6 @@ TASK = "regression"
 HEADINGS = {
     "scpo": ("SCPO", "bound", "only"),
     "scpo-verified": ("SCPO", "verified", ""),
-    "scpo-no-margin": ("SCPO", "no", "margin"),
-    "scpo-no-buffer": ("SCPO", "no", "buffer"),
-    "scpo-curvature": ("SCPO", "no kink", "constants"),
     "scpo-uniform": ("SCPO", "uniform", "inputs"),
     "unconstrained": ("Uncon-", "strained", ""),
     "unconstrained-uniform": ("Unconstr.,", "uniform", "inputs"),
