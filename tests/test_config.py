@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -240,3 +241,18 @@ def test_an_unknown_task_arm_or_data_set_is_refused(task, arm, dataset):
 def test_the_default_profile_of_snakemake_goes_on_after_a_kill():
     options = yaml.safe_load((PROJECT / "profiles/default/config.yaml").read_text())
     assert options["rerun-incomplete"] is True
+
+
+def test_records_from_before_a_setting_existed_are_those_of_its_neutral_value():
+    config = Config()
+    for task, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
+        part = profiles.for_arm(config, task, arm)
+        raw = json.loads(dump(part))
+        settings = raw[task.replace("-", "_")]["scpo"]
+        neutral = {name: value for name, value in profiles.LATER.items() if settings[name] == value}
+        assert set(neutral) == (set(profiles.LATER) if task == "double-integrator" else set())
+        for name in neutral:
+            del settings[name]
+        before = hashlib.sha256((json.dumps(raw, sort_keys=True, indent=2) + "\n").encode()).hexdigest()
+        assert profiles.digests(part) == {before, profiles.digest(part)}
+        assert len(profiles.digests(part)) == (2 if neutral else 1)

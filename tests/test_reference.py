@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from scpo import files, report
 from scpo.cli import main
 from scpo.errors import ResultError
 from scpo.evidence import reference
+from scpo.evidence.integrity import Records
 from scpo.evidence.inventory import files_of
 from scpo.evidence.summaries import BENCHMARKS
-from scpo.experiment.config import Config
+from scpo.experiment.config import Config, load_json
 from scpo.report import macros
 
 from .synthetic_results import small_config, write_results
@@ -142,6 +144,50 @@ def test_collecting_again_replaces_what_was_there(own: Path, copy: Path) -> None
     before = reference.read_manifest(copy)["files"]
     assert reference.collect(own, copy)["files"] == before
     reference.check(copy)
+
+
+@pytest.fixture
+def regression_alone(config: Config, tmp_path: Path) -> Path:
+    """The same profile run again without the double integrator, with other numbers."""
+    folder, alone = tmp_path / "alone" / "synthetic", config.model_copy(update={"double_integrator": None})
+    write_results(folder, alone)
+    path = folder / "regression/scpo/seed-0/run.json"
+    files.write_json(path, files.read_json(path) | {"rollouts": 12345})
+    write_sidecars(folder, alone)
+    return folder
+
+
+def test_a_task_that_was_not_run_again_keeps_its_results(regression_alone: Path, copy: Path, config: Config) -> None:
+    before = reference.read_manifest(copy)["files"]
+    rows = files.read_json(copy / "referee.json")["arms"]
+    main(["reference", "--results", str(regression_alone), "--out", str(copy), "--keep", "double-integrator"])
+    manifest = reference.check(copy)
+    assert manifest["kept"] == ["double-integrator"]
+    assert manifest["made_by"].endswith("--keep double-integrator")
+    assert manifest["files"].keys() == before.keys()
+    changed = {name for name in before if manifest["files"][name] != before[name]}
+    assert "regression/scpo/seed-0/run.json" in changed
+    assert not any(name.startswith("double-integrator/") for name in changed)
+    assert files.read_json(copy / "regression/scpo/seed-0/run.json")["rollouts"] == 12345
+    assert load_json(copy / "config.json") == config
+    key = itemgetter("task", "arm")
+    assert sorted(files.read_json(copy / "referee.json")["arms"], key=key) == sorted(rows, key=key)
+    assert Records(copy, config).altered(files_of(config)) == []
+
+
+def test_what_cannot_be_kept_is_refused_and_nothing_changes(own: Path, regression_alone: Path, copy: Path) -> None:
+    def state() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+
+    before = state()
+    for results, task in ((own, "double-integrator"), (regression_alone, "none"), (regression_alone, "regression")):
+        with pytest.raises(ResultError, match="to be kept, so it must be in"):
+            reference.collect(results, copy, keep=[task])
+    path = regression_alone / "referee.json"
+    files.write_json(path, files.read_json(path) | {"tolerance": 0.5})
+    with pytest.raises(ResultError, match="of another referee"):
+        reference.collect(regression_alone, copy, keep=["double-integrator"])
+    assert state() == before
 
 
 def test_benchmarks_travel_and_come_back_beside_the_profile(own: Path, tmp_path: Path) -> None:

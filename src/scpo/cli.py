@@ -168,7 +168,7 @@ def _reviewer(options: argparse.Namespace) -> None:
 def _reference(options: argparse.Namespace) -> None:
     from scpo.evidence import reference
 
-    reference.collect(options.results, options.out, options.dirty_because)
+    reference.collect(options.results, options.out, options.dirty_because, options.keep)
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -306,6 +306,9 @@ def _parser() -> argparse.ArgumentParser:
     reference = command("reference", _reference, "Copy what the report reads of finished results, with a manifest.")
     _add_results(reference)
     reference.add_argument("--dirty-because", metavar="REASON", help="take results of a checkout with changes")
+    reference.add_argument(
+        "--keep", action="append", default=[], metavar="TASK", help="a task that was not run again: its results stay"
+    )
 
     restore = command("restore", _restore, "Check reference results and copy them to where the report is made.")
     restore.add_argument("--reference", type=Path, required=True, help="reference/results/<profile>")

@@ -10,7 +10,7 @@ from typing import Any
 from scpo.evidence.published import FILES
 from scpo.evidence.summaries import BENCHMARKS
 from scpo.experiment.config import Config
-from scpo.experiment.profiles import digest, for_arm
+from scpo.experiment.profiles import digests, for_arm
 from scpo.files import read_json, sha256
 
 SUFFIX = ".provenance.json"
@@ -56,6 +56,6 @@ class Records:
         if sidecar.name != f"run{SUFFIX}":
             return []
         task, arm = sidecar.parts[-4:-2]
-        if content["config_sha256"] == digest(for_arm(self.config, task, arm)):
+        if content["config_sha256"] in digests(for_arm(self.config, task, arm)):
             return []
         return [f"{self.results / 'config.json'}: not the settings that {sidecar.parent} was made with"]

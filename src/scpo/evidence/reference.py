@@ -7,8 +7,9 @@ made of a copy that was checked against the manifest, without training anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from scpo.errors import ResultError
@@ -17,13 +18,15 @@ from scpo.evidence.integrity import SUFFIX, Records
 from scpo.evidence.inventory import files_of
 from scpo.evidence.load import read_config
 from scpo.evidence.summaries import BENCHMARKS
-from scpo.files import read_json, sha256, write_bytes, write_json
+from scpo.experiment.config import dump
+from scpo.files import read_json, sha256, write_bytes, write_json, write_text
 
 MANIFEST = "manifest.json"
 TIMING = ".timing.json"
+REFEREE = "referee.json"
 
 
-def collect(results: Path, out: Path, dirty_because: str | None = None) -> dict[str, Any]:
+def collect(results: Path, out: Path, dirty_because: str | None = None, keep: Collection[str] = ()) -> dict[str, Any]:
     """Copy to ``out`` what the report reads of the finished profile in ``results``; write and return the manifest.
 
     Sidecars and times of the files go with them, and the benchmarks, if there are any.
@@ -32,10 +35,44 @@ def collect(results: Path, out: Path, dirty_because: str | None = None) -> dict[
         results: results/<profile>, complete and made from a clean checkout.
         out: reference/results/<profile>; what it held is replaced.
         dirty_because: the reason for which results of a checkout with changes are taken; the manifest states it.
+        keep: tasks that the profile was run without, whose results in ``out`` stay; the manifest states it.
 
     Raises:
-        ResultError: a file is missing or is not what its sidecar describes, or the checkout had changes.
+        ResultError: a file is missing or is not what its sidecar describes, the checkout had changes, or a task to
+            keep was run, or its kept results are not those of its settings.
     """
+    if keep:
+        with TemporaryDirectory() as folder:
+            joined = Path(folder) / results.name
+            _join(results, out, keep, joined)
+            return _collect(joined, results, out, dirty_because, keep)
+    return _collect(results, results, out, dirty_because, keep)
+
+
+def _join(results: Path, out: Path, keep: Collection[str], joined: Path) -> None:
+    """Lay ``results`` and what ``out`` has of the tasks to keep together in ``joined``: files, settings, referee."""
+    kept, config = read_config(out), read_config(results)
+    check(out)
+    for task in keep:
+        if task not in kept.tasks or task in config.tasks:
+            raise ResultError(f"{task}: to be kept, so it must be in {out} and not in {results}")
+        config = config.model_copy(update={task.replace("-", "_"): kept.section(task)})
+    for path in _present(results):
+        (joined / path).parent.mkdir(parents=True, exist_ok=True)
+        if path not in ("config.json", REFEREE):
+            (joined / path).symlink_to((results / path).resolve())
+    for path in _present(out):
+        if path.partition("/")[0] in keep:
+            write_bytes(joined / path, (out / path).read_bytes())
+    write_text(joined / "config.json", dump(config))
+    recomputed, before = read_json(results / REFEREE), read_json(out / REFEREE)
+    rows = [row for row in before["arms"] if row["task"] in keep] + recomputed["arms"]
+    if any(before[name] != recomputed[name] for name in before.keys() - {"arms"}):
+        raise ResultError(f"{out / REFEREE}: of another referee than {results / REFEREE}; run the kept tasks again")
+    write_json(joined / REFEREE, recomputed | {"arms": rows})
+
+
+def _collect(results: Path, made: Path, out: Path, dirty_because: str | None, keep: Collection[str]) -> dict[str, Any]:
     names = files_of(read_config(results))
     if absent := [name for name in names if not (results / name).is_file()]:
         raise ResultError(f"{results}: incomplete, {len(absent)} of {len(names)} files are missing, {absent[0]} first")
@@ -49,7 +86,7 @@ def collect(results: Path, out: Path, dirty_because: str | None = None) -> dict[
             raise ResultError(f"{text}; commit and run the profile again")
     commits = Counter(str(state["commit"]) for state in states)
     copied = [(results / name, name) for name in [*names, *sidecars, *_beside(results, names, TIMING)]]
-    if (benchmarks := results.parent / BENCHMARKS).is_file():
+    if (benchmarks := made.parent / BENCHMARKS).is_file():
         copied.append((benchmarks, BENCHMARKS))
     for path in _present(out):
         (out / path).unlink()
@@ -57,7 +94,8 @@ def collect(results: Path, out: Path, dirty_because: str | None = None) -> dict[
         write_bytes(out / name, source.read_bytes())
     manifest = {
         "profile": read_config(results).profile,
-        "made_by": f"scpo reference --results results/{results.name}",
+        "made_by": f"scpo reference --results results/{results.name}" + "".join(f" --keep {task}" for task in keep),
+        "kept": sorted(keep),
         "sidecars_by_commit": dict(commits),
         "dirty_because": dirty_because if changed else None,
         "versions": provenance.versions(),

@@ -7,6 +7,7 @@ when a setting that it can see changes, and more seeds or another task add runs 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ def load_profile(path: Path | str, assignments: Iterable[str] = ()) -> Config:
         raise ConfigurationError("--set: invalid configuration\n" + "\n".join(lines)) from error
 
 
+#: settings of the method that came after reference results had been made, each at the value that changes nothing
+LATER = {"buffer": 0.0, "kink_factor": None}
+
+
 def for_arm(config: Config, task: str, arm: str) -> Config:
     """Return the part of ``config`` that runs of one arm read.
 
@@ -88,6 +93,22 @@ def for_dataset(config: Config, task: str, dataset: str) -> Config:
 def digest(config: Config) -> str:
     """Return the SHA-256 of a configuration's canonical JSON, which is that of the file that holds it."""
     return hashlib.sha256(dump(config).encode()).hexdigest()
+
+
+def digests(config: Config) -> frozenset[str]:
+    """Return the digests that records of this configuration may carry: :func:`digest`, and those from before LATER.
+
+    A setting that is added at a value that means "as before" must not turn records made without it into those of
+    another configuration.
+    """
+    raw = config.model_dump(mode="json")
+    for section in raw.values():
+        if isinstance(section, dict):
+            for name, neutral in LATER.items():
+                if section["scpo"][name] == neutral:
+                    del section["scpo"][name]
+    before = json.dumps(raw, sort_keys=True, indent=2) + "\n"
+    return frozenset({digest(config), hashlib.sha256(before.encode()).hexdigest()})
 
 
 def _narrowed(config: Config, section: TaskSettings, dataset: str, arms: dict[str, Any]) -> Config:
