@@ -58,8 +58,8 @@ def _join(results: Path, out: Path, keep: Collection[str], joined: Path) -> None
             raise ResultError(f"{task}: to be kept, so it must be in {out} and not in {results}")
         config = config.model_copy(update={task.replace("-", "_"): kept.section(task)})
     for path in _present(results):
-        (joined / path).parent.mkdir(parents=True, exist_ok=True)
-        if path not in ("config.json", REFEREE):
+        if path not in ("config.json", REFEREE) and path.partition("/")[0] not in keep:
+            (joined / path).parent.mkdir(parents=True, exist_ok=True)
             (joined / path).symlink_to((results / path).resolve())
     for path in _present(out):
         if path.partition("/")[0] in keep:
