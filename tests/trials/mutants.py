@@ -15,6 +15,7 @@ TESTS = {
     "projection.py": ("projection", "projection_falsified", "backend_agreement"),
     "update.py": ("update", "kinks", "room", "guarantees", "falsification", "optimizer", "bad_input"),
     "smoothness.py": ("smoothness", "kinks", "update"),
+    "buffer.py": ("buffer",),
     "optimizer.py": ("optimizer", "bad_input"),
 }
 PASSED, FAILED = 0, 1  # exit statuses of pytest; all others are no verdict
@@ -184,7 +185,7 @@ SMOOTHNESS = (
     ),
     Mutant("estimate that forgets at once", "smoothness.py", "self.decay * self._observed", "0.0 * self._observed"),
     Mutant("kinks forgotten at once", "smoothness.py", "self.decay * self._jumps", "0.0 * self._jumps"),
-    Mutant("kinks without the factor", "smoothness.py", "self.factor * self._jumps", "1.0 * self._jumps"),
+    Mutant("kinks without the factor", "smoothness.py", "self.kink_factor * self._jumps", "1.0 * self._jumps"),
     Mutant("all residuals are kinks", "smoothness.py", "np.minimum(needed, most)", "0.0 * needed"),
     Mutant("kinks counted as curvature too", "smoothness.py", "np.minimum(needed, most)", "needed"),
     Mutant("given radius ignored", "smoothness.py", "        return self._radius\n", "        return np.inf\n"),
@@ -201,7 +202,13 @@ OPTIMIZER = (
         "            self.vector.write_rest(self.policy, entry)\n",
     ),
 )
-MUTANTS = (*REGION, *PROJECTION, *UPDATE, *SMOOTHNESS, *OPTIMIZER)
+BUFFER = (
+    Mutant("all of the way back at once", "buffer.py", "RECOVERY * inside", "inside"),
+    Mutant("metrics far away turn steps", "buffer.py", " & (values > -REACH * buffer)", ""),
+    Mutant("buffer without width", "buffer.py", "values[near] + buffer", "values[near]"),
+    Mutant("slopes not made unit", "buffer.py", "slopes[near] / norms[near, None]", "slopes[near]"),
+)
+MUTANTS = (*REGION, *PROJECTION, *UPDATE, *SMOOTHNESS, *OPTIMIZER, *BUFFER)
 
 
 def main(folder: Path, jobs: int) -> bool:
