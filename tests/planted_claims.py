@@ -208,7 +208,7 @@ def _differences(loss: str) -> Callable[[Path, Claim, float, bool], None]:
     def plant(results: Path, claim: Claim, value: float, good: bool) -> None:
         for arm, level in ((claim.needs.arms[0], value), (claim.needs.baselines[0], 0.0)):
             for folder in (results / arm).glob("seed-*"):
-                _merit("final", loss)(folder, level)
+                _evaluations(**{loss: lambda value: value})(folder, level)
 
     return plant
 
