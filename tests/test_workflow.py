@@ -173,7 +173,8 @@ def test_the_paper_profile_plans_every_seed(finished):
     trained = set(re.findall(r"Training: (.*)", output))
     regression = {run for run in trained if run.startswith("regression")}
     base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
-    assert len(regression) == base + covered + harder + activations + proven
+    alternatives = 3 * 3
+    assert len(regression) == base + covered + harder + activations + proven + alternatives
     assert len(trained - regression) == 3 * (10 + 3 + 10)
 
 
