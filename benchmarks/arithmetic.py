@@ -16,42 +16,43 @@ from torch import Tensor
 from benchmarks.runs import Measured
 
 
-def activate(name: str, h: Tensor) -> Tensor:
-    """Return the activation of ``h``, in place."""
-    return torch.relu_(h) if name == "relu" else h.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
-
-
-def network(layers: list[tuple[Tensor, Tensor]], activation: str, columns: Tensor) -> Tensor:
+def network(layers: list[tuple[Tensor, Tensor]], activate: Callable[[Tensor], Tensor], columns: Tensor) -> Tensor:
     """Return the outputs (m, output, S) of m networks, weights (m, out, in) and biases (m, out, 1)."""
     for index, (weight, bias) in enumerate(layers):
         columns = torch.baddbmm(bias, weight, columns)
         if index < len(layers) - 1:
-            columns = activate(activation, columns)
+            columns = activate(columns)
     return columns
 
 
 def evaluations(measured: Measured, sets: int) -> Callable[[], Tensor]:
     """Return a function that evaluates ``sets`` networks wherever the task's metrics look at them."""
     policy, problem = measured.run.policy, measured.problem
-    activation = "relu" if measured.task == "regression" else "tanh"
-    layers = [
-        (weight.detach().T.expand(sets, -1, -1).contiguous(), bias.detach()[:, None].expand(sets, -1, -1).contiguous())
-        for weight, bias in zip(policy.weights, policy.biases, strict=True)
-    ]
+    pairs = zip(policy.weights, policy.biases, strict=True)
+    layers = [(weight.detach().T, bias.detach()[:, None]) for weight, bias in pairs]
+    activate = torch.relu_
+    if measured.task != "regression":  # tanh h = 2 sigmoid(2 h) - 1, taken into the layers
+        layers[1:] = [(2.0 * weight, bias - weight.sum(dim=1, keepdim=True)) for weight, bias in layers[1:]]
+        layers[:-1] = [(2.0 * weight, 2.0 * bias) for weight, bias in layers[:-1]]
+        activate = torch.sigmoid_
+
+    def spread(matrix: Tensor) -> Tensor:
+        return matrix.expand(sets, -1, -1).contiguous()
+
+    layers = [(spread(weight), spread(bias)) for weight, bias in layers]
     if measured.task == "regression":
         grid = problem.grid.T.expand(sets, -1, -1)
-        return lambda: network(layers, activation, grid)
+        return lambda: network(layers, activate, grid)
     from scpo.tasks.double_integrator.system import A, B
 
-    starts = problem.starts.T.expand(sets, -1, -1)
-    drift, push, gain = torch.tensor(A), torch.tensor(B), policy.backup.weight.detach()
+    drift, push, gain = spread(torch.tensor(A)), torch.tensor(B), spread(policy.backup.weight.detach())
+    starts = spread(problem.starts.T)
 
     def roll_out() -> Tensor:
-        states = starts
+        states, origin = starts, network(layers, activate, starts.new_zeros(sets, 2, 1))
         for _ in range(problem.horizon):
-            origin = network(layers, activation, states.new_zeros(sets, 2, 1))
-            inputs = gain @ states + network(layers, activation, states) - origin
-            states = drift @ states + push @ inputs
+            inputs = torch.baddbmm(network(layers, activate, states) - origin, gain, states)
+            states = torch.baddbmm(push * inputs, drift, states)
         return states
 
     return roll_out

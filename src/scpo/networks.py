@@ -99,12 +99,17 @@ class ResidualPolicy(nn.Module):
         Returns:
             Actions (m, S, output).
         """
-        return self.with_parameters(parameters)(x)
+        act = self.with_parameters(parameters)
+        sets = next(iter(parameters.values())).shape[0]
+        return act(x.expand(sets, *x.shape[-2:]).mT).mT
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
-        """Return :meth:`stacked` at these ``parameters``, their preparation done once for many calls."""
+        """Return :meth:`stacked` at these ``parameters``, their preparation done once for many calls.
+
+        It takes states as columns (m, input, S), and gives actions so (m, output, S): one fused product a layer.
+        """
         depth = len(self.weights)
-        weights = [parameters[f"weights.{layer}"].mT for layer in range(depth)]
+        weights = [parameters[f"weights.{layer}"].mT.contiguous() for layer in range(depth)]
         biases = [parameters[f"biases.{layer}"].unsqueeze(-1) for layer in range(depth)]
         activation = self.activation
         if not torch.is_grad_enabled():
@@ -112,7 +117,7 @@ class ResidualPolicy(nn.Module):
                 weights, biases = _for_sigmoid(weights, biases)
             activation = IN_PLACE.get(activation, activation)
 
-        def residual(columns: Tensor) -> Tensor:  # states as columns: one fused product a layer
+        def residual(columns: Tensor) -> Tensor:
             for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
                 columns = torch.baddbmm(bias, weight, columns)
                 if layer < depth - 1:
@@ -121,13 +126,17 @@ class ResidualPolicy(nn.Module):
 
         sets, inputs = weights[0].shape[0], weights[0].shape[2]
         at_origin = residual(weights[0].new_zeros(sets, inputs, 1)) if self.anchored else None
+        backup, gain = self.backup, None
+        if isinstance(backup, nn.Linear) and backup.bias is None:  # states need not be laid out anew for it
+            gain = backup.weight.expand(sets, -1, -1)
 
-        def actions(x: Tensor) -> Tensor:
-            x = x.expand(sets, *x.shape[-2:])
-            columns = residual(x.mT)
+        def actions(columns: Tensor) -> Tensor:
+            outputs = residual(columns)
             if at_origin is not None:  # not taken into a bias: the difference is exactly 0 at the origin
-                columns = columns - at_origin
-            return columns.mT if self.backup is None else self.backup(x) + columns.mT
+                outputs = outputs - at_origin
+            if gain is not None:
+                return torch.baddbmm(outputs, gain, columns)
+            return outputs if backup is None else outputs + backup(columns.mT).mT
 
         return actions
 

@@ -22,8 +22,12 @@ Rest = dict[str, Tensor | None]
 """What of a policy theta does not hold, by name: buffers, and parameters that are frozen or another optimiser's."""
 
 
-def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[str, Any], str]]:
-    """Return (name, table, key) of every buffer and of every parameter that is not in ``own``."""
+Place = tuple[str, dict[str, Any], str]
+"""(name, table, key) of a buffer or a parameter: where a module holds it."""
+
+
+def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[Place]:
+    """Return the places of every buffer and of every parameter that is not in ``own``."""
     known = {id(parameter) for parameter in own}
     return [
         (f"{prefix}.{key}" if prefix else key, table, key)
@@ -36,18 +40,24 @@ def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[st
 
 def read_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
     """Return copies of the policy's buffers and of its parameters other than ``own``."""
-    return {
-        name: None if table[key] is None else table[key].detach().clone() for name, table, key in _places(policy, own)
-    }
+    return _copies(_places(policy, own))
+
+
+def _copies(places: Iterable[Place]) -> Rest:
+    return {name: None if table[key] is None else table[key].detach().clone() for name, table, key in places}
 
 
 def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> None:
     """Set what :func:`read_rest` read to ``saved``; an entry that has another shape or type by now is replaced."""
+    _put_back(_places(policy, own), saved)
+
+
+def _put_back(places: Iterable[Place], saved: Rest) -> None:
     with torch.no_grad():
-        for name, table, key in _places(policy, own):
+        for name, table, key in places:
             if name not in saved:
                 continue
-            present, kept = table[key], saved[name]
+            present, kept = table.get(key), saved[name]
             if present is None or kept is None:
                 table[key] = None if kept is None else kept.clone()
             elif present.shape == kept.shape and present.dtype == kept.dtype:
@@ -72,21 +82,23 @@ def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]
 
     Of the parameters ``own``, those of theta, only the caller knows which numbers are wanted.
     """
-    own, modules, parameters = tuple(own), list(policy.modules()), list(policy.parameters())
-    modes = [module.training for module in modules]
-    kinds = [(parameter.dtype, parameter.requires_grad) for parameter in parameters]
-    rest = read_rest(policy, own)
+    modes = [(module, module.training) for module in policy.modules()]
+    held = {id(p): p for module, _ in modes for p in module._parameters.values() if p is not None}
+    kinds = [(parameter, parameter.dtype, parameter.requires_grad) for parameter in held.values()]
+    places = _places(policy, own)
+    rest = _copies(places)
     try:
         yield
     finally:
-        for module, training in zip(modules, modes, strict=True):
-            module.training = training
-        for parameter, (dtype, flag) in zip(parameters, kinds, strict=True):
+        for module, training in modes:
+            if module.training != training:
+                module.training = training
+        for parameter, dtype, flag in kinds:
             if parameter.dtype != dtype:
                 parameter.data = parameter.data.to(dtype)
             if parameter.requires_grad != flag:
                 parameter.requires_grad_(flag)
-        write_rest(policy, rest, own)
+        _put_back(places, rest)
 
 
 class ParameterVector:
@@ -122,6 +134,8 @@ class ParameterVector:
         self.sizes = tuple(parameter.numel() for parameter in self.parameters)
         self.dimension = sum(self.sizes)
         self.device = self.parameters[0].device
+        #: writing rounds nothing
+        self.exact = all(parameter.dtype == torch.float64 for parameter in self.parameters)
         #: unit roundoff of the least precise parameter
         self.roundoff = max(torch.finfo(parameter.dtype).eps for parameter in self.parameters)
 

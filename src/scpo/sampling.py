@@ -14,15 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.parameters import ParameterVector, all_finite, undisturbed
+from scpo.region import Array
 
 #: squared length of what must be left of unit vectors beyond the basis: 3e-5, where rounding is still a millionth
 RANK_TOLERANCE = 1e-9
+#: squared length of what is left from which one pass orthogonalises to 1e-14
+CLEAR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,9 @@ class Tangent:
 
 def _strata(size: int, count: int, generator: torch.Generator) -> Tensor:
     """Return ``count`` indices below ``size``, one at random from each of as many equal parts."""
-    jitter = torch.rand(count, generator=generator, dtype=torch.float64)
-    return ((torch.arange(count) + jitter) * (size / max(count, 1))).long().clamp_(max=size - 1)
+    jitter = torch.rand(count, generator=generator, dtype=torch.float64).numpy()
+    places = ((np.arange(count) + jitter) * (size / max(count, 1))).astype(np.int64)
+    return torch.from_numpy(np.minimum(places, size - 1))
 
 
 def _policy_rows(context: SamplingContext, states: Tensor) -> Tensor:
@@ -204,10 +209,10 @@ def orthonormal_basis(leading: Tensor, *blocks: Tensor) -> Tensor:
     """
     rows: list[Tensor] = []  # (1, d) each
     for direction in leading.T:
-        size = vector_norm(direction)
+        size = left = float(vector_norm(direction))
         for row in rows * 2:  # twice is enough
             direction = direction - (row[0] @ direction) * row[0]
-        left = vector_norm(direction)
+            left = float(vector_norm(direction))
         if left > 1e-8 * size:
             rows.append((direction / left)[None])
     basis = (torch.cat(rows) if rows else leading.T[:0]).T
@@ -219,39 +224,49 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
 
     What of unit vectors depends on the others up to RANK_TOLERANCE (squared length) is dropped, which only makes the
     step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where Householder's
-    QR is slow; a second pass restores orthogonality to rounding.
+    QR is slow; a second pass restores orthogonality to rounding where little was left, below CLEAR.
     """
     leading = basis.shape[1]
     if leading == basis.shape[0] or not any(block.shape[1] for block in blocks):
         return basis
     rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
-    gram = _gram(rows)
+    gram = _small(product(rows, rows.T))
     shares = gram[leading:, :leading]
-    sizes = gram.diagonal()[leading:].sqrt()
-    units = torch.where(sizes > 0, 1.0 / sizes, 0.0)
+    sizes = np.sqrt(gram.diagonal()[leading:])
+    units = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0)
     beyond = units[:, None] * (gram[leading:, leading:] - shares @ shares.T) * units
-    values, vectors = torch.linalg.eigh(beyond)
-    kept = values > RANK_TOLERANCE
-    if not kept.any():
+    values, vectors = np.linalg.eigh(beyond)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    found, clear = (int((values > limit).sum()) for limit in (RANK_TOLERANCE, CLEAR))
+    if found == 0:
         return basis
-    new = (vectors[:, kept] / values[kept].sqrt()).T * units  # of the blocks, less its part along the basis
-    combined = torch.eye(leading + new.shape[0], rows.shape[0]).to(rows)
-    combined[leading:] = torch.cat([-new @ shares, new], dim=1)
-    rows = combined @ rows
-    lower = torch.linalg.cholesky(_gram(rows))
-    inverse: Tensor = torch.linalg.solve_triangular(lower, torch.eye(lower.shape[0]).to(lower), upper=False)
-    return (inverse @ rows).T
+    new = (vectors[:, :found] / np.sqrt(values[:found])).T * units  # of the blocks, less their part along the basis
+    combined = np.eye(leading + found, rows.shape[0])
+    combined[leading:] = np.hstack([-new @ shares, new])
+    rows = product(torch.from_numpy(combined).to(rows), rows)
+    if clear < found:
+        weak = rows[leading + clear :]
+        gram = _small(product(weak, rows.T))
+        shares, count = gram[:, : leading + clear], found - clear
+        inverse = np.linalg.inv(np.linalg.cholesky(gram[:, -count:] - shares @ shares.T))
+        again = inverse @ np.hstack([-shares, np.eye(count)])
+        weak.copy_(product(torch.from_numpy(again).to(rows), rows))
+    return rows.T
 
 
-def _gram(rows: Tensor) -> Tensor:
-    """Return ``rows`` (m, d) times its transpose; NumPy sees that it is symmetric and does half of the work."""
-    if rows.device.type != "cpu":
-        return rows @ rows.T
-    array = rows.numpy()
-    return torch.from_numpy(array @ array.T)
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Return ``left`` @ ``right``; NumPy, on a CPU, does half of the work where that is a Gram matrix."""
+    if left.device.type != "cpu":
+        return left @ right
+    return torch.from_numpy(left.numpy(force=True) @ right.numpy(force=True))
+
+
+def _small(matrix: Tensor) -> Array:
+    """Return a matrix for what is quicker on a CPU, small as it is."""
+    return np.asarray(matrix.numpy(force=True))
 
 
 def captured_energy(basis: Tensor, checks: Tensor) -> float:
     """Return the share of the squared length of ``checks`` (d, c) that lies in the span of ``basis`` (d, n)."""
-    total = float(checks.square().sum())
-    return float((basis.T @ checks).square().sum()) / total if total > 0 else 1.0
+    total = float(vector_norm(checks)) ** 2
+    return float(vector_norm(product(basis.T, checks))) ** 2 / total if total > 0 else 1.0

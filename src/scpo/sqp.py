@@ -45,13 +45,14 @@ def solve(region: LocalSafeRegion, target: Array, offset: Array, longest: float)
     goal = target / pull
     z, multipliers = goal, np.zeros(rows)
     below, kinds, identity = np.full(rows, -1e30), np.zeros(rows, dtype=np.int32), np.eye(n)
+    bends = np.column_stack([e, curvature])
     best, answer = np.inf, None
     for _ in range(STEPS):
         length = length_of(z)
         outward = z / length if length > 0.0 else goal
         length = max(length, 1e-12)
         values = c0 + a @ z + (e + 0.5 * curvature * length) * length
-        gradients = a + e[:, None] * outward + curvature[:, None] * z
+        gradients = a + bends @ np.stack([outward, z])
         objective = weight * z - goal
         left = length_of(objective + multipliers @ gradients)
         residual = left + float(np.abs(np.minimum(multipliers, -values)).max(initial=0.0))

@@ -17,7 +17,15 @@ from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeErro
 from scpo.evaluation import ConstraintEvaluator
 from scpo.projection import Projection, project_onto
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
-from scpo.sampling import Directions, Sampler, SamplingContext, captured_energy, extend_basis, orthonormal_basis
+from scpo.sampling import (
+    Directions,
+    Sampler,
+    SamplingContext,
+    captured_energy,
+    extend_basis,
+    orthonormal_basis,
+    product,
+)
 from scpo.smoothness import Smoothness
 from scpo.step import Outcome, Settings, StepInfo, Update
 
@@ -250,7 +258,7 @@ def _recycled(
     distance = -tightened / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
     distance[projection.active[: distance.size]] = -np.inf
     nearest = np.argsort(distance, kind="stable")[:count]
-    return (torch.from_numpy(slopes[nearest]).to(basis) @ basis.T).T
+    return product(torch.from_numpy(slopes[nearest]).to(basis), basis.T).T
 
 
 def _descends_anyway(start: Update, settings: Settings) -> bool:

@@ -50,16 +50,21 @@ class Metrics:
         """Return Psi (...) of states (..., 2)."""
         return (states @ self.facets.T).amax(dim=-1)
 
-    def _aggregate(self, values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    def _aggregate(self, values: Tensor) -> Tensor:
+        """Aggregate ``values`` (m, M, j) over j."""
         if self.aggregation == "max":
-            return values.amax(dim=dims)
-        return torch.logsumexp(self.sharpness * values, dim=dims) / self.sharpness
+            return values.amax(dim=-1)
+        return torch.logsumexp(self.sharpness * values, dim=-1) / self.sharpness
 
     def _aggregate_modulus(self, values: Tensor) -> Tensor:
-        """Aggregate |values| (m, t, M, i) over t and i."""
+        """Aggregate |values| (m, t, M, i) over t and i: values and -values, to stay smooth at 0."""
+        modulus = values.permute(1, 3, 0, 2).flatten(0, 1).abs()  # as rollouts lie in memory, reduced along its rows
+        highest = modulus.amax(dim=0)
         if self.aggregation == "max":
-            return values.abs().amax(dim=(1, 3))
-        return self._aggregate(torch.cat([values, -values], dim=-1), (1, 3))  # both signs, to stay smooth at 0
+            return highest
+        near = (modulus - highest).mul_(self.sharpness).exp_()
+        far = modulus.add_(highest).mul_(-self.sharpness).exp_()
+        return highest + near.add_(far).sum(dim=0).log_().div_(self.sharpness)
 
     @torch.no_grad()
     def __call__(self, trajectories: Rollout) -> Tensor:
@@ -69,7 +74,7 @@ class Metrics:
         """
         states, inputs = trajectories.states, trajectories.inputs
         initial = self.gauge(states[:, 0])
-        final = self._aggregate((states[:, -1] @ self.facets.T) / initial.unsqueeze(-1), (-1,))
+        final = self._aggregate((states[:, -1] @ self.facets.T) / initial.unsqueeze(-1))
         return torch.cat(
             [
                 self._aggregate_modulus(states / STATE_BOUND) - 1.0,

@@ -49,15 +49,15 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
     if horizon < 1:
         raise ConfigurationError(f"horizon: expected at least 1, got {horizon}")
     sets = next(iter(parameters.values())).shape[0]
-    drift, push = torch.tensor(A.T.copy()).to(starts), torch.tensor(B.T.copy()).to(starts)
-    states = starts.new_empty(sets, horizon + 1, len(starts), 2)
-    inputs = starts.new_empty(sets, horizon, len(starts), 1)
-    states[:, 0] = starts
+    drift, push = torch.tensor(A).to(starts).expand(sets, -1, -1), torch.tensor(B).to(starts)
+    states = starts.new_empty(horizon + 1, sets, 2, len(starts))  # columns, as the policy takes them
+    inputs = starts.new_empty(horizon, sets, 1, len(starts))
+    states[0] = starts.T
     act = policy.with_parameters(parameters)
     for t in range(horizon):
-        inputs[:, t] = act(states[:, t])
-        states[:, t + 1] = states[:, t] @ drift + inputs[:, t] * push
-    return Rollout(states, inputs)
+        inputs[t] = act(states[t])
+        torch.baddbmm(push * inputs[t], drift, states[t], out=states[t + 1])
+    return Rollout(states.permute(1, 0, 3, 2), inputs.permute(1, 0, 3, 2))
 
 
 def rollout_policy(policy: ResidualPolicy, starts: Tensor, horizon: int) -> Rollout:

@@ -22,10 +22,10 @@ def uniform(region: Polygon, count: int, rng: np.random.Generator) -> Array:
 
 
 def boundary(region: Polygon, count: int) -> Array:
-    """Return points (count, 2) evenly spaced along the boundary, none of them the first vertex."""
+    """Return points (count, 2) evenly spaced along the boundary, none of them the first vertex or the one opposite."""
     corners = np.vstack([region.vertices, region.vertices[:1]])
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
-    at = (np.arange(count) + 0.5) / count * length[-1]
+    at = (np.arange(count) + 0.25) / count * length[-1]
     return np.column_stack([np.interp(at, length, corners[:, i]) for i in range(2)])
 
 
