@@ -17,7 +17,7 @@ with = --config profile=$(1) set="$(SET)"
 # what is left to do of a profile, measured now
 estimate = python -m scpo budget --profile-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test smoke figures html bundle reference verify readme study bench lint trials schema clean
+.PHONY: help setup reproduce test smoke figures review html bundle reference verify readme study bench lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -54,6 +54,14 @@ figures: ## Every figure, table, number, claim and the PDF from the shipped refe
 	@echo 'figures: checks reference/results/paper against its checksums and makes the report of it, in results/reference/.'
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config profile=paper from=reference
+
+review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (10 to 20 minutes)
+	@bash workflow/setup.sh
+	@$(call estimate,review)
+	@$(SNAKEMAKE) $(call with,review)
+	@$(SNAKEMAKE) --config profile=paper from=reference -- restore
+	@echo 'review: results/review beside the shipped results, arm by arm (exact, numeric, or drifted by rounding):'
+	@python -m scpo compare results/review results/reference/paper
 
 html: ## Snakemake's own report of a finished profile, one file to read offline (PROFILE=paper, smoke, reference/paper)
 	@bash workflow/setup.sh

@@ -77,10 +77,27 @@ def test_what_differs_is_named(
     assert main(["compare", str(first), str(second)]) == 1
 
 
-def test_arms_and_seeds_must_be_the_same(first: Path, second: Path) -> None:
-    config = json.loads((second / "config.json").read_text())
-    config[TASK]["arms"]["scpo"]["seeds"] = 3
-    del config[TASK]["arms"]["unconstrained"]
-    (second / "config.json").write_text(json.dumps(config))
+def _with_seeds(results: Path, seeds: int, without: str | None = None) -> None:
+    config = json.loads((results / "config.json").read_text())
+    config[TASK]["arms"]["scpo"]["seeds"] = seeds
+    if without is not None:
+        del config[TASK]["arms"][without]
+    (results / "config.json").write_text(json.dumps(config))
+
+
+def test_no_arm_and_no_seed_may_be_absent(first: Path, second: Path) -> None:
+    _with_seeds(second, 3, without="unconstrained")
     found = {one.arm: one.differences for one in compare(first, second)}
-    assert found == {ARM: ("other seeds",), f"{TASK}/unconstrained": (f"not in {second}",)}
+    assert found == {ARM: (f"seed 3 not in {second}",), f"{TASK}/unconstrained": (f"not in {second}",)}
+
+
+def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) -> None:
+    _with_seeds(second, 2)
+    assert _of(second, first).tier == "exact"
+    _change(second, lambda run: run["final"].update(fresh_loss=run["final"]["fresh_loss"] + 1e-12))
+    assert _of(second, first).tier == "numeric"
+    _change(second, lambda run: run["final"].update(fresh_loss=99.0))
+    found = _of(second, first)
+    assert found.tier == "drifted" and len(found.differences) == 2
+    assert found.differences[1].startswith("seed 1: unsafe iterates 0 and 0, fresh_loss 99 and 1.26")
+    assert main(["compare", str(second), str(first)]) == 0

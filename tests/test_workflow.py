@@ -178,6 +178,13 @@ def test_the_paper_profile_plans_every_seed(finished):
     assert len(trained - regression) == 3 * (10 + 3 + 10)
 
 
+def test_the_review_profile_plans_one_seed_of_every_arm(finished):
+    trained = {
+        profile: set(re.findall(r"Training: (.*)", finished.plan(profile=profile))) for profile in ("review", "paper")
+    }
+    assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 0")}
+
+
 def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():
     for path in sorted((PROJECT / "workflow/rules").glob("*.smk")):
         for rule in re.split(r"^ *rule ", path.read_text(), flags=re.MULTILINE)[1:]:

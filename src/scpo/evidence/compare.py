@@ -1,7 +1,9 @@
 """Compares two result folders of one profile, arm by arm, in three tiers.  Weights are never compared.
 
 Exact: the same data, counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
-counts and values may differ, as they do between machines, but the intervals over seeds overlap.
+counts and values may differ, as they do between machines, but the intervals over seeds overlap.  Where the first folder
+holds only some of the second's seeds, those are compared, and what is neither exact nor numeric is shown beside the
+other's and not judged: drifted.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from typing import Any
 
 from scpo.errors import NonFiniteError, ResultError
 from scpo.evidence.integrity import SUFFIX
-from scpo.evidence.load import read_arm, read_config
+from scpo.evidence.load import Run, read_arm, read_config
 from scpo.evidence.outcomes import Runs, merit, seeds_unsafe
 from scpo.evidence.statistics import Interval, median_interval, proportion_interval
 from scpo.files import read_json
 
 COUNTS = ("updates", "unsafe_iterates", "unsafe_proposals", "unsafe_probes", "bound_misses", "rollouts")
 ROUNDING = 1e-9  # absolute up to 1, relative above
+#: what is shown of a run that has drifted; of other tasks the first in the alphabet
+MERITS = {"regression": "fresh_loss", "double-integrator": "cost"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Agreement:
     """How far an arm of one folder agrees with that of the other."""
 
     arm: str
-    tier: str  # exact, numeric, statistical, or differs
+    tier: str  # exact, numeric, statistical, drifted, or differs
     differences: tuple[str, ...]
 
 
@@ -58,18 +62,22 @@ def _agreement(name: str, first: Path, second: Path) -> Agreement:
         return Agreement(name, "differs", (f"not in {lacking[0]}",))
     task, arm = name.split("/")
     one, other = read_arm(first, task, arm), read_arm(second, task, arm)
-    if [run.seed for run in one] != [run.seed for run in other]:
-        return Agreement(name, "differs", ("other seeds",))
+    there = {run.seed: run for run in other}
+    if absent := [run.seed for run in one if run.seed not in there]:
+        return Agreement(name, "differs", (f"seed {absent[0]} not in {second}",))
+    same = [(run, there[run.seed]) for run in one]
     if changed := [run.seed for run in one if _data(first, name, run.seed) != _data(second, name, run.seed)]:
         return Agreement(name, "differs", (f"other data, seed {changed[0]} first",))
-    pairs = [(_values(a), _values(b)) for a, b in zip(one, other, strict=True)]
-    counts = [key for key in COUNTS if any(a.summary[key] != b.summary[key] for a, b in zip(one, other, strict=True))]
+    pairs = [(_values(a), _values(b)) for a, b in same]
+    counts = [key for key in COUNTS if any(a.summary[key] != b.summary[key] for a, b in same)]
     if not counts and all(
         a == b or _both_nan(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)
     ):
         return Agreement(name, "exact", ())
     if not counts and all(_close(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)):
         return Agreement(name, "numeric", ())
+    if len(one) < len(other):
+        return Agreement(name, "drifted", tuple(_beside(task, same, other)))
     apart = tuple(_apart(one, other))
     return Agreement(name, "differs" if apart else "statistical", apart or tuple(f"other {key}" for key in counts))
 
@@ -93,6 +101,16 @@ def _both_nan(first: float, second: float) -> bool:
 
 def _close(first: float, second: float) -> bool:
     return abs(first - second) <= ROUNDING * max(1.0, abs(first)) or _both_nan(first, second)
+
+
+def _beside(task: str, same: Sequence[tuple[Run, Run]], other: Runs) -> Iterator[str]:
+    """Yield a figure of merit and the unsafe iterates of each run beside those of the same seed in the other folder."""
+    shown = MERITS.get(task, sorted(other[0].final)[0])
+    values = [merit(run, shown) for run in other]
+    for ours, theirs in same:
+        unsafe = f"unsafe iterates {ours.summary['unsafe_iterates']} and {theirs.summary['unsafe_iterates']}"
+        found = f"{shown} {merit(ours, shown):.4g} and {merit(theirs, shown):.4g}"
+        yield f"seed {ours.seed}: {unsafe}, {found} (all {len(values)} seeds {min(values):.4g} to {max(values):.4g})"
 
 
 def _apart(one: Runs, other: Runs) -> Iterator[str]:
