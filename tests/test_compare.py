@@ -101,3 +101,10 @@ def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) ->
     assert found.tier == "drifted" and len(found.differences) == 2
     assert found.differences[1].startswith("seed 1: unsafe iterates 0 and 0, fresh_loss 99 and 1.26")
     assert main(["compare", str(second), str(first)]) == 0
+
+
+def test_other_settings_are_no_drift(first: Path, second: Path) -> None:
+    config = json.loads((second / "config.json").read_text())
+    config[TASK]["grid_size"] += 1
+    (second / "config.json").write_text(json.dumps(config))
+    assert _of(second, first) == Agreement(ARM, "differs", ("other settings",))

@@ -138,6 +138,22 @@ def test_logsumexp_is_a_smooth_upper_bound(seed: int, scale: float, sharpness: f
     assert (smooth <= hard + count + rounding).all()
 
 
+def test_the_soft_maximum_is_logsumexp_of_both_signs() -> None:
+    policy, beta = make_policy(), 200.0
+    result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
+    found = Metrics(FACETS, aggregation="logsumexp", sharpness=beta)(result)
+    for block, values in ((0, result.states / 5.0), (1, result.inputs)):
+        expected = torch.logsumexp(beta * torch.cat([values, -values], dim=-1), dim=(1, 3)) / beta - 1.0
+        torch.testing.assert_close(found[:, 24 * block : 24 * (block + 1)], expected, rtol=0.0, atol=1e-14)
+
+
+def test_the_soft_maximum_of_infinity_is_infinite() -> None:
+    states = torch.ones(1, 2, 1, 2, dtype=torch.float64)
+    metrics = Metrics(FACETS, aggregation="logsumexp")
+    assert metrics(Rollout(states, torch.full((1, 1, 1, 1), -math.inf).double()))[0, 1] == math.inf
+    assert metrics(Rollout(states, torch.full((1, 1, 1, 1), math.nan).double()))[0, 1].isnan()
+
+
 def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
     """|u| of two equal inputs: the maximum's slope jumps from -1 to 1 at zero, the smooth one's does not."""
     states = torch.ones(1, 2, 1, 2, dtype=torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -125,3 +126,25 @@ def test_what_is_refused() -> None:
             ResidualPolicy(sizes, "tanh")
     with pytest.raises(ConfigurationError, match=r"'gelu'.*relu, tanh, softplus"):
         ResidualPolicy((1, 1), "gelu")
+
+
+class Clamped(nn.Linear):
+    """A backup that is more than its gain."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).clamp(-0.1, 0.1)
+
+
+def hooked(inputs: int, outputs: int) -> nn.Linear:
+    module = nn.Linear(inputs, outputs, bias=False, dtype=torch.float64)
+    module.register_forward_hook(lambda _module, _inputs, output: 2.0 * output)
+    return module
+
+
+@pytest.mark.parametrize("make", [lambda: Clamped(2, 1, bias=False, dtype=torch.float64), lambda: hooked(2, 1)])
+def test_a_backup_that_is_more_than_a_gain_is_called(make: Callable[[], nn.Module]) -> None:
+    made = ResidualPolicy((2, 4, 1), "tanh", backup=make(), anchored=True, generator=generator())
+    x = states(9, 2)
+    with torch.no_grad():
+        stacked = made.stacked({name: p.unsqueeze(0) for name, p in made.named_parameters()}, x)
+        assert torch.allclose(stacked[0], made(x), rtol=0.0, atol=1e-14)

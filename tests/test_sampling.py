@@ -16,6 +16,8 @@ from scpo.networks import ResidualPolicy
 from scpo.optimizer import SafeOptimizer
 from scpo.parameters import ParameterVector
 from scpo.sampling import (
+    ORTHONORMAL,
+    SHORTEST,
     Directions,
     Isotropic,
     Mixed,
@@ -80,6 +82,26 @@ def test_basis_is_orthonormal_and_holds_the_leading_directions(
     # the first one, the nominal step, lies in the span to rounding
     assert float(residue[:, 0].norm()) <= 1e-14 * float(first[:, 0].norm())
     assert bool((residue.norm(dim=0) <= 1e-7 * first.norm(dim=0)).all())
+
+
+@pytest.mark.parametrize("scale", [1e-165, 1e-162, 1e-160, 1e-150, 1e-100, 1e100])
+def test_no_scale_of_the_directions_harms_the_basis(scale: float) -> None:
+    basis = orthonormal_basis(noise(0, 40, 1), scale * noise(1, 40, 8))
+    assert basis.shape[1] == (9 if scale > SHORTEST else 1)
+    assert orthonormality(basis) <= ORTHONORMAL
+
+
+@pytest.mark.parametrize(("count", "remainder"), [(8, 0.1), (100, 0.3), (1000, 0.1), (1000, 1e-2)])
+def test_near_duplicates_leave_the_basis_orthonormal(count: int, remainder: float) -> None:
+    alike = noise(0, 1100, 1) + remainder * noise(1, 1100, count)
+    basis = orthonormal_basis(noise(2, 1100, 1), alike)
+    assert basis.shape[1] == count + 1
+    assert orthonormality(basis) <= ORTHONORMAL
+
+
+def test_directions_too_long_to_be_squared_are_refused() -> None:
+    with pytest.raises(NonFiniteError, match="too long"):
+        orthonormal_basis(noise(0, 10, 1), 1e155 * noise(1, 10, 3))
 
 
 def test_nothing_zero_or_repeated_adds_a_direction() -> None:

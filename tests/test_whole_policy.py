@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -231,3 +232,21 @@ def test_a_sample_of_all_given_states_need_not_hold_every_gradient() -> None:
         safe.zero_grad()
         (policy(torch.tensor(inputs).double()) - 1.0).square().mean().backward()
         assert safe.step().unsafe_probes == 0
+
+
+def test_a_constraint_may_exchange_a_submodule() -> None:
+    """Buffers of the module that is there at the end are put back, by their names."""
+    policy: Any = residual()
+    policy.norm = nn.BatchNorm1d(1, dtype=torch.float64).requires_grad_(False)
+
+    def constraint(policy: Any) -> list[float]:
+        policy.norm = copy.deepcopy(policy.norm).train()
+        policy.norm(torch.arange(4.0, dtype=torch.float64)[:, None])
+        return [float(policy.norm.running_mean) - 1.0]
+
+    optimizer = torch.optim.SGD([*policy.weights, *policy.biases], lr=0.1)
+    safe = SafeOptimizer(optimizer, policy, constraint, sampler="isotropic")
+    assert (
+        float(policy.norm.running_mean) == 0.0
+        and safe.values.tolist() == safe.evaluate(safe.vector.read()[None])[0].tolist()
+    )

@@ -182,6 +182,7 @@ def test_the_review_profile_plans_one_seed_of_every_arm(finished):
     trained = {
         profile: set(re.findall(r"Training: (.*)", finished.plan(profile=profile))) for profile in ("review", "paper")
     }
+    assert len(trained["review"]) == 31
     assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 0")}
 
 

@@ -283,7 +283,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--results", type=Path, required=True, help="results/<profile>")
     verify.add_argument("--strict", action="store_true", help="status 1 on a deviation, too")
 
-    compare = command("compare", _compare, "Compare two result folders, or some seeds with all; status 1 if an arm differs.")
+    compare = command(
+        "compare", _compare, "Compare two result folders, or some seeds with all; status 1 if an arm differs."
+    )
     compare.add_argument("first", type=Path, help="results/<profile>")
     compare.add_argument("second", type=Path, help="another, made elsewhere or earlier")
 

@@ -99,11 +99,11 @@ class ResidualPolicy(nn.Module):
         Returns:
             Actions (m, S, output).
         """
-        act = self.with_parameters(parameters)
+        act = self.on_columns(parameters)
         sets = next(iter(parameters.values())).shape[0]
         return act(x.expand(sets, *x.shape[-2:]).mT).mT
 
-    def with_parameters(self, parameters: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    def on_columns(self, parameters: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
         """Return :meth:`stacked` at these ``parameters``, their preparation done once for many calls.
 
         It takes states as columns (m, input, S), and gives actions so (m, output, S): one fused product a layer.
@@ -127,7 +127,8 @@ class ResidualPolicy(nn.Module):
         sets, inputs = weights[0].shape[0], weights[0].shape[2]
         at_origin = residual(weights[0].new_zeros(sets, inputs, 1)) if self.anchored else None
         backup, gain = self.backup, None
-        if isinstance(backup, nn.Linear) and backup.bias is None:  # states need not be laid out anew for it
+        hooked = backup is not None and (backup._forward_hooks or backup._forward_pre_hooks)
+        if type(backup) is nn.Linear and backup.bias is None and not hooked:  # states need not be laid out anew for it
             gain = backup.weight.expand(sets, -1, -1)
 
         def actions(columns: Tensor) -> Tensor:

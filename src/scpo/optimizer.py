@@ -228,7 +228,7 @@ class SafeOptimizer:
             self._generator.set_state(generator)
             raise
         self.vector.write(outcome.theta)
-        self._theta, self._rest = outcome.theta if self.vector.exact else self.vector.read(), rest
+        self._theta, self._rest = outcome.theta.clone() if self.vector.exact else self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
         self._recycled, self.unsafe_proposals, self.nominal = outcome.recycled, outcome.unsafe, nominal
         self.rounding, self._measured_at = rounding, measured_at

@@ -22,12 +22,8 @@ Rest = dict[str, Tensor | None]
 """What of a policy theta does not hold, by name: buffers, and parameters that are frozen or another optimiser's."""
 
 
-Place = tuple[str, dict[str, Any], str]
-"""(name, table, key) of a buffer or a parameter: where a module holds it."""
-
-
-def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[Place]:
-    """Return the places of every buffer and of every parameter that is not in ``own``."""
+def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[str, Any], str]]:
+    """Return (name, table, key) of every buffer and of every parameter that is not in ``own``."""
     known = {id(parameter) for parameter in own}
     return [
         (f"{prefix}.{key}" if prefix else key, table, key)
@@ -40,24 +36,18 @@ def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[Place]:
 
 def read_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
     """Return copies of the policy's buffers and of its parameters other than ``own``."""
-    return _copies(_places(policy, own))
-
-
-def _copies(places: Iterable[Place]) -> Rest:
-    return {name: None if table[key] is None else table[key].detach().clone() for name, table, key in places}
+    return {
+        name: None if table[key] is None else table[key].detach().clone() for name, table, key in _places(policy, own)
+    }
 
 
 def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> None:
     """Set what :func:`read_rest` read to ``saved``; an entry that has another shape or type by now is replaced."""
-    _put_back(_places(policy, own), saved)
-
-
-def _put_back(places: Iterable[Place], saved: Rest) -> None:
     with torch.no_grad():
-        for name, table, key in places:
+        for name, table, key in _places(policy, own):
             if name not in saved:
                 continue
-            present, kept = table.get(key), saved[name]
+            present, kept = table[key], saved[name]
             if present is None or kept is None:
                 table[key] = None if kept is None else kept.clone()
             elif present.shape == kept.shape and present.dtype == kept.dtype:
@@ -85,8 +75,8 @@ def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]
     modes = [(module, module.training) for module in policy.modules()]
     held = {id(p): p for module, _ in modes for p in module._parameters.values() if p is not None}
     kinds = [(parameter, parameter.dtype, parameter.requires_grad) for parameter in held.values()]
-    places = _places(policy, own)
-    rest = _copies(places)
+    own = tuple(own)
+    rest = read_rest(policy, own)
     try:
         yield
     finally:
@@ -98,7 +88,7 @@ def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]
                 parameter.data = parameter.data.to(dtype)
             if parameter.requires_grad != flag:
                 parameter.requires_grad_(flag)
-        _put_back(places, rest)
+        write_rest(policy, rest, own)
 
 
 class ParameterVector:
@@ -134,10 +124,13 @@ class ParameterVector:
         self.sizes = tuple(parameter.numel() for parameter in self.parameters)
         self.dimension = sum(self.sizes)
         self.device = self.parameters[0].device
-        #: writing rounds nothing
-        self.exact = all(parameter.dtype == torch.float64 for parameter in self.parameters)
         #: unit roundoff of the least precise parameter
         self.roundoff = max(torch.finfo(parameter.dtype).eps for parameter in self.parameters)
+
+    @property
+    def exact(self) -> bool:
+        """Whether writing theta rounds nothing."""
+        return all(parameter.dtype == torch.float64 for parameter in self.parameters)
 
     def read(self) -> Tensor:
         """Return theta, shape (d,), a copy."""

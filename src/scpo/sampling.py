@@ -25,8 +25,12 @@ from scpo.region import Array
 
 #: squared length of what must be left of unit vectors beyond the basis: 3e-5, where rounding is still a millionth
 RANK_TOLERANCE = 1e-9
-#: squared length of what is left from which one pass orthogonalises to 1e-14
-CLEAR = 1e-2
+#: squared length of what is left from which one pass is enough for up to CLEAR_OF directions, or as many alike
+CLEAR, CLEAR_OF = 1e-2, 32
+#: how far Q^T Q may be from the identity: the bounds on a step take lengths in z for so much longer in theta
+ORTHONORMAL = 1e-12
+#: shorter directions are dropped: their squares would underflow
+SHORTEST = 1e-140
 
 
 @dataclass(frozen=True)
@@ -224,20 +228,27 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
 
     What of unit vectors depends on the others up to RANK_TOLERANCE (squared length) is dropped, which only makes the
     step's subspace smaller.  Everything is a product of the directions or of their Gram matrix, where Householder's
-    QR is slow; a second pass restores orthogonality to rounding where little was left, below CLEAR.
+    QR is slow.  One pass leaves errors of roundoff over what was left; a second one mends where that was little.
+
+    Raises:
+        NonFiniteError: the directions are too long to be squared.
     """
     leading = basis.shape[1]
     if leading == basis.shape[0] or not any(block.shape[1] for block in blocks):
         return basis
     rows = torch.cat([basis.T, *(block.T for block in blocks)])  # contiguous, which the products below want
-    gram = _small(product(rows, rows.T))
-    shares = gram[leading:, :leading]
-    sizes = np.sqrt(gram.diagonal()[leading:])
-    units = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-    beyond = units[:, None] * (gram[leading:, leading:] - shares @ shares.T) * units
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = _small(product(rows, rows.T))
+        shares = gram[leading:, :leading]
+        sizes = np.sqrt(gram.diagonal()[leading:])
+        units = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > SHORTEST)
+        beyond = units[:, None] * (gram[leading:, leading:] - shares @ shares.T) * units
+    if not np.isfinite(beyond).all():
+        raise NonFiniteError("directions too long to be squared cannot be orthogonalised; scale the sampler's")
     values, vectors = np.linalg.eigh(beyond)
     values, vectors = values[::-1], vectors[:, ::-1]
-    found, clear = (int((values > limit).sum()) for limit in (RANK_TOLERANCE, CLEAR))
+    limits = RANK_TOLERANCE, CLEAR * max(1.0, values[0] / CLEAR_OF)
+    found, clear = (int((values > limit).sum()) for limit in limits)
     if found == 0:
         return basis
     new = (vectors[:, :found] / np.sqrt(values[:found])).T * units  # of the blocks, less their part along the basis

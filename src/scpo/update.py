@@ -18,6 +18,7 @@ from scpo.evaluation import ConstraintEvaluator
 from scpo.projection import Projection, project_onto
 from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
 from scpo.sampling import (
+    ORTHONORMAL,
     Directions,
     Sampler,
     SamplingContext,
@@ -311,9 +312,15 @@ def _region(
     error: Array,
     radius: float,
 ) -> LocalSafeRegion:
-    """Return S; rounding of g is taken out of the slack, and a metric beyond its margin must not get worse."""
+    """Return S; rounding of g is taken out of the slack, and a metric beyond its margin must not get worse.
+
+    Q is orthonormal to rounding only, so constants that multiply |z| are raised to hold for |Q z|.
+    """
     room = np.minimum(tightened + 2.0 * start.rounding / settings.kappa, 0.0)
-    return LocalSafeRegion.build(room, slopes, constants, error, radius, settings.kappa)
+    longer = 1.0 + ORTHONORMAL
+    return LocalSafeRegion.build(
+        room, slopes, longer**2 * constants, longer**2 * error, radius / longer, settings.kappa
+    )
 
 
 def _projected(region: LocalSafeRegion, target: Array, descent_row: Array | None, settings: Settings) -> Projection:

@@ -1,4 +1,4 @@
-"""Compares two result folders of one profile, arm by arm, in three tiers.  Weights are never compared.
+"""Compares two result folders of one profile, arm by arm, in tiers.  Weights are never compared.
 
 Exact: the same data, counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
 counts and values may differ, as they do between machines, but the intervals over seeds overlap.  Where the first folder
@@ -66,6 +66,8 @@ def _agreement(name: str, first: Path, second: Path) -> Agreement:
     if absent := [run.seed for run in one if run.seed not in there]:
         return Agreement(name, "differs", (f"seed {absent[0]} not in {second}",))
     same = [(run, there[run.seed]) for run in one]
+    if _settings(first, task, arm) != _settings(second, task, arm):
+        return Agreement(name, "differs", ("other settings",))
     if changed := [run.seed for run in one if _data(first, name, run.seed) != _data(second, name, run.seed)]:
         return Agreement(name, "differs", (f"other data, seed {changed[0]} first",))
     pairs = [(_values(a), _values(b)) for a, b in same]
@@ -80,6 +82,11 @@ def _agreement(name: str, first: Path, second: Path) -> Agreement:
         return Agreement(name, "drifted", tuple(_beside(task, same, other)))
     apart = tuple(_apart(one, other))
     return Agreement(name, "differs" if apart else "statistical", apart or tuple(f"other {key}" for key in counts))
+
+
+def _settings(results: Path, task: str, arm: str) -> dict[str, Any]:
+    """Return what an arm's runs were trained with."""
+    return read_config(results).section(task).for_arm(arm).model_dump(exclude={"arms", "datasets", "certificate"})
 
 
 def _data(results: Path, arm: str, seed: int) -> list[str]:
@@ -106,11 +113,11 @@ def _close(first: float, second: float) -> bool:
 def _beside(task: str, same: Sequence[tuple[Run, Run]], other: Runs) -> Iterator[str]:
     """Yield a figure of merit and the unsafe iterates of each run beside those of the same seed in the other folder."""
     shown = MERITS.get(task, sorted(other[0].final)[0])
-    values = [merit(run, shown) for run in other]
+    values = [value for run in other if math.isfinite(value := merit(run, shown))] or [math.nan]
     for ours, theirs in same:
         unsafe = f"unsafe iterates {ours.summary['unsafe_iterates']} and {theirs.summary['unsafe_iterates']}"
         found = f"{shown} {merit(ours, shown):.4g} and {merit(theirs, shown):.4g}"
-        yield f"seed {ours.seed}: {unsafe}, {found} (all {len(values)} seeds {min(values):.4g} to {max(values):.4g})"
+        yield f"seed {ours.seed}: {unsafe}, {found} (all {len(other)} seeds {min(values):.4g} to {max(values):.4g})"
 
 
 def _apart(one: Runs, other: Runs) -> Iterator[str]:

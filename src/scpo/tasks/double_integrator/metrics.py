@@ -64,7 +64,8 @@ class Metrics:
             return highest
         near = (modulus - highest).mul_(self.sharpness).exp_()
         far = modulus.add_(highest).mul_(-self.sharpness).exp_()
-        return highest + near.add_(far).sum(dim=0).log_().div_(self.sharpness)
+        smooth = highest + near.add_(far).sum(dim=0).log_().div_(self.sharpness)
+        return torch.where(highest.isinf(), highest, smooth)
 
     @torch.no_grad()
     def __call__(self, trajectories: Rollout) -> Tensor:

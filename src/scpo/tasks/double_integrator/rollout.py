@@ -53,7 +53,7 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
     states = starts.new_empty(horizon + 1, sets, 2, len(starts))  # columns, as the policy takes them
     inputs = starts.new_empty(horizon, sets, 1, len(starts))
     states[0] = starts.T
-    act = policy.with_parameters(parameters)
+    act = policy.on_columns(parameters)
     for t in range(horizon):
         inputs[t] = act(states[t])
         torch.baddbmm(push * inputs[t], drift, states[t], out=states[t + 1])
