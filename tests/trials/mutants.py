@@ -16,6 +16,7 @@ TESTS = {
     "update.py": ("update", "kinks", "room", "guarantees", "falsification", "optimizer", "bad_input"),
     "smoothness.py": ("smoothness", "kinks", "update"),
     "buffer.py": ("buffer",),
+    "sampling.py": ("sampling",),
     "optimizer.py": ("optimizer", "bad_input"),
 }
 PASSED, FAILED = 0, 1  # exit statuses of pytest; all others are no verdict
@@ -107,8 +108,11 @@ UPDATE = (
     ),
     Mutant("kinks left out of what was needed", "update.py", "(excess - kinks * length) / curved", "excess / curved"),
     Mutant("safe probes without kinks", "update.py", "    bound = bound + kinks\n", ""),
-    Mutant("kappa ignored", "update.py", "error, radius, settings.kappa)", "error, radius, 1.0)"),
-    Mutant("radius ignored", "update.py", "error, radius, settings.kappa)", "error, np.inf, settings.kappa)"),
+    Mutant("kappa ignored", "update.py", "radius / longer, settings.kappa", "radius / longer, 1.0"),
+    Mutant("radius ignored", "update.py", "radius / longer, settings.kappa", "np.inf, settings.kappa"),
+    Mutant("the basis taken for orthonormal", "update.py", "longer = 1.0 + ORTHONORMAL", "longer = 1.0"),
+    Mutant("near duplicates orthogonalised once", "sampling.py", "max(1.0, values[0] / CLEAR_OF)", "1e-4"),
+    Mutant("directions whose squares underflow", "sampling.py", "where=sizes > SHORTEST", "where=sizes > 0"),
     Mutant("margin ignored", "update.py", "tightened = start.values + settings.margin", "tightened = start.values"),
     Mutant("rounding left in the slack", "update.py", "tightened + 2.0 * start.rounding / settings.kappa", "tightened"),
     Mutant(
