@@ -13,10 +13,10 @@ from torch import nn
 from scpo.errors import SolverError
 from scpo.falsification.smooth import INNER, Smooth, Vector, away, broken_guarantees, quadratics, run, waves
 from scpo.optimizer import SafeOptimizer
-from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+from scpo.smoothness import EstimatedSmoothness
 from scpo.step import StepInfo
 
-from .small_networks import follow, loss, outputs_within, residual, train, wrap
+from .small_networks import loss, outputs_within, residual, train, wrap
 
 
 def vector(problem: Smooth, inner: str = "momentum", **options: Any) -> SafeOptimizer:
@@ -27,21 +27,6 @@ def vector(problem: Smooth, inner: str = "momentum", **options: Any) -> SafeOpti
 
 def pushed(safe: SafeOptimizer, seed: int, updates: int) -> list[Any]:
     return run(safe, away(seed, safe.policy), updates)
-
-
-def test_what_bounds_a_step_is_raised_for_a_basis_that_is_orthonormal_to_rounding(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With a tolerance of 1 in place of 1e-12, lengths in theta may be twice those in z: L counts four times."""
-    problem, push = quadratics(0), 100.0 * np.ones((1, quadratics(0).dimension))
-
-    def step(curvature: float, radius: float) -> float:
-        return follow(problem, FixedSmoothness(curvature * problem.constants, radius), push, 1)[1][0].step_norm
-
-    four, small = step(4.0, np.inf), step(1.0, 1e-3)
-    monkeypatch.setattr("scpo.update.ORTHONORMAL", 1.0)
-    assert step(1.0, np.inf) == pytest.approx(four, rel=1e-4) and four < 0.9 * step(0.1, np.inf)
-    assert small == pytest.approx(1e-3, rel=1e-9) and step(1.0, 1e-3) == pytest.approx(5e-4, rel=1e-9)
 
 
 # verified mode

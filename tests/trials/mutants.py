@@ -13,10 +13,10 @@ from .common import PROJECT, Row, report, run, working_copy
 TESTS = {
     "region.py": ("region", "projection", "update", "guarantees"),
     "projection.py": ("projection", "projection_falsified", "backend_agreement"),
-    "update.py": ("update", "kinks", "room", "guarantees", "falsification", "optimizer", "bad_input"),
+    "update.py": ("update", "basis", "kinks", "room", "guarantees", "falsification", "optimizer", "bad_input"),
     "smoothness.py": ("smoothness", "kinks", "update"),
     "buffer.py": ("buffer",),
-    "sampling.py": ("sampling",),
+    "sampling.py": ("basis",),
     "optimizer.py": ("optimizer", "bad_input"),
 }
 PASSED, FAILED = 0, 1  # exit statuses of pytest; all others are no verdict
