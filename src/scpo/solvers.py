@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from scpo import sqp
 from scpo.polish import polish
@@ -162,6 +161,8 @@ def _root(region: LocalSafeRegion, target: Array, offset: Array) -> Solution | N
     """At most one row: its multiplier is the root of a monotone function of one variable."""
     if region.values.size == 0:
         return Solution(lagrangian_minimiser(region, target, np.zeros(0)), np.zeros(0))
+    from scipy.optimize import brentq  # takes as long to import as pandas
+
     correction = float((offset - region.kappa * region.values)[0])
     size = float(length_of(region.slopes[0]) + region.probe_error[0])
     unit = length_of(target) / size if size > 0 else 1.0

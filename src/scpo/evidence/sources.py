@@ -12,7 +12,9 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 from scpo.errors import ConfigurationError
 
@@ -44,7 +46,7 @@ def notebook_closure(path: Path | str, root: Path | str = ROOT) -> list[Path]:
     cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
     lines = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code").splitlines()
     code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
-    return _reach(sorted(_imports(_parse(code, str(path)), "", root, is_package=False)), root)
+    return _reach(sorted(_imports(code, str(path), "", root, is_package=False)), root)
 
 
 def digest(files: Iterable[Path], root: Path | str = ROOT) -> str:
@@ -67,11 +69,12 @@ def _reach(names: Iterable[str], root: Path) -> list[Path]:
         found[name] = path
         waiting.extend(name.rsplit(".", 1)[:-1])  # the package that holds it
         if path is not None:
-            tree = _parse(path.read_text(encoding="utf-8"), str(path))
-            waiting.extend(_imports(tree, name, root, is_package=path.name == "__init__.py"))
+            code = path.read_text(encoding="utf-8")
+            waiting.extend(_imports(code, str(path), name, root, is_package=path.name == "__init__.py"))
     return sorted(path for path in found.values() if path is not None)
 
 
+@cache
 def _parse(code: str, where: str) -> ast.Module:
     try:
         return ast.parse(code)
@@ -92,9 +95,9 @@ def _is_module(name: str, root: Path) -> bool:
     return base.with_suffix(".py").is_file() or base.is_dir()
 
 
-def _imports(tree: ast.Module, module: str, root: Path, *, is_package: bool) -> set[str]:
+def _imports(code: str, where: str, module: str, root: Path, *, is_package: bool) -> set[str]:
     found: set[str] = set()
-    for node in _nodes(tree, into_functions=not is_package):
+    for node in _importing(code, where, into_functions=not is_package):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -105,7 +108,7 @@ def _imports(tree: ast.Module, module: str, root: Path, *, is_package: bool) -> 
                 base = ".".join([*parents, base] if base else parents)
             found.add(base)
             found.update(_from_package(base, [alias.name for alias in node.names], root, f"{module}:{node.lineno}"))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        else:
             first = node.args[0] if node.args else None
             if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
                 raise ConfigurationError(
@@ -144,15 +147,27 @@ def _bound(node: ast.stmt) -> Iterator[str]:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-def _nodes(node: ast.AST, *, into_functions: bool) -> Iterator[ast.AST]:
-    """Walk the tree, leaving out ``if TYPE_CHECKING`` bodies and, unless wanted, functions."""
+@cache
+def _importing(code: str, where: str, *, into_functions: bool) -> list[ast.Import | ast.ImportFrom | ast.Call]:
+    """Return what imports something, calls of import_module included; by content, for many results share a module."""
+    nodes = _nodes(_parse(code, where), into_functions=into_functions, into_expressions="import_module" in code)
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) or _is_call_by_name(node)]
+
+
+def _is_call_by_name(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")
+
+
+def _nodes(node: ast.AST, *, into_functions: bool, into_expressions: bool) -> Iterator[ast.AST]:
+    """Walk the tree, leaving out ``if TYPE_CHECKING`` bodies and, unless wanted, functions and expressions."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr) and not into_expressions:
+            continue
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not into_functions:
             continue
+        found: list[ast.AST] = [child]
         if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-            for statement in child.orelse:
-                yield statement
-                yield from _nodes(statement, into_functions=into_functions)
-            continue
-        yield child
-        yield from _nodes(child, into_functions=into_functions)
+            found = [*child.orelse]
+        for each in found:
+            yield each
+            yield from _nodes(each, into_functions=into_functions, into_expressions=into_expressions)
