@@ -207,7 +207,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Workflo
 
 def test_the_workflow_restores_and_draws_and_trains_nothing(workflow: Workflow) -> None:
     planned = workflow.scheduled(profile="synthetic", origin="reference")
-    assert {"restore", "figure", "table", "macros", "pdf"} <= planned
+    assert {"restore", "figure", "tables_claims", "macros", "pdf"} <= planned
     assert not [rule for rule in planned if rule.startswith(("train", "dataset", "notebook", "tutorial", "referee"))]
 
 

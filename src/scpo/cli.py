@@ -98,8 +98,13 @@ def _notebook(options: argparse.Namespace) -> None:
 
 def _render(options: argparse.Namespace) -> None:
     from scpo import report
+    from scpo.errors import ConfigurationError
 
-    report.render(options.name, options.results, options.out)
+    if len(options.name) != len(options.out):
+        counts = f"{len(options.name)} names, but {len(options.out)} files after --out"
+        raise ConfigurationError(f"{counts}: give one for each")
+    for name, out in zip(options.name, options.out, strict=True):
+        report.render(name, options.results, out)
 
 
 def _macros(options: argparse.Namespace) -> None:
@@ -267,10 +272,11 @@ def _parser() -> argparse.ArgumentParser:
         "-p", "--parameter", action="append", nargs=2, default=[], metavar=("NAME", "VALUE"), help="a parameter"
     )
 
-    for name, text in (("figure", "Draw one figure as PDF."), ("table", "Write one table as LaTeX.")):
+    for name, text in (("figure", "Draw figures as PDF."), ("table", "Write tables as LaTeX.")):
         render = command(name, _render, text)
-        render.add_argument("name")
-        _add_results(render)
+        render.add_argument("name", nargs="+")
+        render.add_argument("--results", type=Path, required=True, help="results/<profile>")
+        render.add_argument("--out", type=Path, required=True, nargs="+", help="a file for each name")
     _add_results(command("macros", _macros, "Write the report's numbers as LaTeX macros."))
 
     claims = command("claims", _claims, "Decide every claim from results, or print what was decided.")

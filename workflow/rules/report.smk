@@ -20,11 +20,6 @@ def sidecar_of(path):
     return str(Path(path).with_suffix(".provenance.json"))
 
 
-def claims_of(wildcards):
-    """The claims, for the tables that print them."""
-    return [CLAIMS] if wildcards.name.startswith("claims-") else []
-
-
 def all_pdfs():
     """The PDF of the report, where there is TeX to make it and the profile runs both tasks that it is about."""
     if left_out := sorted(set(tasks.MODULES) - set(TASKS)):
@@ -65,27 +60,33 @@ rule figure:
         "{PYTHON} -m scpo figure {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
-rule table:
-    """Write one table from the records of the runs."""
-    input:
-        records=REPORTED,
-        published=PUBLISHED,
-        claims=claims_of,
-        code=lambda wildcards: code(*report.modules_of(wildcards.name)),
-    output:
-        f"{REPORT}/tables/{{name}}.tex",
-        sidecar_of(f"{REPORT}/tables/{{name}}.tex"),
-    log:
-        f"{LOGS}/report/tables/{{name}}.log",
-    benchmark:
-        f"{LOGS}/report/tables/{{name}}.benchmark.tsv"
-    threads: 1
-    params:
-        results=RESULTS,
-    message:
-        "Writing table {wildcards.name}"
-    shell:
-        "{PYTHON} -m scpo table {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
+# tables of one module share its code, and the start of a process takes longer than a table
+for module, names in report.tables_by_module(TASKS).items():
+
+    rule:
+        """Write the tables of one module from the records of the runs."""
+        name:
+            f"tables_{module.rpartition('.')[2]}"
+        input:
+            records=REPORTED,
+            published=PUBLISHED,
+            claims=[CLAIMS] if module == "scpo.report.claims" else [],
+            code=code(module),
+        output:
+            tables=[f"{REPORT}/tables/{name}.tex" for name in names],
+            sidecars=[sidecar_of(f"{REPORT}/tables/{name}.tex") for name in names],
+        log:
+            f"{LOGS}/report/tables/{module.rpartition('.')[2]}.log",
+        benchmark:
+            f"{LOGS}/report/tables/{module.rpartition('.')[2]}.benchmark.tsv"
+        threads: 1
+        params:
+            names=names,
+            results=RESULTS,
+        message:
+            "Writing tables: {params.names}"
+        shell:
+            "{PYTHON} -m scpo table {params.names} --results {params.results} --out {output.tables} > {log} 2>&1"
 
 
 rule macros:

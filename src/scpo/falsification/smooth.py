@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scpo.experiment.eager import eager
 from scpo.optimizer import SafeOptimizer
 from scpo.step import StepInfo
 
@@ -129,9 +130,9 @@ def away(seed: int, policy: Vector, distance: float = 3.0) -> Callable[[], Tenso
 
 
 INNER: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
-    "sgd": lambda policy: torch.optim.SGD(policy.parameters(), lr=0.3),
-    "momentum": lambda policy: torch.optim.SGD(policy.parameters(), lr=0.1, momentum=0.9),
-    "adam": lambda policy: torch.optim.Adam(policy.parameters(), lr=0.05),
+    "sgd": lambda policy: eager(torch.optim.SGD)(policy.parameters(), lr=0.3),
+    "momentum": lambda policy: eager(torch.optim.SGD)(policy.parameters(), lr=0.1, momentum=0.9),
+    "adam": lambda policy: eager(torch.optim.Adam)(policy.parameters(), lr=0.05),
 }
 
 

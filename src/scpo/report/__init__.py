@@ -67,6 +67,14 @@ def tables_for(tasks: Iterable[str]) -> list[str]:
     return _named(TABLES, tasks)
 
 
+def tables_by_module(tasks: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the tables that a profile running ``tasks`` makes, by the module that makes them."""
+    found: dict[str, list[str]] = {}
+    for name in tables_for(tasks):
+        found.setdefault(module_of(name), []).append(name)
+    return found
+
+
 def module_of(name: str) -> str:
     """Return the dotted name of the module that makes a figure or a table."""
     return _item(name).module
