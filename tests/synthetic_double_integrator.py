@@ -11,7 +11,7 @@ import pandas as pd
 
 from scpo.experiment.config import DoubleIntegratorConfig
 
-from .synthetic_metrics import write_metrics
+from .synthetic_metrics import made_once, write_metrics
 
 TASK = "double-integrator"
 BACKUP_COST, MPC_COST = 42.0, 23.0
@@ -36,13 +36,13 @@ def write_results(results: Path, section: DoubleIntegratorConfig) -> None:
     for name, arm in section.arms.items():
         for position, seed in enumerate(arm.seed_range):
             folder = results / TASK / name / f"seed-{seed}"
-            folder.mkdir(parents=True, exist_ok=True)
             _write_run(folder, name, arm.method, arm.dataset, seed, updates)
             if position < section.certificate.seeds:
                 _write_certificate(folder, arm.method == "scpo", section.rho, updates)
     _write_references(results / TASK, section.rho)
 
 
+@made_once
 def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, updates: int) -> None:
     rng = np.random.default_rng([seed, len(arm)])
     safe = method == "scpo"

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
 from scpo.experiment.series import thin
+
+
+def made_once(write: Callable[..., None]) -> Callable[..., None]:
+    """Let ``write(folder, ...)`` make the files of one folder once per process; afterwards they are copied."""
+
+    @cache
+    def files(*of: Any) -> dict[str, bytes]:
+        with TemporaryDirectory() as folder:
+            write(Path(folder), *of)
+            return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+    @wraps(write)
+    def copied(folder: Path, *of: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files(*of).items():
+            (folder / name).write_bytes(content)
+
+    return copied
 
 
 def write_metrics(folder: Path, metrics: pd.DataFrame) -> None:

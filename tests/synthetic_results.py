@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from scpo.evidence.inventory import STATIONARITY
 from scpo.experiment.config import Config, dump
 
 from . import synthetic_double_integrator, synthetic_falsification
-from .synthetic_metrics import write_metrics
+from .synthetic_metrics import made_once, write_metrics
 
 TASK = "regression"
 
@@ -45,7 +44,8 @@ def write_results(results: Path, config: Config | None = None) -> Config:
     for name, arm in settings.arms.items():
         for seed in arm.seed_range:
             schedule = settings.for_arm(name).schedule
-            write_run(results / TASK / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, schedule)
+            of = (schedule.epochs, schedule.updates_per_epoch, schedule.evaluate_every)
+            write_run(results / TASK / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, *of)
     if config.double_integrator is not None:
         synthetic_double_integrator.write_results(results, config.double_integrator)
     residuals = [
@@ -71,13 +71,15 @@ def write_referee(results: Path, config: Config) -> None:
     (results / "referee.json").write_text(json.dumps({"tolerance": 1e-9, "every": 5, "arms": arms}), encoding="utf-8")
 
 
-def write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, schedule: Any) -> None:
-    """Write the files of one run with plausible curves."""
-    folder.mkdir(parents=True, exist_ok=True)
+@made_once
+def write_run(
+    folder: Path, arm: str, method: str, dataset: str, seed: int, epochs: int, per_epoch: int, every: int
+) -> None:
+    """Write the files of one run with plausible curves, evaluated ``every`` so many epochs."""
     rng = np.random.default_rng([seed, len(arm)])
     safe = method == "scpo"
-    metrics = _metrics(rng, safe, schedule.epochs * schedule.updates_per_epoch, schedule.updates_per_epoch)
-    evaluations = _evaluations(rng, safe, metrics, schedule.evaluate_every * schedule.updates_per_epoch)
+    metrics = _metrics(rng, safe, epochs * per_epoch, per_epoch)
+    evaluations = _evaluations(rng, safe, metrics, every * per_epoch)
     x = np.linspace(-np.pi, np.pi, 400)
     wiggle = np.convolve(rng.normal(size=400), np.ones(9) / 75, "same")
     pi = target(x) * np.exp(-((np.abs(x) / 2.9) ** 8)) + wiggle
