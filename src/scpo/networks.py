@@ -86,7 +86,11 @@ class ResidualPolicy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Actions for states ``x`` (..., S, input) -> (..., S, output)."""
-        residual = self._residual(x, list(self.weights), list(self.biases))
+        # iterating over a ParameterList itself takes as long as a layer
+        weights, biases = (
+            [one for one in held._parameters.values() if one is not None] for held in (self.weights, self.biases)
+        )
+        residual = self._residual(x, weights, biases)
         return residual if self.backup is None else self.backup(x) + residual
 
     def stacked(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
