@@ -29,6 +29,9 @@ def merged(base, overlay):
 
 def network(theta, names, shapes, activation, x):
     """Evaluate the residual network: x @ W + b, layer by layer."""
+    if len(x) > 2000:  # in parts that fit the processor's cache, which takes half the time
+        parts = np.array_split(x, len(x) // 1000)
+        return np.concatenate([network(theta, names, shapes, activation, part) for part in parts])
     sides = [shape[shape > 0] for shape in shapes]
     cut = np.split(theta, np.cumsum([side.prod() for side in sides])[:-1])  # one array a parameter
     parts = {name: part.reshape(side) for name, part, side in zip(names, cut, sides, strict=True)}
