@@ -57,7 +57,9 @@ def test_the_estimate_multiplies_and_adds_and_measures_like_arms_once():
     each = (budget.START_SECONDS + 300 * 0.2 + 3 * 10.0) / 60
     assert minutes(text, "regression, scpo ") == pytest.approx(3 * each, abs=0.051)
     assert minutes(text, "regression, scpo-uniform") == pytest.approx(2 * each, abs=0.051)
-    whole = 7 * each + budget.REPORT_SECONDS / 60
+    judged = 7 * 3 * 10.0 / 60
+    assert minutes(text, "referee") == pytest.approx(judged, abs=0.051)
+    whole = 7 * each + judged + budget.REPORT_SECONDS / 60
     assert f"about {round(whole)} minutes with one process" in text
     assert f"about {round(whole / 2)} minutes with 2 processes" in budget.estimate(small(), 2, cost=cost)
 

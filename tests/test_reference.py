@@ -92,6 +92,11 @@ def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
         made = _render(results, tmp_path / "made", [*report.figures_for(TASKS), *report.tables_for(TASKS)])
     inside = {path.relative_to(results).as_posix() for path in read if path.is_relative_to(results)}
     assert inside <= {*files_of(config), "claims.json"}
+    for name in report.figures_for(TASKS):  # which the workflow lets wait for nothing that they do not read
+        sidecar = (tmp_path / f"made/{name}.provenance.json").read_text(encoding="utf-8")
+        assert "run.json" in sidecar or "falsification.json" in sidecar
+        assert "referee.json" not in sidecar
+        assert ("falsification.json" in sidecar) == name.startswith("falsification-")
     restored = tmp_path / "restored"
     assert main(["restore", "--reference", str(shipped), "--out", str(restored)]) == 0
     again = _render(restored, tmp_path / "again", COMPARED)

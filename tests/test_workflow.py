@@ -129,8 +129,10 @@ def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
 
 
 def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
-    rules = finished.scheduled_after_editing("workflow/scripts/referee.py")
-    assert {"referee", "tables_tables", "macros"} <= rules
+    plan = finished.plan_after_editing("workflow/scripts/referee.py")
+    rules = rules_of(plan)
+    assert {"referee", "falsification", "tables_tables", "macros"} <= rules
+    assert re.findall(r"Drawing figure (.*)", plan) == ["falsification-smoothness"]
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
 

@@ -17,6 +17,7 @@ rule referee:
         f"{LOGS}/referee.log",
     benchmark:
         f"{LOGS}/referee.benchmark.tsv"
+    priority: 1  # it takes longest of what follows the runs
     threads: 1
     params:
         results=RESULTS,

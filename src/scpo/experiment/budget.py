@@ -107,6 +107,7 @@ def estimate(
     """
     planned = loads(config, results)
     rows, total, known = [("", "runs", "updates", "ms each", "CPU min")], 0.0, dict[str, Cost]()
+    judged = 0.0
     for load in planned:
         if load.runs == 0:
             continue
@@ -116,11 +117,13 @@ def estimate(
         each = known[key]
         seconds = load.runs * (START_SECONDS + load.updates * each.update + load.evaluations * each.evaluation)
         total += seconds
+        judged += load.runs * load.evaluations * each.evaluation
         counts = str(load.runs), f"{load.runs * load.updates:,d}", f"{1e3 * each.update:.2f}"
         rows.append((f"{load.task}, {load.arm}", *counts, f"{seconds / 60:.1f}"))
     for name, seconds in (
         ("certificates", _certificate_seconds(config, planned)),
-        ("notebooks, figures, tables, PDF", REPORT_SECONDS),
+        ("referee, who evaluates every saved iterate again", judged),
+        ("notebooks, planted faults, figures, tables, PDF", REPORT_SECONDS),
     ):
         total += seconds
         rows.append((name, "", "", "", f"{seconds / 60:.1f}"))
