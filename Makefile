@@ -55,7 +55,7 @@ figures: ## Every figure, table, number, claim and the PDF from the shipped refe
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config profile=paper from=reference
 
-review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (10 to 20 minutes)
+review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh
 	@$(call estimate,review)
 	@$(SNAKEMAKE) $(call with,review)

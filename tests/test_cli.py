@@ -56,6 +56,12 @@ def test_an_unknown_figure_is_refused(tmp_path, capsys):
     assert "no figure or table 'none'" in capsys.readouterr().err
 
 
+def test_every_table_needs_a_file_of_its_own(tmp_path, capsys):
+    two = ["table", "referee", "settings", "--results", str(tmp_path)]
+    assert main([*two, "--out", str(tmp_path / "one.tex")]) == 2
+    assert "2 names, but 1 files after --out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("command", "text"), [("schema", schema.json_schema_text), ("defaults", schema.default_yaml)])
 def test_generated_files_are_printed_or_written(tmp_path, capsys, command, text):
     assert main([command]) == 0

@@ -66,7 +66,7 @@ def test_other_values_with_overlapping_intervals_are_statistical(first: Path, se
     [
         ("run.json", lambda run: run["final"].update(fresh_loss=99.0), "fresh_loss"),
         ("run.json", lambda run: run["final"].update(fresh_loss=None), "fresh_loss"),
-        ("run.provenance.json", lambda of: of.update(inputs={"data/seed-0.npz": "abd"}), "other data, seed 0 first"),
+        ("run.json", lambda run: run["initial"].update(fresh_loss=99.0), "other data, seed 0 first"),
     ],
 )
 def test_what_differs_is_named(
@@ -104,7 +104,18 @@ def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) ->
 
 
 def test_other_settings_are_no_drift(first: Path, second: Path) -> None:
-    config = json.loads((second / "config.json").read_text())
-    config[TASK]["grid_size"] += 1
-    (second / "config.json").write_text(json.dumps(config))
-    assert _of(second, first) == Agreement(ARM, "differs", ("other settings",))
+    honest = (second / "config.json").read_text()
+    for change in (
+        lambda config: config[TASK].update(grid_size=99),
+        lambda config: config.update(base_seed=99),
+        lambda config: config[TASK]["datasets"]["normal"].update(size=99),
+    ):
+        config = json.loads(honest)
+        change(config)
+        (second / "config.json").write_text(json.dumps(config))
+        assert _of(second, first) == Agreement(ARM, "differs", ("other settings",))
+
+
+def test_data_that_were_compressed_otherwise_are_the_same(first: Path, second: Path) -> None:
+    _change(second, lambda of: of.update(inputs={"data/seed-0.npz": "abd"}), "run.provenance.json")
+    assert _of(first, second).tier == "exact"

@@ -50,6 +50,21 @@ def test_a_missing_or_damaged_file_is_named(results: Path, name: str) -> None:
         read_arm(results, TASK, "scpo")
 
 
+def test_a_table_with_a_damaged_name_is_named_and_what_pandas_noted_beside_it_is_not_needed(results: Path) -> None:
+    path = results / TASK / "scpo" / "seed-1" / "evaluations.parquet"
+    whole, honest = path.read_bytes(), read_arm(results, TASK, "scpo")[1].evaluations
+
+    def damaged(place: bytes) -> bytes:
+        assert place in whole
+        return whole.replace(place, b"\xff" + place[1:], 1)
+
+    path.write_bytes(damaged(b'"pandas_type"'))
+    pd.testing.assert_frame_equal(read_arm(results, TASK, "scpo")[1].evaluations, honest)
+    path.write_bytes(damaged(b"fresh_loss"))
+    with pytest.raises(ResultError, match=r"seed-1/evaluations\.parquet.*damaged"):
+        read_arm(results, TASK, "scpo")
+
+
 def _longer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     frame.loc[3, name] += 1
     return frame

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
 
 from scpo.errors import ConfigurationError
 from scpo.networks import ACTIVATIONS, ResidualPolicy
@@ -96,6 +97,14 @@ def test_stacked_evaluates_each_parameter_set(
                 made.get_parameter(name).copy_(value[index])
         for found, x in zip(together, (shared, own[index]), strict=True):
             assert torch.allclose(found[index], made(x), rtol=1e-12, atol=1e-13)
+
+
+def test_a_pruned_or_parametrised_layer_is_used_as_it_is() -> None:
+    made, x = policy("tanh", (2, 5, 3, 2), False), states(6, 2)
+    expected = made(x)
+    prune.random_unstructured(made.weights, "1", amount=0.0)
+    parametrize.register_parametrization(made.biases, "1", nn.Identity())
+    assert torch.equal(made(x), expected)
 
 
 @pytest.mark.parametrize(("activation", "sizes", "anchored"), CASES)

@@ -169,8 +169,11 @@ def test_editing_one_task_leaves_the_other_alone(finished):
 
 def test_a_changed_setting_retrains_its_arm_and_more_seeds_only_add(finished):
     settings = "regression.arms.scpo-tanh.overrides.schedule.epochs=3 regression.arms.unconstrained.seeds=2"
-    trained = set(re.findall(r"Training: (.*)", finished.plan(settings=settings)))
-    assert trained == {"regression, scpo-tanh, seed 0", "regression, unconstrained, seed 1"}
+    plan = finished.plan(settings=f"{settings} double_integrator.schedule.epochs=3")
+    trained = set(re.findall(r"Training: (.*)", plan))
+    regression = {run for run in trained if run.startswith("regression")}
+    assert regression == {"regression, scpo-tanh, seed 0", "regression, unconstrained, seed 1"}
+    assert len(trained - regression) == 7  # a setting of the task: every run
 
 
 def test_the_paper_profile_plans_every_seed(finished):
@@ -193,6 +196,6 @@ def test_the_review_profile_plans_one_seed_of_every_arm(finished):
 
 def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():
     for path in sorted((PROJECT / "workflow/rules").glob("*.smk")):
-        for rule in re.split(r"^ *rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+        for rule in re.split(r"^ *rule[ :]", path.read_text(), flags=re.MULTILINE)[1:]:
             for part in ('"""', "message:", "log:", "benchmark:", "threads: 1"):
                 assert part in rule, f"{path.name}: rule {rule.splitlines()[0]} lacks {part}"

@@ -86,11 +86,7 @@ class ResidualPolicy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Actions for states ``x`` (..., S, input) -> (..., S, output)."""
-        # iterating over a ParameterList itself takes as long as a layer
-        weights, biases = (
-            [one for one in held._parameters.values() if one is not None] for held in (self.weights, self.biases)
-        )
-        residual = self._residual(x, weights, biases)
+        residual = self._residual(x, _listed(self.weights), _listed(self.biases))
         return residual if self.backup is None else self.backup(x) + residual
 
     def stacked(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -173,6 +169,13 @@ class ResidualPolicy(nn.Module):
             if layer:
                 delta = (delta @ self.weights[layer].T) * slopes[layer - 1][:, None, :]
         return jacobian
+
+
+def _listed(held: nn.ParameterList) -> list[Tensor]:
+    """Return what a ParameterList holds; its own iterator takes as long as a layer."""
+    plain = (held._parameters.get(str(index)) for index in range(len(held)))
+    found: list[Tensor] = [one for one in plain if one is not None]
+    return found if len(found) == len(held) else list(held)  # some are pruned or parametrised
 
 
 def _for_sigmoid(weights: list[Tensor], biases: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

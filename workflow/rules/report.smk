@@ -67,24 +67,24 @@ rule figure:
 
 
 # tables of one module share its code, and the start of a process takes longer than a table
-for module, names in report.tables_by_module(TASKS).items():
+for made_by, names in report.tables_by_rule(TASKS).items():
 
     rule:
         """Write the tables of one module from the records of the runs."""
         name:
-            f"tables_{module.rpartition('.')[2]}"
+            made_by
         input:
             records=REPORTED,
             published=PUBLISHED,
-            claims=[CLAIMS] if module == "scpo.report.claims" else [],
-            code=code(module),
+            claims=[CLAIMS] if made_by == "tables_claims" else [],
+            code=code(report.module_of(names[0])),
         output:
             tables=[f"{REPORT}/tables/{name}.tex" for name in names],
             sidecars=[sidecar_of(f"{REPORT}/tables/{name}.tex") for name in names],
         log:
-            f"{LOGS}/report/tables/{module.rpartition('.')[2]}.log",
+            f"{LOGS}/report/{made_by}.log",
         benchmark:
-            f"{LOGS}/report/tables/{module.rpartition('.')[2]}.benchmark.tsv"
+            f"{LOGS}/report/{made_by}.benchmark.tsv"
         threads: 1
         params:
             names=names,

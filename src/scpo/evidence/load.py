@@ -205,8 +205,8 @@ def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         raise ResultError(f"{path}: no such file; has this run finished?")
     try:
         with pq.ParquetFile(note(path), pre_buffer=False) as file:  # for small files twice as fast as read_table
-            frame = file.read(use_threads=False).to_pandas()
-    except (pa.ArrowException, OSError) as error:
+            frame = file.read(use_threads=False).replace_schema_metadata().to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
     return _checked(path, frame, columns)
 

@@ -67,12 +67,17 @@ def tables_for(tasks: Iterable[str]) -> list[str]:
     return _named(TABLES, tasks)
 
 
-def tables_by_module(tasks: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of the tables that a profile running ``tasks`` makes, by the module that makes them."""
+def tables_by_rule(tasks: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the tables that a profile running ``tasks`` makes, those of one module under one rule."""
     found: dict[str, list[str]] = {}
     for name in tables_for(tasks):
-        found.setdefault(module_of(name), []).append(name)
+        found.setdefault(rule_of(name), []).append(name)
     return found
+
+
+def rule_of(name: str) -> str:
+    """Return the name of the workflow's rule that makes a figure or a table."""
+    return "figure" if name in FIGURES else f"tables_{module_of(name).rpartition('.')[2]}"
 
 
 def module_of(name: str) -> str:

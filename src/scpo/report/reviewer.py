@@ -41,11 +41,11 @@ def made_by(folder: Path = paper.FOLDER) -> str:
     labels = {shown: one.label for one in paper.floats(_typeset(folder)) for shown in one.shows}
     for kind, names, suffix in (("figures", report.FIGURES, ".pdf"), ("tables", report.TABLES, ".tex")):
         for name, item in names.items():
-            made = f"`{item.module}.{item.function}`"
+            made = f"`{report.rule_of(name)}` | `{item.module}.{item.function}`"
             target = f"`snakemake $FIGURES {RESTORED}/report/{kind}/{name}{suffix}`"
             label = labels.get(f"{kind}/{name}", "not shown")
             number = int(label.partition("-")[2]) if label in labels.values() else len(names) + 1
-            rows.append((kind, number, f"| {label} | {report.caption(name)} | `{kind[:-1]}` | {made} | {target} |"))
+            rows.append((kind, number, f"| {label} | {report.caption(name)} | {made} | {target} |"))
     lines = ["| in the report | shows | rule | made by | command |", "|---|---|---|---|---|"]
     lines += [line for *_, line in sorted(rows)]
     for what, rule, module, path in (
