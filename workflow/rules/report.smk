@@ -163,5 +163,9 @@ rule pdf:
         export TEXINPUTS="$PWD/paper:$PWD/{params.report}:" BIBINPUTS="$PWD/paper:"
         latexmk -norc -pdf -interaction=nonstopmode -halt-on-error -file-line-error \
             -usepretex='\\pdftrailerid{{}}\\pdfsuppressptexinfo=-1' -outdir="$build" {input.main} >{log} 2>&1
+        if grep -A1 'Float too large' "$build/main.log" >>{log}; then
+            echo 'a figure or a table is longer than its page' >>{log}
+            exit 1
+        fi
         cp "$build/main.pdf" {output}
         """

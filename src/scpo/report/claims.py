@@ -35,7 +35,7 @@ def changes(results: Path) -> str:
     ]
     history = [(name, f"{one.on}: {one.change}. {one.reason}") for name, claim in stated for one in claim.history]
     calibrated = [(name, ", ".join(claim.calibrated)) for name, claim in stated if claim.calibrated]
-    lines = [r"\begin{tabular}{@{}l>{\raggedright\arraybackslash}p{0.54\textwidth}@{}}", r"\toprule"]
+    lines = [r"\begin{longtable*}{@{}l>{\raggedright\arraybackslash}p{0.54\textwidth}@{}}", r"\toprule"]
     for heading, rows, none in (
         ("Changed or added since the claims were committed", history, "none"),
         ("Chosen with an expected value in view, on tuning seeds or on the figure", calibrated, "nothing"),
@@ -43,7 +43,7 @@ def changes(results: Path) -> str:
         lines += [r"\addlinespace"] if len(lines) > 2 else []
         lines.append(rf"\multicolumn{{2}}{{@{{}}l}}{{\emph{{{heading}}}}} \\")
         lines += [row(rf"\quad {name}", [_escaped(what)]) for name, what in rows or [("", none)]]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{longtable*}"]) + "\n"
 
 
 def _read(results: Path) -> dict[int, Verdict]:
@@ -54,10 +54,11 @@ def _read(results: Path) -> dict[int, Verdict]:
 def _table(results: Path, source: str) -> str:
     p = r">{\raggedright\arraybackslash}p"
     lines = [
-        rf"\begin{{tabular}}{{@{{}}{p}{{0.44\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
+        rf"\begin{{longtable*}}{{@{{}}{p}{{0.44\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
         r"\toprule",
         row(r"claim \range{[what is measured]}", ["setting", "measured", "expected", "verdict"]),
         r"\midrule",
+        r"\endhead",
     ]
     for number, one in _read(results).items():
         if not one.source.startswith(source):
@@ -66,7 +67,7 @@ def _table(results: Path, source: str) -> str:
         status = one.status if one.status == "not-run" else rf"\textbf{{{one.status}}}"
         statement = rf"{number}. {_escaped(one.statement)} \range{{[{_escaped(one.quantity)}]}}"
         lines += [row(statement, [mark, _measured(one), _expected(one), status]), r"\addlinespace[2pt]"]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{longtable*}"]) + "\n"
 
 
 def _measured(one: Verdict) -> str:

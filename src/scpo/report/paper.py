@@ -17,7 +17,7 @@ from scpo.evidence.load import read_config
 from scpo.files import write_text
 
 FOLDER = Path(__file__).resolve().parents[3] / "paper"
-_FLOAT = re.compile(r"\\begin\{(figure|table)\*?\}(.*?)\\end\{\1\*?\}", re.DOTALL)
+_FLOAT = re.compile(r"\\begin\{(figure|table)(?:pages)?\*?\}(.*?)\\end\{\1(?:pages)?\*?\}", re.DOTALL)
 _SHOWN = re.compile(r"\\(?:includegraphics|input)\s*(?:\[[^\]]*\])?\{((?:figures|tables)/[a-z0-9-]+)\}")
 _SAYS = re.compile(r"\\provenance\{((?:figures|tables)/[a-z0-9-]+)\}")
 _MACRO = re.compile(r"^\\newcommand\{\\([A-Za-z]+)\}", re.MULTILINE)
