@@ -59,8 +59,7 @@ def check_by_simulation(loop: ClosedLoop, certificate: Certificate, starts: int 
     assert not unsafe.any()
     assert certificate.terminal is not None
     assert certificate.terminal.contains(point(last)).all()
-    farthest = last[np.abs(last).max(axis=1).argsort()[-1_000:]]
-    assert np.abs(simulate(same, farthest, 200)[1]).max() < 1e-6
+    assert np.abs(simulate(same, last, 200)[1]).max() < 1e-6
 
 
 @cache

@@ -72,7 +72,7 @@ wildcard_constraints:
 
 @cache
 def closure_of(module):
-    """Source files that one module depends on; parsed once, for they take most of the time before the first job."""
+    """Source files that one module depends on, looked for once."""
     return frozenset(sources.closure(module, "src"))
 
 

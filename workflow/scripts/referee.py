@@ -29,9 +29,6 @@ def merged(base, overlay):
 
 def network(theta, names, shapes, activation, x):
     """Evaluate the residual network: x @ W + b, layer by layer."""
-    if len(x) > 2000:  # in parts that fit the processor's cache, which takes half the time
-        parts = np.array_split(x, len(x) // 1000)
-        return np.concatenate([network(theta, names, shapes, activation, part) for part in parts])
     sides = [shape[shape > 0] for shape in shapes]
     cut = np.split(theta, np.cumsum([side.prod() for side in sides])[:-1])  # one array a parameter
     parts = {name: part.reshape(side) for name, part, side in zip(names, cut, sides, strict=True)}
@@ -46,13 +43,13 @@ def regression(results, settings, arm, seed):
     dense = -np.pi + 2 * np.pi * (np.arange(len(heldout)) + 0.5) / len(heldout)
 
     def judge(residual, thorough):
-        at = lambda x: (residual(x[:, None])[:, 0], np.sin(x) + np.sin(3 * x) + np.sin(7 * x))  # noqa: E731
-        excess = np.abs(at(dense)[0]) - bound
+        parts = lambda x: np.array_split(x[:, None], len(x) // 1000 + 1)  # that fit the cache: half the time  # noqa: E731
+        at = lambda x: (np.concatenate([*map(residual, parts(x))])[:, 0], np.sin(x) + np.sin(3 * x) + np.sin(7 * x))  # noqa: E731
+        excess, grid = (np.abs(at(x)[0]) - bound for x in (dense, np.linspace(-np.pi, np.pi, settings["grid_size"])))
         (fresh, f), (fine, f_fine) = at(heldout), at(np.linspace(-np.pi, np.pi, 1000))
         errors = {"fresh": fresh - f, "clipped": fresh - np.clip(f, -bound, bound), "uniform": fine - f_fine}
         found = {f"{name}_loss": np.mean(error**2) for name, error in errors.items()}
-        worst = np.abs(at(np.linspace(-np.pi, np.pi, settings["grid_size"]))[0]).max() - bound
-        return found | {"heldout_max_g": excess.max(), "heldout_unsafe": np.mean(excess > 0), "max_g": worst}
+        return found | {"heldout_max_g": excess.max(), "heldout_unsafe": np.mean(excess > 0), "max_g": grid.max()}
 
     return judge
 

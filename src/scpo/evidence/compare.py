@@ -1,6 +1,6 @@
 """Compares two result folders of one profile, arm by arm, in tiers.  Weights are never compared.
 
-Exact: the same data, counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
+Exact: the same counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
 counts and values may differ, as they do between machines, but the intervals over seeds overlap.  Where the first folder
 holds only some of the second's seeds, those are compared, and what is neither exact nor numeric is shown beside the
 other's and not judged: drifted.
@@ -95,7 +95,8 @@ def _settings(results: Path, task: str, arm: str) -> dict[str, Any]:
 def _start_alike(one: Run, other: Run) -> bool:
     """Tell whether the initial policies, which training has not touched, were evaluated alike on the runs' data.
 
-    Checksums of the data would tell machines apart: one library compresses the same numbers to other bytes.
+    Held-out data are seen so, and training data come from the same stream.  Checksums would tell machines apart: one
+    library compresses the same numbers to other bytes.
     """
     names = one.summary["initial"].keys()
     return names == other.summary["initial"].keys() and all(

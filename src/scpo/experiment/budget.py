@@ -122,7 +122,7 @@ def estimate(
         rows.append((f"{load.task}, {load.arm}", *counts, f"{seconds / 60:.1f}"))
     for name, seconds in (
         ("certificates", _certificate_seconds(config, planned)),
-        ("referee, who evaluates every saved iterate again", judged),
+        ("referee of these runs", judged),
         ("notebooks, planted faults, figures, tables, PDF", REPORT_SECONDS),
     ):
         total += seconds
