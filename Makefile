@@ -15,7 +15,7 @@ export OMP_NUM_THREADS := 1
 SNAKEMAKE := snakemake --profile profiles/default --cores $(JOBS)
 with = --config profile=$(1) set="$(SET)"
 # what is left to do of a profile, measured now
-estimate = python -m scpo budget --profile-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
+estimate = python -m replication budget --profile-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
 .PHONY: help setup reproduce test smoke figures review html bundle reference verify readme study bench lint trials schema clean
 
@@ -61,7 +61,7 @@ review: ## One seed of every arm at full length with the whole report, each run 
 	@$(SNAKEMAKE) $(call with,review)
 	@$(SNAKEMAKE) --config profile=paper from=reference -- restore
 	@echo 'review: results/review beside the shipped results, arm by arm (exact, numeric, or drifted by rounding):'
-	@python -m scpo compare results/review results/reference/paper
+	@python -m replication compare results/review results/reference/paper
 
 html: ## Snakemake's own report of a finished profile, one file to read offline (PROFILE=paper, smoke, reference/paper)
 	@bash workflow/setup.sh
@@ -69,20 +69,20 @@ html: ## Snakemake's own report of a finished profile, one file to read offline 
 	  from=$(filter reference,$(subst /, ,$(PROFILE))) set="$(SET)"
 
 bundle: figures ## One archive of sources, reference results, report and claims that rebuilds its figures elsewhere
-	@python -m scpo bundle --results results/reference/paper --out dist
+	@python -m replication bundle --results results/reference/paper --out dist
 
 reference: ## For maintainers: take the finished paper profile as the reference results
 	@bash workflow/setup.sh
-	@python -m scpo reference --results results/paper --out reference/results/paper
-	@python -m scpo reviewer
+	@python -m replication reference --results results/paper --out reference/results/paper
+	@python -m replication reviewer
 
 verify: ## Check every claim of PROFILE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
 	@bash workflow/setup.sh
-	@python -m scpo verify --results results/$(PROFILE) $(if $(STRICT),--strict)
+	@python -m replication verify --results results/$(PROFILE) $(if $(STRICT),--strict)
 
 readme: ## For maintainers: put the verdicts of the finished paper profile into README.md
 	@bash workflow/setup.sh
-	@python -m scpo claims --results results/paper --readme README.md
+	@python -m replication claims --results results/paper --readme README.md
 
 study: ## The extended study: 100 seeds, ablations; says first how long it will take (hours)
 	@bash workflow/setup.sh
@@ -104,10 +104,10 @@ trials: ## Kills, full disks, mutants, clone against clone; tables in results/tr
 	@bash workflow/setup.sh
 	@python -m tests.trials --jobs $(JOBS)
 
-schema: ## Write config/default.yaml and config/schema.json from the models in src/scpo/experiment/config.py
+schema: ## Write config/default.yaml and config/schema.json from the settings' models in src/replication
 	@bash workflow/setup.sh
-	@python -m scpo defaults --out config/default.yaml
-	@python -m scpo schema --out config/schema.json
+	@python -m replication defaults --out config/default.yaml
+	@python -m replication schema --out config/schema.json
 
 clean: ## Back to a fresh clone but for the environment
 	rm -rf results logs dist .snakemake paper/report.pdf .pytest_cache .hypothesis .mypy_cache .ruff_cache

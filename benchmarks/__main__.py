@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import dimension, projection, tables, throughput
 from benchmarks.runs import KINDS, TASKS
 from benchmarks.timing import machine
-from scpo.files import read_json, write_json, write_text
+from replication.files import read_json, write_json, write_text
 
 OUT = Path("results/bench")
 RATIOS = Path("results/benchmarks.json")

@@ -43,7 +43,7 @@ def evaluations(measured: Measured, sets: int) -> Callable[[], Tensor]:
     if measured.task == "regression":
         grid = problem.grid.T.expand(sets, -1, -1)
         return lambda: network(layers, activate, grid)
-    from scpo.tasks.double_integrator.system import A, B
+    from replication.tasks.double_integrator.system import A, B
 
     drift, push, gain = spread(torch.tensor(A)), torch.tensor(B), spread(policy.backup.weight.detach())
     starts = spread(problem.starts.T)

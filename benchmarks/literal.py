@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.runs import Measured
-from scpo.region import Array, LocalSafeRegion
+from scpo.projection.region import Array, LocalSafeRegion
 
 
 def project(region: LocalSafeRegion, target: Array) -> Array:
@@ -41,8 +41,8 @@ def metrics(measured: Measured, policy: Any) -> Array:
         if measured.task == "regression":
             outputs = policy(problem.grid)[:, 0]
             return torch.cat([outputs - problem.bound, -outputs - problem.bound]).numpy()
-        from scpo.tasks.double_integrator.rollout import Rollout
-        from scpo.tasks.double_integrator.system import A, B
+        from replication.tasks.double_integrator.rollout import Rollout
+        from replication.tasks.double_integrator.system import A, B
 
         drift, push = torch.tensor(A.T.copy()), torch.tensor(B.T.copy())
         states, inputs = [problem.starts], []

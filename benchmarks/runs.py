@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from scpo.experiment import registry, tasks, train
-from scpo.experiment.config import Config, DoubleIntegratorConfig, RegressionConfig
+from replication import tasks
+from replication.config import Config
+from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
+from replication.tasks.regression.settings import RegressionConfig
+from replication.training import build as registry
+from replication.training import train
 
 try:
-    from scpo.experiment.process import prepare
+    from replication.training.process import prepare
 except ImportError:  # an earlier version of the package, measured as it was
 
     def prepare() -> None:

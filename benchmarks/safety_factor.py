@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from replication.seeds import FIRST_TUNING_SEED
+from replication.tasks.regression.data import generate_dataset
+from replication.tasks.regression.task import RegressionTask
+from replication.training.process import prepare
 from scpo import EstimatedSmoothness, SafeOptimizer
-from scpo.experiment.process import prepare
-from scpo.seeding import FIRST_TUNING_SEED
-from scpo.tasks.regression import RegressionTask
-from scpo.tasks.regression_data import generate_dataset
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 

@@ -26,7 +26,7 @@ PARTS = ("gradient", "directions", "probes", "projection", "verification")
 def measure(measured: Measured, rounds: int = ROUNDS) -> dict[str, Any]:
     """Return medians in seconds: of the update, of its parts, and of the parts of the yardstick, taken in turn."""
     import scpo.update
-    from scpo.evaluation import ConstraintEvaluator
+    from scpo.constraint import ConstraintEvaluator
 
     clock, pieces = Clock(), arithmetic.yardstick(measured)
 

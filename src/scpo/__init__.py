@@ -11,17 +11,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "project": "scpo.projection",
-    "Projection": "scpo.projection",
-    "LocalSafeRegion": "scpo.region",
+    "project": "scpo.projection.project",
+    "Projection": "scpo.projection.project",
+    "LocalSafeRegion": "scpo.projection.region",
     "SafeOptimizer": "scpo.optimizer",
-    "StepInfo": "scpo.step",
-    "ResidualPolicy": "scpo.networks",
+    "StepInfo": "scpo.records",
+    "ResidualPolicy": "scpo.policies",
     "FixedSmoothness": "scpo.smoothness",
     "EstimatedSmoothness": "scpo.smoothness",
-    "Isotropic": "scpo.sampling",
-    "Tangent": "scpo.sampling",
-    "Mixed": "scpo.sampling",
+    "Isotropic": "scpo.directions",
+    "Tangent": "scpo.directions",
+    "Mixed": "scpo.directions",
     "errors": "scpo",
 }
 

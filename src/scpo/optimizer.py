@@ -18,13 +18,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
+from scpo.constraint import BatchedConstraint, Constraint, ConstraintEvaluator
+from scpo.directions import Sampler, SamplingContext, as_sampler
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
-from scpo.evaluation import BatchedConstraint, Constraint, ConstraintEvaluator
 from scpo.parameters import ParameterVector, Rest, same_rest
-from scpo.region import Array
-from scpo.sampling import Sampler, SamplingContext, as_sampler
+from scpo.projection.region import Array
+from scpo.records import Settings, StepInfo, Update
 from scpo.smoothness import Smoothness, as_smoothness
-from scpo.step import Settings, StepInfo, Update
 from scpo.update import safe_update
 
 
@@ -45,7 +45,7 @@ class SafeOptimizer:
         constraint: policy -> (k,) numbers, <= 0 is safe.  A black box (NumPy, a simulator, a subprocess), evaluated
             without gradients; it must be deterministic given the parameters.
         samples: N, directions per update; the nominal step is always among them.
-        sampler: "tangent", "isotropic", "mixed", or an object with ``draw`` (scpo.sampling).
+        sampler: "tangent", "isotropic", "mixed", or an object with ``draw`` (scpo.directions).
         states: visited states, a tensor or a callable; the tangent sampler needs them (else isotropic, with a warning).
         kappa: share of the slack that one update may use, in (0, 1].
         smoothness: "estimated", a constant, constants (k,), or an object (scpo.smoothness).

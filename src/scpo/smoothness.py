@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scpo.errors import ConfigurationError, ShapeError
-from scpo.region import Array
+from scpo.projection.region import Array
 
 if TYPE_CHECKING:  # the report reads the constants below without torch
     from torch import Tensor

@@ -13,11 +13,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from scpo.buffer import turned
-from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError
-from scpo.evaluation import ConstraintEvaluator
-from scpo.projection import Projection, project_onto
-from scpo.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
-from scpo.sampling import (
+from scpo.constraint import ConstraintEvaluator
+from scpo.directions import (
     ORTHONORMAL,
     Directions,
     Sampler,
@@ -27,8 +24,11 @@ from scpo.sampling import (
     orthonormal_basis,
     product,
 )
+from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError
+from scpo.projection.project import Projection, project_onto
+from scpo.projection.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
+from scpo.records import Outcome, Settings, StepInfo, Update
 from scpo.smoothness import Smoothness
-from scpo.step import Outcome, Settings, StepInfo, Update
 
 #: A nominal step this parallel to -grad L needs no descent row: its projection descends by itself.
 PARALLEL = 1.0 - 1e-12
@@ -233,7 +233,7 @@ def _drawn(
             "derivatives exist (sampler='isotropic' needs neither)"
         ) from error
     if not isinstance(drawn, Directions):
-        raise ConfigurationError(f"{name}.draw returned {type(drawn).__name__}, expected scpo.sampling.Directions")
+        raise ConfigurationError(f"{name}.draw returned {type(drawn).__name__}, expected scpo.directions.Directions")
     vectors = drawn.vectors.to(theta)
     if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > count:
         raise ShapeError(

@@ -71,7 +71,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def command(*arguments: object) -> list[str]:
     """Return a command of the package."""
-    return [sys.executable, "-m", "scpo", *map(str, arguments)]
+    return [sys.executable, "-m", "replication", *map(str, arguments)]
 
 
 def snakemake(*options: str, settings: str = "", jobs: int = 1, profile: str = "smoke") -> list[str]:

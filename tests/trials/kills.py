@@ -150,7 +150,7 @@ def _training(parent: int) -> int:
         while above not in (0, parent):
             above = parents.get(above, 0)
         words = _text(Path("/proc") / str(process) / "cmdline").split("\0")
-        if above == parent and words[1:4] == ["-m", "scpo", "train"]:
+        if above == parent and words[1:4] == ["-m", "replication", "train"]:
             return process
     return 0
 

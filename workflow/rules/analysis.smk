@@ -35,7 +35,7 @@ rule notebook:
     message:
         "Executing the notebook of {wildcards.task}"
     shell:
-        "{PYTHON} -m scpo notebook --template {input.template} --out {output.notebook} --html {output.html}"
+        "{PYTHON} -m replication notebook --template {input.template} --out {output.notebook} --html {output.html}"
         " --log {log.executed} -p results {params.results} > {log.text} 2>&1"
 
 
@@ -43,7 +43,7 @@ rule tutorial:
     """Execute the tutorial, a user's own simulator made safe; it trains by itself and reads no results."""
     input:
         template="notebooks/tutorial.ipynb",
-        code=code("scpo.experiment.notebook", "scpo.optimizer"),
+        code=code("replication.notebook", "scpo.optimizer"),
     output:
         notebook=f"{RESULTS}/tutorial/notebook.ipynb",
         html=in_html(
@@ -64,5 +64,5 @@ rule tutorial:
     message:
         "Executing the tutorial"
     shell:
-        "{PYTHON} -m scpo notebook --template {input.template} --out {output.notebook} --html {output.html}"
+        "{PYTHON} -m replication notebook --template {input.template} --out {output.notebook} --html {output.html}"
         " --log {log.executed} -p results {params.results} > {log.text} 2>&1"

@@ -36,7 +36,7 @@ rule references:
     """Compute costs of backup and MPC, invariant sets, and the residual condition of the backup."""
     input:
         config=CONFIG,
-        code=code("scpo.experiment.references"),
+        code=code("replication.experiments.double_integrator.references"),
     output:
         REFERENCES,
         REFERENCES.replace(".json", ".npz"),
@@ -49,7 +49,7 @@ rule references:
     message:
         "Computing what the double integrator's runs are compared with"
     shell:
-        "{PYTHON} -m scpo references --config {input.config} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication references --config {input.config} --out {output[0]} > {log} 2>&1"
 
 
 rule certificate:
@@ -57,7 +57,7 @@ rule certificate:
     input:
         weights=CERTIFICATE.replace("certificate.json", "weights.npz"),
         summary=CERTIFICATE.replace("certificate.json", "run.json"),
-        code=code("scpo.experiment.certificates"),
+        code=code("replication.experiments.double_integrator.certificates"),
     output:
         CERTIFICATE,
         CERTIFICATE.replace(".json", ".npz"),
@@ -74,4 +74,4 @@ rule certificate:
     message:
         "Certifying: double-integrator, {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "{PYTHON} -m scpo certify --run {params.folder} {params.options} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication certify --run {params.folder} {params.options} --out {output[0]} > {log} 2>&1"

@@ -1,6 +1,6 @@
 """Claims: decided from the records of the runs, against the tolerances of config/claims.yaml."""
 
-from scpo.evidence.summaries import BENCHMARKS
+from replication.results.summaries import BENCHMARKS
 
 CLAIMS = f"{RESULTS}/claims.json"
 
@@ -18,7 +18,7 @@ rule claims:
         records=REPORTED,
         published=PUBLISHED,
         benchmarks=benchmarks(),
-        code=code("scpo.evidence.verify"),
+        code=code("replication.claims.decide"),
     output:
         CLAIMS,
         CLAIMS.replace(".json", ".provenance.json"),
@@ -32,4 +32,4 @@ rule claims:
     message:
         "Deciding the claims"
     shell:
-        "{PYTHON} -m scpo claims --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication claims --results {params.results} --out {output[0]} > {log} 2>&1"

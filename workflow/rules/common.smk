@@ -10,11 +10,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import report as in_html
 from snakemake.logging import logger
 
-from scpo import report
+from replication import report
 from scpo.errors import ScpoError
-from scpo.evidence import inventory, sources
-from scpo.experiment import profiles, tasks
-from scpo.experiment.config import load_json
+from replication.results import inventory
+from replication.provenance import sources
+from replication import scales as profiles
+from replication import tasks
+from replication.config import load_json
 
 PYTHON = sys.executable
 PROFILE = config.get("profile") or "paper"
@@ -83,7 +85,7 @@ def code(*modules):
 
 def notebook_code(task):
     """Source files that a task's notebook depends on."""
-    reached = set(code("scpo.experiment.notebook"))
+    reached = set(code("replication.notebook"))
     return sorted(reached.union(map(str, sources.notebook_closure(f"notebooks/{task}.ipynb", "src"))))
 
 

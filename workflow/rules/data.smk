@@ -17,7 +17,7 @@ rule config:
     message:
         f"Checking the configuration of profile {PROFILE}"
     shell:
-        "{PYTHON} -m scpo config --profile-file {input.profile} --set={SET:q} --out {output} > {log} 2>&1"
+        "{PYTHON} -m replication config --profile-file {input.profile} --set={SET:q} --out {output} > {log} 2>&1"
 
 
 rule arm_config:
@@ -36,7 +36,7 @@ rule arm_config:
     message:
         "Settings: {wildcards.task}, {wildcards.arm}"
     shell:
-        "{PYTHON} -m scpo config --profile-file {input.profile} --set={SET:q}"
+        "{PYTHON} -m replication config --profile-file {input.profile} --set={SET:q}"
         " --task {wildcards.task} --arm {wildcards.arm} --out {output} > {log} 2>&1"
 
 
@@ -56,7 +56,7 @@ rule dataset_config:
     message:
         "Settings: {wildcards.task}, data set {wildcards.dataset}"
     shell:
-        "{PYTHON} -m scpo config --profile-file {input.profile} --set={SET:q}"
+        "{PYTHON} -m replication config --profile-file {input.profile} --set={SET:q}"
         " --task {wildcards.task} --dataset {wildcards.dataset} --out {output} > {log} 2>&1"
 
 
@@ -64,7 +64,7 @@ rule dataset:
     """Draw one data set of a task."""
     input:
         config=DATASET_CONFIG,
-        code=lambda wildcards: code("scpo.experiment.datasets", tasks.MODULES[wildcards.task]),
+        code=lambda wildcards: code("replication.training.datasets", tasks.MODULES[wildcards.task]),
     output:
         data=DATASET,
         provenance=DATASET.replace(".npz", ".provenance.json"),
@@ -76,5 +76,5 @@ rule dataset:
     message:
         "Drawing data: {wildcards.task}, {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "{PYTHON} -m scpo dataset --config {input.config} --task {wildcards.task} --dataset {wildcards.dataset}"
+        "{PYTHON} -m replication dataset --config {input.config} --task {wildcards.task} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --out {output.data} > {log} 2>&1"

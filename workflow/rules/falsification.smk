@@ -7,7 +7,7 @@ rule falsification:
     """Plant faults in constants, probes, starts, policies and result files, and see each caught or break a promise."""
     input:
         script="workflow/scripts/referee.py",
-        code=code("scpo.falsification.page", tasks.MODULES["regression"]),
+        code=code("replication.planted_faults.run", tasks.MODULES["regression"]),
     output:
         FALSIFICATION,
         FALSIFICATION.replace(".json", ".provenance.json"),
@@ -19,4 +19,4 @@ rule falsification:
     message:
         "Planting faults that must be caught"
     shell:
-        "{PYTHON} -m scpo falsify --referee {input.script} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication falsify --referee {input.script} --out {output[0]} > {log} 2>&1"

@@ -7,7 +7,7 @@ rule claims_page:
     """Lay out the verdicts on the claims as a page."""
     input:
         claims=CLAIMS,
-        code=code("scpo.report.html"),
+        code=code("replication.report.html"),
     output:
         in_html(CLAIMS_PAGE, caption="../report/claims.rst", category="Claims", labels={"table": "claims"}),
     log:
@@ -18,4 +18,4 @@ rule claims_page:
     message:
         "Laying out the claims"
     shell:
-        "{PYTHON} -m scpo page --claims {input.claims} --out {output} > {log} 2>&1"
+        "{PYTHON} -m replication page --claims {input.claims} --out {output} > {log} 2>&1"

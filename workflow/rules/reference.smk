@@ -1,6 +1,6 @@
 """Reference results: what the repository ships is checked and taken as the results of the profile."""
 
-from scpo.evidence import reference
+from replication.shipped import shipped as reference
 
 try:
     SHIPPED = reference.check(Path(REFERENCE))["files"]  # refused before anything is planned
@@ -27,4 +27,4 @@ rule restore:
     message:
         f"Checking and restoring the reference results of profile {PROFILE}"
     shell:
-        "{PYTHON} -m scpo restore --reference {params.reference} --out {params.results} > {log} 2>&1"
+        "{PYTHON} -m replication restore --reference {params.reference} --out {params.results} > {log} 2>&1"

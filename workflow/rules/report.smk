@@ -63,7 +63,7 @@ rule figure:
     message:
         "Drawing figure {wildcards.name}"
     shell:
-        "{PYTHON} -m scpo figure {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication figure {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 # tables of one module share its code, and the start of a process takes longer than a table
@@ -76,7 +76,7 @@ for made_by, names in report.tables_by_rule(TASKS).items():
         input:
             records=REPORTED,
             published=PUBLISHED,
-            claims=[CLAIMS] if made_by == "tables_claims" else [],
+            claims=[CLAIMS] if made_by == "tables_report_claims" else [],
             code=code(report.module_of(names[0])),
         output:
             tables=[f"{REPORT}/tables/{name}.tex" for name in names],
@@ -92,7 +92,7 @@ for made_by, names in report.tables_by_rule(TASKS).items():
         message:
             "Writing tables: {params.names}"
         shell:
-            "{PYTHON} -m scpo table {params.names} --results {params.results} --out {output.tables} > {log} 2>&1"
+            "{PYTHON} -m replication table {params.names} --results {params.results} --out {output.tables} > {log} 2>&1"
 
 
 rule macros:
@@ -100,7 +100,7 @@ rule macros:
     input:
         records=REPORTED,
         published=PUBLISHED,
-        code=code("scpo.report.macros"),
+        code=code("replication.report.macros"),
     output:
         MACROS,
         sidecar_of(MACROS),
@@ -114,7 +114,7 @@ rule macros:
     message:
         "Writing the report's numbers"
     shell:
-        "{PYTHON} -m scpo macros --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication macros --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 rule provenance:
@@ -123,7 +123,7 @@ rule provenance:
         parts=PARTS,
         sidecars=[sidecar_of(path) for path in PARTS],
         tex=TEX_SOURCES,
-        code=code("scpo.report.paper"),
+        code=code("replication.report.paper"),
     output:
         PROVENANCE,
     log:
@@ -136,7 +136,7 @@ rule provenance:
     message:
         "Checking what the report shows"
     shell:
-        "{PYTHON} -m scpo provenance --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON} -m replication provenance --results {params.results} --out {output} > {log} 2>&1"
 
 
 rule pdf:

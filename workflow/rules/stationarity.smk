@@ -1,6 +1,6 @@
 """The regression beside its runs: how far final policies are from a constrained optimum."""
 
-from scpo.evidence.inventory import STATIONARITY
+from replication.results.inventory import STATIONARITY
 
 
 rule stationarity:
@@ -9,7 +9,7 @@ rule stationarity:
         config=CONFIG,
         runs=runs_of("regression") if "regression" in TASKS else [],
         data=datasets_of("regression") if "regression" in TASKS else [],
-        code=code("scpo.experiment.stationarity"),
+        code=code("replication.experiments.regression.stationarity"),
     output:
         f"{RESULTS}/{STATIONARITY}",
         f"{RESULTS}/{STATIONARITY.replace('.json', '.provenance.json')}",
@@ -23,4 +23,4 @@ rule stationarity:
     message:
         "Measuring how far final policies are from a constrained optimum"
     shell:
-        "{PYTHON} -m scpo stationarity --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON} -m replication stationarity --results {params.results} --out {output[0]} > {log} 2>&1"

@@ -16,7 +16,7 @@ for task in TASKS:
         input:
             config=ARM_CONFIG,
             data=dataset_of,
-            code=code("scpo.experiment.train", tasks.MODULES[task]),
+            code=code("replication.training.train", tasks.MODULES[task]),
         output:
             [f"{RUN}/{name}" for name in records_of(task) + SIDECARS],
         log:
@@ -32,6 +32,6 @@ for task in TASKS:
         message:
             "Training: {wildcards.task}, {wildcards.arm}, seed {wildcards.seed}"
         shell:
-            "{PYTHON} -m scpo train --config {input.config} --task {wildcards.task} --arm {wildcards.arm}"
+            "{PYTHON} -m replication train --config {input.config} --task {wildcards.task} --arm {wildcards.arm}"
             " --seed {wildcards.seed} --data {input.data} --out {params.folder} --checkpoint {params.checkpoint}"
             " > {log} 2>&1"

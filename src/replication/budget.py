@@ -1,0 +1,178 @@
+"""What a profile will cost, told before it is run: updates x seeds x the cost of one update, measured here and now.
+
+Measured are processor seconds, not elapsed time, so that other work on the machine does not make a run look longer
+than it is.  The first updates of a run stand for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from replication.config import Config
+from replication.settings import TaskSettings
+
+#: Processor seconds that a measurement may take, and the updates that it takes at least.
+PATIENCE, FEWEST = 0.25, 6
+#: Processor seconds of jobs that are not measured, on the machine of docs/performance.md: start and records of a
+#: training process; 400 x 400 cells of a certificate; all of notebooks, planted faults, figures, tables and the PDF.
+START_SECONDS, CERTIFICATE_SECONDS, REPORT_SECONDS = 3.5, 5.0, 140.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the runs of one arm ask for.
+
+    Attributes:
+        task, arm: names.
+        runs: seeds that are not finished yet.
+        updates: of one run.
+        evaluations: of one run.
+    """
+
+    task: str
+    arm: str
+    runs: int
+    updates: int
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor seconds of one update and of one held-out evaluation."""
+
+    update: float
+    evaluation: float
+
+
+def loads(config: Config, results: Path | None = None) -> list[Load]:
+    """Return what each arm of a profile asks for; runs whose records lie in ``results`` already count no more."""
+    found = []
+    for task, section in config.tasks.items():
+        for arm, chosen in section.arms.items():
+            schedule = section.for_arm(arm).schedule
+            left = [
+                seed
+                for seed in chosen.seed_range
+                if results is None or not (results / task / arm / f"seed-{seed}" / "run.json").exists()
+            ]
+            updates, evaluations = (
+                schedule.epochs * schedule.updates_per_epoch,
+                schedule.epochs // schedule.evaluate_every,
+            )
+            found.append(Load(task, arm, len(left), updates, evaluations + 1))
+    return found
+
+
+def measure(config: Config, task: str, arm: str) -> Cost:
+    """Return the cost of one update and of one evaluation of an arm, from the first updates of a run."""
+    import numpy as np
+
+    from replication import tasks
+    from replication.training import build as registry
+    from replication.training import device, process, train
+
+    process.prepare()
+    section = config.section(task).for_arm(arm)
+    dataset = config.section(task).arms[arm].dataset
+    few = section.datasets[dataset].model_copy(update={"size": 64})
+    drawn = section.model_copy(update={"datasets": {**section.datasets, dataset: few}})
+    data = tasks.module_of(task).generate_data(drawn, dataset, np.random.default_rng(0))
+    problem = device.on_device(registry.build_task(task, section, data), config.device)
+    run = train.start(config, section, task, arm, 0, problem)
+
+    def update() -> None:
+        run.method.zero_grad()
+        problem.loss(run.policy, problem.sample_batch(section.schedule.batch_size, run.batches)).backward()
+        run.method.step()
+
+    update()  # solvers and caches are built
+    costs: list[float] = []
+    total = section.schedule.epochs * section.schedule.updates_per_epoch
+    while len(costs) < FEWEST or (sum(costs) < PATIENCE and len(costs) < total):
+        costs.append(_seconds(update))
+    return Cost(float(np.median(costs)), _seconds(lambda: problem.evaluate(run.policy)))
+
+
+def estimate(
+    config: Config, jobs: int, results: Path | None = None, cost: Callable[[Config, str, str], Cost] | None = None
+) -> str:
+    """Return the estimate as text, for ``jobs`` processes side by side.
+
+    Args:
+        config: the profile.
+        jobs: processes.
+        results: folder of the profile's results; finished runs are left out.
+        cost: measures one arm; :func:`measure` unless given.
+    """
+    planned = loads(config, results)
+    rows, total, known = [("", "runs", "updates", "ms each", "CPU min")], 0.0, dict[str, Cost]()
+    judged = 0.0
+    for load in planned:
+        if load.runs == 0:
+            continue
+        key = _alike(config.section(load.task), load)
+        if key not in known:
+            known[key] = (cost or measure)(config, load.task, load.arm)
+        each = known[key]
+        seconds = load.runs * (START_SECONDS + load.updates * each.update + load.evaluations * each.evaluation)
+        total += seconds
+        judged += load.runs * load.evaluations * each.evaluation
+        counts = str(load.runs), f"{load.runs * load.updates:,d}", f"{1e3 * each.update:.2f}"
+        rows.append((f"{load.task}, {load.arm}", *counts, f"{seconds / 60:.1f}"))
+    for name, seconds in (
+        ("certificates", _certificate_seconds(config, planned)),
+        ("referee of these runs", judged),
+        ("notebooks, planted faults, figures, tables, PDF", REPORT_SECONDS),
+    ):
+        total += seconds
+        rows.append((name, "", "", "", f"{seconds / 60:.1f}"))
+    finished = sum(arm.seeds for section in config.tasks.values() for arm in section.arms.values())
+    finished -= sum(load.runs for load in planned)
+    already = f" (runs finished already: {finished})" if finished else ""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        f"{row[0]:{widths[0]}}" + "".join(f"{c:>{w + 2}}" for c, w in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]
+    last = f"{config.profile}: {_spoken(total / max(1, jobs))} with {_processes(jobs)} on idle cores{already}"
+    return "\n".join([*lines, last]) + "\n"
+
+
+def _certificate_seconds(config: Config, planned: Iterable[Load]) -> float:
+    """Return the processor seconds of the certificates still to be made; cells count by their number."""
+    settings = config.double_integrator
+    if settings is None or settings.certificate is None:
+        return 0.0
+    chosen = settings.certificate
+    cells = chosen.cells**2 + (chosen.iterates - 2) * chosen.cells_over_training**2
+    runs = sum(min(load.runs, chosen.seeds) for load in planned if load.task == "double-integrator")
+    return runs * CERTIFICATE_SECONDS * cells / 400**2
+
+
+def _alike(section: TaskSettings, load: Load) -> str:
+    """Return a key that arms of one task share if they train in the same way, whatever their data and length."""
+    settings = section.for_arm(load.arm).model_dump(mode="json", exclude={"datasets", "arms", "schedule"})
+    batch = section.for_arm(load.arm).schedule.batch_size
+    return json.dumps([load.task, section.arms[load.arm].method, batch, settings], sort_keys=True)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(5, 5 * round(seconds / 5))} seconds"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} minutes"
+    return f"about {seconds / 3600:.1f} hours"
+
+
+def _processes(jobs: int) -> str:
+    return "one process" if jobs == 1 else f"{jobs} processes"

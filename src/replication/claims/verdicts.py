@@ -1,0 +1,170 @@
+"""Verdicts on claims: written once as claims.json, from which the terminal, the README and the report print them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from replication import files
+from replication.claims.claims import Claim
+from replication.claims.metrics import METRICS
+from scpo.errors import ResultError
+
+Status = Literal["reproduced", "supported", "deviates", "not-run"]
+NAME = "claims.json"
+
+#: Where the README's table begins and ends.
+BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+_SIGNS = {"equals": "=", "at_most": "<=", "below": "<", "at_least": ">=", "within": "in", "covers": "range holds"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim and what became of it; quantity: what was measured; evidence: files, relative to the results."""
+
+    id: str
+    statement: str
+    source: str
+    mark: str
+    status: Status
+    quantity: str
+    measured: float | None
+    interval: tuple[float, float] | None
+    comparator: str
+    expected: float | tuple[float, float]
+    tolerance: float
+    tier: str
+    seeds: tuple[int, ...]
+    evidence: tuple[str, ...]
+    calibrated: bool
+    reason: str
+
+    @classmethod
+    def of(
+        cls,
+        claim: Claim,
+        status: Status,
+        *,
+        measured: float | None = None,
+        interval: tuple[float, float] | None = None,
+        seeds: Sequence[int] = (),
+        evidence: Sequence[str] = (),
+        reason: str = "",
+    ) -> Verdict:
+        """Return the verdict ``status`` on ``claim``; ``reason`` says why it could not be decided."""
+        return cls(
+            id=claim.id,
+            statement=claim.statement,
+            source=claim.source,
+            mark=claim.mark,
+            status=status,
+            quantity=METRICS[claim.metric].means,
+            measured=measured,
+            interval=interval,
+            comparator=claim.comparator,
+            expected=claim.expected,
+            tolerance=claim.tolerance,
+            tier=claim.tier,
+            seeds=tuple(seeds),
+            evidence=tuple(evidence),
+            calibrated=bool(claim.calibrated),
+            reason=reason,
+        )
+
+    @property
+    def found(self) -> str:
+        """The measured value with its interval, in plain text."""
+        if self.measured is None:
+            return "--"
+        if self.interval is None:
+            return number(self.measured)
+        return f"{number(self.measured)} [{number(self.interval[0])}, {number(self.interval[1])}]"
+
+    @property
+    def wanted(self) -> str:
+        """The expected value with its tolerance, in plain text."""
+        expected = self.expected
+        text = f"[{number(expected[0])}, {number(expected[1])}]" if isinstance(expected, tuple) else number(expected)
+        return f"{_SIGNS[self.comparator]} {text}" + (f" +- {number(self.tolerance)}" if self.tolerance else "")
+
+
+def number(value: float) -> str:
+    """Return counts as they are, and other values with four significant digits, never 0 unless they are."""
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def write(path: Path, verdicts: Sequence[Verdict]) -> None:
+    """Write claims.json."""
+    files.write_json(path, [asdict(verdict) for verdict in verdicts])
+
+
+def read(path: Path) -> list[Verdict]:
+    """Read claims.json.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    rows, names = files.read_json(path), {field.name for field in fields(Verdict)}
+    if not isinstance(rows, list) or any(not isinstance(row, dict) or row.keys() != names for row in rows):
+        raise ResultError(f"{path}: not a list of verdicts; evaluate the claims again (replicate claims)")
+    return [Verdict(**_tuples(row)) for row in rows]
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def text(verdicts: Sequence[Verdict]) -> str:
+    """Return an aligned table for a terminal, with the reasons of what was not decided below it."""
+    heading = ("status", "claim", "measured", "expected", "source", "setting", "seeds")
+    rows = [
+        heading,
+        *((one.status, one.id, one.found, one.wanted, one.source, _mark(one), _seeds(one)) for one in verdicts),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    undecided = [f"{one.status}  {one.id}: {one.reason}" for one in verdicts if one.reason]
+    return "\n".join([*lines, "", *undecided, *([""] if undecided else []), summary(verdicts)]) + "\n"
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """Return how many claims have which status."""
+    counts = {status: sum(one.status == status for one in verdicts) for status in get_args(Status)}
+    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """Return the table that the README shows, with its markers."""
+    lines = [
+        "| claim | stands in | setting | what is measured | measured | expected | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.statement} | {one.source} | {_mark(one)} | {one.quantity} | {one.found} | {one.wanted} "
+        f"| **{one.status}** |"
+        for one in verdicts
+    ]
+    return "\n".join([BEGIN, *lines, END]) + "\n"
+
+
+def updated(readme: str, verdicts: Sequence[Verdict]) -> str:
+    """Return ``readme`` with its table replaced by that of ``verdicts``.
+
+    Raises:
+        ResultError: it does not hold the markers once each, in their order.
+    """
+    if not (readme.count(BEGIN) == readme.count(END) == 1 and readme.index(BEGIN) < readme.index(END)):
+        raise ResultError(f"the README must hold the lines {BEGIN} and {END} once each, in this order")
+    before, rest = readme.split(BEGIN)
+    return before + markdown(verdicts).rstrip("\n") + rest.split(END)[1]
+
+
+def _mark(verdict: Verdict) -> str:
+    return f"{verdict.mark} cal" if verdict.calibrated else verdict.mark
+
+
+def _seeds(verdict: Verdict) -> str:
+    return str(len(verdict.seeds)) if verdict.seeds else "--"

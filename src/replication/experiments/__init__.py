@@ -1,0 +1,1 @@
+"""What is computed and shown of each experiment, one folder for each."""

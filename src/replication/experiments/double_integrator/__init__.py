@@ -1,0 +1,1 @@
+"""The double integrator: references, certificates, figures, tables and numbers."""

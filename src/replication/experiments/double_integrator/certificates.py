@@ -1,0 +1,104 @@
+"""The set-based certificate of a finished double-integrator run: its final policy, and some on the way."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replication import files
+from replication.certificate import Certificate, ClosedLoop, certify
+from replication.provenance import stamp as provenance
+from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, Array, B, backup_gain
+from scpo.errors import ResultError
+
+LEVELS = np.arange(1, 101) / 100.0  # of O_inf, tried for coverage
+
+
+def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates: int, rho: float) -> None:
+    """Certify the policies saved by the run in folder ``run``; write ``out`` (json) and the cells beside it (npz).
+
+    Args:
+        run: folder with weights.npz and run.json.
+        out: the file for the figures; times go to its timing sidecar only.
+        cells: along each axis, for the final policy.
+        cells_over_training: the same, for the policies on the way.
+        iterates: how many saved policies are certified on the way, first and last among them.
+        rho: the starts lie in rho O_inf; whether that set is covered is recorded.
+
+    Raises:
+        ResultError: a file of the run is missing or damaged.
+    """
+    began = time.perf_counter()
+    weights, summary = files.read_npz(run / "weights.npz"), files.read_json(run / "run.json")
+    final = certify(closed_loop(weights, -1), cells)
+    chosen = np.unique(np.linspace(0, len(weights["updates"]) - 1, iterates).round().astype(int))
+    training = []
+    for index in chosen:
+        found = certify(closed_loop(weights, int(index)), cells_over_training)
+        figures = {"area": found.area, "invariant_area": found.grid.area(found.invariant), "level": level(found)}
+        training.append({"update": int(weights["updates"][index])} | figures)
+    outputs = [out, out.with_suffix(".npz")]
+    files.write_json(
+        outputs[0],
+        {name: summary[name] for name in ("task", "arm", "dataset", "method", "seed")}
+        | {"final": final.summary() | _coverage(final, rho), "over_training": training, "rho": rho}
+        | {"cells": cells, "cells_over_training": cells_over_training},
+    )
+    x1, x2 = final.grid.edges
+    files.write_npz(outputs[1], mask=final.mask, refuted=final.refuted, x1=x1, x2=x2)
+    files.write_json(out.with_suffix(".timing.json"), {"seconds": time.perf_counter() - began, **provenance.host()})
+    provenance.write(
+        out.with_suffix(".provenance.json"),
+        module=__name__,
+        config_sha256=files.sha256(run / "run.json"),
+        seeds={"run": int(summary["seed"])},
+        inputs=[run / "weights.npz", run / "run.json"],
+        outputs=outputs,
+    )
+
+
+def closed_loop(weights: dict[str, NDArray[Any]], index: int) -> ClosedLoop:
+    """Return the closed loop of the ``index``-th saved policy of a run.
+
+    Raises:
+        ResultError: theta does not have the length that the shapes give.
+    """
+    theta, parts, start = weights["theta"][index], {}, 0
+    for name, sides in zip(weights["names"].tolist(), weights["shapes"].tolist(), strict=True):
+        shape = tuple(side for side in sides if side)
+        parts[name] = theta[start : start + int(np.prod(shape))].reshape(shape)
+        start += parts[name].size
+    if start != len(theta):
+        raise ResultError(f"weights.npz: theta has {len(theta)} numbers, its shapes ask for {start}")
+    depth = sum(name.startswith("weights.") for name in parts)
+    return ClosedLoop.of(
+        A,
+        B,
+        backup_gain(),
+        [parts[f"weights.{layer}"] for layer in range(depth)],
+        [parts[f"biases.{layer}"] for layer in range(depth)],
+        np.full(2, STATE_BOUND),
+        INPUT_BOUND,
+    )
+
+
+def level(certificate: Certificate) -> float:
+    """Return the largest multiple of 0.01 such that this multiple of O_inf is proven certified; 0.0 if none is."""
+    facets: Array = backup_invariant_set().facets
+    low, high = 0, len(LEVELS)  # of the nested sets, the first ``low`` are covered, those from ``high`` on are not
+    while low < high:
+        middle = (low + high + 1) // 2
+        if certificate.covers(facets, LEVELS[middle - 1]):
+            low = middle
+        else:
+            high = middle - 1
+    return float(LEVELS[low - 1]) if low else 0.0
+
+
+def _coverage(certificate: Certificate, rho: float) -> dict[str, float | bool]:
+    return {"covers_starts": certificate.covers(backup_invariant_set().facets, rho), "level": level(certificate)}

@@ -1,0 +1,176 @@
+"""Reads what belongs to the double integrator besides its runs: references and certificates.  Writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replication import files
+from replication.results.read import Run, read_arm, read_config
+from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
+from scpo.errors import ResultError
+
+TASK = "double-integrator"
+SCENARIOS = ("cooperative", "mixed", "hostile")
+METHODS = ("scpo", "scpo-verified", "unconstrained")
+FIGURES = (
+    "costs",
+    "cost_starts",
+    "cost_horizon",
+    "gain",
+    "spectral_radius",
+    "area",
+    "area_of_starts",
+    "area_control_invariant",
+    "gamma_lyapunov",
+    "gamma_tightest",
+    "state_bound",
+    "input_bound",
+    "stage_input_weight",
+    "backup_input_weight",
+    "malicious_above",
+    "sharpness",
+)
+ARRAYS = ("facets", "vertices", "backup_states", "backup_inputs", "mpc_states", "mpc_inputs")
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class References:
+    """Numbers and arrays that runs are compared with (written by the module ``references`` beside this one)."""
+
+    figures: dict[str, Any]
+    arrays: dict[str, Array]
+
+    @property
+    def backup(self) -> float:
+        """Closed-loop cost of the backup."""
+        return float(self.figures["costs"]["backup"])
+
+    @property
+    def mpc(self) -> float:
+        """Closed-loop cost of the MPC."""
+        return float(self.figures["costs"]["mpc"])
+
+    @property
+    def state_bound(self) -> float:
+        """Bound on |x_i|."""
+        return float(self.figures["state_bound"])
+
+    @property
+    def input_bound(self) -> float:
+        """Bound on |u|."""
+        return float(self.figures["input_bound"])
+
+    def gap_closed(self, cost: float) -> float:
+        """Return the share of the backup's excess over the MPC that a policy of closed-loop cost ``cost`` removes."""
+        return (self.backup - cost) / (self.backup - self.mpc)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The certificate of one run: its figures, and the cells of its last policy.
+
+    Attributes:
+        figures: what certificate.json says.
+        mask: certified cells, over the edges x1 and x2.
+        refuted: cells from which every trajectory is proven to violate a constraint.
+        x1: edges of the cells.
+        x2: edges of the cells.
+    """
+
+    figures: dict[str, Any]
+    mask: Mask
+    refuted: Mask
+    x1: Array
+    x2: Array
+
+    @property
+    def area(self) -> float:
+        """Certified area of the final policy."""
+        return float(self.figures["final"]["area"])
+
+    @property
+    def refuted_area(self) -> float:
+        """Area from which the final policy is proven to violate a constraint."""
+        return float(self.figures["final"]["refuted_area"])
+
+    @property
+    def level(self) -> float:
+        """Largest multiple of 0.01 of O_inf proven to be certified, of the final policy."""
+        return float(self.figures["final"]["level"])
+
+    @property
+    def covers_starts(self) -> bool:
+        """Whether the whole set of starts is certified for the final policy."""
+        return bool(self.figures["final"]["covers_starts"])
+
+    def holds(self, points: Array) -> Mask:
+        """Return (n,) whether each of ``points`` (n, 2) lies in a certified cell."""
+        first, second = (
+            np.searchsorted(edges, points[:, axis], "right") for axis, edges in enumerate((self.x1, self.x2))
+        )
+        return np.asarray(np.pad(self.mask, 1)[first, second])  # 0 and the last are outside
+
+
+def read_settings(results: Path) -> DoubleIntegratorConfig:
+    """Return the task's section of the configuration.
+
+    Raises:
+        ResultError: the profile does not run the task.
+    """
+    section = read_config(results).double_integrator
+    if section is None:
+        raise ResultError(f"{results / 'config.json'}: the profile does not run task {TASK!r}")
+    return section
+
+
+def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:
+    """Return the runs of a scenario by method name (as in the arm's name), those that the profile has."""
+    arms = read_settings(results).arms
+    return {
+        method: read_arm(results, TASK, f"{method}-{scenario}") for method in METHODS if f"{method}-{scenario}" in arms
+    }
+
+
+def read_references(results: Path) -> References:
+    """Return the references.
+
+    Raises:
+        ResultError: the profile does not run the task; a file is missing, damaged or lacks something.
+    """
+    read_settings(results)
+    path = results / TASK / "references.json"
+    found = References(files.read_json(path), files.read_npz(path.with_suffix(".npz")))
+    _require(path, found.figures, FIGURES)
+    _require(path, found.arrays, ARRAYS)
+    return found
+
+
+def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
+    """Return the certificates of an arm's first seeds; none where the profile or the arm has none."""
+    settings = read_settings(results)
+    if settings.certificate is None or arm not in settings.arms:
+        return ()
+    seeds = settings.arms[arm].seed_range[: settings.certificate.seeds]
+    return tuple(_certificate(results / TASK / arm / f"seed-{seed}" / "certificate.json") for seed in seeds)
+
+
+def _certificate(path: Path) -> Certificate:
+    figures, arrays = files.read_json(path), files.read_npz(path.with_suffix(".npz"))
+    _require(path, figures, ("final", "over_training", "rho", "cells", "seed"))
+    _require(path, figures["final"], ("area", "refuted_area", "level", "covers_starts"))
+    _require(path.with_suffix(".npz"), arrays, ("mask", "refuted", "x1", "x2"))
+    mask, refuted = (arrays[name].astype(bool) for name in ("mask", "refuted"))
+    return Certificate(figures, mask, refuted, arrays["x1"], arrays["x2"])
+
+
+def _require(path: Path, content: dict[str, Any], names: tuple[str, ...]) -> None:
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise ResultError(f"{path}: lacks {', '.join(missing)}")

@@ -1,0 +1,1 @@
+"""The regression: its published figure, figures, tables and numbers."""

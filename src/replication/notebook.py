@@ -1,0 +1,87 @@
+"""Executes a notebook with parameters, as a stage of the workflow, the same way every time.
+
+papermill warns about a parameter that the notebook does not have; here it is an error.  The notebook is
+executed at the path of its log, so that the copy of a failed run stays, and the output appears when all is well,
+without the times that papermill notes in it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillException
+from traitlets.config import Config as Traits
+
+from replication.files import write_text
+from scpo.errors import ConfigurationError, ResultError
+
+
+def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mapping[str, str]) -> None:
+    """Execute ``template`` and write the executed notebook and its HTML page.
+
+    Args:
+        template: the notebook, with a cell tagged "parameters".
+        out: the executed copy.
+        html: one offline page of it.
+        log: where it is executed; kept, whether a cell fails or not.
+        parameters: values as YAML, by name.
+
+    Raises:
+        ConfigurationError: the notebook does not exist or lacks a parameter.
+        ResultError: a cell failed.
+    """
+    if not template.is_file():
+        raise ConfigurationError(f"{template}: no such notebook")
+    known = papermill.inspect_notebook(str(template))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise ConfigurationError(f"{template}: no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with _short_folder() as folder:
+        try:
+            papermill.execute_notebook(
+                str(template),
+                str(log),
+                parameters={name: yaml.safe_load(value) for name, value in parameters.items()},
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                # sockets in a folder of its own: the ports of parallel runs can collide
+                config=Traits(KernelManager={"transport": "ipc", "connection_file": str(folder / "k.json")}),
+            )
+        except PapermillException as error:
+            raise ResultError(f"{template}: a cell failed; the executed copy is {log}\n{error}") from error
+    notebook = _without_times(nbformat.read(log, as_version=4))
+    write_text(out, nbformat.writes(notebook) + "\n")
+    page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
+    write_text(html, re.sub(r'<script src="">\s*</script>', "", page))  # one page that loads nothing
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    # a socket's path may have 107 bytes at most, and a job's temporary folder can lie deep
+    folder = Path(tempfile.mkdtemp(prefix="nb-", dir=None if len(tempfile.gettempdir()) < 80 else "/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_times(notebook: Any) -> Any:
+    notes = notebook.metadata.pop("papermill", {})
+    notebook.metadata["parameters"] = notes.get("parameters", {})
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    return notebook

@@ -1,0 +1,97 @@
+"""Closed loops of the double integrator, built by hand: good ones, and ones with a fault at a known place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replication.certificate import ClosedLoop
+from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, Array, B, backup_gain
+
+K = backup_gain()
+#: a fast gain u = -(k_1 x_1 + k_2 x_2); unsaturated it asks for more than the input's bound
+AGGRESSIVE: Array = np.array([0.6167, 1.2703])
+WIDTH = 32
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a hand-built network: first-layer units (a, b) and one second-layer unit over them."""
+
+    units: Sequence[tuple[Array, float]]
+    mix: Sequence[float]
+    bias: float
+    out: float
+
+
+def saturating(gain: Array, bound: float, width: float = 0.02) -> Part:
+    """Return bound tanh(gain^T x / bound), up to the small non-linearity of its first unit."""
+    return Part([(width * gain / bound, 0.0)], [1.0 / width], 0.0, bound)
+
+
+def pocket(at: tuple[float, float], half: float, height: float) -> Part:
+    """Return a bump: height around ``at``, nearly zero (up to a constant) elsewhere."""
+    steep = 4.0 / half
+    units = []
+    for axis in range(2):
+        for sign in (1.0, -1.0):
+            row = np.zeros(2)
+            row[axis] = steep
+            units.append((row, -steep * (at[axis] - sign * half)))
+    return Part(units, [4.0, -4.0, 4.0, -4.0], -12.0, height / 2.0)
+
+
+def build(*parts: Part) -> ClosedLoop:
+    """Return the closed loop u = -K x + phi(x) - phi(0) with phi the sum of the parts, as a tanh network 2-32-32-1."""
+    first, offset = np.zeros((2, WIDTH)), np.zeros(WIDTH)
+    second, second_bias, last = np.zeros((WIDTH, WIDTH)), np.zeros(WIDTH), np.zeros((WIDTH, 1))
+    unit = 0
+    for index, part in enumerate(parts):
+        for (row, bias), weight in zip(part.units, part.mix, strict=True):
+            first[:, unit], offset[unit], second[unit, index] = row, bias, weight
+            unit += 1
+        second_bias[index], last[index, 0] = part.bias, part.out
+    layers, biases = [first, second, last], [offset, second_bias, np.zeros(1)]
+    return ClosedLoop.of(A, B, K, layers, biases, np.full(2, STATE_BOUND), INPUT_BOUND)
+
+
+def cancel_backup() -> Part:
+    """Return +K x, so that the other parts are the whole policy."""
+    return saturating(K[0], 200.0, 1.0)
+
+
+def good() -> ClosedLoop:
+    """Return the fast gain, saturated within the input's bound."""
+    return build(cancel_backup(), saturating(-AGGRESSIVE, 0.97))
+
+
+def pocketed(at: tuple[float, float] = (0.62, -0.27), half: float = 0.06) -> ClosedLoop:
+    """Return the saturated fast gain with a pocket around ``at`` in which the input leaves its bounds."""
+    return build(cancel_backup(), saturating(-AGGRESSIVE, 0.97), pocket(at, half, -2.5))
+
+
+def cycling() -> ClosedLoop:
+    """Return the backup without damping where |x_2| is small: safe for all time, and no start converges."""
+    return build(saturating(np.array([0.0, 0.9]), 0.03))
+
+
+def policy(loop: ClosedLoop, x: Array) -> Array:
+    """Return the inputs (S, 1) at states (S, 2), in plain floating point."""
+    value = np.concatenate([x, np.zeros((1, 2))])
+    for layer, (weight, bias) in enumerate(zip(loop.weights, loop.biases, strict=True)):
+        value = value @ weight + bias
+        value = np.tanh(value) if layer < len(loop.weights) - 1 else value
+    return np.asarray(value[:-1] - value[-1] - x @ loop.k.T)
+
+
+def simulate(loop: ClosedLoop, x: Array, steps: int) -> tuple[NDArray[np.bool_], Array]:
+    """Return whether each start (S, 2) violates a constraint within ``steps`` (S,), and the last states (S, 2)."""
+    unsafe = np.zeros(len(x), dtype=bool)
+    for _ in range(steps):
+        control = policy(loop, x)
+        unsafe |= (np.abs(x) > STATE_BOUND).any(axis=1) | (np.abs(control) > INPUT_BOUND).any(axis=1)
+        x = np.clip(x @ A.T + control @ B.T, -50.0, 50.0)
+    return unsafe, x

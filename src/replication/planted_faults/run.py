@@ -1,0 +1,58 @@
+"""All experiments with planted faults, one after another, written to a file; a fault that is not caught is an error."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from replication import files, tasks
+from replication.config import dump
+from replication.planted_faults import certificates, method, records
+from replication.planted_faults.finding import Finding
+from replication.provenance import stamp as provenance
+from replication.training import process
+from scpo.errors import FalsificationError
+
+
+def findings(referee: Path) -> list[Finding]:
+    """Return every finding, in the order of the report's table.
+
+    Args:
+        referee: the script that judges saved iterates again.
+    """
+    return [
+        method.constants_too_small(),
+        method.biased_probes(),
+        method.unsafe_start(),
+        method.noisy_constraint(),
+        method.nonconvex_region(),
+        method.failing_solvers(),
+        certificates.unsafe_pocket(),
+        certificates.limit_cycle(),
+        *records.altered_files(referee),
+    ]
+
+
+def main(referee: Path, out: Path) -> None:
+    """Run every experiment and write ``out``, with its sidecar beside it.
+
+    Raises:
+        ResultError: the referee's script is missing, or a file cannot be written.
+        FalsificationError: a planted fault was not caught; nothing is written.
+    """
+    process.prepare()
+    digest = files.sha256(referee)
+    found = findings(referee)
+    if missed := [finding for finding in found if not finding.caught]:
+        lines = [f"  {f.name}: planted {f.planted}; expected {f.expected}; observed {f.observed}" for f in missed]
+        raise FalsificationError("\n".join([f"{len(missed)} of {len(found)} planted faults were not caught:", *lines]))
+    files.write_json(out, {"findings": [asdict(finding) for finding in found], "referee_sha256": digest})
+    provenance.write(
+        out.with_suffix(".provenance.json"),
+        module=[__name__, tasks.MODULES[records.TASK]],
+        config_sha256=hashlib.sha256(dump(records.CONFIG).encode()).hexdigest(),
+        seeds={"first": 0, "count": method.SEEDS},
+        inputs=[referee],
+        outputs=[out],
+    )

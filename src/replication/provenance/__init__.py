@@ -1,0 +1,1 @@
+"""Stamps: what made a file, and whether it is still that."""

@@ -1,0 +1,46 @@
+"""The verdicts on the claims as a page of HTML, for Snakemake's report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from replication.claims import verdicts
+from replication.claims.verdicts import Verdict
+from replication.files import write_text
+
+COLOURS = {"reproduced": "#00664a", "supported": "#0072b2", "deviates": "#b34700", "not-run": "#666"}
+STYLE = """body { font: 15px/1.45 sans-serif; margin: 2em; color: #222; max-width: 75em }
+table { border-collapse: collapse } th, td { text-align: left; vertical-align: top; padding: .35em .8em }
+th, tr { border-bottom: 1px solid #ccc } td.status { font-weight: bold; white-space: nowrap }"""
+
+
+def write(claims: Path, out: Path) -> None:
+    """Write the page of the verdicts in ``claims`` (claims.json) to ``out``.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    write_text(out, page(verdicts.read(claims)))
+
+
+def page(found: Sequence[Verdict]) -> str:
+    """Return a page with a row for each verdict."""
+    headings = ("verdict", "claim", "stands in", "setting", "measured", "expected", "seeds")
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    return "\n".join(
+        [
+            f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Claims</title><style>{STYLE}</style>",
+            f"</head><body>\n<p>{escape(verdicts.summary(found))}.</p>\n<table>\n<tr>{head}</tr>",
+            *map(_row, found),
+            "</table>\n</body></html>\n",
+        ]
+    )
+
+
+def _row(one: Verdict) -> str:
+    statement = escape(one.statement) + (f"<br><small>{escape(one.reason)}</small>" if one.reason else "")
+    cells = (one.source, one.mark, one.found, one.wanted, str(len(one.seeds)))
+    status = f"<td class='status' style='color: {COLOURS[one.status]}'>{escape(one.status)}</td>"
+    return f"<tr>{status}<td>{statement}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"

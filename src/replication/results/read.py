@@ -1,0 +1,223 @@
+"""Reads the files of finished runs.  Writes nothing.
+
+``results`` is the folder of one profile, ``results/<profile>``.  Whatever is missing, damaged or has other
+columns than expected is a :class:`~scpo.errors.ResultError` that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from replication.config import Config
+from replication.files import note
+from replication.results.inventory import BOOL, EXHIBITS, FLOAT, INT
+from replication.training.series import COUNTED, KEPT
+from scpo.errors import ResultError
+
+SERIES = {
+    "early": BOOL,
+    "epoch": FLOAT,
+    "update": INT,
+    "rollouts": INT,
+    **{f"{column}_{statistic}": FLOAT for column, statistics in KEPT.items() for statistic in statistics},
+    "updates": INT,
+    **dict.fromkeys(COUNTED, INT),
+}
+EVALUATIONS = {
+    "regression": {
+        "update": INT,
+        "epoch": FLOAT,
+        "fresh_loss": FLOAT,
+        "clipped_loss": FLOAT,
+        "uniform_loss": FLOAT,
+        "heldout_max_g": FLOAT,
+        "heldout_unsafe": FLOAT,
+        "rejected_share": FLOAT,
+        "clean_rejected_share": FLOAT,
+    },
+    "double-integrator": {
+        "update": INT,
+        "epoch": FLOAT,
+        "good_loss": FLOAT,
+        "scenario_loss": FLOAT,
+        "clean_loss": FLOAT,
+        "cost": FLOAT,
+        "heldout_max_g": FLOAT,
+        "heldout_unsafe": FLOAT,
+        "rejected_share": FLOAT,
+        "clean_rejected_share": FLOAT,
+        "spectral_radius": FLOAT,
+    },
+}
+SUMMARY = (
+    "task",
+    "arm",
+    "dataset",
+    "method",
+    "seed",
+    "updates",
+    "unsafe_iterates",
+    "first_unsafe_update",
+    "unsafe_proposals",
+    "unsafe_probes",
+    "bound_misses",
+    "first_missed_update",
+    "captured_energy",
+    "projected_share",
+    "restoring_updates",
+    "solver_failures",
+    "max_g",
+    "median_step",
+    "median_nominal",
+    "median_smoothness",
+    "largest_required",
+    "rollouts",
+    "final",
+    "initial",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run: an arm of a task with one seed."""
+
+    task: str
+    arm: str
+    seed: int
+    summary: dict[str, Any]
+    series: pd.DataFrame  # thinned rows of every update, see replication.training.series
+    early: pd.DataFrame  # the loss of the first epochs, thinned less; empty if the run is short
+    evaluations: pd.DataFrame
+    exhibits: dict[str, pd.DataFrame]
+
+    @property
+    def method(self) -> str:
+        """Name of the method that made the run."""
+        return str(self.summary["method"])
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that the run took."""
+        return float(self.evaluations["epoch"].iloc[-1])
+
+    @property
+    def curve(self) -> pd.DataFrame | None:
+        """The final policy as a curve, where the task has one."""
+        return self.exhibits.get("curve")
+
+    @property
+    def final(self) -> dict[str, float]:
+        """The task's held-out figures of merit of the last policy."""
+        return dict(self.summary["final"])
+
+
+def read_config(results: Path) -> Config:
+    """Return the configuration that the profile was run with."""
+    path = results / "config.json"
+    try:
+        return Config.model_validate_json(_text(path))
+    except ValidationError as error:
+        raise ResultError(f"{path}: not a configuration of this version; run the profile again\n{error}") from error
+
+
+def read_arm(results: Path, task: str, arm: str) -> tuple[Run, ...]:
+    """Return the runs of every seed that the profile's configuration gives ``arm``, in their order."""
+    settings = read_config(results).tasks.get(task)
+    if settings is None:
+        raise ResultError(f"{results / 'config.json'}: the profile does not run task {task!r}")
+    if arm not in settings.arms:
+        raise ResultError(f"{results / 'config.json'}: {task} has no arm {arm!r}, only {sorted(settings.arms)}")
+    return tuple(read_run(results, task, arm, seed) for seed in settings.arms[arm].seed_range)
+
+
+def read_run(results: Path, task: str, arm: str, seed: int) -> Run:
+    """Return one run, its files checked against the schema and against each other.
+
+    Raises:
+        ResultError: a file is missing, unreadable, lacks a column, or belongs to another run.
+    """
+    folder = results / task / arm / f"seed-{seed}"
+    summary = _summary(folder / "run.json", {"task": task, "arm": arm, "seed": seed})
+    evaluations = _table(folder / "evaluations.parquet", EVALUATIONS.get(task, {"update": INT, "epoch": FLOAT}))
+    series = _table(folder / "series.parquet", SERIES)
+    early = series[series["early"]].reset_index(drop=True)
+    series = series[~series["early"]].reset_index(drop=True)
+    _agree(folder, summary, series)
+    tables = EXHIBITS.get(task, {})
+    exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.items()}
+    return Run(task, arm, seed, summary, series, early, evaluations, exhibits)
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a CSV file of floats that has at least ``columns``."""
+    try:
+        frame = pd.read_csv(note(path))
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ResultError(f"{path}: cannot be read; work in a checkout of the project: {error}") from error
+    return _checked(path, frame, dict.fromkeys(columns, FLOAT))
+
+
+def _agree(folder: Path, summary: Mapping[str, Any], series: pd.DataFrame) -> None:
+    """Refuse a series that does not hold the updates, the counts and the extreme that run.json states."""
+    if (series["update"].diff().iloc[1:] <= 0).any() or (series["epoch"].diff().iloc[1:] <= 0).any():
+        raise ResultError(f"{folder}/series.parquet: its bins are not in order")
+    found: dict[str, float] = {name: int(series[name].sum()) for name in ("updates", *COUNTED)}
+    found |= {"rollouts": int(series["rollouts"].iloc[-1]), "max_g": float(series["max_g_high"].max())}
+    for name, value in found.items():
+        if value != summary[name]:
+            raise ResultError(f"{folder}: run.json and series.parquet disagree: {name} {summary[name]} and {value}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return note(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ResultError(f"{path}: no such file; has this run finished?") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultError(f"{path}: cannot be read: {error}") from error
+
+
+def _summary(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        summary = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
+    missing = [key for key in SUMMARY if key not in summary] if isinstance(summary, dict) else list(SUMMARY)
+    if missing:
+        raise ResultError(f"{path}: lacks {', '.join(missing)}")
+    for key, value in identity.items():
+        if summary[key] != value:
+            raise ResultError(f"{path}: is of {key} {summary[key]!r}, not {value!r}")
+    return dict(summary)
+
+
+def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    if not path.is_file():
+        raise ResultError(f"{path}: no such file; has this run finished?")
+    try:
+        with pq.ParquetFile(note(path), pre_buffer=False) as file:  # for small files twice as fast as read_table
+            frame = file.read(use_threads=False).replace_schema_metadata().to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
+    return _checked(path, frame, columns)
+
+
+def _checked(path: Path, frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    missing = [name for name in columns if name not in frame]
+    if missing:
+        raise ResultError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, frame))}")
+    wrong = [f"{name} ({frame[name].dtype})" for name, kind in columns.items() if frame[name].dtype.kind != kind]
+    if wrong:
+        raise ResultError(f"{path}: columns of the wrong type: {', '.join(wrong)}")
+    if frame.empty:
+        raise ResultError(f"{path}: has no rows")
+    return frame

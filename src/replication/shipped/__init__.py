@@ -1,0 +1,1 @@
+"""The shipped results: collected, checked, restored, bundled."""

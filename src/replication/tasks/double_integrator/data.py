@@ -1,0 +1,73 @@
+"""Imitation data of the three scenarios: who labels which states (R)."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replication.tasks.double_integrator.experts import PredictiveController, malicious
+from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.starts import uniform
+from replication.tasks.double_integrator.system import Array
+from scpo.errors import ConfigurationError
+
+Scenario = Literal["cooperative", "mixed", "hostile"]
+
+#: In the mixed scenario the malicious expert labels the states with x_1 above this, about 40 % of them.
+MALICIOUS_ABOVE = 1.0
+
+
+def harmful_states(scenario: str, states: Array) -> NDArray[np.bool_]:
+    """Return which of the states (S, 2) the malicious expert labels (S,)."""
+    if scenario == "cooperative":
+        return np.zeros(len(states), dtype=bool)
+    if scenario == "mixed":
+        return np.asarray(states[:, 0] > MALICIOUS_ABOVE)
+    if scenario == "hostile":
+        return np.ones(len(states), dtype=bool)
+    raise ConfigurationError(f"scenario: no {scenario!r}; there are {get_args(Scenario)}")
+
+
+def generate_dataset(
+    scenario: str,
+    rng: np.random.Generator,
+    size: int = 4096,
+    *,
+    heldout: int = 1024,
+    rho: float = 0.95,
+    horizon: int = 10,
+) -> dict[str, NDArray[np.generic]]:
+    """Label states uniform in rho O_inf: the good expert is the MPC, the malicious one thrusts outwards.
+
+    The scenarios of one generator state share their inputs and differ in their labels only.
+
+    Args:
+        scenario: "cooperative" (good labels only), "mixed" (malicious where x_1 > 1) or "hostile" (malicious only).
+        rng: source of the states.
+        size: training states.
+        heldout: further states of the same kind, for held-out losses.
+        rho: scale of the region.
+        horizon: of the MPC.
+
+    Returns:
+        ``inputs`` (size, 2), ``labels`` and ``good_labels`` (size, 1), ``harmful`` (size,) bool; the same four of
+        the held-out states with the prefix ``heldout_``; ``fallbacks`` (), the good labels for which the MPC was
+        infeasible and the clipped backup stood in.
+
+    Raises:
+        ConfigurationError: unknown scenario or no states.
+    """
+    if size < 1 or heldout < 1:
+        raise ConfigurationError(f"dataset: expected at least one state of each kind, got {size} and {heldout}")
+    states = uniform(backup_invariant_set().scaled(rho), size + heldout, rng)
+    harmful = harmful_states(scenario, states)
+    good, fallbacks = PredictiveController(horizon)(states)
+    labels = np.where(harmful[:, None], malicious(states), good)
+    arrays = {"inputs": states, "labels": labels, "good_labels": good, "harmful": harmful}
+    return (
+        {name: array[:size] for name, array in arrays.items()}
+        | {f"heldout_{name}": array[size:] for name, array in arrays.items()}
+        | {"fallbacks": np.array(fallbacks)}
+    )

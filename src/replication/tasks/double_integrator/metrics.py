@@ -1,0 +1,86 @@
+"""Safety metrics of a rollout: constraints along it, and contraction at its end.  g <= 0 is safe.
+
+If for every start in O_inf the constraints hold for t < T and Psi(x_T) <= lambda Psi(x_0) with lambda < 1, then
+the policy may be applied again from x_T: the constraints hold for all time and Psi is a finite-step Lyapunov
+function.  Sampled starts support this; only the set-based certificate proves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from replication.tasks.double_integrator.rollout import Rollout
+from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND
+from scpo.errors import ConfigurationError
+
+Aggregation = Literal["max", "logsumexp"]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Three metrics of each start: state constraints, input constraint, contraction of the gauge Psi.
+
+    Attributes:
+        facets: rows h_j (n, 2) of O_inf, Psi(x) = max_j h_j^T x.
+        contraction: lambda, 0 < lambda < 1.
+        aggregation: "max", or "logsumexp": log(sum_i exp(beta v_i)) / beta, smooth, at least the maximum and at
+            most log(count) / beta above it.
+        sharpness: beta of the latter.
+    """
+
+    facets: Tensor
+    contraction: float = 0.5
+    aggregation: Aggregation = "max"
+    sharpness: float = 200.0
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.aggregation not in get_args(Aggregation):
+            raise ConfigurationError(f"aggregation: no {self.aggregation!r}; there are {get_args(Aggregation)}")
+        if not 0.0 < self.contraction < 1.0:
+            raise ConfigurationError(f"contraction: expected 0 < lambda < 1, got {self.contraction}")
+        if not self.sharpness > 0.0:
+            raise ConfigurationError(f"sharpness: expected a positive number, got {self.sharpness}")
+
+    def gauge(self, states: Tensor) -> Tensor:
+        """Return Psi (...) of states (..., 2)."""
+        return (states @ self.facets.T).amax(dim=-1)
+
+    def _aggregate(self, values: Tensor) -> Tensor:
+        """Aggregate ``values`` (m, M, j) over j."""
+        if self.aggregation == "max":
+            return values.amax(dim=-1)
+        return torch.logsumexp(self.sharpness * values, dim=-1) / self.sharpness
+
+    def _aggregate_modulus(self, values: Tensor) -> Tensor:
+        """Aggregate |values| (m, t, M, i) over t and i: values and -values, to stay smooth at 0."""
+        modulus = values.permute(1, 3, 0, 2).flatten(0, 1).abs()  # as rollouts lie in memory, reduced along its rows
+        highest = modulus.amax(dim=0)
+        if self.aggregation == "max":
+            return highest
+        near = (modulus - highest).mul_(self.sharpness).exp_()
+        far = modulus.add_(highest).mul_(-self.sharpness).exp_()
+        smooth = highest + near.add_(far).sum(dim=0).log_().div_(self.sharpness)
+        return torch.where(highest.isinf(), highest, smooth)
+
+    @torch.no_grad()
+    def __call__(self, trajectories: Rollout) -> Tensor:
+        """Return g (m, 3 M) in blocks of M starts.
+
+        max over t <= T and i of |x_i| / 5 - 1; max over t < T of |u| - 1; (Psi(x_T) - lambda Psi(x_0)) / Psi(x_0).
+        """
+        states, inputs = trajectories.states, trajectories.inputs
+        initial = self.gauge(states[:, 0])
+        final = self._aggregate((states[:, -1] @ self.facets.T) / initial.unsqueeze(-1))
+        return torch.cat(
+            [
+                self._aggregate_modulus(states / STATE_BOUND) - 1.0,
+                self._aggregate_modulus(inputs / INPUT_BOUND) - 1.0,
+                final - self.contraction,
+            ],
+            dim=-1,
+        )

@@ -1,0 +1,66 @@
+"""Closed-loop rollouts of many parameter sets at once, the only evaluator of bounds, metrics and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from replication.tasks.double_integrator.system import STAGE_INPUT_WEIGHT, A, B
+from scpo.errors import ConfigurationError, ShapeError
+from scpo.policies import ResidualPolicy
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """Trajectories of m policies from M starts over T steps.
+
+    Attributes:
+        states: x_0 ... x_T (m, T + 1, M, 2).
+        inputs: u_0 ... u_{T-1} (m, T, M, 1).
+    """
+
+    states: Tensor
+    inputs: Tensor
+
+    def cost(self) -> Tensor:
+        """Return sum_t |x_t|^2 + 0.1 u_t^2 over t < T (m, M)."""
+        return self.states[:, :-1].square().sum(dim=(1, 3)) + STAGE_INPUT_WEIGHT * self.inputs.square().sum(dim=(1, 3))
+
+
+@torch.no_grad()
+def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Tensor, horizon: int) -> Rollout:
+    """Roll out m stacked parameter sets of ``policy`` in closed loop, inputs not clipped.
+
+    Args:
+        policy: gives architecture and backup; its own weights are not used.
+        parameters: name -> (m, *shape).
+        starts: x_0 (M, 2), float64.
+        horizon: T.
+
+    Raises:
+        ShapeError: the starts are not (M, 2).
+        ConfigurationError: the horizon is below 1.
+    """
+    if starts.ndim != 2 or starts.shape[1] != 2:
+        raise ShapeError(f"starts: expected (M, 2), got {tuple(starts.shape)}")
+    if horizon < 1:
+        raise ConfigurationError(f"horizon: expected at least 1, got {horizon}")
+    sets = next(iter(parameters.values())).shape[0]
+    drift, push = torch.tensor(A).to(starts).expand(sets, -1, -1), torch.tensor(B).to(starts)
+    states = starts.new_empty(horizon + 1, sets, 2, len(starts))  # columns, as the policy takes them
+    inputs = starts.new_empty(horizon, sets, 1, len(starts))
+    states[0] = starts.T
+    act = policy.on_columns(parameters)
+    for t in range(horizon):
+        inputs[t] = act(states[t])
+        torch.baddbmm(push * inputs[t], drift, states[t], out=states[t + 1])
+    return Rollout(states.permute(1, 0, 3, 2), inputs.permute(1, 0, 3, 2))
+
+
+def rollout_policy(policy: ResidualPolicy, starts: Tensor, horizon: int) -> Rollout:
+    """Roll out one policy at its own weights: :func:`rollout` with m = 1."""
+    parameters = {name: value.detach().unsqueeze(0) for name, value in policy.named_parameters()}
+    return rollout(policy, parameters, starts, horizon)

@@ -1,0 +1,204 @@
+"""The double integrator as a task: imitation of experts, one of them malicious, under safety metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from replication.tasks.base import Batch
+from replication.tasks.double_integrator import exhibits
+from replication.tasks.double_integrator.experts import PredictiveController
+from replication.tasks.double_integrator.metrics import Aggregation, Metrics
+from replication.tasks.double_integrator.rollout import Rollout, rollout, rollout_policy
+from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.stability import equilibrium_jacobian
+from replication.tasks.double_integrator.starts import training_starts, uniform
+from replication.tasks.double_integrator.system import (
+    STAGE_INPUT_WEIGHT,
+    A,
+    Array,
+    B,
+    backup_gain,
+    spectral_radius,
+    step,
+)
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+from scpo.policies import ResidualPolicy
+
+
+def backup_module() -> nn.Linear:
+    """Return the backup u = -K x as a frozen linear layer."""
+    module = nn.Linear(2, 1, bias=False, dtype=torch.float64).requires_grad_(False)
+    module.weight.copy_(torch.from_numpy(-backup_gain()))
+    return module
+
+
+class DoubleIntegratorTask:
+    """Imitation on the constrained double integrator; implements :class:`replication.tasks.base.Task`.
+
+    Policy: u = -K x + phi(x) - phi(0), not clipped.  Metrics: :class:`Metrics` of rollouts from fixed training
+    starts in rho O_inf, k = 3 M.  Held-out starts are uniform in rho O_inf and the same for every run.
+
+    Args:
+        data: arrays of :func:`generate_dataset`.
+        starts: M, training starts.
+        horizon: T, steps of a rollout.
+        contraction: lambda, the share of Psi(x_0) that may be left at T.
+        rho: scale of the region of starts.
+        hidden: widths of the residual network.
+        activation: of the residual network.
+        aggregation: "max" or "logsumexp" over time, in the training metrics; held-out metrics always take max.
+        sharpness: beta of "logsumexp".
+        heldout: held-out starts for the safety metrics.
+        heldout_seed: of the held-out starts.
+        cost_starts: the first so many held-out starts also give the closed-loop cost.
+        cost_horizon: steps of that cost.
+        visited: how many visited states :meth:`states` returns.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+        ShapeError: an array is missing or has a wrong shape.
+        NonFiniteError: an array holds NaN or infinity.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        *,
+        starts: int = 224,
+        horizon: int = 20,
+        contraction: float = 0.5,
+        rho: float = 0.95,
+        hidden: Sequence[int] = (32, 32),
+        activation: str = "tanh",
+        aggregation: Aggregation = "max",
+        sharpness: float = 200.0,
+        heldout: int = 10_000,
+        heldout_seed: int = 1,
+        cost_starts: int = 1000,
+        cost_horizon: int = 100,
+        visited: int = 256,
+    ) -> None:
+        if not 0.0 < rho <= 1.0:
+            raise ConfigurationError(f"rho: expected 0 < rho <= 1, got {rho}")
+        if not 1 <= cost_starts <= heldout:
+            raise ConfigurationError(f"cost_starts: expected 1 ... heldout = {heldout}, got {cost_starts}")
+        if not 1 <= visited <= starts * (horizon + 1):
+            raise ConfigurationError(f"visited: expected 1 ... {starts * (horizon + 1)}, got {visited}")
+        self.inputs, self.labels = _column(data, "inputs", 2), _column(data, "labels", 1)
+        self.harmful = torch.from_numpy(np.array(data["harmful"], dtype=bool).reshape(-1))
+        self.heldout_inputs = _column(data, "heldout_inputs", 2)
+        self.heldout_labels = _column(data, "heldout_labels", 1)
+        self.heldout_good_labels = _column(data, "heldout_good_labels", 1)
+        self.heldout_clean = torch.from_numpy(~np.asarray(data["heldout_harmful"], dtype=bool).reshape(-1))
+        self.region = backup_invariant_set()
+        self.horizon, self.cost_horizon, self.cost_starts = horizon, cost_horizon, cost_starts
+        self.sizes, self.activation = (2, *hidden, 1), activation
+        facets = torch.from_numpy(self.region.facets.copy())
+        self.metrics = Metrics(facets, contraction, aggregation, sharpness)
+        self.heldout_metrics = Metrics(facets, contraction)
+        inner = self.region.scaled(rho)
+        self.common_starts = exhibits.common_starts(inner)
+        self.starts = torch.from_numpy(training_starts(inner, starts))
+        self.heldout_starts = torch.from_numpy(uniform(inner, heldout, np.random.default_rng(heldout_seed)))
+        self._policy = self.initial_policy(torch.Generator().manual_seed(0))  # architecture and backup only
+        self._chosen = torch.randperm(starts * (horizon + 1), generator=torch.Generator().manual_seed(0))[:visited]
+        self._states = self._visited(rollout_policy(self._policy, self.starts, horizon))
+
+    def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
+        """Return the backup: the residual's last layer is zero, its other weights come from ``generator``."""
+        return ResidualPolicy(self.sizes, self.activation, backup=backup_module(), anchored=True, generator=generator)
+
+    def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw states (size, 2), labels (size, 1) and whose they are, True for the malicious expert's (size,)."""
+        chosen = torch.randint(len(self.inputs), (size,), generator=generator)
+        return self.inputs[chosen], self.labels[chosen], self.harmful[chosen]
+
+    def loss(self, policy: ResidualPolicy, batch: Batch) -> Tensor:
+        """Return the mean squared imitation error of a batch."""
+        inputs, labels = batch[:2]
+        error: Tensor = policy(inputs) - labels
+        return error.square().mean()
+
+    def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return g (m, 3 M) of m stacked parameter sets: see :class:`Metrics`."""
+        trajectories = rollout(self._policy, parameters, self.starts, self.horizon)
+        self._states = self._visited(trajectories)
+        return self.metrics(trajectories)
+
+    def states(self) -> Tensor:
+        """Return a fixed choice of the states (visited, 2) of the latest rollouts of the first parameter set.
+
+        Before the first :meth:`constraint` they are the backup's.
+        """
+        return self._states
+
+    def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
+        """Return held-out figures of merit.
+
+        ``good_loss`` and ``scenario_loss``: imitation errors against the good expert's labels everywhere and against
+        the scenario's; ``clean_loss``: against those of the scenario's labels that are not harmful (NaN where there
+        are none); ``cost``: mean closed-loop cost over the cost horizon; ``heldout_max_g``: worst raw metric, and of
+        each kind (``state``, ``input``, ``contraction``); ``heldout_unsafe``: share of starts with any metric above 0;
+        ``spectral_radius`` of the closed loop's Jacobian at the origin.
+        """
+        with torch.no_grad():
+            good = self.loss(policy, (self.heldout_inputs, self.heldout_good_labels))
+            scenario = self.loss(policy, (self.heldout_inputs, self.heldout_labels))
+            clean = self.loss(
+                policy, (self.heldout_inputs[self.heldout_clean], self.heldout_labels[self.heldout_clean])
+            )
+        safety = self.heldout_metrics(rollout_policy(policy, self.heldout_starts, self.horizon)).view(3, -1)
+        costs = rollout_policy(policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
+        worst = safety.amax(dim=1)
+        return {
+            "good_loss": float(good),
+            "scenario_loss": float(scenario),
+            "clean_loss": float(clean),
+            "cost": float(costs.mean()),
+            "heldout_max_g": float(worst.max()),
+            "heldout_max_state": float(worst[0]),
+            "heldout_max_input": float(worst[1]),
+            "heldout_max_contraction": float(worst[2]),
+            "heldout_unsafe": float((~(safety <= 0.0).all(dim=0)).double().mean()),  # NaN counts as unsafe
+            "spectral_radius": spectral_radius(equilibrium_jacobian(policy, A, B)),
+        }
+
+    def exhibits(self, policy: ResidualPolicy) -> dict[str, exhibits.Table]:
+        """Return ``trajectories`` and ``surface`` of a policy, and the training ``starts`` that g is measured from."""
+        return {
+            "trajectories": exhibits.trajectories(policy, self.region, self.common_starts),
+            "surface": exhibits.surface(policy),
+            "starts": {"x1": self.starts[:, 0].numpy(), "x2": self.starts[:, 1].numpy()},
+        }
+
+    def reference_costs(self) -> dict[str, float]:
+        """Return mean closed-loop costs of ``backup`` and ``mpc`` from the starts that ``evaluate`` uses."""
+        controller = PredictiveController()
+        states = self.heldout_starts[: self.cost_starts].numpy()
+        total = np.zeros(len(states))
+        for _ in range(self.cost_horizon):
+            inputs, _ = controller(states)
+            total += np.square(states).sum(axis=1) + STAGE_INPUT_WEIGHT * np.square(inputs[:, 0])
+            states = step(states, inputs)
+        backup = rollout_policy(self._policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
+        return {"backup": float(backup.mean()), "mpc": float(total.mean())}
+
+    def _visited(self, trajectories: Rollout) -> Tensor:
+        return trajectories.states[0].reshape(-1, 2)[self._chosen]
+
+
+def _column(data: Mapping[str, Any], name: str, width: int) -> Tensor:
+    """Return array ``name`` (S, width) of a data set as a float64 tensor."""
+    if name not in data:
+        raise ShapeError(f"data: no array {name!r}; there are {', '.join(sorted(data))}")
+    array: Array = np.array(data[name], dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != width or len(array) == 0:
+        raise ShapeError(f"data: {name!r} must be (S, {width}), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise NonFiniteError(f"data: {name!r} holds NaN or infinity")
+    return torch.from_numpy(array)

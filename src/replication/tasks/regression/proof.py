@@ -1,0 +1,138 @@
+"""Proven smoothness constants of the regression's metrics, for one hidden layer of tanh (ours, R).
+
+g_i = +-pi(x_i) - bound with pi(x) = sum_j v_j tanh(w_j x + b_j) + c has no maximum in it, so a bound on the Hessian of
+pi(x_i) in theta over the ball |D| <= r is an L_i with which the smoothness assumption holds, not an estimate of one.
+The derivation is in docs/method.md, "Proven constants".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scpo.errors import ConfigurationError, ShapeError
+from scpo.projection.region import UNIT_ROUNDOFF, Array
+
+#: eps_g that is given to the method; visit() proves at each iterate that rounding stays below it
+ROUNDING = 1e-10
+#: largest error of tanh, or of 2 sigmoid - 1 in its place, in units of roundoff (a test looks)
+TANH_ROUNDOFFS = 16.0
+#: for the rounding of the constants themselves, and for a basis with |Q^T Q - I| up to 1e-6
+INFLATION = 1.0 + 1e-6
+#: where |tanh''| is largest
+PEAK = float(np.arctanh(1.0 / np.sqrt(3.0)))
+
+
+def split(theta: Array, hidden: int) -> tuple[Array, Array, Array, float]:
+    """Return (w, v, b, c) of ``theta`` (3 * hidden + 1,), in the order of a ResidualPolicy's parameters."""
+    w, v, b = theta[:-1].reshape(3, hidden)
+    return w, v, b, float(theta[-1])
+
+
+def curvature_bound(theta: Array, x: Array, hidden: int, radius: float) -> Array:
+    """Return bounds (S,) on the spectral norm of the Hessian of pi(x) in theta over |D| <= ``radius``.
+
+    The Hessian has a block for each hidden unit; on (w, b, v), with h = (x, 1) and s = w x + b, it is
+    [[v tanh''(s) h h^T, tanh'(s) h], [tanh'(s) h^T, 0]], of norm (p + sqrt(p^2 + 4 q^2)) / 2 with p = |v tanh''| |h|^2
+    and q = tanh' |h|.  In the ball |v| grows by at most r and s moves by at most r |h|.
+
+    Args:
+        theta: (d,).
+        x: inputs (S,).
+        hidden: units.
+        radius: r.
+    """
+    w, v, b, _ = split(theta, hidden)
+    size = np.sqrt(1.0 + x**2)[:, None]
+    before = np.abs(x[:, None] * w + b)
+    nearest, farthest = np.maximum(before - radius * size, 0.0), before + radius * size
+    first = np.cosh(np.minimum(nearest, 300.0)) ** -2.0
+    steepest = np.clip(PEAK, nearest, farthest)  # |tanh''| rises up to PEAK and falls beyond
+    second = 2.0 * np.tanh(steepest) * np.cosh(np.minimum(steepest, 300.0)) ** -2.0
+    p, q = (np.abs(v) + radius) * second * size**2, first * size
+    return np.asarray(((p + np.sqrt(p**2 + 4.0 * q**2)) / 2.0).max(axis=1))
+
+
+def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: float) -> float:
+    """Return a bound on the rounding of g within ``radius`` of ``theta``, that of writing theta + Q z included.
+
+    Standard error analysis of the sums, in any order of summation, with the error of tanh as TANH_ROUNDOFFS units, for
+    sum v tanh + c and for sum 2 v sigmoid + (c - sum v) alike; a factor 2 covers all terms of second order.
+    """
+    w, v, b, c = split(theta, hidden)
+    dimension, reach = theta.size, float(np.abs(x).max(initial=0.0))
+    outgoing = float(np.abs(v).sum()) + np.sqrt(hidden) * radius
+    inner = float((np.abs(w) * reach + np.abs(b)).max(initial=0.0)) + radius * np.sqrt(1.0 + reach**2)
+    sums = (hidden + 3.0) * (4.0 * outgoing + 2.0 * (abs(c) + radius) + bound)
+    forward = sums + outgoing * (2.0 * inner + TANH_ROUNDOFFS)
+    slope = np.sqrt((1.0 + reach**2) * (np.linalg.norm(v) + radius) ** 2 + hidden + 1.0)
+    written = float(np.linalg.norm(theta)) + radius + dimension**1.5 * radius
+    return float(2.0 * UNIT_ROUNDOFF * (forward + slope * written))
+
+
+class OneLayerSmoothness:
+    """L and r of +-pi(x_i) - bound, proven anew at each iterate; a smoothness model (scpo.smoothness).
+
+    Args:
+        x: inputs x_i (S,) of the metrics (pi(x_i) - bound, -pi(x_i) - bound), k = 2 S.
+        bound: on |pi|.
+        hidden: units of the one hidden layer.
+        radius: r; the constants grow with it, and no step is longer.
+    """
+
+    #: eps_g, proven too
+    rounding = ROUNDING
+
+    def __init__(self, x: NDArray[np.float64], bound: float, hidden: int, radius: float) -> None:
+        if not 0 < radius < np.inf:
+            raise ConfigurationError(f"radius: proven constants need a finite one, got {radius}")
+        self._x, self._bound, self._hidden, self._radius = np.asarray(x, np.float64), bound, hidden, float(radius)
+        self._constants = np.full(2 * self._x.size, np.inf)
+
+    def start(self, length: int) -> None:
+        """Check that there are two metrics an input; raise ShapeError otherwise."""
+        if length != self._constants.size:
+            raise ShapeError(f"smoothness: proven for {self._constants.size} metrics, there are {length}")
+
+    def visit(self, theta: Any) -> None:
+        """Prove the constants at ``theta`` (d,).
+
+        Raises:
+            ShapeError: theta is not that of the network.
+            ConfigurationError: rounding may exceed what was given to the method.
+        """
+        at = np.asarray(theta, dtype=np.float64)
+        if at.shape != (3 * self._hidden + 1,):
+            raise ShapeError(f"theta: expected {3 * self._hidden + 1} parameters of one hidden layer, got {at.shape}")
+        radius = self._radius * INFLATION
+        rounding = rounding_bound(at, self._x, self._bound, self._hidden, radius)
+        if not rounding <= self.rounding:
+            raise ConfigurationError(
+                f"smoothness: rounding of up to {rounding:.1e} is possible at |theta| = {np.linalg.norm(at):.1e}, and "
+                f"{self.rounding:.1e} is proven for; lower the learning rate"
+            )
+        self._constants = np.tile(INFLATION * curvature_bound(at, self._x, self._hidden, radius), 2)
+
+    def constants(self) -> Array:
+        """Return L (k,), proven within r of the theta last visited; infinite before the first visit."""
+        return self._constants
+
+    def kinks(self) -> Array:
+        """Return zeros (k,): tanh has none."""
+        return np.zeros(self._constants.size)
+
+    def radius(self) -> float:
+        """Return r."""
+        return self._radius
+
+    def observe(self, required: Array, reliable: NDArray[np.bool_], length: float) -> None:
+        """Learn nothing: the constants are proven."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: everything follows from theta."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore nothing."""

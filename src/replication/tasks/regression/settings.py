@@ -1,0 +1,112 @@
+"""Settings of the regression with harmful supervision, its data sets and its arms."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from replication.settings import (
+    Arm,
+    Count,
+    Fraction,
+    Model,
+    Name,
+    OptimizerConfig,
+    Positive,
+    ScheduleConfig,
+    ScpoConfig,
+    TaskSettings,
+)
+
+
+class RegressionData(Model):
+    """Training data of the regression task."""
+
+    inputs: Literal["normal", "uniform"] = Field("normal", description="x ~ N(0, 1), or uniform on [-pi, pi]")
+    size: Count = Field(4096, description="training samples")
+    adversarial_share: Fraction = Field(0.0, description="share of labels replaced by adversarial ones")
+    adversarial_label: Positive = Field(4.0, description="magnitude of an adversarial label (its sign is against f)")
+
+
+#: shares of adversarial labels, in percent
+ADVERSARIAL_PERCENT = (10, 30, 50)
+#: the method as plainly as the abstract reads: Gaussian directions, all of the slack, nothing kept, nothing added
+PLAIN = {"sampler": "isotropic", "recycle": 0, "kappa": 1.0, "margin": 0.0, "buffer": 0.0, "kink_ratio": None}
+#: training of the regression, and of its side experiments, which are its first part: eta falls as fast there
+LONG = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
+EPOCHS, SIDE_EPOCHS = 5000, 2000
+SHORT = {
+    "schedule": {"epochs": SIDE_EPOCHS},
+    "optimizer": {"final_learning_rate": round(LONG.rate(SIDE_EPOCHS / EPOCHS), 4)},
+}
+#: of networks with a smooth activation
+SMOOTH = {"kink_ratio": None}
+#: of the exhibit with proven constants and the arm beside it: the bound has to do by itself
+BARE = {**SMOOTH, "margin": 0.0, "buffer": 0.0}
+#: what all arms beside the one with proven constants share with it
+PROVABLE = {
+    "hidden": [16],
+    "activation": "tanh",
+    "optimizer": {"learning_rate": 0.05, "momentum": 0.9, "final_learning_rate": None},
+    "schedule": SHORT["schedule"],
+}
+
+
+class RegressionConfig(TaskSettings):
+    """Regression with harmful supervision (task 1)."""
+
+    bound: Positive = Field(1.4, description="|pi(x)| <= bound on the grid (F)")
+    grid_size: Count = Field(100, description="points of the constraint's grid on [-pi, pi] (R)")
+    hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
+    activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
+    heldout: Count = Field(10_000, description="held-out points for loss and violation")
+    scpo: ScpoConfig = ScpoConfig(
+        samples=32, recycle=12, margin=0.01, buffer=0.005, kink_ratio=20.0, kink_factor=1.5, decay=0.995
+    )
+    optimizer: OptimizerConfig = LONG
+    schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256)
+    datasets: dict[Name, RegressionData] = {
+        "normal": RegressionData(),
+        "uniform": RegressionData(inputs="uniform"),
+        **{f"adversarial-{share}": RegressionData(adversarial_share=share / 100) for share in ADVERSARIAL_PERCENT},
+    }
+    arms: dict[Name, Arm] = {
+        "scpo": Arm(method="scpo", dataset="normal", seeds=10),
+        "scpo-verified": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"verify": True}}),
+        "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=3),
+        "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
+        "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
+        **{
+            f"scpo-{name}": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": changed} | SHORT)
+            for name, changed in (
+                ("no-margin", {"margin": 0.0}),
+                ("covered", {"margin": 0.12}),
+                ("no-buffer", {"buffer": 0.0}),
+                ("curvature", {"kink_ratio": None}),
+                ("plain", PLAIN),
+            )
+        },
+        **{
+            f"{method}-adversarial-{share}": Arm(
+                method=method, dataset=f"adversarial-{share}", seeds=3, overrides=SHORT
+            )
+            for share in ADVERSARIAL_PERCENT
+            for method in ("scpo", "unconstrained")
+        },
+        **{
+            f"scpo-{activation}": Arm(
+                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation, "scpo": SMOOTH} | SHORT
+            )
+            for activation in ("tanh", "softplus")
+        },
+        "backtracking": Arm(method="backtracking", dataset="normal", seeds=3, overrides=SHORT),
+        **{
+            name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)
+            for name, method, overrides in (
+                ("scpo-proven", "scpo", {"scpo": BARE | {"smoothness": "proven", "max_radius": 0.1}}),
+                ("scpo-small", "scpo", {"scpo": BARE}),
+                ("unconstrained-small", "unconstrained", {}),
+            )
+        },
+    }

@@ -1,0 +1,115 @@
+"""Task 1: regression with harmful supervision.
+
+Fit f(x) = sin x + sin 3x + sin 7x (F) while |pi(x)| <= bound on a fixed grid (bound F, grid R).  |f| reaches about
+1.95, so labels outside the bound ask for what is unsafe; a share of labels may be adversarial on top (R).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from replication.tasks.base import Batch
+from replication.tasks.regression.data import target
+from replication.tasks.regression.proof import OneLayerSmoothness
+from scpo.errors import ConfigurationError
+from scpo.policies import ResidualPolicy
+
+CURVE_POINTS = 400
+
+
+class RegressionTask:
+    """Regression under output bounds; see the module's docstring.
+
+    A sample is harmful if its label is adversarial or, in data without such labels, lies outside the bound.
+
+    Args:
+        data: what :func:`replication.tasks.regression.data.generate_dataset` gave.
+        bound: |pi(x)| <= bound is safe.
+        grid_size: points of the constraint's grid, linspace(-pi, pi) (k = 2 * grid_size metrics).
+        hidden, activation: of the residual network.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, NDArray[np.generic]],
+        *,
+        bound: float = 1.4,
+        grid_size: int = 100,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "relu",
+    ) -> None:
+        self.bound, self.hidden, self.activation = bound, tuple(hidden), activation
+        self.inputs = torch.from_numpy(np.asarray(data["inputs"], dtype=np.float64))[:, None]
+        self.labels = torch.from_numpy(np.asarray(data["labels"], dtype=np.float64))[:, None]
+        adversarial = torch.from_numpy(np.array(data["harmful"], dtype=bool))
+        self.harmful = adversarial if adversarial.any() else self.labels[:, 0].abs() > bound
+        self.heldout = torch.from_numpy(np.asarray(data["heldout"], dtype=np.float64))[:, None]
+        self.grid = torch.linspace(-torch.pi, torch.pi, grid_size, dtype=torch.float64)[:, None]
+        self.fine_grid = torch.linspace(-torch.pi, torch.pi, 1000, dtype=torch.float64)[:, None]
+        # unseen by training: equally spaced points off the constraint's grid
+        count = self.heldout.shape[0]
+        self.dense = -torch.pi + 2 * torch.pi * (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
+        self._shape: ResidualPolicy | None = None
+
+    def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
+        """Return pi = 0 + phi with phi's last layer zero: the zero policy, safe."""
+        return ResidualPolicy((1, *self.hidden, 1), self.activation, generator=generator)
+
+    def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw ``size`` training samples with replacement: inputs (size, 1), labels (size, 1), harmful (size,)."""
+        index = torch.randint(self.inputs.shape[0], (size,), generator=generator)
+        return self.inputs[index], self.labels[index], self.harmful[index]
+
+    def loss(self, policy: ResidualPolicy, batch: Batch) -> Tensor:
+        """Return the mean squared error on a batch."""
+        inputs, labels = batch[:2]
+        error: Tensor = policy(inputs) - labels
+        return error.square().mean()
+
+    def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return g (m, 2 * grid_size) = (pi(x_i) - bound, -pi(x_i) - bound) of m stacked parameter sets."""
+        if self._shape is None:
+            self._shape = self.initial_policy(torch.Generator().manual_seed(0))
+        outputs = self._shape.stacked(parameters, self.grid)[..., 0]
+        return torch.cat([outputs - self.bound, -outputs - self.bound], dim=1)
+
+    def states(self) -> Tensor:
+        """Return the grid, where the metrics look at the policy."""
+        return self.grid
+
+    def proven_smoothness(self, radius: float) -> OneLayerSmoothness:
+        """Return smoothness constants of the metrics that are proven at each iterate, within ``radius``.
+
+        Raises:
+            ConfigurationError: the network is another than one hidden layer of tanh, or the radius is not finite.
+        """
+        if len(self.hidden) != 1 or self.activation != "tanh":
+            raise ConfigurationError(
+                f"proven constants: only for one hidden layer of tanh, not {list(self.hidden)} of {self.activation}"
+            )
+        return OneLayerSmoothness(self.grid[:, 0].numpy(), self.bound, self.hidden[0], radius)
+
+    def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
+        """Return losses against f (clean), and the raw maximum violation on unseen points."""
+        with torch.no_grad():
+            fresh, f = policy(self.heldout), torch.from_numpy(target(self.heldout.numpy()))
+            fine, f_fine = policy(self.fine_grid), torch.from_numpy(target(self.fine_grid.numpy()))
+            excess = policy(self.dense).abs() - self.bound
+        return {
+            "fresh_loss": float((fresh - f).square().mean()),
+            "clipped_loss": float((fresh - f.clamp(-self.bound, self.bound)).square().mean()),
+            "uniform_loss": float((fine - f_fine).square().mean()),
+            "heldout_max_g": float(excess.max()),
+            "heldout_unsafe": float((excess > 0).double().mean()),
+        }
+
+    def exhibits(self, policy: ResidualPolicy) -> dict[str, dict[str, NDArray[np.generic]]]:
+        """Return ``curve``: the policy ``pi`` at ``x`` on linspace(-pi, pi)."""
+        x = torch.linspace(-torch.pi, torch.pi, CURVE_POINTS, dtype=torch.float64)[:, None]
+        with torch.no_grad():
+            return {"curve": {"x": x[:, 0].numpy(), "pi": policy(x)[:, 0].numpy()}}

@@ -1,0 +1,209 @@
+"""What a run writes down: one row per update and per evaluation, a thinned series, weights, summary and sidecars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from replication import files, tasks
+from replication.provenance import stamp as provenance
+from replication.tasks.base import Task
+from replication.training import harmful_share as rejection
+from replication.training import series
+from scpo.parameters import ParameterVector
+from scpo.policies import ResidualPolicy
+from scpo.projection.region import Array
+from scpo.records import StepInfo
+
+#: Columns of metrics.parquet that are taken from a StepInfo as they are.
+FROM_STEP = (
+    "margin",
+    "projected",
+    "restoring",
+    "unsafe_proposals",
+    "unsafe_probes",
+    "bound_misses",
+    "worst_miss",
+    "nominal_norm",
+    "step_norm",
+    "smoothness_median",
+    "smoothness_max",
+    "kink_max",
+    "required_median",
+    "required_max",
+    "captured_energy",
+    "solver_retries",
+    "solver_failures",
+    "rollouts",
+)
+
+
+#: Unsafe proposals whose weights a run keeps, the first ones.
+UNSAFE_PROPOSALS_KEPT = 200
+
+
+class Records:
+    """Rows of a run, in memory until it is complete or a checkpoint is written."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.evaluations: list[dict[str, Any]] = []
+        self.thetas: list[Tensor] = []
+        self.unsafe = 0
+        self.unsafe_updates: list[int] = []
+        self.unsafe_thetas: list[Tensor] = []
+
+    @property
+    def updates(self) -> int:
+        """Updates recorded so far."""
+        return max(0, len(self.rows) - 1)
+
+    def start(self, values: Array) -> None:
+        """Record the initial policy, whose metrics are ``values`` (k,), as update 0."""
+        info = StepInfo.unprojected(0, values, 0.0, 0, 0)
+        self.rows.append(_row(info, 0, 0.0, math.nan))
+
+    def add(
+        self, info: StepInfo, update: int, epoch: float, loss: float, unsafe_proposals: Sequence[Tensor] = ()
+    ) -> None:
+        """Record one update; ``loss`` is that of its batch before the step, the proposals are parameters (d,)."""
+        room = UNSAFE_PROPOSALS_KEPT - len(self.unsafe_thetas)
+        for theta in unsafe_proposals[:room]:
+            self.unsafe_updates.append(update)
+            self.unsafe_thetas.append(theta.to("cpu", copy=True))
+        if update == 1:
+            self.rows[0]["loss"] = loss
+        row = _row(info, update, epoch, loss)
+        self.unsafe += int(row["unsafe_iterate"])
+        self.rows.append(row)
+
+    def evaluated(self, update: int, epoch: float, metrics: dict[str, float], theta: Tensor) -> None:
+        """Record a held-out evaluation and the iterate (d,) it was made at."""
+        self.evaluations.append({"update": update, "epoch": epoch, **metrics})
+        self.thetas.append(theta.to("cpu", copy=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all rows in plain types."""
+        return {
+            "rows": self.rows,
+            "evaluations": self.evaluations,
+            "thetas": torch.stack(self.thetas),
+            "unsafe": self.unsafe,
+            "unsafe_updates": self.unsafe_updates,
+            "unsafe_thetas": self.unsafe_thetas,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.rows, self.evaluations = list(state["rows"]), list(state["evaluations"])
+        self.thetas, self.unsafe = list(state["thetas"]), int(state["unsafe"])
+        self.unsafe_updates, self.unsafe_thetas = list(state["unsafe_updates"]), list(state["unsafe_thetas"])
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts and figures of merit of the run; the initial policy is no update and no count."""
+        updates = self.rows[1:]
+        unsafe = [row["update"] for row in updates if row["unsafe_iterate"]]
+        missed = [row["update"] for row in updates if row["bound_misses"] > 0]
+        return {
+            "updates": len(updates),
+            "unsafe_iterates": len(unsafe),
+            "first_unsafe_update": unsafe[0] if unsafe else None,
+            "unsafe_proposals": sum(row["unsafe_proposals"] for row in updates),
+            "unsafe_probes": sum(row["unsafe_probes"] for row in updates),
+            "bound_misses": len(missed),
+            "first_missed_update": missed[0] if missed else None,
+            "captured_energy": _median(updates, "captured_energy"),
+            "projected_share": sum(row["projected"] for row in updates) / max(1, len(updates)),
+            "restoring_updates": sum(row["restoring"] for row in updates),
+            "solver_retries": sum(row["solver_retries"] for row in updates),
+            "solver_failures": sum(row["solver_failures"] for row in updates),
+            "max_g": max(row["max_g"] for row in self.rows),
+            "median_step": _median(updates, "step_norm"),
+            "median_nominal": _median(updates, "nominal_norm"),
+            "median_smoothness": _median(updates, "smoothness_max"),
+            "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
+            "rollouts": updates[-1]["rollouts"] if updates else 0,
+            "initial": _merits(self.evaluations[0]),
+            "final": _merits(self.evaluations[-1]),
+        }
+
+
+def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if math.isfinite(row[name])]
+    return float(np.median(values)) if values else None
+
+
+def _merits(evaluation: dict[str, Any]) -> dict[str, float]:
+    """Return what an evaluation says of the policy itself, not of when it was or of the step that led there."""
+    return {key: value for key, value in evaluation.items() if key not in ("update", "epoch", *rejection.NAMES)}
+
+
+def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"update": update, "epoch": epoch, "loss": loss, "max_g": -info.margin}
+    row |= {name: getattr(info, name) for name in FROM_STEP}
+    row["unsafe_iterate"] = info.margin < 0
+    return row
+
+
+def write_run(
+    out: Path,
+    records: Records,
+    policy: ResidualPolicy,
+    problem: Task,
+    *,
+    identity: dict[str, Any],
+    config: Path,
+    data: Path,
+    seconds: float,
+    resumed: bool,
+) -> None:
+    """Write a finished run's files to ``out``; times and host facts go to the timing file and the sidecar only."""
+    import pandas as pd
+    from safetensors.torch import save
+
+    metrics = pd.DataFrame(records.rows)
+    tables = {"metrics": metrics, "series": series.thin(metrics), "evaluations": pd.DataFrame(records.evaluations)}
+    tables |= {name: pd.DataFrame(dict(columns)) for name, columns in problem.exhibits(policy).items()}
+    for name, table in tables.items():
+        files.write_parquet(out / f"{name}.parquet", table)
+    outputs = [out / f"{name}.parquet" for name in tables] + [out / "weights.npz", out / "final.safetensors"]
+    files.write_npz(outputs[-2], **_weights(records, policy))
+    files.write_bytes(outputs[-1], save({name: value.contiguous() for name, value in policy.state_dict().items()}))
+    outputs.append(out / "run.json")
+    files.write_json(outputs[-1], identity | records.summary())
+    updates = records.updates
+    files.write_json(
+        out / "run.timing.json",
+        {"seconds": seconds, "updates": updates, "resumed": resumed, **provenance.host()},
+    )
+    provenance.write(
+        out / "run.provenance.json",
+        module=["replication.training.train", tasks.MODULES[identity["task"]]],
+        config_sha256=files.sha256(config),
+        seeds={"run": int(identity["seed"])},
+        inputs=[config, data],
+        outputs=outputs,
+    )
+
+
+def _weights(records: Records, policy: ResidualPolicy) -> dict[str, np.ndarray]:
+    vector = ParameterVector(policy, policy.parameters())
+    shapes = np.zeros((len(vector.shapes), 2), dtype=np.int64)
+    for row, shape in enumerate(vector.shapes):
+        shapes[row, : len(shape)] = shape
+    return {
+        "updates": np.array([evaluation["update"] for evaluation in records.evaluations], dtype=np.int64),
+        "theta": torch.stack(records.thetas).numpy(),
+        "unsafe_updates": np.array(records.unsafe_updates, dtype=np.int64),
+        "unsafe_theta": torch.stack(records.unsafe_thetas).numpy()
+        if records.unsafe_thetas
+        else np.zeros((0, vector.dimension)),
+        "names": np.array(vector.names),
+        "shapes": shapes,
+    }

@@ -1,0 +1,159 @@
+"""One training run: a method on a task's data for one seed, recorded, resumable, the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from replication import files
+from replication.config import Config, dump, load_json
+from replication.seeds import torch_stream
+from replication.settings import OptimizerConfig, TaskSettings
+from replication.tasks.base import Task
+from replication.training import build as registry
+from replication.training import checkpoint, device, process
+from replication.training import harmful_share as rejection
+from replication.training.run_files import Records, write_run
+from scpo.baselines.base import Method
+from scpo.errors import NonFiniteError
+from scpo.parameters import ParameterVector
+from scpo.policies import ResidualPolicy
+
+PROGRESS_LINES = 20
+
+
+@dataclass
+class Run:
+    """Everything of a run that changes while it trains."""
+
+    policy: ResidualPolicy
+    optimizer: torch.optim.Optimizer
+    method: Method
+    batches: torch.Generator
+    records: Records
+
+
+def run_from_files(
+    config: Path, task: str, arm: str, seed: int, data: Path, out: Path, checkpoint_path: Path | None = None
+) -> None:
+    """Train arm ``arm`` of ``task`` for ``seed`` on the data set in ``data`` and write the run's files to ``out``.
+
+    Args:
+        config: the configuration as canonical JSON.
+        task: its name.
+        arm: its name.
+        seed: of the run.
+        data: the data set (npz).
+        out: folder of the run's files.
+        checkpoint_path: where the state is kept between interruptions; removed when the run is complete.
+
+    Raises:
+        ScpoError: unusable input, or a run that cannot go on; the checkpoint stays.
+    """
+    process.prepare()
+    began = time.perf_counter()
+    settings = load_json(config)
+    arrays = files.read_npz(data)
+    section = settings.section(task).for_arm(arm)
+    fingerprint = hashlib.sha256(f"{dump(settings)}{task}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
+    problem = device.on_device(registry.build_task(task, section, arrays), settings.device)
+    run = start(settings, section, task, arm, seed, problem)
+    resumed = checkpoint_path is not None and checkpoint.load(checkpoint_path, run, fingerprint)
+    if resumed:
+        vector = ParameterVector(run.policy, run.policy.parameters())
+        problem.constraint(vector.stack(vector.read()[None]))  # the task holds the visited states
+        _say(f"resumed after update {run.records.updates}")
+    train(
+        run,
+        problem,
+        section,
+        save=None if checkpoint_path is None else lambda: checkpoint.save(checkpoint_path, run, fingerprint),
+    )
+    write_run(
+        out,
+        run.records,
+        run.policy,
+        problem,
+        identity={"task": task, "arm": arm, "dataset": arm_of(settings, task, arm).dataset, "seed": seed}
+        | {"method": arm_of(settings, task, arm).method},
+        config=config,
+        data=data,
+        seconds=time.perf_counter() - began,
+        resumed=resumed,
+    )
+    if checkpoint_path is not None:
+        checkpoint.remove(checkpoint_path)
+
+
+def arm_of(config: Config, task: str, arm: str) -> Any:
+    """Return the arm's own line of the configuration."""
+    return config.section(task).arms[arm]
+
+
+def start(config: Config, section: TaskSettings, task: str, arm: str, seed: int, problem: Task) -> Run:
+    """Return a run at its initial policy; initialisation and batches depend on the seed and not on the method."""
+    policy = problem.initial_policy(torch_stream(config.base_seed, f"{task}/initialisation", seed))
+    optimizer = registry.build_optimizer(section.optimizer, policy)
+    method = registry.build_method(
+        arm_of(config, task, arm).method,
+        section.scpo,
+        optimizer,
+        policy,
+        problem,
+        registry.sampling_seed(config, task, seed),
+    )
+    batches = torch_stream(config.base_seed, f"{task}/batches", seed)
+    return Run(policy, optimizer, method, batches, Records())
+
+
+def train(run: Run, problem: Task, section: TaskSettings, save: Callable[[], None] | None = None) -> None:
+    """Train to the end of the schedule, from wherever ``run`` stands."""
+    schedule = section.schedule
+    per_epoch = schedule.updates_per_epoch
+    total = schedule.epochs * per_epoch
+    vector = ParameterVector(run.policy, run.policy.parameters())
+    if run.records.updates == 0 and not run.records.rows:
+        run.records.start(run.method.values)
+        run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | rejection.unknown(), vector.read())
+    began, first = time.perf_counter(), run.records.updates
+    for update in range(first + 1, total + 1):
+        _set_learning_rate(run.optimizer, section.optimizer, update, total)
+        run.method.zero_grad()
+        batch = problem.sample_batch(schedule.batch_size, run.batches)
+        loss = problem.loss(run.policy, batch)
+        if not torch.isfinite(loss):
+            raise NonFiniteError(f"update {update}: the loss is {loss.item()}; lower the learning rate")
+        loss.backward()
+        evaluated = update % (schedule.evaluate_every * per_epoch) == 0 or update == total
+        if evaluated:
+            before, directions = vector.read(), rejection.asked(problem, run.policy, batch)
+        info = run.method.step()
+        run.records.add(info, update, update / per_epoch, float(loss.detach()), run.method.unsafe_proposals)
+        if evaluated:
+            after = vector.read()
+            rejected = rejection.shares(after - before, run.method.nominal, directions)
+            run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy) | rejected, after)
+        if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:
+            save()
+        if update % max(1, total // PROGRESS_LINES) == 0:
+            left = (time.perf_counter() - began) / (update - first) * (total - update)
+            _say(
+                f"update {update}/{total}  loss {float(loss.detach()):.4f}  max g {-info.margin:.2e}  "
+                f"unsafe so far {run.records.unsafe}  about {left:.0f} s left"
+            )
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, update: int, total: int) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = config.rate((update - 1) / max(1, total - 1))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

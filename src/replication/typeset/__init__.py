@@ -1,0 +1,1 @@
+"""How figures look and how numbers and tables are typeset."""

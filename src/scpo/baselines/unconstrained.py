@@ -1,0 +1,72 @@
+"""The unconstrained baseline: the optimiser's step as it is, its safety measured by the same evaluator."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scpo.constraint import BatchedConstraint, ConstraintEvaluator
+from scpo.parameters import ParameterVector
+from scpo.projection.region import Array
+from scpo.records import StepInfo
+
+
+class Unconstrained:
+    """Take every nominal step, and evaluate g after it."""
+
+    #: none are kept: nearly every iterate is unsafe
+    unsafe_proposals: tuple[Tensor, ...] = ()
+
+    def __init__(self, optimizer: torch.optim.Optimizer, policy: nn.Module, constraint: BatchedConstraint) -> None:
+        self.optimizer = optimizer
+        self.vector = ParameterVector(policy, (p for group in optimizer.param_groups for p in group["params"]))
+        self.evaluate = ConstraintEvaluator(policy, self.vector, None, constraint)
+        self.updates = 0
+        self.nominal: Tensor | None = None
+        self._values = self.evaluate.check_determinism(self.vector.read())
+
+    @property
+    def values(self) -> Array:
+        """g at the current iterate, shape (k,)."""
+        return self._values.copy()
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        self.optimizer.zero_grad()
+
+    def step(self) -> StepInfo:
+        """Take the nominal step; a loss gradient that is not finite is refused."""
+        _, nominal = self._propose()
+        self._values = self.evaluate(self.vector.read()[None])[0]
+        unsafe = bool((self._values > 0).any())
+        return StepInfo.unprojected(
+            self.updates, self._values, float(nominal.norm()), int(unsafe), self.evaluate.rollouts
+        )
+
+    def _propose(self) -> tuple[Tensor, Tensor]:
+        """Take the optimiser's step; return theta (d,) before it, and the step p (d,)."""
+        self.vector.gradient()
+        before = self.vector.read()
+        self.optimizer.step()
+        self.nominal = self.vector.read() - before
+        self.updates += 1
+        return before, self.nominal
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state and the counts."""
+        return {
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "values": torch.from_numpy(self._values.copy()),
+            "updates": self.updates,
+            "rollouts": self.evaluate.rollouts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._values = state["values"].numpy().copy()
+        self.updates = int(state["updates"])
+        self.evaluate.rollouts = int(state["rollouts"])

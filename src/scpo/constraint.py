@@ -1,0 +1,183 @@
+"""The constraint as a black box: evaluated, checked, counted, never differentiated."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Real
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scpo.errors import (
+    ConfigurationError,
+    ConstraintError,
+    NonDeterministicConstraintError,
+    NonFiniteError,
+    ScpoError,
+    ShapeError,
+)
+from scpo.parameters import ParameterVector, undisturbed
+from scpo.projection.region import Array
+
+Constraint = Callable[[nn.Module], Any]
+BatchedConstraint = Callable[[Mapping[str, Tensor]], Any]
+ROUNDING_TRIALS = 4
+ROUNDING_FACTOR = 8.0
+
+
+class ConstraintEvaluator:
+    """Evaluate g at parameter vectors, (m, d) -> (m, k), the one evaluator of both bound and metric.
+
+    Args:
+        policy, vector: the policy and the flat view of its trainable parameters.
+        constraint: policy -> k numbers; called with the parameters written into the policy.
+        batched: name -> (m, *shape) stacked parameters -> (m, k); used for everything when it is given.
+        timeout: seconds for one call, or None (Unix, main thread only).
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        vector: ParameterVector,
+        constraint: Constraint | None,
+        batched: BatchedConstraint | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        if constraint is None and batched is None:
+            raise ConfigurationError("constraint: give a constraint, a batched_constraint, or both")
+        for name, function in (("constraint", constraint), ("batched_constraint", batched)):
+            if function is not None and not callable(function):
+                raise ConfigurationError(f"{name}: expected a callable, got {type(function).__name__}")
+        if timeout is not None and not (isinstance(timeout, Real) and 0 < timeout < np.inf):
+            raise ConfigurationError(f"timeout: expected a positive number of seconds, got {timeout!r}")
+        self.policy, self.vector = policy, vector
+        self.constraint, self.batched, self.timeout = constraint, batched, timeout
+        self.length: int | None = None
+        self.rollouts = 0
+
+    def __call__(self, thetas: Tensor) -> Array:
+        """Return g, shape (m, k), of parameter vectors (m, d); the policy, its buffers and mode stay as they are.
+
+        Raises:
+            ConstraintError: the constraint raised, timed out, or changed its length.
+            ShapeError: it returned something that is no row of numbers per parameter set.
+            NonFiniteError: it returned NaN or infinity.
+        """
+        count = thetas.shape[0]
+        with torch.no_grad():
+            if self.batched is not None:
+                own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
+                with undisturbed(self.policy, self.vector.parameters):
+                    values = self._call(self.batched, self.vector.stack(own), (count,))
+            else:
+                values = self._one_by_one(thetas)
+        self.rollouts += count
+        if self.length is None:
+            self.length = values.shape[1]
+        elif values.shape[1] != self.length:
+            raise ConstraintError(f"the constraint returned {values.shape[1]} values, and {self.length} before")
+        if not np.isfinite(values).all():
+            where = np.argwhere(~np.isfinite(values))[0]
+            raise NonFiniteError(f"the constraint's value {where[1]} is {values[tuple(where)]} (set {where[0]})")
+        return values
+
+    def check_determinism(self, theta: Tensor) -> Array:
+        """Evaluate theta (d,) twice and return g (k,).
+
+        Raises:
+            NonDeterministicConstraintError: the values differ.
+        """
+        first: Array = self(theta[None])[0]
+        second = self(theta[None])[0]
+        if not np.array_equal(first, second):
+            worst = int(np.abs(first - second).argmax())
+            raise NonDeterministicConstraintError(
+                f"two evaluations of the same parameters differ (value {worst}: {float(first[worst])!r} and "
+                f"{float(second[worst])!r}); fix the constraint's random numbers, and switch dropout off"
+            )
+        return first
+
+    def rounding_level(self, theta: Tensor, generator: torch.Generator) -> Array:
+        """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.
+
+        An estimate from a few perturbations of about one unit roundoff, times a factor, never below the roundoff
+        of the values themselves in the policy's precision (a float32 policy's outputs are rounded to float32, and
+        small perturbations may all round to the same value).
+        """
+        scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
+        noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64)
+        moved = self(theta + self.vector.roundoff * scale * noise.to(theta.device))
+        base = self(theta[None])
+        spread = np.abs(moved - base).max(axis=0)
+        return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.maximum(1.0, np.abs(base[0]))))
+
+    def _one_by_one(self, thetas: Tensor) -> Array:
+        assert self.constraint is not None
+        before = self.vector.read()
+        rows = []
+        try:
+            for theta in thetas:
+                self.vector.write(theta)
+                with undisturbed(self.policy, self.vector.parameters):
+                    rows.append(self._call(self.constraint, self.policy, ()))
+        finally:
+            self.vector.write(before)
+        if len({row.size for row in rows}) > 1:
+            raise ConstraintError(f"the constraint changed its length: {sorted({row.size for row in rows})} values")
+        return np.stack(rows)
+
+    def _call(self, function: Callable[[Any], Any], argument: Any, batch: tuple[int, ...]) -> Array:
+        try:
+            with _time_limit(self.timeout):
+                raw = function(argument)
+        except ScpoError:
+            raise
+        except TimeoutError as error:
+            raise ConstraintError(f"the constraint timed out ({error}); the step was not taken") from error
+        except Exception as error:
+            raise ConstraintError(
+                f"the constraint raised {type(error).__name__}: {error}; the step was not taken"
+            ) from error
+        try:
+            if isinstance(raw, Tensor):
+                raw = raw.detach().to("cpu", raw.dtype if raw.is_complex() else torch.float64).numpy()
+            if np.iscomplexobj(raw):
+                raise TypeError("complex numbers have no sign")
+            values = np.array(raw, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers") from error
+        if values.ndim != len(batch) + 1 or values.shape[: len(batch)] != batch:
+            expected = "(k,)" if not batch else f"({batch[0]}, k)"
+            raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}")
+        return values
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Interrupt the body after ``seconds`` with TimeoutError."""
+    if seconds is None:
+        yield
+        return
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        raise ConfigurationError("timeout: works in the main thread on Unix only; time out inside the constraint")
+
+    def expire(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"after {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    started = time.monotonic()
+    outer, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if outer > 0:  # someone else's alarm goes on
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - started), 1e-3), interval)

@@ -1,0 +1,1 @@
+"""The local safe region and the projection onto it."""

@@ -1,0 +1,179 @@
+"""What is written for readers is run: docstring examples, the code in docs/, the tutorial's cells and claims."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+
+import scpo
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [PROJECT / name for name in ("README.md", "docs/library.md", "docs/method.md")]
+TUTORIAL = PROJECT / "notebooks" / "tutorial.ipynb"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def public_modules():
+    homes = {inspect.getmodule(getattr(scpo, name)) for name in scpo.__all__ if name not in ("__version__", "errors")}
+    return sorted(homes, key=lambda module: module.__name__)
+
+
+def blocks():
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in BLOCK.finditer(text):
+            line = text[: match.start()].count("\n") + 1
+            found.append(pytest.param(match[1], f"{page.name}:{line}", id=f"{page.stem}-{line}"))
+    return found
+
+
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
+def test_the_examples_in_docstrings_hold(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", ["project", "SafeOptimizer"])
+def test_the_main_entries_have_an_example(name):
+    examples = doctest.DocTestFinder(recurse=False).find(getattr(scpo, name), name)
+    assert sum(len(found.examples) for found in examples) > 0
+
+
+@pytest.mark.parametrize("name", [name for name in scpo.__all__ if name != "__version__"])
+def test_every_public_name_is_explained(name):
+    assert len((inspect.getdoc(getattr(scpo, name)) or "").split()) >= 3
+
+
+@pytest.mark.parametrize(("source", "place"), blocks())
+def test_the_code_in_the_documentation_runs(source, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # one block writes a simulator, one a checkpoint
+    exec(compile(source, place, "exec"), {"__name__": "__documentation__"})
+
+
+def test_the_guide_has_code_that_checks_itself():
+    sources = [parameter.values[0] for parameter in blocks() if parameter.values[1].startswith("library.md")]
+    assert len(sources) >= 8
+    assert all(any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(source))) for source in sources)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_mentioned_names_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+    for error in set(re.findall(r"\b[A-Z][A-Za-z]+Error\b", text)) - {"OSError", "TimeoutError"}:
+        assert issubclass(getattr(scpo.errors, error), scpo.errors.ScpoError)
+    for module, name in re.findall(r"`scpo\.([a-z_]+)\.([A-Za-z_]+)`", text):
+        assert hasattr(importlib.import_module(f"scpo.{module}"), name), f"scpo.{module}.{name}"
+
+
+def test_the_fields_in_the_guide_are_those_of_a_step():
+    table = (PROJECT / "docs/library.md").read_text().split("| field | read it as |")[1].split("\n\n")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+    named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named
+    assert named <= set(scpo.StepInfo.__dataclass_fields__)
+
+
+def test_the_constants_in_the_method_are_those_of_the_code():
+    rows = re.findall(
+        r"^\| `scpo\.([\w.]+)\.(\w+)` \| `([^`]+)` \|", (PROJECT / "docs/method.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) >= 5
+    for module, name, value in rows:
+        assert getattr(importlib.import_module(f"scpo.{module}"), name) == ast.literal_eval(value), name
+
+
+def test_the_defaults_in_the_method_are_those_of_the_code():
+    text = (PROJECT / "docs/method.md").read_text()
+    rows = re.findall(r"^\| `(SafeOptimizer|EstimatedSmoothness)\((\w+)=([^)`]+)\)` \|", text, re.MULTILINE)
+    assert len(rows) >= 5
+    for owner, name, value in rows:
+        assert inspect.signature(getattr(scpo, owner)).parameters[name].default == ast.literal_eval(value), name
+
+
+@pytest.fixture(scope="module")
+def tutorial():
+    """Namespace after all cells of the tutorial."""
+    matplotlib.use("Agg")
+    notebook = nbformat.read(TUTORIAL, as_version=4)
+    namespace = {"__name__": "__tutorial__"}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"tutorial:{cell.id}", "exec"), namespace)
+    yield namespace
+    matplotlib.pyplot.close("all")
+
+
+def test_the_tutorial_is_committed_without_outputs_and_with_stable_ids():
+    notebook = nbformat.read(TUTORIAL, as_version=4)
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert all(re.fullmatch(r"[a-z][a-z-]*", identifier) for identifier in ids)
+    assert len(set(ids)) == len(ids)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+    assert [cell.id for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
+
+
+def test_making_the_simulator_safe_takes_about_twenty_lines():
+    cells = {cell.id: cell.source for cell in nbformat.read(TUTORIAL, as_version=4).cells}
+    assert sum(bool(line.strip()) for line in cells["safe"].splitlines()) <= 25
+
+
+def test_the_simulator_of_the_tutorial_is_plain_numpy():
+    cells = {cell.id: cell.source for cell in nbformat.read(TUTORIAL, as_version=4).cells}
+    tree = ast.parse(cells["plant"])
+    simulate = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "simulate")
+    assert {node.id for node in ast.walk(simulate) if isinstance(node, ast.Name)}.isdisjoint({"torch", "scpo"})
+
+
+@pytest.mark.parametrize("history", ["safe_history", "sgd_history"])
+def test_no_policy_of_the_wrapped_optimisers_overflows(tutorial, history):
+    assert tutorial[history]["margin"].min() >= 0
+    assert tutorial[history]["loss"].iloc[-1] < 0.5 * tutorial[history]["loss"].iloc[0]
+
+
+def test_the_recorded_margin_is_what_the_simulator_says(tutorial):
+    for policy, history in ((tutorial["safe_policy"], "safe_history"), (tutorial["sgd_policy"], "sgd_history")):
+        levels = tutorial["rollout"](policy)
+        assert -(levels[:, :, 1].max() - tutorial["OVERFLOW"]) == tutorial[history]["margin"].iloc[-1]
+
+
+def test_the_unwrapped_optimiser_overflows(tutorial):
+    assert tutorial["free_history"]["margin"].min() < -0.1
+    assert tutorial["rollout"](tutorial["free_policy"])[:, :, 1].max() > tutorial["OVERFLOW"]
+
+
+def test_wrapped_sgd_gets_further_than_wrapped_adam(tutorial):
+    assert tutorial["sgd_history"]["loss"].iloc[-1] < 0.5 * tutorial["safe_history"]["loss"].iloc[-1]
+
+
+def test_with_a_known_constant_the_bound_alone_is_enough(tutorial):
+    records = tutorial["records"]
+    assert (records["margin"] >= 0).all()
+    assert records["unsafe_proposals"].sum() == 0
+    assert records["bound_misses"].sum() == 0
+    assert records["margin"].iloc[-1] < 1e-3  # and the budget is used
+    assert np.isclose(tutorial["known"], np.linalg.eigvalsh(tutorial["hessian"].numpy())[-1])
+
+
+def test_the_errors_shown_are_the_ones_described(tutorial):
+    kinds = {name: message.split(":")[0] for name, message in tutorial["messages"].items()}
+    assert kinds == {
+        "too_full": "UnsafeStartError",
+        "noisy": "NonDeterministicConstraintError",
+        "crashing": "ConstraintError",
+        "diverging": "NonFiniteError",
+    }

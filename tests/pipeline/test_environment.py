@@ -1,0 +1,74 @@
+"""environment.yml, requirements.in, pyproject.toml agree with the lock (no conda solve is run), make with nproc."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+PROJECT = Path(__file__).parents[2]
+#: conda's name -> the package index's name, where they differ
+CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}
+NOT_LOCKED = {"python", "pip"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirements(name: str) -> list[Requirement]:
+    lines = (line.split("#")[0].strip() for line in (PROJECT / name).read_text().splitlines())
+    return [Requirement(line) for line in lines if line]
+
+
+@pytest.fixture(scope="module")
+def lock() -> dict[str, str]:
+    return {canonical(entry.name): str(entry.specifier) for entry in requirements("requirements.lock")}
+
+
+@pytest.fixture(scope="module")
+def conda() -> dict[str, str]:
+    entries = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
+    from_pip = [entry for part in entries if isinstance(part, dict) for entry in part["pip"]]
+    entries = [entry for entry in entries if isinstance(entry, str)] + [entry.replace("==", "=") for entry in from_pip]
+    split = (entry.partition("=") for entry in entries)
+    return {canonical(CONDA_NAMES.get(name, name)): version for name, _, version in split if name not in NOT_LOCKED}
+
+
+def test_the_lock_has_exact_versions_and_no_local_builds(lock):
+    assert all(re.fullmatch(r"==[0-9][^+,*]*", version) for version in lock.values()), lock
+    assert lock["torch"] == "==2.13.0"
+
+
+def test_conda_has_the_locked_version_of_each_direct_requirement(lock, conda):
+    direct = {canonical(entry.name) for entry in requirements("requirements.in")}
+    assert set(conda) == direct
+    assert conda == {name: lock[name].removeprefix("==") for name in direct}
+
+
+def test_the_package_asks_for_nothing_that_the_lock_does_not_satisfy(lock):
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    for text in [*project["dependencies"], *project["optional-dependencies"]["replication"]]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(lock[canonical(wanted.name)].removeprefix("==")), text
+
+
+def test_the_set_up_installs_the_torch_of_the_lock(lock):
+    assert f"torch{lock['torch']}" in (PROJECT / "workflow/setup.sh").read_text()
+
+
+def test_one_thread_per_process_leaves_every_processor_to_make() -> None:
+    """A make within make sees OMP_NUM_THREADS=1, which nproc would take for the number of processors."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("JOBS", "MAKEFLAGS", "MFLAGS")}
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True
+    )
+    found = re.search(r"JOBS \(processes, now (\d+)\)", done.stdout)
+    assert found is not None and int(found[1]) == len(os.sched_getaffinity(0))

@@ -1,0 +1,74 @@
+"""Notebooks in the workflow: parameters are checked, failures keep their copy, outputs do not vary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from replication import notebook
+from scpo.errors import ConfigurationError, ResultError
+
+PROJECT = Path(__file__).parents[2]
+# papermill and nbconvert, as they are today, use names that others have deprecated
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+@pytest.fixture
+def template(tmp_path):
+    cells = [
+        new_code_cell("results = 'none'\nfail = False", metadata={"tags": ["parameters"]}),
+        new_code_cell("print(results)\nassert not fail, 'as asked'"),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path = tmp_path / "template.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
+    return path
+
+
+def run(template, name, **parameters):
+    folder = template.parent / name
+    out, html, log = folder / "n.ipynb", folder / "n.html", folder / "log" / "n.ipynb"
+    notebook.execute(template, out, html, log, parameters)
+    return out, html, log
+
+
+def test_it_runs_with_its_parameters_and_two_runs_are_the_same_bytes(template):
+    first, second = (run(template, name, results="here") for name in ("1", "2"))
+    assert "here" in first[0].read_text()
+    assert "here" in first[1].read_text()
+    for one, other in zip(first[:2], second[:2], strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_page_loads_nothing_from_elsewhere(template):
+    page = run(template, "1")[1].read_text()
+    assert "<script src=" not in page
+    assert '<link rel="stylesheet"' not in page
+
+
+def test_a_failing_cell_leaves_the_copy_at_the_log_and_no_output(template):
+    with pytest.raises(ResultError, match="as asked"):
+        run(template, "1", fail="true")
+    assert "as asked" in (template.parent / "1/log/n.ipynb").read_text()
+    assert not (template.parent / "1/n.ipynb").exists()
+    assert not (template.parent / "1/n.html").exists()
+
+
+def test_an_unknown_parameter_is_refused(template):
+    with pytest.raises(ConfigurationError, match="no parameter resuls; it has results, fail"):
+        run(template, "1", resuls="x")
+
+
+def test_a_missing_notebook_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such notebook"):
+        run(tmp_path / "none.ipynb", "1")
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_tracked_without_outputs(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None

@@ -1,0 +1,47 @@
+"""The notebooks of the tasks: tracked without outputs, parameterised, and every cell runs on a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.replication.synthetic_results import small_config, write_results
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+TASKS = {"regression": "published late band", "double-integrator": "closed-loop cost: backup 42.00, MPC 23.00"}
+
+
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def notebook(task: str) -> nbformat.NotebookNode:
+    return nbformat.read(FOLDER / f"{task}.ipynb", as_version=4)
+
+
+def test_it_is_valid_and_tracked_without_outputs(notebook: nbformat.NotebookNode) -> None:
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
+
+
+def test_every_cell_runs(
+    notebook: nbformat.NotebookNode, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_results(tmp_path, small_config(epochs=20, double_integrator=True))
+    space: dict[str, object] = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"cell {cell.id}", "exec"), space)
+            if cell.id == "parameters":
+                assert space["task"] == task
+                space["results"] = str(tmp_path)
+    assert TASKS[task] in capsys.readouterr().out
+    assert len(space["table"]) == len(config.tasks[task].arms)  # type: ignore[arg-type]

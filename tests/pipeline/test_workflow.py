@@ -1,0 +1,202 @@
+"""The workflow with stand-ins for its commands: what an edit repeats, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "workflow", "profiles", "config", "notebooks", "paper", "reference", "src")
+
+
+# Instead of a command: makes the outputs that begin as one of its --out does, empty.
+COMMAND = """
+import sys
+from itertools import takewhile
+from pathlib import Path
+given = takewhile(lambda one: not one.startswith("--"), sys.argv[sys.argv.index("--out") + 1:])
+begun = tuple(str(Path(out).with_suffix("")) for out in given)
+for name in Path("outputs.txt").read_text().split():
+    if name.startswith(begun):
+        Path(name).touch()
+"""
+REFEREE = """
+import sys
+from pathlib import Path
+Path(sys.argv[2]).touch()
+"""
+LATEXMK = """#!/bin/sh
+for option; do case "$option" in -outdir=*) touch "${option#-outdir=}/main.pdf" ;; esac; done
+"""
+
+
+class Workflow:
+    """A copy of the project whose commands do nothing but make empty files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plans: dict[tuple[str, str, str], str] = {}
+        for part in PARTS:
+            source = PROJECT / part
+            if source.is_dir():
+                shipped = ["results"] if part == "reference" else []
+                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "report.pdf", *shipped)
+                shutil.copytree(source, folder / part, ignore=ignored)
+            else:
+                shutil.copy(source, folder / part)
+
+        (folder / "src/replication/__main__.py").write_text(COMMAND)
+        (folder / "workflow/scripts/referee.py").write_text(REFEREE)
+        (folder / "bin").mkdir()
+        for name in ("latexmk", "pdflatex"):
+            program = folder / "bin" / name
+            program.write_text(LATEXMK)
+            program.chmod(0o755)
+
+    def snakemake(self, *options: str, profile: str = "smoke", settings: str = "", origin: str = "") -> str:
+        command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", "1", *options]
+        command += ["--config", f"profile={profile}", f"set={settings}", f"from={origin}"]
+        path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+        run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+    def finish(self) -> None:
+        summary = self.snakemake("--summary").splitlines()
+        names = [line.split("\t")[0] for line in summary if line.startswith("results/")]
+        (self.folder / "outputs.txt").write_text("\n".join(names))
+        self.snakemake()
+
+    def plan(self, profile: str = "smoke", settings: str = "", origin: str = "") -> str:
+        """What a dry run says, asked once: it takes seconds, and nothing changes but inside plan_after_editing."""
+        asked = (profile, settings, origin)
+        if asked not in self.plans:
+            self.plans[asked] = self.snakemake("--dry-run", profile=profile, settings=settings, origin=origin)
+        return self.plans[asked]
+
+    def scheduled(self, **options: str) -> set[str]:
+        """Names of the rules that a dry run would run."""
+        return rules_of(self.plan(**options))
+
+    def plan_after_editing(self, *names: str) -> str:
+        paths = [self.folder / name for name in names]
+        before = [(path, path.read_bytes(), path.stat()) for path in paths]
+        for path, content, _ in before:
+            path.write_bytes(content + b"\n# edited\n")
+        try:
+            return self.snakemake("--dry-run")
+        finally:
+            for path, content, times in before:
+                path.write_bytes(content)
+                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def scheduled_after_editing(self, name: str) -> set[str]:
+        return rules_of(self.plan_after_editing(name))
+
+
+def rules_of(plan: str) -> set[str]:
+    return set(re.findall(r"^([a-z_]+) +\d+$", plan, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workflow = Workflow(tmp_path_factory.mktemp("project"))
+    workflow.finish()
+    return workflow
+
+
+def test_after_a_finished_run_and_edits_of_commands_and_comments_there_is_nothing_to_do(finished):
+    plan = finished.plan_after_editing("src/replication/cli.py", "config/smoke.yaml")
+    assert "Nothing to be done" in plan, f"{plan}\nwithout the edits:\n{finished.plan()}"
+    assert rules_of(plan) == set()
+
+
+def test_editing_the_projection_retrains(finished):
+    rules = finished.scheduled_after_editing("src/scpo/projection/project.py")
+    assert {"train_regression", "figure", "tables_report_tables", "macros", "notebook"} <= rules
+
+
+def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
+    rules = finished.scheduled_after_editing("src/replication/experiments/regression/figures.py")
+    assert "figure" in rules
+    assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
+
+
+def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
+    plan = finished.plan_after_editing("workflow/scripts/referee.py")
+    rules = rules_of(plan)
+    assert {"referee", "falsification", "tables_report_tables", "macros"} <= rules
+    assert re.findall(r"Drawing figure (.*)", plan) == ["falsification-smoothness"]
+    assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
+
+
+def test_editing_the_claims_decides_them_again_and_retrains_nothing(finished):
+    rules = finished.scheduled_after_editing("config/claims.yaml")
+    assert {"claims", "tables_report_claims", "provenance", "pdf"} <= rules
+    assert not rules & {"figure", "macros", "notebook", "referee"}
+    assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
+
+
+def test_the_double_integrator_is_planned_with_references_and_certificates(finished):
+    plan = finished.plan(profile="paper")
+    certified = re.findall(r"Certifying: double-integrator, (.*), seed (\d+)", plan)
+    assert len(set(certified)) == 9 * 3
+    assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(profile="paper")
+    without = finished.plan(profile="paper", settings="regression=null double_integrator.certificate=null")
+    assert "Training: double-integrator" in without and "Certifying" not in without
+
+
+def test_a_task_can_be_left_out_and_with_it_the_pdf_that_is_about_both(finished):
+    assert "pdf" in finished.scheduled(profile="paper")
+    plan = finished.plan(profile="paper", settings="double_integrator=null")
+    rules = rules_of(plan)
+    assert {"train_regression", "macros"} <= rules
+    assert not rules & {"pdf", "train_double_integrator", "references", "certificate"}
+    assert "its text is about double-integrator too" in plan
+
+
+def test_editing_one_task_leaves_the_other_alone(finished):
+    rules = finished.scheduled_after_editing("src/replication/tasks/double_integrator/rollout.py")
+    assert "train_double_integrator" in rules
+    assert "train_regression" not in rules
+
+
+def test_a_changed_setting_retrains_its_arm_and_more_seeds_only_add(finished):
+    settings = "regression.arms.scpo-tanh.overrides.schedule.epochs=3 regression.arms.unconstrained.seeds=2"
+    plan = finished.plan(settings=f"{settings} double_integrator.schedule.epochs=3")
+    trained = set(re.findall(r"Training: (.*)", plan))
+    regression = {run for run in trained if run.startswith("regression")}
+    assert regression == {"regression, scpo-tanh, seed 0", "regression, unconstrained, seed 1"}
+    assert len(trained - regression) == 7  # a setting of the task: every run
+
+
+def test_the_paper_profile_plans_every_seed(finished):
+    output = finished.plan(profile="paper")
+    trained = set(re.findall(r"Training: (.*)", output))
+    regression = {run for run in trained if run.startswith("regression")}
+    base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
+    alternatives = 3 * 3
+    assert len(regression) == base + covered + harder + activations + proven + alternatives
+    assert len(trained - regression) == 3 * (10 + 3 + 10)
+
+
+def test_the_review_profile_plans_one_seed_of_every_arm(finished):
+    trained = {
+        profile: set(re.findall(r"Training: (.*)", finished.plan(profile=profile))) for profile in ("review", "paper")
+    }
+    assert len(trained["review"]) == 31
+    assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 0")}
+
+
+def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():
+    for path in sorted((PROJECT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^ *rule[ :]", path.read_text(), flags=re.MULTILINE)[1:]:
+            for part in ('"""', "message:", "log:", "benchmark:", "threads: 1"):
+                assert part in rule, f"{path.name}: rule {rule.splitlines()[0]} lacks {part}"

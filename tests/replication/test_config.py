@@ -1,0 +1,260 @@
+"""The configuration models, profiles, overrides and what each job sees of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replication import scales as profiles
+from replication.config import Config, dump, load
+from replication.seeds import FIRST_TUNING_SEED
+from replication.settings import merge
+from scpo.errors import ConfigurationError
+
+PROJECT = Path(__file__).parents[2]
+PROFILES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if path.stem != "claims"]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "profile.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_profile_is_the_defaults(tmp_path):
+    assert load(write(tmp_path, "# nothing\n")) == Config()
+
+
+def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path):
+    config = load(write(tmp_path, "regression: {schedule: {epochs: 7}, arms: {scpo: {seeds: 1}}}"))
+    assert config.regression.schedule.epochs == 7
+    assert config.regression.schedule.updates_per_epoch == Config().regression.schedule.updates_per_epoch
+    assert config.regression.arms["scpo"].seeds == 1
+    assert config.regression.arms["scpo-verified"] == Config().regression.arms["scpo-verified"]
+
+
+def test_an_arm_set_to_null_is_left_out(tmp_path):
+    section = load(write(tmp_path, "regression: {arms: {scpo-uniform: null}}")).regression
+    assert "scpo-uniform" not in section.arms
+    assert len(section.arms) == len(Config().regression.arms) - 1
+
+
+def test_the_harder_data_sets_differ_in_their_share_of_adversarial_labels_alone():
+    datasets = Config().regression.datasets
+    for share in (10, 30, 50):
+        changed = {"adversarial_share": share / 100}
+        assert datasets[f"adversarial-{share}"] == datasets["normal"].model_copy(update=changed)
+
+
+def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
+    section = Config().regression
+    arms = {name: section.for_arm(name) for name in section.arms}
+    assert len({arms[name].schedule.epochs for name in arms if "-small" in name or "-proven" in name}) == 1
+    proven, small = arms["scpo-proven"], arms["scpo-small"]
+    assert proven.scpo.smoothness == "proven"
+    same = {"smoothness": small.scpo.smoothness, "max_radius": small.scpo.max_radius}
+    assert proven.model_copy(update={"scpo": proven.scpo.model_copy(update=same)}) == small
+    assert (arms["unconstrained-small"].hidden, arms["unconstrained-small"].optimizer) == (
+        small.hidden,
+        small.optimizer,
+    )
+    short = {name: getattr(arms["scpo-tanh"], name) for name in ("schedule", "optimizer")}
+    for name in ("scpo-no-margin", "scpo-covered", "scpo-no-buffer", "scpo-curvature", "scpo-plain"):
+        assert arms[name].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"].model_copy(update=short)
+    assert arms["scpo-covered"].scpo.margin > arms["scpo"].scpo.margin
+    plain = arms["scpo-plain"].scpo
+    usual = arms["scpo-curvature"].scpo
+    added = {"sampler": "isotropic", "recycle": 0, "kappa": 1.0, "margin": 0.0, "buffer": 0.0}
+    assert plain == usual.model_copy(update=added) != usual
+    assert arms["scpo-no-buffer"].scpo == arms["scpo"].scpo.model_copy(update={"buffer": 0.0}) != arms["scpo"].scpo
+    assert (proven.scpo.margin, proven.scpo.buffer) == (0.0, 0.0)
+    assert {name for name, arm in arms.items() if arm.scpo.kink_ratio is None} == {
+        "scpo-curvature",
+        "scpo-plain",
+        *(name for name, arm in arms.items() if arm.activation != "relu" and section.arms[name].method == "scpo"),
+    }
+
+
+def test_the_short_runs_of_the_side_experiments_are_the_first_part_of_the_long_ones():
+    section = Config().regression
+    long = section.optimizer
+    for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain", "backtracking"):
+        short = section.for_arm(name)
+        part = short.schedule.epochs / section.schedule.epochs
+        assert part < 1
+        for share in (0.0, 0.5, 1.0):
+            assert short.optimizer.rate(share) == pytest.approx(long.rate(share * part), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("regresion: {}", "regresion"),
+        ("regression: {schedule: {epoch: 3}}", "regression.schedule.epoch"),
+        ("regression: {scpo: {kappa: 0}}", "regression.scpo.kappa"),
+        ("regression: {scpo: {kappa: .nan}}", "regression.scpo.kappa"),
+        ("regression: {bound: .inf}", "regression.bound"),
+        ("regression: {arms: {scpo: {dataset: none}}}", "no data set 'none'"),
+        ("regression: {arms: {scpo: {overrides: {scpo: {verfy: true}}}}}", "verfy"),
+        ("regression: {arms: {scpo: {overrides: {arms: {}}}}}", "may not change arms"),
+        ("double_integrator: {arms: {scpo-mixed: {overrides: {rho: 0.9}}}}", "references hold for every arm"),
+        ("double_integrator: {arms: {scpo-mixed: {overrides: {heldout: 2000}}}}", "references hold for every arm"),
+        (f"regression: {{arms: {{scpo: {{first_seed: {FIRST_TUNING_SEED}}}}}}}", "never reported"),
+        ("[1, 2]", "expected a mapping"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_profile_is_refused_and_the_message_says_where(tmp_path, text, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load(write(tmp_path, text))
+
+
+def test_a_missing_profile_is_a_typed_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such configuration file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_the_overrides_of_an_arm_change_that_arm_only():
+    section = Config().regression
+    assert section.for_arm("scpo-verified").scpo.verify
+    assert not section.for_arm("scpo").scpo.verify
+
+
+def test_the_canonical_form_survives_a_round_trip():
+    config = Config()
+    assert Config.model_validate(json.loads(dump(config))) == config
+    assert dump(Config.model_validate_json(dump(config))) == dump(config)
+
+
+@given(*[st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner), max_leaves=8)] * 2)
+def test_merging_lays_one_mapping_over_the_other(base, overlay):
+    base, overlay = {"x": base}, {"x": overlay}
+    merged = merge(base, overlay)
+    assert merge(merged, overlay) == merged  # again changes nothing
+    assert merge(base, {}) == base
+    if not (isinstance(base["x"], dict) and isinstance(overlay["x"], dict)):
+        assert merged == overlay
+
+
+def test_assignments_become_an_overlay():
+    assert profiles.parse(["a.b=1 a.c=x", "d=[2]"]) == {"a": {"b": 1, "c": "x"}, "d": [2]}
+    assert profiles.parse([""]) == {}
+
+
+@pytest.mark.parametrize("assignment", ["a", "=1", "a..b=1", "a=["])
+def test_a_malformed_assignment_is_refused(assignment):
+    with pytest.raises(ConfigurationError, match="--set"):
+        profiles.parse([assignment])
+
+
+def test_single_settings_are_laid_over_a_profile():
+    config = profiles.load_profile(PROJECT / "config/paper.yaml", ["regression.schedule.updates_per_epoch=10"])
+    assert config.regression.schedule.updates_per_epoch == 10
+    with pytest.raises(ConfigurationError, match=r"regression\.bond"):
+        profiles.load_profile(PROJECT / "config/paper.yaml", ["regression.bond=1"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({*(PROJECT / "config").glob("*.yaml")} - {PROJECT / "config" / "claims.yaml"}),
+    ids=lambda path: path.stem,
+)
+def test_every_profile_is_valid_and_says_its_name(path):
+    assert load(path).profile == path.stem
+
+
+def test_the_paper_profile_has_the_published_epochs_and_the_agreed_seeds():
+    section = load(PROJECT / "config/paper.yaml").regression
+    assert (section.schedule.epochs, section.schedule.updates_per_epoch) == (5000, 2)
+    assert {name: section.arms[name].seeds for name in ("scpo", "scpo-verified", "scpo-uniform")} == {
+        "scpo": 10,
+        "scpo-verified": 3,
+        "scpo-uniform": 3,
+    }
+
+
+def test_the_paper_profile_runs_the_double_integrator_unless_it_is_left_out(tmp_path):
+    section = load(PROJECT / "config/paper.yaml").section("double-integrator")
+    assert section.schedule.epochs * section.schedule.updates_per_epoch == 1000
+    assert sum(arm.seeds for arm in section.arms.values()) == 3 * (10 + 3 + 10)
+    assert set(load(write(tmp_path, "double_integrator: null")).tasks) == {"regression"}
+
+
+@pytest.mark.parametrize(("task", "plain"), [("regression", "scpo"), ("double-integrator", "scpo-mixed")])
+def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at_a_time(task, plain):
+    study, paper = (load(PROJECT / f"config/{name}.yaml").section(task) for name in ("study", "paper"))
+    assert {arm.seeds for name, arm in study.arms.items() if arm.seeds > 10} == {100}
+    assert study.arms[plain].seeds == study.arms[plain.replace("scpo", "unconstrained")].seeds == 100
+    changes = []
+    for name in study.arms.keys() - paper.arms.keys():
+        assert study.arms[name].dataset == study.arms[plain].dataset
+        before, after = (study.for_arm(arm).model_dump() for arm in (plain, name))
+        assert {key for key in before if before[key] != after[key]} == {"scpo"}
+        changes.append({key for key in before["scpo"] if before["scpo"][key] != after["scpo"][key]})
+    assert all(len(change - {"recycle"}) <= 1 for change in changes)  # recycled directions are a share of the samples
+    kinks = {"kink_ratio"} if task == "regression" else set()
+    assert set().union(*changes) == {"kappa", "samples", "sampler", "recycle", "safety_factor"} | kinks
+
+
+def test_a_job_sees_its_own_arm_and_data_only():
+    part = profiles.for_arm(Config(), "regression", "scpo-uniform")
+    assert set(part.regression.arms) == {"scpo-uniform"}
+    assert set(part.regression.datasets) == {"uniform"}
+    assert part.regression.for_arm("scpo-uniform").schedule == Config().regression.schedule
+    assert set(profiles.for_dataset(Config(), "regression", "normal").regression.datasets) == {"normal"}
+
+
+@pytest.mark.parametrize(
+    ("change", "repeats"),
+    [
+        ("regression.arms.scpo.seeds=2", False),
+        ("regression.arms.scpo-uniform.overrides.scpo.kappa=0.9", False),
+        ("regression.datasets.uniform.size=9", False),
+        ("regression.arms.scpo.overrides.scpo.kappa=0.9", True),
+        ("regression.datasets.normal.size=9", True),
+        ("regression.schedule.epochs=9", True),
+        ("base_seed=1", True),
+    ],
+)
+def test_a_run_is_repeated_for_what_it_sees_and_for_nothing_else(change, repeats):
+    before = Config()
+    after = Config.model_validate(merge(before.model_dump(), profiles.parse([change])))
+    digests = [profiles.digest(profiles.for_arm(config, "regression", "scpo")) for config in (before, after)]
+    assert (digests[0] != digests[1]) == repeats
+
+
+@pytest.mark.parametrize(
+    ("task", "arm", "dataset"),
+    [("none", "scpo", "normal"), ("regression", "none", "none")],
+)
+def test_an_unknown_task_arm_or_data_set_is_refused(task, arm, dataset):
+    with pytest.raises(ConfigurationError, match=r"no (task|arm) 'none'"):
+        profiles.for_arm(Config(), task, arm)
+    with pytest.raises(ConfigurationError, match=r"no (task|data set) 'none'"):
+        profiles.for_dataset(Config(), task, dataset)
+
+
+def test_the_default_profile_of_snakemake_goes_on_after_a_kill():
+    options = yaml.safe_load((PROJECT / "profiles/default/config.yaml").read_text())
+    assert options["rerun-incomplete"] is True
+
+
+def test_records_from_before_a_setting_existed_are_those_of_its_neutral_value():
+    config = Config()
+    for task, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
+        part = profiles.for_arm(config, task, arm)
+        raw = json.loads(dump(part))
+        settings = raw[task.replace("-", "_")]["scpo"]
+        neutral = {name: value for name, value in profiles.LATER.items() if settings[name] == value}
+        assert set(neutral) == (set(profiles.LATER) if task == "double-integrator" else set())
+        for name in neutral:
+            del settings[name]
+        before = hashlib.sha256((json.dumps(raw, sort_keys=True, indent=2) + "\n").encode()).hexdigest()
+        assert profiles.digests(part) == {before, profiles.digest(part)}
+        assert len(profiles.digests(part)) == (2 if neutral else 1)

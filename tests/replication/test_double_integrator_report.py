@@ -1,0 +1,170 @@
+"""The double integrator in print: every figure and table is drawn, numbers are those of the records."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from replication import report
+from replication.experiments.double_integrator import figures as figures
+from replication.experiments.double_integrator import tables as tables
+from replication.experiments.double_integrator.read import SCENARIOS, read_certificates, read_references, read_scenario
+from replication.report import macros
+from replication.tasks.double_integrator.experts import PredictiveController
+from replication.typeset import numbers
+from scpo.errors import ResultError
+
+from .synthetic_double_integrator import BACKUP_COST, MPC_COST, TASK
+from .synthetic_metrics import write_metrics
+from .synthetic_results import small_config, write_results
+
+NAMES = sorted(set(report.figures_for([TASK])) - set(report.figures_for([])))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, small_config(epochs=10, double_integrator=True))
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_the_same_each_time_and_without_dates(results: Path, tmp_path: Path, name: str) -> None:
+    report.render(name, results, tmp_path / "1.pdf")
+    report.render(name, results, tmp_path / "2.pdf")
+    content = (tmp_path / "1.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"Date" not in content
+    assert content == (tmp_path / "2.pdf").read_bytes()
+
+
+def test_a_profile_without_the_task_cannot_draw_it(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=10))
+    with pytest.raises(ResultError, match="does not run task 'double-integrator'"):
+        report.render(NAMES[0], tmp_path, tmp_path / "a.pdf")
+
+
+def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=10, double_integrator=True))
+    (tmp_path / TASK / "scpo-mixed/seed-0/certificate.json").unlink()
+    with pytest.raises(ResultError, match=r"scpo-mixed/seed-0/certificate\.json: no such file"):
+        figures.certificate(tmp_path)
+    path = tmp_path / TASK / "references.json"
+    path.write_text(json.dumps({"costs": {}}))
+    with pytest.raises(ResultError, match=r"references\.json: lacks cost_starts, cost_horizon, gain"):
+        read_references(tmp_path)
+
+
+def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=10, double_integrator=True))
+    for seed in (0, 1):
+        folder = tmp_path / TASK / "scpo-cooperative" / f"seed-{seed}"
+        metrics = pd.read_parquet(folder / "metrics.parquet")
+        metrics.loc[33, "max_g"] = 4e-13 if seed == 0 else metrics["max_g"][33]
+        metrics["unsafe_iterate"] = metrics["max_g"] > 0
+        write_metrics(folder, metrics)
+    axes = next(axes for axes in figures.training(tmp_path).axes if axes.get_ylabel() == "$\\max_i\\, g_i$")
+    dots = [y for line in axes.get_lines() if line.get_marker() == "." for y in np.atleast_1d(line.get_ydata())]
+    assert 4e-13 in dots
+    assert any(text.get_text() == "1 of 160 unsafe" for text in axes.texts)
+    row = next(line for line in tables.safety(tmp_path).splitlines() if "bound only" in line)
+    assert [cell.strip() for cell in row.split("&")[1:5]] == [
+        r"\num{160}",
+        r"\num{1}",
+        r"\num{33}",
+        r"\num{+4.00e-13}",
+    ]
+
+
+def test_counts_of_unsafe_iterates_stand_at_the_line_of_zero(results: Path) -> None:
+    for axes in figures.training(results).axes[-3:]:  # not on the curves: those of SCPO below it, of others above
+        sides = {text.get_color(): (text.xy[1], text.get_va()) for text in axes.texts if "unsafe" in text.get_text()}
+        assert sides == {
+            figures.style.COLOURS["scpo"]: (0.0, "top"),
+            figures.style.COLOURS["unconstrained"]: (0.0, "bottom"),
+        }
+
+
+def test_the_contraction_asked_for_stands_out_from_the_curves(results: Path) -> None:
+    settings = figures.read_settings(results)
+    for axes in figures.gauge(results).axes:
+        (asked,) = (line for line in axes.get_lines() if line.get_marker() == "v")
+        assert list(asked.get_xydata()[0]) == [settings.horizon, settings.contraction]
+        assert asked.get_markeredgecolor() == "white"
+        assert asked.get_zorder() > max(line.get_zorder() for line in axes.get_lines() if line is not asked)
+
+
+def test_slices_of_the_policy_have_a_legend_and_one_kind_of_dashes(results: Path) -> None:
+    figure = figures.policy(results)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["backup", *(figures.style.LABELS[name] for name in figures.SHOWN)]
+    for axes in figure.axes[6:9]:
+        dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
+        assert [line.get_color() for line in dashed] == [figures.BACKUP]
+
+
+def test_the_final_areas_are_those_of_the_fine_cells(results: Path) -> None:
+    for axes, scenario in zip(figures.certificate(results).axes[6:9], figures.SCENARIOS, strict=True):
+        shown = [(line.get_color(), *line.get_xydata()[0]) for line in axes.get_lines() if line.get_marker() == "D"]
+        expected = [
+            (figures.style.COLOURS[method], one.figures["over_training"][-1]["update"], one.area)
+            for method in figures.CERTIFIED
+            for one in read_certificates(results, f"{method}-{scenario}")
+        ]
+        assert len(expected) == len(figures.CERTIFIED)
+        assert shown == expected
+
+
+def test_objective_has_two_references_and_every_arm(results: Path) -> None:
+    table = tables.objective(results)
+    assert rf"backup & \num{{{BACKUP_COST:.2f}}}" in table
+    assert rf"MPC & \num{{{MPC_COST:.2f}}}" in table
+    lines = [line for line in table.splitlines() if line.startswith(r"\quad ")]
+    assert len(lines) == 9
+    assert all(line.count("&") == 6 for line in table.splitlines() if "&" in line)
+    costs = [run.final["cost"] for run in read_scenario(results, "cooperative")["scpo"]]
+    assert rf"\num{{{np.median(costs):.1f}}}" in lines[0]
+    share = (BACKUP_COST - np.median(costs)) / (BACKUP_COST - MPC_COST)
+    assert read_references(results).gap_closed(float(np.median(costs))) == pytest.approx(share)
+    assert "--" in lines[3]  # the gap means nothing where labels are malicious
+
+
+def test_certificates_are_of_the_first_seeds_and_in_the_table(results: Path) -> None:
+    assert len(read_certificates(results, "scpo-mixed")) == 1
+    assert read_certificates(results, "no-such-arm") == ()
+    rows = [line for line in tables.certificates(results).splitlines() if line.startswith(r"\quad ")]
+    assert len(rows) == 9
+    assert [re.findall(r"\\num\{([^}]*)\}", row)[1] for row in rows] == ["1", "1", "0"] * 3
+
+
+def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
+    rows = [line for line in tables.settings(results).splitlines() if line.startswith(r"\quad ")]
+    stated = [row for row in rows if r"\S" in row]
+    assert [row.endswith(r"& \S \R \\") for row in stated] == [True]
+    assert all(row.endswith((r"& \R \\", r"& \R \Cal \\")) for row in rows if row not in stated)
+    tuned = " ".join(row for row in rows if r"\Cal" in row)
+    for name in ("starts", "updates", r"\eta", "recycled", r"\kappa", "factor, decay", "kink ratio", "coverage margin"):
+        assert name in tuned
+    assert tuned.count(r"\Cal") == 9
+
+
+def test_macros_hold_the_results_of_a_profile_that_runs_the_task(results: Path, tmp_path: Path) -> None:
+    collected = macros.collect(results)
+    assert collected["DiUnsafeIterates"] == r"\num{0}"
+    assert collected["DiConstraints"] == r"\num{672}"
+    assert collected["DiDimension"] == r"\num{1185}"
+    loss = [read_scenario(results, "mixed")["unconstrained"][seed].final["clean_loss"] for seed in (0, 1)]
+    assert collected["DiMixedUnconstrainedGoodFinal"] == rf"\num{{{np.median(loss):.3f}}}"
+    assert collected["DiMpcGainPosition"] == rf"\num{{{PredictiveController().gain[0, 0]:.2f}}}"
+    scpo = [run.summary for scenario in SCENARIOS for run in read_scenario(results, scenario)["scpo"]]
+    misses, updates = (sum(summary[name] for summary in scpo) for name in ("bound_misses", "updates"))
+    assert collected["DiBoundMisses"] == rf"\num{{{misses}}}"
+    assert collected["DiBoundMissShare"] == numbers.percent(misses / updates)
+    assert collected["DiMixedScpoGoodReduction"] == r"\SI{40.0}{\percent}"
+    write_results(tmp_path / "off", small_config(epochs=10, seeds=1))
+    assert not [name for name in macros.collect(tmp_path / "off") if re.match("Di[A-Z]", name)]

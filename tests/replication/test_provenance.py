@@ -1,0 +1,52 @@
+"""The sidecar says what made a result, from what and with what."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from replication.files import read_json, sha256
+from replication.provenance import stamp as provenance
+from scpo.errors import ResultError
+
+
+def test_the_sidecar_names_code_inputs_outputs_seeds_and_versions(tmp_path):
+    data, result = tmp_path / "data", tmp_path / "result"
+    data.write_text("d")
+    result.write_text("r")
+    provenance.write(
+        tmp_path / "run.provenance.json",
+        module="replication.files",
+        config_sha256="c",
+        seeds={"run": 3},
+        inputs=[data],
+        outputs=[result],
+    )
+    sidecar = read_json(tmp_path / "run.provenance.json")
+    assert sidecar["inputs"] == {data.as_posix(): sha256(data)}
+    assert sidecar["outputs"] == {result.as_posix(): sha256(result)}
+    assert sidecar["seeds"] == {"run": 3}
+    assert sidecar["config_sha256"] == "c"
+    assert len(sidecar["code_sha256"]) == 64
+    assert {"python", "torch", "numpy", "clarabel"} <= set(sidecar["versions"])
+    assert {"commit", "dirty", "host", "platform", "processor"} <= set(sidecar)
+
+
+def test_an_output_that_was_not_written_is_an_error(tmp_path):
+    with pytest.raises(ResultError, match="missing"):
+        provenance.collect("replication.files", "c", {}, [], [tmp_path / "missing"])
+
+
+def test_commit_and_dirty_flag_follow_the_repository(tmp_path):
+    assert provenance.commit(tmp_path) == {"commit": None, "dirty": None}
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / "a").write_text("1")
+    subprocess.run([*git, "add", "a"], check=True)
+    subprocess.run([*git, "-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "a"], check=True)
+    clean = provenance.commit(tmp_path)
+    assert clean["dirty"] is False
+    assert len(str(clean["commit"])) == 40
+    (tmp_path / "a").write_text("2")
+    assert provenance.commit(tmp_path) == {"commit": clean["commit"], "dirty": True}

@@ -1,0 +1,157 @@
+"""The referee: it agrees with honest records, and catches every planted disagreement."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from replication import files
+from replication.config import Config, dump
+from replication.experiments.double_integrator import references
+from replication.training import datasets, train
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/referee.py"
+SCHEDULE = {"epochs": 6, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 2}
+SCPO = {"samples": 8}
+CONFIG = {
+    "regression": {
+        "hidden": [8, 8],
+        "grid_size": 20,
+        "heldout": 300,
+        "schedule": SCHEDULE,
+        "scpo": SCPO,
+        "datasets": {"normal": {"size": 128}},
+        "arms": {
+            "scpo": {"method": "scpo", "dataset": "normal"},
+            "tanh": {"method": "unconstrained", "dataset": "normal", "overrides": {"activation": "tanh", "bound": 0.5}},
+        },
+    },
+    "double_integrator": {
+        "starts": 16,
+        "hidden": [8],
+        "heldout": 1000,
+        "schedule": SCHEDULE,
+        "scpo": SCPO,
+        "datasets": {"mixed": {"scenario": "mixed", "size": 64}},
+        "arms": {
+            "scpo-mixed": {"method": "scpo", "dataset": "mixed", "overrides": {"aggregation": "logsumexp"}},
+            "unconstrained-mixed": {"method": "unconstrained", "dataset": "mixed", "first_seed": 1},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def referee() -> ModuleType:
+    module = ModuleType("referee")
+    exec(compile(SCRIPT.read_text(), str(SCRIPT), "exec"), module.__dict__)
+    return module
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    settings = Config.model_validate(CONFIG)
+    config = results / "config.json"
+    config.write_text(dump(settings))
+    for task, section in settings.tasks.items():
+        for name, arm in section.arms.items():
+            seed = arm.first_seed
+            data = results / task / "data" / arm.dataset / f"seed-{seed}.npz"
+            datasets.main(config, task, arm.dataset, seed, data)
+            train.run_from_files(config, task, name, seed, data, results / task / name / f"seed-{seed}")
+    references.main(config, results / "double-integrator" / "references.json")
+    return results
+
+
+@pytest.fixture
+def tampered(honest: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(honest, tmp_path / "results"))
+
+
+def test_it_agrees_with_honest_records(referee: ModuleType, honest: Path, tmp_path: Path) -> None:
+    referee.main(honest, tmp_path / "referee.json")
+    found = json.loads((tmp_path / "referee.json").read_text())
+    assert [arm["arm"] for arm in found["arms"]] == ["scpo-mixed", "unconstrained-mixed", "scpo", "tanh"]
+    for arm in found["arms"]:
+        assert (arm["runs"], arm["iterates"]) == (1, 4)
+        assert arm["recorded"] == arm["recomputed"]
+        assert arm["worst_g"] < 1e-12
+        assert arm["worst_other"] < 1e-12
+    metrics = pd.read_parquet(honest / "double-integrator/unconstrained-mixed/seed-1/metrics.parquet")
+    saved = metrics.loc[metrics["update"] % 4 == 0, "max_g"]
+    assert found["arms"][1]["recomputed"] == int((saved > 0).sum()) > 0
+
+
+def _refused(referee: ModuleType, results: Path) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        referee.main(results, results / "referee.json")
+    assert not (results / "referee.json").exists()
+    return str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("arm", "table", "column"),
+    [
+        ("regression/scpo/seed-0", "metrics", "max_g"),
+        ("regression/scpo/seed-0", "evaluations", "fresh_loss"),
+        ("double-integrator/scpo-mixed/seed-0", "metrics", "max_g"),
+        ("double-integrator/scpo-mixed/seed-0", "evaluations", "clean_loss"),
+        ("double-integrator/unconstrained-mixed/seed-1", "evaluations", "cost"),
+        ("double-integrator/unconstrained-mixed/seed-1", "evaluations", "heldout_unsafe"),
+    ],
+)
+def test_a_changed_record_is_named(referee: ModuleType, tampered: Path, arm: str, table: str, column: str) -> None:
+    path = tampered / arm / f"{table}.parquet"
+    frame = pd.read_parquet(path)
+    last = frame.index[-1]
+    frame.loc[last, column] -= 3e-9 * max(1.0, abs(frame.loc[last, column]))
+    frame.to_parquet(path)
+    message = _refused(referee, tampered)
+    _, name, seed = arm.split("/")
+    assert "1 disagreements" in message
+    line = message.splitlines()[-1].split()
+    assert line[1:5] == [name, seed.removeprefix("seed-"), "12", column]
+
+
+def test_an_unsafe_iterate_that_is_not_counted_is_found(referee: ModuleType, tampered: Path) -> None:
+    path = tampered / "double-integrator/unconstrained-mixed/seed-1/run.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps(summary | {"unsafe_iterates": summary["unsafe_iterates"] - 1}))
+    assert "unsafe_iterates" in _refused(referee, tampered)
+
+
+def test_other_weights_than_those_recorded_are_found(referee: ModuleType, tampered: Path) -> None:
+    path = tampered / "regression/tanh/seed-0/weights.npz"
+    arrays = files.read_npz(path)
+    arrays["theta"][2, 5] += 1e-4
+    np.savez(path, **arrays)
+    lines = _refused(referee, tampered).splitlines()
+    assert {line.split()[3] for line in lines[2:]} == {"8"}
+
+
+def test_a_value_that_is_no_number_is_a_disagreement(referee: ModuleType, tampered: Path) -> None:
+    path = tampered / "regression/scpo/seed-0/metrics.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[4, "max_g"] = np.nan
+    frame.to_parquet(path)
+    assert "max_g" in _refused(referee, tampered)
+
+
+def test_it_is_short_and_independent() -> None:
+    text = SCRIPT.read_text()
+    assert len(text.splitlines()) <= 150
+    imported = {
+        (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == {"json", "sys", "pathlib", "numpy", "pandas"}

@@ -1,0 +1,89 @@
+"""The share of a step that the projection removes along what harmful samples ask for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from replication.tasks.regression.data import generate_dataset
+from replication.tasks.regression.task import RegressionTask
+from replication.training import harmful_share as rejection
+from scpo.baselines.unconstrained import Unconstrained
+from scpo.optimizer import SafeOptimizer
+
+ACROSS = torch.tensor([1.0, 0.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ([2.0, 0.0], 0.0),
+        ([0.5, 3.0], 0.75),
+        ([0.0, 7.0], 1.0),
+        ([0.0, 0.0], 1.0),
+        ([-1.0, 0.0], 1.5),
+        ([3.0, 0.0], -0.5),
+    ],
+)
+def test_the_share_is_what_is_missing_along_h(step: list[float], expected: float) -> None:
+    nominal = torch.tensor([2.0, 5.0], dtype=torch.float64)
+    assert rejection.share(torch.tensor(step, dtype=torch.float64), nominal, ACROSS) == expected
+
+
+def test_where_nothing_harmful_was_asked_for_there_is_no_share() -> None:
+    step = torch.zeros(2, dtype=torch.float64)
+    for nominal, h in ((-ACROSS, ACROSS), (step, ACROSS), (ACROSS, None), (None, ACROSS)):
+        assert math.isnan(rejection.share(step, nominal, h))
+    assert all(math.isnan(share) for share in rejection.unknown().values())
+    assert tuple(rejection.unknown()) == rejection.NAMES
+
+
+@pytest.fixture
+def task() -> RegressionTask:
+    data = generate_dataset(
+        np.random.default_rng(1), inputs="normal", size=256, heldout=100, adversarial_share=0.3, adversarial_label=4.0
+    )
+    return RegressionTask(data, hidden=(8,), activation="tanh", grid_size=20)
+
+
+def test_what_is_asked_for_is_the_gradient_of_each_part_and_they_add_up(task: RegressionTask) -> None:
+    policy = task.initial_policy(torch.Generator().manual_seed(0))
+    batch = task.sample_batch(64, torch.Generator().manual_seed(2))
+    harmful, clean = rejection.asked(task, policy, batch)
+    assert harmful is not None and clean is not None
+    assert all(parameter.grad is None for parameter in policy.parameters())
+    task.loss(policy, batch).backward()
+    whole = torch.cat([parameter.grad.reshape(-1) for parameter in policy.parameters()])  # type: ignore[union-attr]
+    share = float(batch[2].double().mean())
+    torch.testing.assert_close(share * harmful + (1 - share) * clean, -whole, rtol=0, atol=1e-12)
+    assert float(harmful @ clean) < 0  # adversarial labels have the opposite sign
+    nothing, everything = rejection.asked(task, policy, (*batch[:2], torch.zeros(64, dtype=torch.bool)))
+    assert nothing is None
+    torch.testing.assert_close(everything, -whole, rtol=0, atol=1e-12)
+
+
+def test_without_the_projection_nothing_is_rejected_and_at_the_boundary_it_is(task: RegressionTask) -> None:
+    found = {}
+    for name in ("unconstrained", "scpo"):
+        policy = task.initial_policy(torch.Generator().manual_seed(0))
+        optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+        method: Unconstrained | SafeOptimizer = Unconstrained(optimizer, policy, task.constraint)
+        assert method.nominal is None
+        if name == "scpo":
+            method = SafeOptimizer(optimizer, policy, batched_constraint=task.constraint, states=task.states, samples=8)
+        batches, shares = torch.Generator().manual_seed(3), []
+        for _ in range(150):
+            batch = task.sample_batch(64, batches)
+            method.zero_grad()
+            task.loss(policy, batch).backward()
+            directions, before = rejection.asked(task, policy, batch), method.vector.read()
+            method.step()
+            shares.append(rejection.shares(method.vector.read() - before, method.nominal, directions))
+        found[name] = [part["rejected_share"] for part in shares]
+    defined = np.array([share for share in found["unconstrained"] if not math.isnan(share)])
+    assert defined.size > 50
+    assert (defined == 0.0).all()
+    assert np.nanmax(found["scpo"]) > 0.3

@@ -1,0 +1,75 @@
+"""The page of planted faults in print: nothing that was not caught is printed as if it had been."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from replication.planted_faults import certificates, method, records
+from replication.planted_faults import report as falsification
+from scpo.errors import ResultError
+
+from . import synthetic_falsification
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    synthetic_falsification.write(tmp_path)
+    return tmp_path
+
+
+def test_the_table_prints_every_fault_in_latex(results: Path) -> None:
+    lines = [
+        line for line in falsification.table(results).splitlines() if line.endswith(r"refused \num{3} of \num{3} \\")
+    ]
+    assert len(lines) == len(falsification.HEADINGS)
+    assert all(r"\num{1e-7} of a\_b \& \num{100}\% & refused &" in line for line in lines)
+    assert lines[0].startswith("constants-too-small,")
+
+
+def test_a_fault_that_was_not_caught_is_never_printed(tmp_path: Path) -> None:
+    synthetic_falsification.write(tmp_path, caught=False)
+    for make in (falsification.table, falsification.smoothness, falsification.collect):
+        with pytest.raises(ResultError, match="not caught"):
+            make(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"findings": []}', '{"findings": [{"name": "x"}]}', "[", "[1]"])
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "falsification.json").write_text(text)
+    with pytest.raises(ResultError, match=r"falsification\.json"):
+        falsification.read(tmp_path)
+
+
+def test_the_figure_shows_the_shares_that_were_counted(results: Path) -> None:
+    axes = falsification.smoothness(results).axes[0]
+    misses, unsafe = (line for line in axes.lines if len(line.get_xdata()) == 3)
+    assert list(misses.get_xdata()) == [2.0, 1.0, 0.1]
+    assert list(misses.get_ydata()) == [0.0, 0.0, 0.5]
+    assert list(unsafe.get_ydata()) == [0.0, 0.0, 0.25]
+
+
+def test_macros_count_what_holds_and_what_breaks(results: Path) -> None:
+    macros = falsification.collect(results)
+    assert macros["FalsificationSoundUpdates"] == r"\num{160}"
+    assert macros["FalsificationSoundMisses"] == macros["FalsificationSoundUnsafe"] == r"\num{0}"
+    assert macros["FalsificationLeastUnsafeShare"] == r"\SI{25.0}{\percent}"
+    assert macros["FalsificationLeastUnsafeRuns"] == r"\num{3}"
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [("seed-3 of v2.5", "seed-3 of v2.5"), ("0.85, then 3.", r"\num{0.85}, then \num{3}."), ("g_i", r"g\_i")],
+)
+def test_only_whole_numbers_and_decimals_are_set_as_numbers(text: str, printed: str) -> None:
+    assert falsification.latex(text) == printed
+
+
+def test_the_headings_stand_above_findings_that_exist() -> None:
+    made = {"unsafe-pocket": certificates.unsafe_pocket, "constants-too-small": method.constants_too_small}
+    named = {case.name for case in records.CASES} | made.keys()
+    assert falsification.HEADINGS.keys() <= named
+    for name, function in made.items():
+        assert re.search(rf'"{name}"', Path(function.__code__.co_filename).read_text())

@@ -1,0 +1,239 @@
+"""What stands on the page leads to where it comes from, and nothing stale or unreferenced gets there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from replication import files, report
+from replication.claims import decide as verify
+from replication.cli import main
+from replication.provenance import page
+from replication.report import explain, paper
+from scpo.errors import ConfigurationError, ResultError
+
+from . import planted_claims
+
+PARTS = {"figures/falsification-smoothness": ".pdf", "tables/settings": ".tex", "tables/claims-figure": ".tex"}
+SHOWN = r"""
+\input{macros}\input{provenance}
+\input{sections/text}
+\ifDoubleIntegrator\begin{figure}\includegraphics{figures/hidden}\caption{\provenance{figures/hidden}}\end{figure}\fi
+"""
+TEXT = r"""
+\begin{table}[t]\input{tables/claims-figure}\caption{C \provenance{tables/claims-figure}}\end{table}
+\RegBound{} of \RegGrid % \RegHidden
+\begin{figure}\includegraphics[width=1cm]{figures/falsification-smoothness}
+\caption{F \provenance{figures/falsification-smoothness}}\end{figure}
+\begin{table}\resizebox{1cm}{!}{\input{tables/settings}\unskip}\caption{T \provenance{tables/settings}}\end{table}
+"""
+MACROS = "\\newif\\ifDoubleIntegrator\n\\newcommand{\\RegBound}{\\num{1.4}}\n\\newcommand{\\RegGrid}{\\num{100}}\n"
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small report: a figure, two tables, numbers and claims, with the text that shows them."""
+    folder = tmp_path_factory.mktemp("once")
+    results, text = folder / "results/paper", folder / "text"
+    planted_claims.write(results)
+    verify.write(results, results / "claims.json")
+    for name, suffix in PARTS.items():
+        report.render(name.partition("/")[2], results, results / "report" / f"{name}{suffix}")
+    macros = results / "report/macros.tex"
+    with page.traced(macros, results, ["replication.report.macros"]):
+        files.read_json(results / "config.json")
+        files.write_text(macros, MACROS)
+    (text / "sections").mkdir(parents=True)
+    (text / "main.tex").write_text(SHOWN)
+    (text / "sections/text.tex").write_text(TEXT)
+    return folder
+
+
+@pytest.fixture
+def made(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the report in another place; its registry knows what is in it."""
+    monkeypatch.setattr(report, "figures_for", lambda _: ["falsification-smoothness"])
+    monkeypatch.setattr(report, "tables_for", lambda _: ["settings", "claims-figure"])
+    folder = tmp_path / "moved"
+    shutil.copytree(once, folder, ignore=shutil.ignore_patterns("regression", "double-integrator"))
+    for task in ("regression", "double-integrator"):
+        (folder / "results/paper" / task).symlink_to(once / "results/paper" / task, target_is_directory=True)
+    return folder
+
+
+def _write(folder: Path) -> str:
+    out = folder / "results/paper/report/provenance.tex"
+    paper.write(folder / "results/paper", out, folder / "text")
+    return out.read_text()
+
+
+def _problems(folder: Path) -> list[str]:
+    return paper.problems(folder / "results/paper", folder / "text")
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_every_part_has_a_hash_which_is_that_of_its_sidecar(made: Path) -> None:
+    hashes = dict(re.findall(r"provenance@([^\\]+)\\endcsname\{([0-9a-f]{8})\}", _write(made)))
+    assert hashes.keys() == {*PARTS, "macros", "claims"}
+    assert len(set(hashes.values())) == len(hashes)
+    for name, suffix in PARTS.items():
+        content = page.read(made / f"results/paper/report/{name}{suffix}")
+        assert content["hash"] == hashes[name] == page.short_hash(content)
+
+
+def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path: Path) -> None:
+    results = planted_claims.copied(once / "results/paper", tmp_path / "elsewhere/paper", ())
+    out = results / "report/tables/settings.tex"
+    before = page.read(once / "results/paper/report/tables/settings.tex")
+    report.render("settings", results, out)
+    assert page.read(out)["hash"] == before["hash"]
+    for key in ("commit", "host", "dirty", "versions", "platform"):
+        assert page.short_hash(before | {key: "other"}) == before["hash"]
+    for key in ("name", "module", "code_sha256", "config_sha256", "inputs"):
+        assert page.short_hash(before | {key: "other"}) != before["hash"]
+
+
+def test_inputs_are_what_was_read(once: Path) -> None:
+    results = once / "results/paper"
+    assert page.read(results / "report/tables/settings.tex")["inputs"].keys() == {"results:config.json"}
+    figure = page.read(results / "report/figures/falsification-smoothness.pdf")
+    assert "results:falsification.json" in figure["inputs"]
+    decided = page.read(results / "claims.json")
+    assert {"config/claims.yaml", "results:regression/scpo/seed-1/run.json"} <= decided["inputs"].keys()
+    assert not any("../" in name or name.startswith("/") for name in decided["inputs"])
+    assert decided["seeds"]["regression/scpo"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "problem"),
+    [
+        ("results/paper/report/tables/settings.tex", "setting", "sitting", "settings.tex: altered since it was made"),
+        (
+            "results/paper/falsification.json",
+            "refused",
+            "accepted",
+            r"smoothness.pdf: made from another .*falsification",
+        ),
+        (
+            "results/paper/report/tables/settings.provenance.json",
+            '"code_sha256": "',
+            '"code_sha256": "0',
+            "code that has changed",
+        ),
+        ("results/paper/report/macros.tex", "100", "101", "macros.tex: altered since it was made"),
+        ("results/paper/claims.json", "supported", "reproduced", "claims.json: altered since it was made"),
+        ("text/sections/text.tex", r"\RegGrid", "", r"RegGrid is written and not used"),
+        ("text/sections/text.tex", r"\input{tables/settings}", "", "tables/settings: made and not shown"),
+        (
+            "text/sections/text.tex",
+            r"tables/settings",
+            "tables/guess",
+            "tables/guess: shown in the report and not made",
+        ),
+        ("text/sections/text.tex", r"T \provenance{tables/settings}", "T", r"tab-2 lacks .provenance.tables/settings"),
+        (
+            "text/sections/text.tex",
+            r"{T ",
+            r"{T \provenance{figures/none} ",
+            "tab-2: .provenance.figures/none. of what it does not show",
+        ),
+    ],
+)
+def test_what_is_stale_or_unreferenced_stops_the_report(
+    made: Path, name: str, old: str, new: str, problem: str
+) -> None:
+    assert _problems(made) == []
+    _replace(made / name, old, new)
+    found = _problems(made)
+    assert any(re.search(problem, one) for one in found), found
+    with pytest.raises(ResultError, match="the report cannot be typeset"):
+        _write(made)
+
+
+def test_a_part_without_a_sidecar_stops_the_report(made: Path) -> None:
+    (made / "results/paper/report/tables/settings.provenance.json").unlink()
+    with pytest.raises(ResultError, match="no sidecar"):
+        _write(made)
+
+
+def test_a_switch_that_is_on_brings_its_section(made: Path) -> None:
+    macros = made / "results/paper/report/macros.tex"
+    text = paper.text(made / "text", macros.read_text())
+    assert "hidden" not in text
+    assert "RegHidden" not in text  # a comment
+    text = paper.text(made / "text", macros.read_text() + r"\DoubleIntegratortrue")
+    assert [one.label for one in paper.floats(text)] == ["tab-1", "fig-1", "tab-2", "fig-2"]
+
+
+def _explain(name: str, folder: Path) -> tuple[str, bool]:
+    return explain.explain(name, folder / "results/paper", folder / "text")
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("fig-1", "figures/falsification-smoothness, fig-1 of the report"),
+        ("figure 1", "figures/falsification-smoothness, fig-1 of the report"),
+        ("falsification-smoothness", "figures/falsification-smoothness, fig-1 of the report"),
+        ("table 2", "tables/settings, tab-2 of the report"),
+        ("tables/settings", "tables/settings, tab-2 of the report"),
+        (r"\RegBound", r"\RegBound, a number of the report's text: \num{1.4}"),
+        ("RegGrid", r"\RegGrid, a number of the report's text: \num{100}"),
+        ("regression-feasible", "claim regression-feasible (abstract v1, v3; setting R): Regression with"),
+    ],
+)
+def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: str, heading: str) -> None:
+    text, matches = _explain(name, made)
+    assert text.startswith(heading)
+    assert matches
+    for fact in ("hash", "commit", "module", "code", "config", "seeds", "versions", "host", "again", "inputs"):
+        assert re.search(rf"^{fact} +\S", text, re.MULTILINE), fact
+    assert re.search(r"^state +as made$", text, re.MULTILINE)
+    assert re.search(r"[0-9a-f]{12}  (config|falsification)\.json", text)
+
+
+def test_a_claim_says_what_it_was_judged_on(made: Path) -> None:
+    text, _ = _explain("regression-feasible", made)
+    assert "judged on regression/scpo/seed-1/run.json" in text
+    assert re.search(r"^runs +\d+ made at c0ffee$", text, re.MULTILINE)
+    assert "because   Throughout means at every iterate." in text
+    assert "effort    make reproduce: " in text
+    assert "verdict   not-run: regression/scpo: needs 10 seeds" in text
+
+
+def test_what_no_longer_matches_is_said(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _replace(made / "results/paper/config.json", '"seeds": 2', '"seeds": 1')
+    options = ["--results", str(made / "results/paper"), "--paper", str(made / "text")]
+    assert main(["explain", "tab-2", *options]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^state +CHANGED\n .*settings.tex: made from another .*config.json", out, re.MULTILINE)
+    assert main(["explain", "fig-1", *options]) == 0  # it does not read the settings
+
+
+def test_an_unknown_name_is_answered_with_those_there_are(made: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"'fig-9': give .*tab-1, fig-1, tab-2"):
+        _explain("fig-9", made)
+    with pytest.raises(ResultError, match="make the report of this profile first"):
+        explain.explain("fig-1", made / "results/none")
+
+
+def test_figures_and_tables_do_not_share_names() -> None:
+    assert not report.FIGURES.keys() & report.TABLES.keys()
+
+
+def test_the_reports_own_floats_say_what_they_show() -> None:
+    every = paper.floats(paper.text(paper.FOLDER, r"\DoubleIntegratortrue"))
+    assert {name for one in every for name in one.shows} == {
+        *(f"figures/{name}" for name in report.FIGURES),
+        *(f"tables/{name}" for name in report.TABLES),
+    }
+    for one in every:
+        assert one.shows == one.says, one.label

@@ -1,0 +1,158 @@
+"""The regression's side experiments in print: right numbers, and arms that a profile leaves out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from replication import report
+from replication.config import Config
+from replication.experiments.regression import side_experiments as regression_extras
+from replication.experiments.regression import supervision as regression_supervision
+from replication.results.read import read_arm
+from replication.typeset import numbers
+
+from .synthetic_results import TASK, small_config, write_results
+
+LEFT_OUT = {
+    "scpo-adversarial-10",
+    "unconstrained-adversarial-10",
+    "scpo-adversarial-50",
+    "scpo-softplus",
+    "scpo-covered",
+    "scpo-proven",
+    "unconstrained-small",
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder)
+    return folder
+
+
+def _rows(table: str) -> list[list[str]]:
+    return [line.removesuffix(r" \\").split(" & ") for line in table.splitlines() if line.endswith(r" \\")]
+
+
+def _evaluations(results: Path, arm: str, seed: int, **columns: object) -> None:
+    path = results / TASK / arm / f"seed-{seed}" / "evaluations.parquet"
+    pd.read_parquet(path).assign(**columns).to_parquet(path)
+
+
+def test_families_pair_the_methods_and_leave_other_inputs_out(results: Path) -> None:
+    families = regression_extras.supervision_arms(regression_extras.read_settings(results))
+    assert list(families) == [0.0, 0.1, 0.3, 0.5]
+    assert families[0.0] == {"scpo": "scpo", "unconstrained": "unconstrained"}
+    assert families[0.5] == {method: f"{method}-adversarial-50" for method in ("scpo", "unconstrained")}
+
+
+def test_every_table_has_a_cell_for_each_of_its_columns(results: Path) -> None:
+    for name in ("supervision", "alternatives", "activations", "coverage", "proven"):
+        table = getattr(regression_extras, name)(results)
+        assert table.endswith("\\end{tabular}\n")
+        spread = [sum(1 + ("multicolumn{2}" in cell) for cell in cells) for cells in _rows(table)]
+        assert len(set(spread)) == 1, name
+
+
+def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=40))
+    runs = read_arm(tmp_path, TASK, "scpo")
+    side = read_arm(tmp_path, TASK, "scpo-tanh")
+    assert (runs[0].epochs, side[0].epochs) == (40.0, 20.0)
+    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.activations(tmp_path))}
+    for of, cell in zip((runs, side), rows["loss, fresh inputs"], strict=False):
+        losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in of]
+        assert cell.startswith(rf"\num{{{np.median(losses):.3f}}} ")
+    axes = regression_supervision.supervision(tmp_path).axes
+    assert {max(float(x) for line in panel.get_lines()[-1:] for x in line.get_xdata()) for panel in axes[:4]} == {20.0}
+
+
+def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=40))
+    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.alternatives(tmp_path))}
+    arms = {name: read_arm(tmp_path, TASK, name) for name in regression_extras.ALTERNATIVES}
+    assert {runs[0].epochs for runs in arms.values()} == {20.0, 40.0}
+    for position, runs in enumerate(arms.values()):
+        losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
+        assert rows["loss, fresh inputs"][position] == rf"\num{{{np.median(losses):.3f}}}"
+        for label, count in (("unsafe proposals", "unsafe_proposals"), ("rollouts", "rollouts")):
+            each = sum(run.summary[count] for run in runs) / sum(run.summary["updates"] for run in runs)
+            assert rows[f"{label} an update"][position] == numbers.figures(each, 2)
+    assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 5 + [True] * 2
+    text = regression_extras.collect(tmp_path)
+    assert rows["loss, fresh inputs"][0] == text["RegSideLoss"]
+
+
+def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(seeds=1))
+    count = len(read_arm(tmp_path, TASK, "scpo")[0].evaluations)
+    assert count == 9
+    shares = np.array([np.nan, 9, 9, 0.3, 0.9, 0.25, np.nan, 1.5, 0.5])
+    _evaluations(tmp_path, "scpo", 0, rejected_share=shares, clean_rejected_share=np.full(count, np.nan))
+    (run,) = read_arm(tmp_path, TASK, "scpo")
+    assert regression_extras.rejected(run) == 0.5
+    assert np.isnan(regression_extras.rejected(run, "clean_rejected_share"))
+    plain = next(cells for cells in _rows(regression_extras.supervision(tmp_path)) if cells[1] == "SCPO")
+    assert plain[-2:] == [r"\num{0.60}", "--"]  # up to the epoch that all have reached
+    text = regression_extras.collect(tmp_path)
+    assert [text["RegPlainRejected"], text["RegPlainRejectedOthers"]] == plain[-2:]  # the same window
+    panel = regression_supervision.supervision(tmp_path).axes[4]
+    drawn = np.concatenate([line.get_ydata() for line in panel.get_lines()])
+    assert np.nanmax(drawn) == regression_supervision.HIGH
+
+
+def test_the_text_names_the_milder_supervision_and_the_learning_rates_of_short_and_long_runs(results: Path) -> None:
+    text, rows = regression_extras.collect(results), _rows(regression_extras.supervision(results))
+    for name, percent in (("Mild", 10), ("Middle", 30)):
+        assert text[f"Reg{name}Share"] == rf"\SI{{{percent}}}{{\percent}}"
+        for method, arm in (("", "scpo"), ("Unconstrained", "unconstrained")):
+            runs = read_arm(results, TASK, f"{arm}-adversarial-{percent}")
+            shown = rf"\num{{{np.median([run.final['clipped_loss'] for run in runs]):.3f}}}"
+            assert text[f"Reg{name}{method}Clipped"] == shown
+            assert any(shown in row for row in rows)
+    start = [run.summary["initial"]["clipped_loss"] for run in read_arm(results, TASK, "scpo-adversarial-50")]
+    assert text["RegHarderStart"] == rf"\num{{{np.median(start):.3f}}}"
+    optimizer = small_config().regression.optimizer
+    first, last = optimizer.learning_rate, optimizer.final_learning_rate
+    assert text["RegSideRate"] == rf"\num{{{(first * last) ** 0.5:.2g}}}"  # half the epochs: half-way on a log scale
+
+
+def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(seeds=1))
+    count = len(read_arm(tmp_path, TASK, "scpo-covered")[0].evaluations)
+    worst = np.full(count, -0.1)
+    worst[3] = 4e-13
+    _evaluations(tmp_path, "scpo-covered", 0, heldout_max_g=worst)
+    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.coverage(tmp_path))}
+    assert rows["worst raw \\(g\\), held out"][-1] == r"\num{+4.000e-13}"
+    assert rows["evaluations unsafe held out"][-1] == rf"\num{{1}} of \num{{{count}}}"
+    assert rows["margin"] == [r"\num{0}", r"\num{0.01}", r"\num{0.12}"]
+    assert rows["\\quad cost of the margin"][1] == "--"
+    assert regression_extras.collect(tmp_path)["RegCoveredHeldoutWorstG"] == r"\num{+4.00e-13}"
+
+
+def test_arms_that_a_profile_leaves_out_are_missing_and_break_nothing(tmp_path: Path) -> None:
+    raw = small_config(seeds=1).model_dump(mode="json")
+    for arm in LEFT_OUT:
+        raw[TASK]["arms"][arm] = None
+    write_results(tmp_path, Config.model_validate(raw))
+    names = [name for name in (*report.FIGURES, *report.TABLES) if ".regression." in report.module_of(name)]
+    assert {"regression-supervision", "regression-proven"} <= set(names)
+    for name in names:
+        report.render(name, tmp_path, tmp_path / f"out/{name}")
+    families = regression_extras.supervision_arms(regression_extras.read_settings(tmp_path))
+    assert [list(arms) for arms in families.values()] == [["scpo", "unconstrained"]] * 2 + [["unconstrained"]]
+    macros = regression_extras.collect(tmp_path)
+    assert macros["RegProvenBoundMisses"] == macros["RegHarderClipped"] == regression_extras.NOT_RUN
+    assert macros["RegHarderUnconstrainedClipped"] != regression_extras.NOT_RUN
+    assert set(macros) == set(regression_extras.collect(_whole(tmp_path / "whole")))
+
+
+def _whole(folder: Path) -> Path:
+    write_results(folder, small_config(seeds=1))
+    return folder

@@ -1,0 +1,174 @@
+"""Tables and printed numbers: nothing about safety is rounded away."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replication import report
+from replication.claims import verdicts
+from replication.claims.claims import load as load_claims
+from replication.claims.metrics import METRICS
+from replication.claims.verdicts import Verdict
+from replication.config import Config
+from replication.experiments.double_integrator import tables as double_integrator_tables
+from replication.planted_faults import report as falsification
+from replication.report import claims as claim_tables
+from replication.report import tables
+from replication.results.read import read_arm
+from replication.typeset import numbers
+from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING, EstimatedSmoothness
+
+from .synthetic_results import TASK, small_config, write_results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_results(folder, small_config())
+    return folder
+
+
+def _rows(table: str) -> dict[str, list[str]]:
+    lines = [line.removesuffix(r" \\") for line in table.splitlines() if line.endswith(r" \\") and " & " in line]
+    return {cells[0]: cells[1:] for cells in (line.split(" & ") for line in lines)}
+
+
+def _value(text: str) -> float:
+    found = re.fullmatch(r"\\num\{(.*)\}", text)
+    assert found, text
+    return float(found[1])
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
+def test_a_safety_metric_keeps_its_sign_and_never_becomes_zero(value: float) -> None:
+    printed = _value(numbers.safety(value))
+    assert (printed > 0, printed < 0) == (value > 0, value < 0)
+    if abs(value) < 1e300:
+        assert printed == pytest.approx(value, rel=6e-4)
+
+
+def test_safety_metrics_that_are_no_number_say_so() -> None:
+    assert numbers.safety(math.nan) == "not a number"
+    assert numbers.safety(math.inf) == r"\(+\infty\)"
+    assert numbers.safety(0.0) == r"\num{0}"
+    assert numbers.safety(3e-13) == r"\num{+3.000e-13}"
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (numbers.figures(3234.0, 2), "3.2e3"),
+        (numbers.figures(2.34e-9), "2.34e-9"),
+        (numbers.figures(-2340.0, 2), "-2.3e3"),
+        (numbers.figures(44.1), "44.1"),
+        (numbers.setting(1e9), "1e9"),
+        (numbers.setting(1e-6), "1e-6"),
+        (numbers.safety(5.85e3, 3), "+5.85e3"),
+        (numbers.fixed(1e30, 0), f"{1e30:.0f}"),
+        (double_integrator_tables._short(8333.1, 1), "8.3e3"),
+        (tables._size(7e-15), "7e-15"),
+        (claim_tables._number(1.5e10), "1.5e10"),
+        (falsification.latex("1e+03"), "1e3"),
+    ],
+)
+def test_an_exponent_is_printed_without_plus_and_leading_zeros(printed: str, expected: str) -> None:
+    assert printed == rf"\num{{{expected}}}"
+
+
+@given(st.integers(0, 10**6))
+def test_a_share_prints_as_none_or_all_only_if_it_is(part: int) -> None:
+    text = numbers.percent(part / 10**6)
+    assert (text == r"\SI{0}{\percent}") == (part == 0)
+    assert (text == r"\SI{100}{\percent}") == (part == 10**6)
+    assert r"\SI{0.0}" not in text
+    assert r"\SI{100.0}" not in text
+
+
+def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) -> None:
+    table = tables.regression_results(results)
+    rows = _rows(table)
+    assert {len(cells) for cells in rows.values()} == {len(tables.HEADINGS)}
+    assert all(len(line) <= 10 for heading in tables.HEADINGS.values() for line in heading)  # none runs into the next
+    for line in range(3):
+        assert tables.row("", [heading[line] for heading in tables.HEADINGS.values()]) in table.splitlines()
+    runs = {name: read_arm(results, TASK, name) for name in tables.HEADINGS}
+    for name, cell in zip(runs, rows[r"worst raw \(g\), iterates"], strict=True):
+        worst = max(run.series["max_g_high"].max() for run in runs[name])
+        assert _value(cell) == pytest.approx(worst, rel=6e-4)
+        assert (_value(cell) > 0) == any(run.summary["unsafe_iterates"] for run in runs[name])
+    unsafe = [_value(cell) for cell in rows["unsafe iterates"]]
+    assert unsafe == [sum(run.summary["unsafe_iterates"] for run in of) for of in runs.values()]
+    assert rows["updates with a bound miss"][-1] == "--"
+    assert r"\begin{tabular}" in table
+    assert table.endswith("\\end{tabular}\n")
+
+
+def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
+    raw = small_config().model_dump(mode="json")
+    raw[TASK]["bound"] = 1.25
+    raw[TASK]["scpo"] |= {"smoothness": 77.0, "samples": 9}
+    write_results(tmp_path, Config.model_validate(raw))
+    report.render("settings", tmp_path, tmp_path / "settings.tex")
+    table = (tmp_path / "settings.tex").read_text()
+    rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(table).items()}
+    assert rows[r"bound on \(|\pi_\theta|\)"] == [r"\num{1.25}", r"\F"]
+    assert rows[r"smoothness \(L_i\)"] == [r"fixed, \num{77}", r"\R"]
+    assert rows["residual on a frozen backup, last layer zero"][1] == r"\S \R"
+    tuned = {name for name, cells in rows.items() if cells[1] == r"\R \Cal"}
+    assert tuned == {
+        "training inputs",
+        "updates per epoch",
+        r"learning rate \(\eta\)",
+        r"sampled directions \(n\)",
+        r"\quad of them recycled, at most",
+        r"share of the slack \(\kappa\)",
+        "coverage margin",
+        "buffer",
+        "margin that covers the points between",
+    }
+    assert rows[r"\quad optimiser, learning rate"][0] == r"SGD, momentum \num{0.9}, \num{0.05}"
+    assert rows["initial weights and biases"][0].startswith("uniform on")
+    assert rows["training inputs"][1] == r"\R \Cal"
+    assert "factor" not in table  # nothing is estimated here
+    assert "median" not in table
+    origins = {mark for name, cells in rows.items() if name != "setting" for mark in cells[1].split()}
+    assert origins == {r"\S", r"\F", r"\R", r"\Cal"}
+
+
+def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
+    rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(tables.settings(results)).items()}
+    for name in ("start, factor, decay", "kink ratio", "factor on kinks"):
+        assert rows[rf"\quad {name}"][1] == r"\R \Cal"
+    assert rows[r"\quad never below the factor times"][0] == "the median over all constraints"
+    assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
+    assert rows[r"\quad at first, at most"][0] == r"\num{0.1}, \num{1}"
+    defaults = {name: one.default for name, one in inspect.signature(EstimatedSmoothness).parameters.items()}
+    left = [defaults[name] for name in ("pooling", "growth", "initial_radius")]
+    assert left == [POOLING, GROWTH, FIRST_RADIUS]
+
+
+def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = next(one for one in load_claims().claims if one.id == "regression-rejects")
+    made = [Verdict.of(claim, "supported", measured=0.5)]
+    monkeypatch.setattr(verdicts, "read", lambda path: made)
+    assert rf"\range{{[{METRICS[claim.metric].means}]}} & \R \Cal & \num{{0.5}}" in claim_tables.abstract(results)
+
+
+def test_a_claim_has_one_number_in_all_tables(tmp_path: Path) -> None:
+    stated = load_claims().claims
+    verdicts.write(tmp_path / verdicts.NAME, [verdicts.Verdict.of(claim, "not-run", reason="none") for claim in stated])
+    shown = "".join(made(tmp_path) for made in (claim_tables.abstract, claim_tables.figure, claim_tables.ours))
+    for number, claim in enumerate(stated, start=1):
+        assert f"\n{number}. {claim_tables._escaped(claim.statement)} " in shown
+    changes = claim_tables.changes(tmp_path)
+    named = {int(number): name for number, name in re.findall(r"\\quad (\d+)\. \\texttt\{([^}]*)\}", changes)}
+    assert named == {
+        number: claim.id for number, claim in enumerate(stated, start=1) if claim.calibrated or claim.history
+    }

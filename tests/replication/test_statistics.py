@@ -1,0 +1,84 @@
+"""Statistics over seeds, against values known from tables and against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from replication.results.statistics import median_interval, paired_differences, proportion_interval, summarise
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+
+SEEDS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
+
+
+def test_summary_of_known_values() -> None:
+    summary = summarise([3.0, -1.0, 2.0, 10.0])
+    assert (summary.median, summary.low, summary.high, summary.count) == (2.5, -1.0, 10.0, 4)
+
+
+@given(SEEDS)
+def test_median_lies_in_its_interval_and_the_interval_in_the_range(values: list[float]) -> None:
+    summary, interval = summarise(values), median_interval(values)
+    assert summary.low <= interval.low <= summary.median <= interval.high <= summary.high
+
+
+def test_median_interval_takes_the_order_statistics_of_the_tables() -> None:
+    ten = median_interval(np.arange(1.0, 11.0))  # ranks 2 and 9, coverage 97.85 %
+    assert (ten.low, ten.high) == (2.0, 9.0)
+    assert ten.coverage == pytest.approx(1.0 - 2.0 * 11.0 / 1024.0)
+    three = median_interval([1.0, 2.0, 3.0])  # cannot reach 95 %: says so
+    assert (three.low, three.high, three.coverage) == (1.0, 3.0, 0.75)
+    assert median_interval([4.0]).coverage == 0.0
+
+
+def test_median_interval_covers_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(1).exponential(size=(4000, 10))
+    found = [median_interval(row) for row in draws]
+    covered = np.mean([interval.low <= np.log(2.0) <= interval.high for interval in found])
+    assert covered == pytest.approx(found[0].coverage, abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [(0, 10, 0.0, 0.3085), (10, 10, 0.6915, 1.0), (3, 10, 0.0667, 0.6525), (0, 3, 0.0, 0.7076)],
+)
+def test_clopper_pearson_against_tables(successes: int, trials: int, low: float, high: float) -> None:
+    interval = proportion_interval(successes, trials)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_clopper_pearson_ends_have_the_tail_probability(case: tuple[int, int]) -> None:
+    successes, trials = case
+    interval = proportion_interval(successes, trials)
+    assert interval.low <= successes / trials <= interval.high
+    if successes < trials:
+        assert binom.cdf(successes, trials, interval.high) == pytest.approx(0.025, rel=1e-6)
+    if successes > 0:
+        assert binom.sf(successes - 1, trials, interval.low) == pytest.approx(0.025, rel=1e-6)
+
+
+def test_paired_differences_match_seeds() -> None:
+    differences = paired_differences({3: 1.0, 1: 5.0, 9: 0.0}, {1: 2.0, 3: 4.0, 7: 0.0})
+    np.testing.assert_array_equal(differences, [3.0, -3.0])  # seeds 1 and 3
+
+
+@pytest.mark.parametrize("values", [[], [[1.0, 2.0]]])
+def test_shapes_are_checked(values: list[object]) -> None:
+    with pytest.raises(ShapeError, match="one number per seed"):
+        summarise(values)
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(NonFiniteError, match="seed number 1"):
+        summarise([1.0, float("nan")])
+    with pytest.raises(ShapeError, match="no seed is in both"):
+        paired_differences({1: 1.0}, {2: 1.0})
+    for successes, trials in ((1, 0), (-1, 3), (4, 3)):
+        with pytest.raises(ConfigurationError, match="successes"):
+            proportion_interval(successes, trials)
+    with pytest.raises(ConfigurationError, match="level"):
+        proportion_interval(1, 3, level=1.0)

@@ -1,0 +1,208 @@
+"""Training runs: the same from run to run, resumable, comparable between methods, complete on disk."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from replication import files
+from replication.config import Config, dump
+from replication.provenance import stamp as provenance
+from replication.training import checkpoint as checkpoints
+from replication.training import datasets, train
+from scpo.errors import ConfigurationError, NonFiniteError, ResultError
+
+SCHEDULE = {"epochs": 12, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 5, "checkpoint_every": 4}
+SMALL = {
+    "regression": {
+        "hidden": [8, 8],
+        "grid_size": 20,
+        "heldout": 200,
+        "schedule": SCHEDULE,
+        "scpo": {"samples": 8},
+        "datasets": {"normal": {"size": 128}, "uniform": {"inputs": "uniform", "size": 128}},
+        "arms": {
+            "scpo": {"method": "scpo", "dataset": "normal"},
+            "scpo-verified": {"method": "scpo", "dataset": "normal", "overrides": {"scpo": {"verify": True}}},
+            "scpo-proven": {
+                "method": "scpo",
+                "dataset": "normal",
+                "overrides": {"hidden": [8], "activation": "tanh", "scpo": {"smoothness": "proven", "max_radius": 0.2}},
+            },
+            "backtracking": {"method": "backtracking", "dataset": "normal"},
+            "unconstrained": {"method": "unconstrained", "dataset": "normal"},
+            "unconstrained-uniform": {"method": "unconstrained", "dataset": "uniform"},
+        },
+    },
+    "double_integrator": {
+        "starts": 16,
+        "horizon": 20,
+        "hidden": [8],
+        "heldout": 1000,
+        "schedule": SCHEDULE,
+        "scpo": {"samples": 8},
+        "datasets": {name: {"scenario": name, "size": 64} for name in ("cooperative", "mixed", "hostile")},
+    },
+}
+TABLES = ("metrics.parquet", "series.parquet", "evaluations.parquet")
+DETERMINISTIC = (*TABLES, "weights.npz", "final.safetensors", "run.json")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    config = folder / "config.json"
+    config.write_text(dump(Config.model_validate(SMALL)))
+    for task, dataset in (("regression", "normal"), ("double-integrator", "mixed")):
+        datasets.main(config, task, dataset, 3, folder / f"{task}-{dataset}.npz")
+    return folder
+
+
+CASES = [
+    ("regression", "normal", "scpo"),
+    ("regression", "normal", "scpo-verified"),
+    ("regression", "normal", "scpo-proven"),
+    ("regression", "normal", "unconstrained"),
+    ("regression", "normal", "backtracking"),
+    ("double-integrator", "mixed", "scpo-mixed"),
+    ("double-integrator", "mixed", "unconstrained-mixed"),
+]
+
+
+def run(folder, task, dataset, arm, name, checkpoint=None):
+    out = folder / name
+    train.run_from_files(folder / "config.json", task, arm, 3, folder / f"{task}-{dataset}.npz", out, checkpoint)
+    return out
+
+
+@pytest.mark.parametrize(("task", "dataset", "arm"), CASES)
+def test_same_run_twice_and_resumed_run_give_identical_files(prepared, monkeypatch, task, dataset, arm):
+    whole = run(prepared, task, dataset, arm, f"{arm}-whole")
+    again = run(prepared, task, dataset, arm, f"{arm}-again")
+    checkpoint = prepared / f"{arm}-checkpoint"
+
+    def interrupt(*arguments):
+        original(*arguments)
+        if arguments[2] == 13:  # after the checkpoint at update 8
+            raise KeyboardInterrupt
+
+    original = train.Records.add
+    monkeypatch.setattr(train.Records, "add", lambda self, info, update, *rest: interrupt(self, info, update, *rest))
+    with pytest.raises(KeyboardInterrupt):
+        run(prepared, task, dataset, arm, f"{arm}-resumed", checkpoint)
+    assert (checkpoint / "state.pt").exists()
+    assert not (prepared / f"{arm}-resumed").exists()
+    monkeypatch.setattr(train.Records, "add", original)
+    resumed = run(prepared, task, dataset, arm, f"{arm}-resumed", checkpoint)
+    assert not checkpoint.exists()
+    assert json.loads((resumed / "run.timing.json").read_text())["resumed"]
+    for name in DETERMINISTIC:
+        assert (whole / name).read_bytes() == (again / name).read_bytes(), name
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes(), name
+
+
+def test_records_are_complete_and_consistent(prepared):
+    out = run(prepared, "regression", "normal", "scpo", "records")
+    metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
+    assert metrics["update"].tolist() == list(range(25))
+    assert metrics["epoch"].iloc[-1] == 12.0
+    assert metrics["loss"].iloc[0] == metrics["loss"].iloc[1]
+    assert (metrics["max_g"] == -metrics["margin"]).all()
+    assert (metrics["unsafe_iterate"] == (metrics["max_g"] > 0)).all()
+    assert summary["max_g"] == metrics["max_g"].max()
+    assert summary["updates"] == 24
+    assert summary["rollouts"] == metrics["rollouts"].iloc[-1] > 24 * 8
+    evaluations = pd.read_parquet(out / "evaluations.parquet")
+    assert evaluations["update"].tolist() == [0, 10, 20, 24]
+    assert evaluations[["rejected_share", "clean_rejected_share"]].iloc[0].isna().all()
+    assert not {"update", "epoch", "rejected_share"} & summary["final"].keys()
+    assert summary["median_step"] == metrics["step_norm"].iloc[1:].median()
+    assert summary["largest_required"] == metrics["required_max"].max()
+    weights = files.read_npz(out / "weights.npz")
+    assert weights["updates"].tolist() == [0, 10, 20, 24]
+    sizes = [int(np.prod([side for side in shape if side])) for shape in weights["shapes"]]
+    assert weights["theta"].shape == (4, sum(sizes))
+    provenance_file = files.read_json(out / "run.provenance.json")
+    assert provenance_file["outputs"][(out / "metrics.parquet").as_posix()] == files.sha256(out / "metrics.parquet")
+    assert provenance_file["code_sha256"]
+    assert set(provenance_file["versions"]) == set(provenance.versions())
+
+
+def test_methods_share_start_data_and_batches(prepared):
+    first = files.read_npz(run(prepared, "regression", "normal", "scpo", "share-a") / "weights.npz")
+    second_out = run(prepared, "regression", "normal", "unconstrained", "share-b")
+    second = files.read_npz(second_out / "weights.npz")
+    np.testing.assert_array_equal(first["theta"][0], second["theta"][0])
+    losses = [pd.read_parquet(prepared / name / "metrics.parquet")["loss"][1] for name in ("share-a", "share-b")]
+    assert losses[0] == losses[1]
+    assert not np.array_equal(first["theta"][-1], second["theta"][-1])
+
+
+def test_the_unconstrained_step_rejects_nothing(prepared):
+    out = run(prepared, "double-integrator", "mixed", "unconstrained-mixed", "rejects-nothing")
+    found = pd.read_parquet(out / "evaluations.parquet")["rejected_share"].iloc[1:].dropna()
+    assert len(found) > 0
+    assert (found == 0.0).all()
+
+
+def test_constants_are_proven_where_there_is_a_proof_and_nowhere_else(prepared):
+    out = run(prepared, "regression", "normal", "scpo-proven", "proven")
+    metrics = pd.read_parquet(out / "metrics.parquet")
+    assert (metrics["bound_misses"] == 0).all() and not metrics["unsafe_iterate"].any()
+    assert (metrics["required_max"].iloc[1:].dropna() <= metrics["smoothness_max"].iloc[1:].min()).all()
+    for task, dataset, arm, message in (
+        ("double_integrator", "mixed", "scpo-mixed", "DoubleIntegratorTask"),
+        ("regression", "normal", "scpo", "one hidden layer"),
+    ):
+        settings = SMALL | {task: SMALL[task] | {"scpo": {"smoothness": "proven"}}}
+        (prepared / "unproven.json").write_text(dump(Config.model_validate(settings)))
+        name = task.replace("_", "-")
+        data = prepared / f"{name}-{dataset}.npz"
+        with pytest.raises(ConfigurationError, match=message):
+            train.run_from_files(prepared / "unproven.json", name, arm, 3, data, prepared / "unproven")
+
+
+def test_checkpoint_of_other_settings_or_damaged_is_not_used(prepared, capsys):
+    checkpoint = prepared / "foreign"
+    checkpoint.mkdir()
+    (checkpoint / "state.pt").write_bytes(checkpoints.sealed({"fingerprint": "another"}))
+    run(prepared, "regression", "normal", "unconstrained", "foreign-run", checkpoint)
+    assert "other settings" in capsys.readouterr().err
+    checkpoint.mkdir()
+    changed = bytearray(checkpoints.sealed({"fingerprint": "another"}))
+    changed[-40] ^= 1
+    for damaged in (b"", b"half a file", bytes(changed)):
+        checkpoint.mkdir(exist_ok=True)
+        (checkpoint / "state.pt").write_bytes(damaged)
+        out = run(prepared, "regression", "normal", "unconstrained", "damaged-run", checkpoint)
+        assert "damaged checkpoint" in capsys.readouterr().err
+        assert not files.read_json(out / "run.timing.json")["resumed"]
+
+
+def test_diverging_run_is_a_typed_error_and_leaves_no_results(prepared):
+    broken = Config.model_validate(SMALL | {"regression": SMALL["regression"] | {"optimizer": {"learning_rate": 1e30}}})
+    (prepared / "broken.json").write_text(dump(broken))
+    with pytest.raises(NonFiniteError, match=r"NaN|inf"):
+        train.run_from_files(
+            prepared / "broken.json",
+            "regression",
+            "unconstrained",
+            3,
+            prepared / "regression-normal.npz",
+            prepared / "broken",
+        )
+    assert not (prepared / "broken").exists()
+
+
+def test_unknown_names_and_missing_files_say_what_there_is(prepared):
+    with pytest.raises(ConfigurationError, match="unconstrained-uniform"):
+        run(prepared, "regression", "normal", "no-such-arm", "none")
+    with pytest.raises(ConfigurationError, match="regression"):
+        datasets.main(prepared / "config.json", "no-such-task", "normal", 1, prepared / "x.npz")
+    with pytest.raises(ConfigurationError, match="uniform"):
+        datasets.main(prepared / "config.json", "regression", "no-such-data", 1, prepared / "x.npz")
+    with pytest.raises(ResultError, match="no such file"):
+        train.run_from_files(
+            prepared / "config.json", "regression", "scpo", 3, prepared / "missing.npz", prepared / "none"
+        )

@@ -1,0 +1,354 @@
+"""Claims are decided by their evidence: bad evidence deviates, missing or altered evidence decides nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from replication.claims import claims, verdicts
+from replication.claims import decide as verify
+from replication.claims.claims import Claim, Claims
+from replication.claims.metrics import METRICS
+from replication.claims.verdicts import Verdict
+from replication.cli import main
+from replication.config import Config, load
+from replication.experiments.regression import published
+from replication.provenance import page
+from replication.results.integrity import WITHOUT
+from replication.shipped import shipped as reference
+from scpo.errors import ConfigurationError, ResultError
+
+from . import planted_claims
+from .synthetic_metrics import write_metrics
+from .synthetic_results import write_results
+from .synthetic_sidecars import write_sidecars
+
+STATED = claims.load()
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
+    results = tmp_path_factory.mktemp("made") / "paper"
+    return results, planted_claims.write(results)
+
+
+@pytest.fixture
+def results(made: tuple[Path, Config], tmp_path: Path) -> Path:
+    arms = ("regression/scpo", "regression/scpo-verified", *_named("referee-agrees").needs.arms)
+    return planted_claims.copied(made[0], tmp_path / "paper", arms)
+
+
+def _one(results: Path, claim: Claim) -> Verdict:
+    only = STATED.model_copy(update={"claims": (planted_claims.relaxed(claim),)})
+    return verify.evaluate(results, only)[0]
+
+
+@pytest.mark.parametrize("claim", STATED.claims, ids=lambda claim: claim.id)
+def test_good_evidence_holds_and_bad_evidence_deviates(made: tuple[Path, Config], tmp_path: Path, claim: Claim) -> None:
+    results = planted_claims.copied(made[0], tmp_path / "paper", (*claim.needs.arms, *claim.needs.baselines))
+    planted_claims.plant(results, made[1], claim, good=True)
+    good = _one(results, claim)
+    assert good.status == ("supported" if claim.mark == "R" else "reproduced"), good
+    planted_claims.plant(results, made[1], claim, good=False)
+    bad = _one(results, claim)
+    assert bad.status == "deviates", bad
+    assert bad.measured != good.measured
+
+
+def _named(name: str) -> Claim:
+    return next(claim for claim in STATED.claims if claim.id == name)
+
+
+def test_evidence_that_is_missing_is_not_run(results: Path) -> None:
+    (results / "regression/scpo/seed-1/run.json").unlink()
+    found = _one(results, _named("regression-feasible"))
+    assert (found.status, found.measured) == ("not-run", None)
+    assert found.reason.startswith("regression/scpo/seed-1/run.json: no such file")
+
+
+def test_without_results_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--results", str(tmp_path / "paper")]) == 1
+    assert "no results; make them" in capsys.readouterr().out
+
+
+def test_too_few_seeds_and_too_short_runs_decide_nothing(results: Path) -> None:
+    claim = _named("regression-feasible")
+    found = verify.evaluate(results, STATED.model_copy(update={"claims": (claim,)}))[0]
+    assert found.status == "not-run"
+    assert "needs 10 seeds" in found.reason
+    few = claim.model_copy(update={"needs": claim.needs.model_copy(update={"seeds": 2})})
+    found = verify.evaluate(results, STATED.model_copy(update={"claims": (few,)}))[0]
+    assert "needs runs of 10000 updates" in found.reason
+
+
+@pytest.mark.parametrize("name", ["run.json", "evaluations.parquet", "curve.parquet", "series.parquet"])
+def test_an_altered_file_is_named(results: Path, name: str) -> None:
+    path = results / "regression/scpo/seed-1" / name
+    if path.suffix == ".json":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"projected_share": 0.125}))
+    else:
+        pd.read_parquet(path).iloc[::-1].to_parquet(path)
+    found = _one(results, _named("regression-improves"))
+    assert found.status == "not-run"
+    assert found.reason == f"altered evidence: {path}: not the file that run.provenance.json describes"
+
+
+def test_altered_settings_are_named(results: Path) -> None:
+    path = results / "config.json"
+    text = path.read_text()
+    path.write_text(text.replace('"bound": 1.4', '"bound": 1.5'))
+    assert path.read_text() != text
+    found = _one(results, _named("regression-improves"))
+    assert "config.json: not the settings that" in found.reason
+
+
+def test_evidence_without_a_sidecar_decides_nothing(results: Path) -> None:
+    (results / "regression/scpo/seed-0/run.provenance.json").unlink()
+    assert "no sidecar" in _one(results, _named("regression-improves")).reason
+
+
+def test_another_profile_decides_nothing(made: tuple[Path, Config], tmp_path: Path) -> None:
+    results = tmp_path / "smoke"
+    config = planted_claims.paper_config("smoke")
+    write_results(results, config)
+    write_sidecars(results, config)
+    found = verify.evaluate(results, STATED)
+    assert {one.status for one in found} == {"not-run"}
+    assert any("profile 'smoke' decides nothing" in one.reason for one in found)
+    assert verify.judge(results, strict=False)[1] == 1
+
+
+def test_verified_runs_with_a_rejected_proposal_are_not_judged(results: Path, made: tuple[Path, Config]) -> None:
+    arm = "regression/scpo-verified"
+    claim = planted_claims.relaxed(_named("regression-feasible"))
+    claim = claim.model_copy(update={"needs": claim.needs.model_copy(update={"seeds": 1, "arms": (arm,)})})
+    only = STATED.model_copy(update={"claims": (claim,)})
+    planted_claims.plant(results, made[1], claim, good=True)
+    assert verify.evaluate(results, only)[0].seeds == (0, 1)
+    path = results / arm / "seed-1/metrics.parquet"
+    rows = pd.read_parquet(path)
+    rows.loc[5, "unsafe_proposals"] = 1
+    write_metrics(path.parent, rows)
+    write_sidecars(results, made[1])
+    assert verify.evaluate(results, only)[0].seeds == (0,)
+
+
+def test_a_value_that_is_not_finite_deviates(results: Path, made: tuple[Path, Config]) -> None:
+    claim = _named("regression-loss")
+    path = results / "regression/scpo/seed-0/run.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps(summary | {"final": summary["final"] | {"fresh_loss": None}}))
+    write_sidecars(results, made[1])
+    found = _one(results, claim)
+    assert (found.status, found.measured, found.reason) == ("deviates", None, "a value is not finite")
+
+
+@pytest.fixture
+def everything_holds(results: Path, made: tuple[Path, Config], monkeypatch: pytest.MonkeyPatch) -> Path:
+    chosen = ("regression-feasible", "regression-improves", "figure-initial-loss", "referee-agrees", "speed-literal")
+    few = STATED.model_copy(update={"claims": tuple(planted_claims.relaxed(_named(name)) for name in chosen)})
+    for claim in few.claims[:-1]:
+        planted_claims.plant(results, made[1], claim, good=True)
+    monkeypatch.setattr(claims, "load", lambda: few)
+    return results
+
+
+def test_verify_prints_writes_and_exits_with_0_if_all_was_decided(everything_holds: Path, capsys) -> None:
+    assert main(["verify", "--results", str(everything_holds)]) == 0
+    out = capsys.readouterr().out
+    assert "not-run  speed-literal: benchmarks.json: no such file; run make bench" in out
+    assert "5 claims: 1 reproduced, 3 supported, 0 deviates, 1 not-run" in out
+    rows = json.loads((everything_holds / "claims.json").read_text())
+    assert [row["status"] for row in rows] == ["supported", "supported", "reproduced", "supported", "not-run"]
+    keys = {"id", "statement", "source", "status", "measured", "expected", "tolerance", "seeds", "evidence"}
+    assert keys <= rows[0].keys()
+    assert (everything_holds / "claims.provenance.json").is_file()
+
+
+def test_deciding_again_leaves_the_report_valid(results: Path) -> None:
+    made = []
+    for _ in range(2):  # a sidecar that is there already lies among those of the evidence, and is none of it
+        verify.judge(results, strict=False)
+        made.append((results / "claims.provenance.json").read_bytes())
+    assert made[0] == made[1]
+    assert page.changed(results / "claims.json", results) == []
+
+
+def test_a_deviation_fails_only_if_strict(everything_holds: Path, made: tuple[Path, Config]) -> None:
+    planted_claims.plant(everything_holds, made[1], _named("regression-feasible"), good=False)
+    assert main(["verify", "--results", str(everything_holds)]) == 0
+    assert main(["verify", "--results", str(everything_holds), "--strict"]) == 1
+
+
+def test_missing_or_altered_evidence_fails_and_nothing_is_written(everything_holds: Path, capsys) -> None:
+    path = everything_holds / "regression/scpo/seed-0/run.json"
+    text = path.read_text()
+    path.write_text(text + " ")
+    assert main(["verify", "--results", str(everything_holds)]) == 1
+    assert f"altered evidence: {path}" in capsys.readouterr().out
+    assert not (everything_holds / "claims.json").exists()
+    with pytest.raises(ResultError, match=r"altered evidence: .*seed-0/run\.json"):
+        verify.write(everything_holds, everything_holds / "claims.json")
+    path.unlink()
+    assert main(["verify", "--results", str(everything_holds)]) == 1
+
+
+def test_a_summary_without_a_sidecar_is_held_against_the_last_decision(everything_holds: Path, capsys) -> None:
+    assert main(["verify", "--results", str(everything_holds)]) == 0
+    path = everything_holds / "referee.json"
+    assert path.name in WITHOUT
+    path.write_text(path.read_text() + " ")
+    before = (everything_holds / "claims.json").read_bytes()
+    assert main(["verify", "--results", str(everything_holds)]) == 1
+    assert f"{path} is not what the claims were decided on" in capsys.readouterr().out
+    assert (everything_holds / "claims.json").read_bytes() == before
+
+
+def test_the_table_of_the_readme_is_made_from_the_verdicts(everything_holds: Path, tmp_path: Path, capsys) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n\n{verdicts.BEGIN}\nold\n{verdicts.END}\n\nafter\n")
+    options = ["claims", "--results", str(everything_holds)]
+    assert main([*options, "--out", str(everything_holds / "claims.json"), "--readme", str(readme), "--markdown"]) == 0
+    table = capsys.readouterr().out
+    assert readme.read_text() == f"before\n\n{table}\nafter\n"
+    assert table.count("**supported**") == 3
+    assert f"| {METRICS['unsafe-iterates'].means} | 0 |" in table
+    assert main([*options, "--readme", str(readme)]) == 0
+    assert readme.read_text() == f"before\n\n{table}\nafter\n"
+    readme.write_text("no markers")
+    assert main([*options, "--readme", str(readme)]) == 2
+
+
+def test_verdicts_survive_their_file(everything_holds: Path) -> None:
+    found = verify.evaluate(everything_holds, claims.load())
+    verdicts.write(everything_holds / "claims.json", found)
+    assert verdicts.read(everything_holds / "claims.json") == found
+    (everything_holds / "claims.json").write_text("[{}]")
+    with pytest.raises(ResultError, match="not a list of verdicts"):
+        verdicts.read(everything_holds / "claims.json")
+
+
+def test_all_eight_claims_of_the_abstract_and_every_metric_are_there() -> None:
+    ids = {claim.id for claim in STATED.claims if claim.source.startswith("abstract")}
+    eight = ("safe-without-gradients", "bound-from-rollouts", "convex-projection", "safe-by-induction")
+    eight += ("closed-loop-stability", "adaptation-beyond-backup")
+    eight += tuple(
+        f"{task}-{what}" for task in ("regression", "double-integrator") for what in ("rejects", "feasible", "improves")
+    )
+    assert ids >= set(eight)
+    assert {claim.metric for claim in STATED.claims} == METRICS.keys()
+
+
+def test_the_paper_profile_makes_the_evidence_that_claims_need() -> None:
+    config = load(PROJECT / "config/paper.yaml")
+    for claim in STATED.claims:
+        assert claim.needs.profile == config.profile
+        for name in (*claim.needs.arms, *claim.needs.baselines):
+            task, arm = name.split("/")
+            schedule = config.section(task).for_arm(arm).schedule
+            assert config.section(task).arms[arm].seeds >= claim.needs.seeds, claim.id
+            assert schedule.epochs * schedule.updates_per_epoch >= claim.needs.updates, claim.id
+            assert METRICS[claim.metric].safety <= (not config.section(task).for_arm(arm).scpo.verify), claim.id
+        if "certificates" in claim.needs.others:
+            assert config.double_integrator is not None
+            assert config.double_integrator.certificate is not None
+            assert config.double_integrator.certificate.seeds >= claim.needs.seeds
+
+
+def test_every_iterate_decides_what_the_abstract_says_of_all_policies_and_every_arm_is_recomputed() -> None:
+    config, headline = load(PROJECT / "config/paper.yaml"), set(_named("safe-by-induction-estimated").needs.arms)
+    claim = _named("safe-without-gradients")
+    assert (claim.metric, set(claim.needs.arms)) == ("unsafe-iterates", headline)
+    saved = _named("saved-iterates-safe")
+    assert (saved.metric, saved.source, set(saved.needs.arms)) == ("recomputed-unsafe", "ours", headline)
+    everything = {f"{task}/{arm}" for task, section in config.tasks.items() for arm in section.arms}
+    assert set(_named("referee-agrees").needs.arms) == everything
+
+
+def test_only_the_claim_on_the_zero_policy_is_judged_in_the_setting_of_the_source() -> None:
+    assert [claim.id for claim in STATED.claims if claim.mark != "R"] == ["figure-initial-loss"]
+
+
+def test_claims_judged_on_the_same_outcome_name_the_same_calibrated_quantities() -> None:
+    for task in ("regression", "double-integrator"):
+        feasible = _named(f"{task}-feasible").calibrated
+        assert feasible
+        assert _named(f"{task}-rejects").calibrated == feasible
+        assert set(feasible) <= set(_named("safe-without-gradients").calibrated)
+    by_loss = _named("regression-loss").calibrated
+    assert _named("regression-improves").calibrated == _named("figure-late-loss").calibrated == by_loss
+
+
+def test_changed_and_added_claims_are_in_their_history() -> None:
+    told = {claim.id: [change.change for change in claim.history] for claim in STATED.claims if claim.history}
+    assert told.keys() >= {"safe-without-gradients", "referee-agrees", "saved-iterates-safe", "harmful-part-removed"}
+    assert "expected at least 0.01 in place of 0" in told["kinks-as-curvature-cost"]
+
+
+def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:
+    loss, policy, band = published.read_loss(), published.read_policy(), published.late_band()
+    assert _named("figure-initial-loss").expected == pytest.approx(
+        (loss["loss_low"][0], loss["loss_high"][0]), abs=0.01
+    )
+    near = loss.iloc[(loss["epoch"] - 200.0).abs().argmin()]
+    assert _named("figure-early-loss").expected == pytest.approx((near["loss_low"], near["loss_high"]), abs=0.01)
+    assert _named("figure-late-loss").expected == pytest.approx((band.low, band.high), abs=0.01)
+    assert _named("figure-policy-error").expected == pytest.approx(published.policy_error(), abs=0.01)
+    for name, found in (("upper", policy["pi_theta"].max()), ("lower", policy["pi_theta"].min())):
+        claim = _named(f"figure-{name}-level")
+        assert claim.expected == pytest.approx(found, abs=claim.tolerance)
+
+
+def test_the_readme_shows_the_verdicts_on_the_reference_results(tmp_path: Path) -> None:
+    readme, shipped = (PROJECT / "README.md").read_text(encoding="utf-8"), PROJECT / "reference/results/paper"
+    if (shipped / reference.MANIFEST).is_file():
+        reference.restore(shipped, tmp_path / "paper")
+        assert verdicts.updated(readme, verify.evaluate(tmp_path / "paper", STATED)) == readme
+    else:
+        assert f"{verdicts.BEGIN}\n{verdicts.END}" in readme
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"surprise": 1}, "Extra inputs are not permitted"),
+        ({"metric": "guess"}, "no metric 'guess'"),
+        ({"tolerance": 0.1}, "an exact claim has no tolerance"),
+        ({"tolerance": -0.1}, "greater than or equal to 0"),
+        ({"comparator": "within"}, "a pair is expected"),
+        ({"comparator": "covers"}, "'covers' goes with a metric over a range"),
+        ({"tier": "statistical"}, "wrong tier"),
+        ({"mark": "F"}, "the mark is R"),
+        ({"effort": "none"}, "no effort none"),
+        ({"needs": {"arms": ["scpo"]}}, "String should match pattern"),
+        ({"needs": {"arms": ["a/b"], "baselines": ["a/c", "a/d"]}}, "expected one for each arm"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_refused(tmp_path: Path, change: dict, message: str) -> None:
+    raw = STATED.model_dump(mode="json")
+    row = next(row for row in raw["claims"] if row["id"] == "regression-feasible")
+    row |= change
+    path = tmp_path / "claims.yaml"
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ConfigurationError, match=message):
+        claims.load(path)
+
+
+def test_claims_with_one_id_are_refused() -> None:
+    raw = STATED.model_dump()
+    with pytest.raises(ValueError, match="claims with the same id: regression-feasible"):
+        Claims.model_validate(raw | {"claims": [*raw["claims"], _named("regression-feasible").model_dump()]})
+
+
+def test_intervals_must_hold_as_a_whole() -> None:
+    claim = _named("regression-loss")
+    value, low, high = verify.reduce(METRICS[claim.metric], [list(np.linspace(0.05, 0.09, 10))])
+    assert low < claim.expected < high
+    assert value == pytest.approx(0.07)
+    assert not verify.holds(claim, low, high)
+    assert verify.holds(claim, low, claim.expected)

@@ -1,0 +1,106 @@
+"""Small policies, their constraints and losses, and the fingerprint of everything that a step may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from replication.planted_faults.smooth import Smooth, Vector
+from scpo.optimizer import SafeOptimizer
+from scpo.policies import ResidualPolicy
+from scpo.records import StepInfo
+from scpo.smoothness import Smoothness
+
+STATES = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64)[:, None]
+TARGET = torch.sin(2.0 * STATES)
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "sgd": lambda policy: torch.optim.SGD(policy.parameters(), lr=0.1),
+    "momentum": lambda policy: torch.optim.SGD(policy.parameters(), lr=0.1, momentum=0.9),
+    "adam": lambda policy: torch.optim.Adam(policy.parameters(), lr=0.05),
+    "amsgrad": lambda policy: torch.optim.AdamW(policy.parameters(), lr=0.05, amsgrad=True, weight_decay=0.1),
+}
+
+
+def residual(seed: int = 0, dtype: torch.dtype = torch.float64) -> ResidualPolicy:
+    return ResidualPolicy((1, 4, 1), "tanh", generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def outputs_within(limit: float = 0.4) -> Callable[[nn.Module], np.ndarray]:
+    """|pi(x)| <= limit at the states, computed by NumPy from here on."""
+
+    def constraint(policy: nn.Module) -> np.ndarray:
+        outputs = policy(STATES.to(next(policy.parameters()).dtype)).numpy().astype(np.float64).reshape(-1)
+        return np.concatenate([outputs, -outputs]) - limit
+
+    return constraint
+
+
+def outputs_within_batched(policy: ResidualPolicy, limit: float = 0.4) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    def constraint(stacked: Mapping[str, Tensor]) -> Tensor:
+        outputs = policy.stacked(stacked, STATES)[..., 0]
+        return torch.cat([outputs, -outputs], dim=1) - limit
+
+    return constraint
+
+
+def loss(policy: nn.Module) -> Tensor:
+    dtype = next(policy.parameters()).dtype
+    return ((policy(STATES.to(dtype)) - TARGET.to(dtype)) ** 2).mean()
+
+
+def wrap(policy: nn.Module, inner: str = "momentum", **options: Any) -> SafeOptimizer:
+    options = {"constraint": outputs_within(), "samples": 5, "states": STATES, "smoothness": 1.0} | options
+    return SafeOptimizer(OPTIMIZERS[inner](policy), policy, **options)
+
+
+def train(safe: SafeOptimizer, updates: int) -> list[Tensor]:
+    """Take updates and return the iterates."""
+    iterates = []
+    for _ in range(updates):
+        safe.zero_grad()
+        loss(safe.policy).backward()
+        safe.step()
+        iterates.append(safe.vector.read())
+    return iterates
+
+
+def follow(
+    problem: Smooth, smoothness: Smoothness, push: np.ndarray, updates: int, **options: Any
+) -> tuple[SafeOptimizer, list[StepInfo]]:
+    """Take steps along ``push`` (updates, d) from the origin, on the bound alone unless told otherwise."""
+    policy = Vector(np.zeros(problem.dimension))
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=1.0),
+        policy,
+        batched_constraint=problem.batched,
+        smoothness=smoothness,
+        sampler="isotropic",
+        **{"samples": problem.dimension, "probe_step": 1e-7, "rounding": 1e-15, "verify": False} | options,
+    )
+    steps = []
+    for direction in push[:updates]:
+        policy.theta.grad = torch.from_numpy(-direction)
+        steps.append(safe.step())
+    return safe, steps
+
+
+def fingerprint(safe: SafeOptimizer) -> list[Any]:
+    """Everything that must be as before when a step fails, as comparable bytes."""
+    inner = safe.optimizer.state_dict()
+    moments = [
+        (key, name, value.numpy().tobytes() if isinstance(value, Tensor) else value)
+        for key, entry in sorted(inner["state"].items())
+        for name, value in sorted(entry.items())
+    ]
+    learned = [(name, np.asarray(value).tobytes()) for name, value in sorted(safe.smoothness.state_dict().items())]
+    policy = [(name, value.numpy().tobytes()) for name, value in safe.policy.state_dict().items()]
+    modes = [module.training for module in safe.policy.modules()]
+    mine = safe.state_dict()
+    own = [mine[name].numpy().tobytes() for name in ("theta", "values", "rounding", "generator")]
+    recycled = None if mine["recycled"] is None else mine["recycled"].numpy().tobytes()
+    return [policy, modes, moments, inner["param_groups"], learned, own, recycled, mine["updates"]]

@@ -1,0 +1,132 @@
+"""Kink constants: what (1') of docs/method.md promises where they are known, and what they change where estimated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from replication.planted_faults.smooth import Smooth
+from scpo.projection.region import Array
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+
+from .small_networks import follow
+
+
+class Known(FixedSmoothness):
+    """L and c that are known."""
+
+    def __init__(self, constants: Array, jumps: Array, radius: float = np.inf) -> None:
+        super().__init__(constants, radius)
+        self.jumps = jumps
+
+    def kinks(self) -> Array:
+        return self.jumps
+
+
+def polyhedral(seed: int, d: int = 4, k: int = 3, faces: int = 3) -> tuple[Smooth, Array]:
+    """g_i = max_j a_ij^T theta - b_i, and the largest jump of its slope: (1') holds with L = 0."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(k, faces, d)), rng.uniform(0.2, 1.0, k)
+    jumps = np.linalg.norm(a[:, :, None] - a[:, None], axis=3).max(axis=(1, 2))
+
+    def values(theta: Array) -> Array:
+        return np.asarray(np.einsum("kjd,md->mkj", a, theta).max(axis=2) - b)
+
+    return Smooth(d, values, np.zeros(k), lambda theta: np.zeros((k, d))), jumps
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_known_kink_constants_keep_polyhedral_metrics_safe_and_zero_does_not(seed: int) -> None:
+    problem, jumps = polyhedral(seed)
+    push = 0.1 * (np.random.default_rng(seed + 100).normal(size=(60, 4)) + np.random.default_rng(seed).normal(size=4))
+    _, known = follow(problem, Known(problem.constants, jumps), push, 60)
+    assert all(step.margin >= 0.0 and step.bound_misses == 0 for step in known)
+    assert all(step.kink_max == jumps.max() for step in known)
+    assert max(step.step_norm for step in known) > 0.0
+    _, ignored = follow(problem, Known(problem.constants, 0.0 * jumps), push, 60)
+    assert any(step.bound_misses for step in ignored)
+
+
+def test_the_bound_promises_each_of_its_terms() -> None:
+    problem = Smooth(3, lambda theta: theta - 1.0, np.zeros(3), lambda theta: np.eye(3))
+    length, step = 0.01, 0.1
+    push = np.array([[length, 0.0, 0.0]])
+    for curvature, jump in ((0.0, 0.0), (0.0, 2.0), (2.0, 0.0), (2.0, 2.0)):
+        known = Known(np.full(3, curvature), np.full(3, jump))
+        _, (info,) = follow(problem, known, push, 1, probe_step=step)
+        assert info.step_norm == pytest.approx(length)
+        error = np.sqrt(3) * 0.5 * curvature * step + jump  # three directions
+        assert info.bound + 1.0 == pytest.approx(length + error * length + 0.5 * curvature * length**2)
+
+
+@pytest.mark.parametrize(("jump", "needed"), [(0.0, 200.0), (0.5, 100.0), (2.0, 0.0)])
+def test_what_was_needed_is_beside_the_kink_constants_in_use(jump: float, needed: float) -> None:
+    """|x| from -0.005 to 0.005: the slope -1 turns, so the residual is 0.01 over a length of 0.01."""
+    problem = Smooth(
+        2, lambda theta: np.abs(theta[:, :1] - 0.005) - 1.0, np.zeros(1), lambda theta: np.array([[-1.0, 0.0]])
+    )
+    _, (info,) = follow(problem, Known(np.zeros(1), np.full(1, jump)), np.array([[0.01, 0.0]]), 1)
+    assert info.required_max == pytest.approx(needed, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("jump", "curvature", "longest"), [(0.0, 0.0, 0.01), (3.0, 0.0, 0.0025), (0.0, 100.0, (np.sqrt(3.0) - 1.0) / 100)]
+)
+def test_safe_probes_allow_for_slope_kinks_and_curvature(jump: float, curvature: float, longest: float) -> None:
+    """Probes of +-x <= 0.01 from 0, with |grad g| <= 1: (1 + c) nu + (L / 2) nu^2 is at most 0.01."""
+    looked: list[float] = []
+
+    def values(theta: Array) -> Array:
+        if len(theta) > 1:
+            looked.append(float(np.linalg.norm(theta, axis=1).max()))
+        return np.stack([theta[:, 0] - 0.01, -theta[:, 0] - 0.01], axis=1)
+
+    problem = Smooth(2, values, np.zeros(2), lambda theta: np.array([[1.0, 0.0], [-1.0, 0.0]]))
+    known = Known(np.full(2, curvature), np.full(2, jump))
+    options = {"safe_probes": True, "gradient_bound": 1.0, "probe_step": 0.1}
+    follow(problem, known, np.full((1, 2), 0.001), 1, **options)
+    assert looked == [pytest.approx(longest, rel=1e-6)]
+
+
+def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> None:
+    """After a step z it is G + 2 c + L |z|, or what the probes saw of the whole gradient if that is less."""
+    problem = Smooth(3, lambda theta: theta[:, :1] - 1.0, np.zeros(1), lambda theta: np.array([[1.0, 0.0, 0.0]]))
+    options = {"samples": 1, "recycle": 0, "safe_probes": True, "gradient_bound": 1.0, "probe_step": None}
+    known = Known(np.full(1, 2.0), np.full(1, 3.0))
+    safe, (info,) = follow(problem, known, np.array([[-0.1, 0.0, 0.0]]), 1, **options)
+    assert info.step_norm == pytest.approx(0.1)
+    assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + 2.0 * 3.0 + 2.0 * 0.1)]
+
+
+def test_a_metric_pinned_by_its_kink_constant_is_free_again_when_that_has_decayed() -> None:
+    """Pushed over a kink the metric is unsafe, and c has been learnt to exceed its slope: S is {0} until c decays."""
+
+    def values(theta: Array) -> Array:
+        x, size = theta[:, 0], 0.05 * (theta**2).sum(axis=1) - 50.0
+        return np.stack([0.05 * x + 2.0 * np.maximum(0.0, x - 0.02) - 0.05, size, size], axis=1)
+
+    problem = Smooth(3, values, np.zeros(3), lambda theta: np.zeros((3, 3)))
+    push = np.vstack([np.tile([0.1, 0.0, 0.0], (5, 1)), np.tile([-0.05, 0.02, 0.01], (295, 1))])
+    model = EstimatedSmoothness(0.1, decay=0.995, initial_radius=0.2, kink_ratio=20.0)
+    _, steps = follow(problem, model, push, 300)
+    assert any(step.margin < 0.0 and step.step_norm == 0.0 for step in steps)  # pinned
+    assert all(step.margin >= 0.0 and step.step_norm > 0.0 for step in steps[200:])
+
+
+def ridge(theta: Array) -> Array:
+    """A ridge at x = 0 along which y can grow with w for ever, and two smooth metrics far from their limits."""
+    x, y, w = theta.T
+    return np.stack([y + np.abs(x) - 1.0 - 0.2 * w, 0.05 * (x**2 + y**2) - 50.0, 0.05 * w**2 - 50.0], axis=1)
+
+
+def test_estimated_kinks_let_steps_go_on_along_a_ridge_where_curvature_stops_them() -> None:
+    problem = Smooth(3, ridge, np.zeros(3), lambda theta: np.zeros((3, 3)))
+    push = np.tile([0.0, 0.05, 0.05], (400, 1))
+    push[:, 0] = 0.02 * np.random.default_rng(0).normal(size=400)
+    length = {}
+    for ratio in (np.inf, 10.0):
+        _, steps = follow(problem, EstimatedSmoothness(1.0, decay=0.995, kink_ratio=ratio), push, 400, margin=0.0)
+        length[ratio] = float(np.median([step.step_norm for step in steps[200:]]))
+        kinks = [step.kink_max for step in steps]
+        assert (max(kinks) > 0.1) == np.isfinite(ratio)
+    assert length[10.0] > 3.0 * length[np.inf]

@@ -1,0 +1,269 @@
+"""Models of L and r: known constants, estimates from what steps show, a user's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replication.planted_faults.smooth import Vector, away, quadratics, run
+from scpo.errors import ConfigurationError, ShapeError
+from scpo.optimizer import SafeOptimizer
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+
+from .small_networks import residual, train, wrap
+
+ALL = np.array([True, True, True])
+NONE = ~ALL
+
+
+def started(k: int = 3, **options: float) -> EstimatedSmoothness:
+    model = EstimatedSmoothness(**options)  # type: ignore[arg-type]
+    model.start(k)
+    return model
+
+
+def test_fixed_constants_are_spread_and_never_learn() -> None:
+    scalar, each = FixedSmoothness(2.0, radius=0.5), FixedSmoothness([1.0, 2.0, 3.0])
+    for model, expected in ((scalar, [2.0, 2.0, 2.0]), (each, [1.0, 2.0, 3.0])):
+        model.start(3)
+        model.observe(np.full(3, 1e9), ALL, 1.0)
+        assert model.constants().tolist() == expected
+        assert model.state_dict() == {}
+    assert (scalar.radius(), each.radius()) == (0.5, np.inf)
+    with pytest.raises(ShapeError, match="3 constants for 2 metrics"):
+        each.start(2)
+    given_array = np.ones(2)
+    model = FixedSmoothness(given_array)
+    given_array[:] = 7.0
+    model.start(2)
+    assert model.constants().tolist() == [1.0, 1.0]
+
+
+def test_initial_constants_are_the_factor_times_the_initial_guess() -> None:
+    assert started(initial=3.0, factor=4.0).constants().tolist() == [12.0, 12.0, 12.0]
+    assert started(0).constants().size == 0
+
+
+def test_each_metric_remembers_the_largest_it_needed_and_forgets_slowly() -> None:
+    model = started(initial=1.0, factor=2.0, decay=0.9, pooling=0.0)
+    model.observe(np.array([5.0, 0.5, 0.0]), ALL, 0.1)
+    assert model.constants() == pytest.approx([10.0, 1.8, 1.8])
+    model.observe(np.array([1.0, 3.0, 0.0]), ALL, 0.1)
+    assert model.constants() == pytest.approx([9.0, 6.0, 1.62])
+    for _ in range(200):
+        model.observe(np.zeros(3), ALL, 0.1)
+    assert (model.constants() < 1e-6).all()
+
+
+def test_what_is_rounding_is_ignored() -> None:
+    model = started(initial=1.0, factor=2.0, decay=1.0)
+    radius = model.radius()
+    model.observe(np.full(3, 1e12), NONE, 50.0)
+    assert model.constants().tolist() == [2.0, 2.0, 2.0]
+    assert model.radius() == radius
+    model.observe(np.array([1e12, 4.0, 1e12]), np.array([False, True, False]), 0.01)
+    assert model.constants().tolist() == [2.0, 8.0, 2.0]
+
+
+def test_pooling_lets_metrics_learn_from_their_peers() -> None:
+    needed = np.array([8.0, 6.0, 0.0])
+    for pooling, expected in ((0.0, [16.0, 12.0, 2.0]), (0.5, [16.0, 12.0, 12.0]), (1.0, [16.0, 16.0, 16.0])):
+        model = started(initial=1.0, factor=2.0, decay=1.0, pooling=pooling)
+        model.observe(needed, ALL, 0.1)
+        assert model.constants().tolist() == expected
+
+
+def test_radius_follows_the_longest_step_that_showed_something() -> None:
+    model = started(initial_radius=0.1, growth=2.0, max_radius=0.7)
+    assert model.radius() == pytest.approx(0.1)
+    for length, expected in ((0.01, 0.1), (0.1, 0.2), (0.2, 0.4), (0.15, 0.4), (0.4, 0.7), (5.0, 0.7)):
+        model.observe(np.zeros(3), ALL, length)
+        assert model.radius() == pytest.approx(expected)
+    assert started(initial_radius=3.0, max_radius=1.0).radius() == 1.0
+
+
+def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
+    model = started(initial=1.0, factor=2.0, decay=0.5, pooling=0.5, kink_ratio=10.0)
+    assert model.kinks().tolist() == [0.0, 0.0, 0.0]
+    model.observe(np.array([8.0, 1.0, 1.0]), ALL, 0.1)
+    assert (model.constants()[0], model.kinks().tolist()) == (16.0, [0.0, 0.0, 0.0])
+    model.observe(np.array([1e4, 1.0, 0.0]), ALL, 1e-3)  # the quantile is 1 before it: 10 is curvature
+    assert model.constants() == pytest.approx([20.0, 2.0, 2.0])
+    assert model.kinks() == pytest.approx([2.0 * 0.5 * 1e-3 * (1e4 - 10.0), 0.0, 0.0])
+    model.observe(np.full(3, 1e12), NONE, 1e-3)
+    assert model.kinks() == pytest.approx([0.5 * 1e-3 * (1e4 - 10.0), 0.0, 0.0])
+    copy = started(initial=1.0, factor=2.0, decay=0.5, pooling=0.5, kink_ratio=10.0)
+    copy.load_state_dict(model.state_dict())
+    assert np.array_equal(copy.kinks(), model.kinks())
+
+
+@pytest.mark.parametrize(("kink_factor", "expected"), [(None, 2.0), (1.0, 1.0), (3.0, 3.0)])
+def test_kinks_can_have_a_factor_of_their_own(kink_factor: float | None, expected: float) -> None:
+    model = EstimatedSmoothness(1.0, factor=2.0, kink_ratio=10.0, kink_factor=kink_factor, decay=1.0, pooling=0.5)
+    model.start(3)
+    model.observe(np.array([0.0, 0.0, 50.0]), np.ones(3, bool), 0.1)
+    assert model.kinks() == pytest.approx([0.0, 0.0, expected * 0.5 * 0.1 * (50.0 - 10.0)])
+    assert model.constants() == pytest.approx([2.0, 2.0, 20.0])
+
+
+def test_where_no_step_is_left_kinks_are_forgotten_and_curvature_is_not() -> None:
+    model = started(initial=1.0, factor=2.0, decay=0.5, kink_ratio=10.0)
+    model.observe(np.array([1e4, 1.0, 1.0]), ALL, 1e-3)
+    constants, kinks, radius = model.constants(), model.kinks(), model.radius()
+    model.observe(np.zeros(3), NONE, 0.0)
+    assert np.array_equal(model.constants(), constants)
+    assert np.array_equal(model.kinks(), 0.5 * kinks)
+    assert (kinks[0] > 1.0, model.radius()) == (True, radius)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=8),
+    st.floats(1e-4, 1.0),
+    st.floats(1.0, 100.0, exclude_min=True),
+)
+def test_curvature_and_kinks_together_cover_what_the_last_step_needed(
+    needed: list[list[float]], length: float, ratio: float
+) -> None:
+    model = started(decay=0.9, factor=1.0, kink_ratio=ratio)
+    for row in needed:
+        model.observe(np.array(row), ALL, length)
+        bound = model.kinks() * length + 0.5 * model.constants() * length**2
+        assert (bound >= 0.5 * np.array(row) * length**2 * (1 - 1e-12)).all()
+
+
+def corner(width: float) -> EstimatedSmoothness:
+    """Follow the kink of max(0, x) with a step of two widths from x = -width, as steps shorten."""
+    model = started(1, initial=1.0, kink_ratio=10.0)
+    model.observe(np.array([2.0 * width / (2.0 * width) ** 2]), ALL[:1], 2.0 * width)
+    return model
+
+
+def test_at_a_kink_the_bound_does_not_depend_on_the_length_of_steps() -> None:
+    shorter, shortest = corner(1e-4), corner(1e-8)
+    assert shorter.constants() == shortest.constants() == 20.0
+    assert shorter.kinks() == pytest.approx(shortest.kinks(), rel=0.01)
+    assert 0.9 < shorter.kinks()[0] < 2.0
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), max_size=8), st.floats(0.5, 1.0), st.floats(0, 1))
+def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], decay: float, pooling: float) -> None:
+    model = started(decay=decay, pooling=pooling, factor=1.0)
+    for row in needed:
+        model.observe(np.array(row), ALL, 0.1)
+        assert (model.constants() >= row).all()
+    copy = started(decay=decay, pooling=pooling, factor=1.0)
+    copy.load_state_dict(model.state_dict())
+    assert np.array_equal(copy.constants(), model.constants())
+    assert copy.radius() == model.radius()
+    model.state_dict()["observed"][:] = -1.0
+    assert np.array_equal(copy.constants(), model.constants())
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"initial": 0.0}, "initial"),
+        ({"initial": np.inf}, "initial"),
+        ({"factor": 0.5}, "factor"),
+        ({"kink_factor": 0.9}, "kink_factor"),
+        ({"kink_factor": np.nan}, "kink_factor"),
+        ({"decay": 0.0}, "decay"),
+        ({"decay": 1.5}, "decay"),
+        ({"pooling": -0.1}, "pooling"),
+        ({"kink_ratio": 1.0}, "kink_ratio"),
+        ({"kink_ratio": np.nan}, "kink_ratio"),
+        ({"initial_radius": 0.0}, "radius"),
+        ({"growth": 0.9}, "radius"),
+        ({"max_radius": np.nan}, "radius"),
+    ],
+)
+def test_nonsense_options(options: dict[str, float], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        EstimatedSmoothness(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("constants", [-1.0, np.nan, [[1.0]], "two"])
+def test_nonsense_constants(constants: object) -> None:
+    with pytest.raises(ConfigurationError, match="smoothness"):
+        FixedSmoothness(constants)  # type: ignore[arg-type]
+
+
+def test_required_constants_of_quadratics_never_exceed_the_true_ones() -> None:
+    for seed in range(3):
+        problem = quadratics(seed)
+        policy = Vector(np.zeros(problem.dimension))
+        model = EstimatedSmoothness(1.0, decay=1.0)
+        safe = wrap(
+            policy,
+            constraint=None,
+            batched_constraint=problem.batched,
+            smoothness=model,
+            sampler="isotropic",
+            verify=False,
+        )
+        steps = run(safe, away(seed, policy), 30)
+        # what the slopes' error allowance explains is not curvature, so needs lie below |A_i|, but for rounding
+        assert max(step.info.required_max for step in steps) <= problem.constants.max() * (1 + 1e-6) + 1e-9
+        assert model.constants().max() <= 2.0 * max(1.0, problem.constants.max()) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, 8.0])
+def test_safety_factor_trades_misses_for_length(factor: float) -> None:
+    safe = wrap(residual(), smoothness=EstimatedSmoothness(0.5, factor=factor), verify=False, samples=13)
+    train(safe, 10)
+    expected = EstimatedSmoothness(0.5, factor=factor)
+    expected.start(12)
+    expected.load_state_dict(safe.smoothness.state_dict())
+    assert np.array_equal(safe.smoothness.constants(), expected.constants())
+    assert (safe.smoothness.constants() >= factor * safe.smoothness.state_dict()["observed"]).all()
+
+
+def test_starting_again_forgets_the_longest_step() -> None:
+    model = EstimatedSmoothness()
+    model.start(1)
+    model.observe(np.ones(1), np.ones(1, dtype=bool), 5.0)
+    assert model.radius() == 1.0
+    model.start(1)
+    assert model.radius() == EstimatedSmoothness().radius() == 0.1
+
+
+def test_without_metrics_the_radius_grows_with_the_steps() -> None:
+    model = EstimatedSmoothness()
+    model.start(0)
+    model.observe(np.zeros(0), np.zeros(0, dtype=bool), 0.1)
+    assert model.radius() == 0.2
+
+
+@pytest.mark.parametrize("rate", [0.015, 0.02, 0.03])
+def test_misses_are_learned_from_whatever_was_believed_before(rate: float) -> None:
+    """A float32 policy with L = 2000: what a step shows is judged by what it shows, not by the L in use."""
+
+    class Circle(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.tensor([-0.9, 0.05]))
+
+    policy = Circle()
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=rate),
+        policy,
+        lambda given: [1000.0 * (float(given.w.detach().double().square().sum()) - 1.0)],
+        sampler="isotropic",
+        verify=False,
+    )
+    misses = unsafe = 0
+    for _ in range(120):
+        safe.zero_grad()
+        w = policy.w.detach()
+        (-(policy.w * (torch.stack([w[1], -w[0]]) + 0.3 * w)).sum()).backward()
+        info = safe.step()
+        misses += info.bound_misses
+        unsafe += info.margin < 0
+    assert unsafe == 0
+    assert misses <= 2
+    assert info.smoothness_max > 500.0

@@ -1,0 +1,227 @@
+"""Wrapped optimisers of every kind, and states that are saved, loaded, and refused whole."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from scpo.directions import Directions
+from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.optimizer import SafeOptimizer
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+
+from .small_networks import STATES, fingerprint, loss, residual, train, wrap
+
+
+@pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.Adam])
+def test_optimisers_that_maximise_ascend(inner: Any) -> None:
+    """The reward 1 w_0 + 0.5 w_1 over |w| <= 1 is sqrt(1.25) at most."""
+    policy = nn.Linear(2, 1, bias=False).double()
+    nn.init.zeros_(policy.weight)
+    safe = SafeOptimizer(
+        inner(policy.parameters(), lr=0.1, maximize=True),
+        policy,
+        lambda given: [float(given.weight.detach().square().sum()) - 1.0],
+        sampler="isotropic",
+        smoothness=2.0,
+    )
+    rewards = []
+    for _ in range(40):
+        safe.zero_grad()
+        reward = (policy.weight * torch.tensor([[1.0, 0.5]]).double()).sum()
+        rewards.append(reward.item())
+        reward.backward()
+        assert safe.step().margin >= 0
+    assert (np.diff(rewards) >= -1e-12).all()
+    assert rewards[-1] > 0.9 * np.sqrt(1.25)
+
+
+def test_a_state_can_be_loaded_more_than_once() -> None:
+    safe = wrap(residual(), "adam")
+    train(safe, 3)
+    weights, state = copy.deepcopy(safe.policy.state_dict()), safe.state_dict()
+    runs = []
+    for _ in range(2):
+        again = wrap(residual(), "adam")
+        again.policy.load_state_dict(weights)
+        again.load_state_dict(state)
+        runs.append(torch.stack(train(again, 4)))
+    assert torch.equal(runs[0], runs[1])
+
+
+def _other_groups() -> SafeOptimizer:
+    policy = residual()
+    halves = [{"params": list(policy.weights)}, {"params": list(policy.biases)}]
+    return SafeOptimizer(torch.optim.SGD(halves, lr=0.1), policy, lambda given: np.full(12, -1.0), sampler="isotropic")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: wrap(residual(), "momentum", smoothness="estimated"),
+        _other_groups,
+        lambda: wrap(residual(), "adam"),
+        lambda: wrap(residual(), "momentum", smoothness=EstimatedSmoothness()),
+    ],
+    ids=["estimated", "groups", "adam", "object"],
+)
+def test_states_of_something_else_are_refused_whole(build: Any) -> None:
+    foreign = wrap(residual(), "momentum", smoothness=1.0)
+    train(foreign, 2)
+    state = foreign.state_dict()
+    safe = build()
+    before = fingerprint(safe)
+    with pytest.raises(ConfigurationError, match="state: of another optimiser or smoothness"):
+        safe.load_state_dict(state)
+    assert fingerprint(safe) == before
+
+
+def test_wrong_lengths_of_learned_constants_are_refused() -> None:
+    safe = wrap(residual(), smoothness="estimated")
+    state = safe.state_dict()
+    state["smoothness"]["observed"] = torch.zeros(5, dtype=torch.float64)
+    before = fingerprint(safe)
+    with pytest.raises(ConfigurationError, match="smoothness"):
+        safe.load_state_dict(state)
+    assert fingerprint(safe) == before
+
+
+class Deaf(torch.optim.SGD):
+    """An optimiser that takes a closure and does not call it."""
+
+    def step(self, closure: Any = None) -> None:
+        super().step()
+
+
+def test_a_closure_that_is_never_called() -> None:
+    policy = residual()
+    safe = SafeOptimizer(Deaf(policy.parameters(), lr=0.1), policy, lambda given: [-1.0], sampler="isotropic")
+    loss(policy).backward()
+    with pytest.raises(ConfigurationError, match="Deaf did not call the closure"):
+        safe.step(lambda: 0.0)
+
+
+def test_steps_too_long_to_be_squared() -> None:
+    policy = residual()
+    safe = wrap(policy, "sgd")
+    before = fingerprint(safe)
+    loss(policy).backward()
+    for parameter in policy.parameters():
+        parameter.grad.fill_(1e200)
+    with pytest.raises(NonFiniteError, match="too long to be squared"):
+        safe.step()
+    assert fingerprint(safe) == before
+
+
+def test_sampling_leaves_the_global_random_numbers_alone() -> None:
+    policy = nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.5), nn.Linear(8, 1)).double()
+    weights = list(policy.parameters())
+    safe = wrap(
+        policy, "sgd", constraint=lambda given: [float(sum(w.square().sum() for w in weights)) - 100.0], smoothness=2.0
+    )
+    loss(policy).backward()
+    torch.manual_seed(3)
+    safe.step()
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+class Bare:
+    """A sampler of a user who returns what a sampler should not, or fails."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def draw(self, context: Any, count: int, generator: torch.Generator) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (
+            RuntimeError("expected Float"),
+            ConfigurationError,
+            "Bare cannot draw directions, RuntimeError: expected Float",
+        ),
+        (torch.ones(13, 2), ConfigurationError, "returned Tensor, expected scpo.directions.Directions"),
+        (Directions(torch.full((13, 2), 1e200, dtype=torch.float64)), NonFiniteError, "too long to be squared"),
+    ],
+)
+def test_samplers_that_fail(answer: Any, error: type[Exception], message: str) -> None:
+    safe = wrap(residual(), sampler=Bare(answer))
+    before = fingerprint(safe)
+    loss(safe.policy).backward()
+    with pytest.raises(error, match=message):
+        safe.step()
+    assert fingerprint(safe) == before
+
+
+class Fading:
+    """A sampler that draws Gaussian directions at first and later none."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def draw(self, context: Any, count: int, generator: torch.Generator) -> Directions:
+        self.calls += 1
+        columns = count if self.calls == 1 else 0
+        return Directions(torch.randn(context.vector.dimension, columns, generator=generator, dtype=torch.float64))
+
+
+def test_an_update_without_any_direction_keeps_the_recycled_ones() -> None:
+    safe = wrap(residual(), "sgd", sampler=Fading(), recycle=2)
+    train(safe, 1)
+    kept = safe.state_dict()["recycled"]
+    safe.settings = replace(safe.settings, samples=1)  # no room for the recycled ones either
+    safe.zero_grad()
+    for parameter in safe.policy.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    assert safe.step().step_norm == 0.0
+    assert torch.equal(safe.state_dict()["recycled"], kept)
+
+
+def test_states_of_another_type_than_the_policy() -> None:
+    safe = wrap(residual(), states=STATES.float())
+    loss(safe.policy).backward()
+    with pytest.raises(ConfigurationError, match="the states must suit the policy"):
+        safe.step()
+
+
+def test_lists_from_a_users_model_will_do() -> None:
+    model = FixedSmoothness(1.0)
+    safe = wrap(residual(), smoothness=model)
+    model.constants = lambda: [1.0] * 12  # type: ignore[assignment,return-value]
+    model.kinks = lambda: [0.0] * 12  # type: ignore[assignment,return-value]
+    twin = wrap(residual())
+    assert torch.equal(torch.stack(train(safe, 3)), torch.stack(train(twin, 3)))
+
+
+def test_a_radius_beside_a_model_that_has_its_own_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="EstimatedSmoothness has its own"):
+        wrap(residual(), smoothness=EstimatedSmoothness(), radius=0.1)
+    assert wrap(residual(), smoothness="estimated", radius=0.05).smoothness.radius() == 0.05
+
+
+def test_refresh_measures_rounding_again() -> None:
+    scale = [1.0]
+    policy = nn.Linear(1, 1, bias=False).double()
+    nn.init.zeros_(policy.weight)
+
+    def safe_one() -> SafeOptimizer:
+        inner = torch.optim.SGD(policy.parameters(), lr=0.1)
+        return SafeOptimizer(inner, policy, lambda given: [scale[0] * (float(given.weight) - 1.0)], sampler="isotropic")
+
+    safe = safe_one()
+    scale[0] = 1e8
+    safe.refresh()
+    assert safe.rounding[0] > 0.1 * safe_one().rounding[0] > 1e-9
