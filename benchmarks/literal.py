@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from benchmarks.runs import Measured
-from scpo.projection.region import Array, LocalSafeRegion
+from scpo.arrays import Array
+from scpo.projection.region import LocalSafeRegion
 
 
 def project(region: LocalSafeRegion, target: Array) -> Array:

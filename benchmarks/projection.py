@@ -9,9 +9,10 @@ import numpy as np
 
 from benchmarks import literal
 from benchmarks.timing import seconds
+from scpo.arrays import Array
 from scpo.projection import solvers
 from scpo.projection.project import project_onto
-from scpo.projection.region import Array, LocalSafeRegion
+from scpo.projection.region import LocalSafeRegion
 
 DIMENSIONS, ROWS = (8, 32, 128), (1, 20, 200, 500)
 INSTANCES = 5

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scpo.projection.region import Array
+from scpo.arrays import Array
 
 #: share of its way back out of the buffer that the target asks of a metric in one update
 RECOVERY = 0.5

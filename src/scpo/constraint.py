@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scpo.arrays import Array
 from scpo.errors import (
     ConfigurationError,
     ConstraintError,
@@ -24,7 +25,6 @@ from scpo.errors import (
     ShapeError,
 )
 from scpo.parameters import ParameterVector, undisturbed
-from scpo.projection.region import Array
 
 Constraint = Callable[[nn.Module], Any]
 BatchedConstraint = Callable[[Mapping[str, Tensor]], Any]

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.parameters import ParameterVector, all_finite, undisturbed
-from scpo.projection.region import Array
 
 #: squared length of what must be left of unit vectors beyond the basis: 3e-5, where rounding is still a millionth
 RANK_TOLERANCE = 1e-9

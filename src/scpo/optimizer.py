@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
+from scpo.arrays import Array
 from scpo.constraint import BatchedConstraint, Constraint, ConstraintEvaluator
 from scpo.directions import Sampler, SamplingContext, as_sampler
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
 from scpo.parameters import ParameterVector, Rest, same_rest
-from scpo.projection.region import Array
 from scpo.records import Settings, StepInfo, Update
 from scpo.smoothness import Smoothness, as_smoothness
 from scpo.update import safe_update

@@ -9,8 +9,8 @@ from types import NoneType
 import numpy as np
 from torch import Tensor
 
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError
-from scpo.projection.region import Array
 from scpo.projection.solvers import BACKENDS
 
 COUNTS = ("samples", "max_retries", "recycle")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
-from scpo.projection.region import Array
 
 if TYPE_CHECKING:  # the report reads the constants below without torch
     from torch import Tensor

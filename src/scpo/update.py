@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from scpo.arrays import UNIT_ROUNDOFF, Array, length_of
 from scpo.buffer import turned
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import (
@@ -26,7 +27,7 @@ from scpo.directions import (
 )
 from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError
 from scpo.projection.project import Projection, project_onto
-from scpo.projection.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
+from scpo.projection.region import LocalSafeRegion
 from scpo.records import Outcome, Settings, StepInfo, Update
 from scpo.smoothness import Smoothness
 

@@ -13,17 +13,8 @@ from torch import Tensor
 
 import scpo.update
 from replication.planted_faults.method import BiasedProbes, wrapped
-from replication.planted_faults.smooth import (
-    INNER,
-    PROBLEMS,
-    Array,
-    Smooth,
-    Vector,
-    away,
-    broken_guarantees,
-    run,
-    waves,
-)
+from replication.planted_faults.smooth import INNER, PROBLEMS, Smooth, Vector, away, broken_guarantees, run, waves
+from scpo.arrays import Array
 from scpo.errors import UnsafeStartError
 from scpo.optimizer import SafeOptimizer
 from scpo.projection.project import Projection

@@ -17,11 +17,11 @@ from replication.certificate import Certificate
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults import run as page
 from replication.planted_faults.finding import Finding
+from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
 from scpo.errors import FalsificationError
 from scpo.optimizer import SafeOptimizer
 from scpo.projection import solvers
-from scpo.projection.region import Array
 
 REFEREE = Path(__file__).parents[2] / "workflow/scripts/referee.py"
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scpo.projection.region import Array, LocalSafeRegion
+from scpo.arrays import Array
+from scpo.projection.region import LocalSafeRegion
 
 
 @dataclass(frozen=True)

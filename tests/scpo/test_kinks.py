@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from replication.planted_faults.smooth import Smooth
-from scpo.projection.region import Array
+from scpo.arrays import Array
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
 from .small_networks import follow

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError, UnsafeStartError
 from scpo.projection import project as projection
 from scpo.projection import solvers
 from scpo.projection.project import project, project_onto
-from scpo.projection.region import Array, LocalSafeRegion
+from scpo.projection.region import LocalSafeRegion
 
 from .instances import KINDS, draw
 

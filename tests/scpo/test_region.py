@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scpo.arrays import LARGEST, Array
 from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, UnsafeStartError
-from scpo.projection.region import LARGEST, Array, LocalSafeRegion
+from scpo.projection.region import LocalSafeRegion
 
 from .instances import KINDS, draw
 

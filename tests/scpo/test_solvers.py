@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scpo.arrays import Array
 from scpo.projection import solvers
 from scpo.projection.polish import polish
 from scpo.projection.project import project_onto
-from scpo.projection.region import Array, LocalSafeRegion
+from scpo.projection.region import LocalSafeRegion
 
 from .instances import KINDS, Instance, draw
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from replication.certificate.intervals import Array, Interval, centre, matmul, point, scale, spread, tanh, tanh_slope
+from replication.certificate.intervals import Interval, centre, matmul, point, scale, spread, tanh, tanh_slope
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
 CHUNK = 2048

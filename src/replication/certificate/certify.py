@@ -25,8 +25,9 @@ from scipy.spatial import ConvexHull
 
 from replication.certificate.cells import ClosedLoop, enclose
 from replication.certificate.fixpoints import Grid, Mask, greatest_invariant, least_arrival, possibly_safe
-from replication.certificate.intervals import Array, Interval, matmul, point
+from replication.certificate.intervals import Interval, matmul, point
 from replication.certificate.terminal_set import Ellipsoid, admissible, terminal_set, violating
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 
 WINDOWS = (6, 5, 4, 3, 2, 1)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replication.certificate.intervals import Array, Interval
+from replication.certificate.intervals import Interval
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
 Mask = NDArray[np.bool_]

@@ -25,11 +25,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scpo.arrays import Array
 from scpo.errors import ShapeError
 
-Array = NDArray[np.float64]
 EPS = 2.0**-52
 """Spacing of float64 at 1, twice the unit roundoff u."""
 TINY = 2.0**-960

@@ -20,7 +20,8 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from replication.certificate.cells import ClosedLoop, Enclosure, enclose
 from replication.certificate.fixpoints import Grid, Mask
-from replication.certificate.intervals import Array, Interval, matmul, point
+from replication.certificate.intervals import Interval, matmul, point
+from scpo.arrays import Array
 
 WINDOWS = 8
 """Windows tried for the terminal set: the state box halved up to seven times."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replication.certificate import ClosedLoop
-from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, Array, B, backup_gain
+from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
+from scpo.arrays import Array
 
 K = backup_gain()
 #: a fast gain u = -(k_1 x_1 + k_2 x_2); unsaturated it asks for more than the input's bound

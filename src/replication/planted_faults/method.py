@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from replication.planted_faults.finding import Finding
-from replication.planted_faults.smooth import INNER, PROBLEMS, Array, Smooth, Step, Vector, away, run, waves
+from replication.planted_faults.smooth import INNER, PROBLEMS, Smooth, Step, Vector, away, run, waves
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonDeterministicConstraintError, SolverError, UnsafeStartError
 from scpo.optimizer import SafeOptimizer
 from scpo.projection import solvers

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from replication.training.eager import eager
+from scpo.arrays import Array
 from scpo.optimizer import SafeOptimizer
 from scpo.records import StepInfo
 
-Array = NDArray[np.float64]
 #: max |tanh''|
 TANH_CURVATURE = 4.0 / (3.0 * np.sqrt(3.0))
 

@@ -16,9 +16,9 @@ from replication.provenance import stamp as provenance
 from replication.tasks.base import Task
 from replication.training import harmful_share as rejection
 from replication.training import series
+from scpo.arrays import Array
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
-from scpo.projection.region import Array
 from scpo.records import StepInfo
 
 #: Columns of metrics.parquet that are taken from a StepInfo as they are.

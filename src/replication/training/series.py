@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scpo.arrays import Array
+
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 COLUMN = 7.4  # epochs in one pixel column of the published loss panel
 SHORTEST = 150  # bins of a run that is short, at least where it has as many updates

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from scpo.projection.region import Array
+from scpo.arrays import Array
 from scpo.records import StepInfo
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scpo.arrays import Array
 from scpo.constraint import BatchedConstraint, ConstraintEvaluator
 from scpo.parameters import ParameterVector
-from scpo.projection.region import Array
 from scpo.records import StepInfo
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scpo.projection.region import Array, LocalSafeRegion, length_of
+from scpo.arrays import Array, length_of
+from scpo.projection.region import LocalSafeRegion
 
 STEPS = 30
 PATIENCE = 6

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scpo.arrays import Array, length_of, real_array
 from scpo.errors import ConfigurationError, ShapeError, SolverError
 from scpo.projection import solvers
-from scpo.projection.region import Array, LocalSafeRegion, length_of, real_array
+from scpo.projection.region import LocalSafeRegion
 
 KKT_TOLERANCE = 1e-7
 GAP_TOLERANCE = 1e-6

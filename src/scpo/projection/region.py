@@ -13,44 +13,15 @@ S is convex and holds 0 whenever g <= 0.  This module knows nothing of solvers.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
-
-Array = NDArray[np.float64]
-UNIT_ROUNDOFF = float(np.finfo(np.float64).eps)
-#: Products and squares of numbers up to here neither overflow nor lose their lower half.
-LARGEST = 1e100
-
-
-def length_of(z: Array) -> float:
-    """Return |z| of a vector (n,): numpy.linalg.norm to the bit, in a fraction of its time."""
-    return math.sqrt(z.dot(z))
-
-
-def real_array(name: str, argument: ArrayLike) -> Array:
-    """Return ``argument`` as float64; ``name`` is for the messages.
-
-    Raises:
-        ShapeError: not an array of real numbers.
-        NonFiniteError: an entry is NaN, infinite or beyond LARGEST.
-    """
-    try:
-        if np.iscomplexobj(argument):
-            raise TypeError("complex")
-        array = np.asarray(argument, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ShapeError(f"{name}: expected an array of real numbers ({error})") from error
-    unusable = ~(np.abs(array) <= LARGEST)
-    if unusable.any():
-        raise NonFiniteError(f"{name}: {int(unusable.sum())} entries are NaN, infinite or beyond {LARGEST}; rescale it")
-    return array
+from scpo.arrays import LARGEST, UNIT_ROUNDOFF, Array, length_of, real_array
+from scpo.errors import ConfigurationError, ShapeError, UnsafeStartError
 
 
 @dataclass(frozen=True)

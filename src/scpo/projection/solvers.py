@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from scpo.arrays import UNIT_ROUNDOFF, Array, length_of
 from scpo.projection import sqp
 from scpo.projection.polish import polish
-from scpo.projection.region import UNIT_ROUNDOFF, Array, LocalSafeRegion, length_of
+from scpo.projection.region import LocalSafeRegion
 
 #: Row counts of the persistent solvers: a problem is filled up to the next, so that few solvers serve all.
 ROW_COUNTS = (4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 200, 256, 384, 512)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scpo.projection.region import Array, LocalSafeRegion, length_of
+from scpo.arrays import Array, length_of
+from scpo.projection.region import LocalSafeRegion
 
 STEPS = 25
 CONVERGED = 1e-13  # of the KKT conditions, all lengths relative

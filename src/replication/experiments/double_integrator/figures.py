@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 
 from replication.experiments.double_integrator.read import (
     SCENARIOS,
-    Array,
     Certificate,
     References,
     read_certificates,
@@ -25,6 +24,7 @@ from replication.experiments.double_integrator.read import (
 )
 from replication.results.read import Run
 from replication.typeset import style
+from scpo.arrays import Array
 
 BACKUP, MPC = style.GREY, style.OCHRE
 SHOWN = ("scpo", "unconstrained")

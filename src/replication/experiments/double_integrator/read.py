@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from replication import files
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
+from scpo.arrays import Array
 from scpo.errors import ResultError
 
 TASK = "double-integrator"
@@ -36,7 +37,6 @@ FIGURES = (
     "sharpness",
 )
 ARRAYS = ("facets", "vertices", "backup_states", "backup_inputs", "mpc_states", "mpc_inputs")
-Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 

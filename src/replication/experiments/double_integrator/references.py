@@ -20,8 +20,8 @@ from replication.tasks.double_integrator.exhibits import STEPS
 from replication.tasks.double_integrator.experts import PredictiveController
 from replication.tasks.double_integrator.sets import backup_invariant_set, maximal_control_invariant_set
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
-from replication.tasks.double_integrator.system import Array
 from replication.tasks.double_integrator.task import DoubleIntegratorTask
+from scpo.arrays import Array
 
 TASK = "double-integrator"
 

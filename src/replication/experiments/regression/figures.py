@@ -15,8 +15,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from replication.experiments.regression.published import read_loss, read_policy
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.regression.data import target
-from replication.training.series import EARLY, KEPT, Array
+from replication.training.series import EARLY, KEPT
 from replication.typeset import style
+from scpo.arrays import Array
 
 TASK = "regression"
 SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "unconstrained")

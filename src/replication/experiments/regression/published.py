@@ -13,7 +13,8 @@ import pandas as pd
 
 from replication.paths import PUBLISHED, REPOSITORY
 from replication.results.read import Run, read_csv
-from replication.tasks.regression.data import Array, target
+from replication.tasks.regression.data import target
+from scpo.arrays import Array
 
 LOSS, POLICY = (REPOSITORY / name for name in PUBLISHED)
 READING_EPOCHS, READING_LOSS = 4, 0.01  # reading error of the digitised loss

@@ -23,9 +23,9 @@ from replication.tasks.regression import build as regression
 from replication.tasks.regression.settings import RegressionConfig
 from replication.tasks.regression.task import RegressionTask
 from replication.training import process
+from scpo.arrays import Array
 from scpo.errors import ResultError
 from scpo.parameters import ParameterVector
-from scpo.projection.region import Array
 
 TASK = "regression"
 #: A metric counts as active where g + margin is at least minus this.

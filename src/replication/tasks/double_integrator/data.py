@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from replication.tasks.double_integrator.experts import PredictiveController, malicious
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.starts import uniform
-from replication.tasks.double_integrator.system import Array
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
 Scenario = Literal["cooperative", "mixed", "hostile"]

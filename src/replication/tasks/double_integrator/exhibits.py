@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from replication.tasks.double_integrator.rollout import rollout_policy
 from replication.tasks.double_integrator.sets import Polygon
 from replication.tasks.double_integrator.starts import boundary
-from replication.tasks.double_integrator.system import STATE_BOUND, Array
+from replication.tasks.double_integrator.system import STATE_BOUND
+from scpo.arrays import Array
 from scpo.policies import ResidualPolicy
 
 STEPS = 40

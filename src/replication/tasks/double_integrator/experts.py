@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from replication.tasks.double_integrator.sets import maximal_invariant_set, state_box
-from replication.tasks.double_integrator.system import INPUT_BOUND, STAGE_INPUT_WEIGHT, A, Array, B, backup_gain, lqr
+from replication.tasks.double_integrator.system import INPUT_BOUND, STAGE_INPUT_WEIGHT, A, B, backup_gain, lqr
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 
 

@@ -18,12 +18,12 @@ from replication.tasks.double_integrator.system import (
     INPUT_BOUND,
     STATE_BOUND,
     A,
-    Array,
     B,
     backup_gain,
     closed_loop,
     spectral_radius,
 )
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 
 _TOLERANCE = 1e-12  # on h^T v <= 1 where a recursion asks whether it has ended

@@ -32,7 +32,8 @@ import numpy as np
 import torch
 from scipy.linalg import solve_discrete_are, solve_discrete_lyapunov
 
-from replication.tasks.double_integrator.system import Array, spectral_radius
+from replication.tasks.double_integrator.system import spectral_radius
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 from scpo.policies import ResidualPolicy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from replication.tasks.double_integrator.sets import Polygon
-from replication.tasks.double_integrator.system import Array
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
 #: gauges of the scaled vertices among the training starts, relative to the region; first what few starts need most

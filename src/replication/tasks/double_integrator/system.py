@@ -9,12 +9,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_are
 
+from scpo.arrays import Array
 from scpo.errors import ShapeError
-
-Array = NDArray[np.float64]
 
 A: Array = np.array([[1.0, 1.0], [0.0, 1.0]])
 B: Array = np.array([[0.0], [1.0]])

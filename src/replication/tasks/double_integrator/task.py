@@ -17,15 +17,8 @@ from replication.tasks.double_integrator.rollout import Rollout, rollout, rollou
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.stability import equilibrium_jacobian
 from replication.tasks.double_integrator.starts import training_starts, uniform
-from replication.tasks.double_integrator.system import (
-    STAGE_INPUT_WEIGHT,
-    A,
-    Array,
-    B,
-    backup_gain,
-    spectral_radius,
-    step,
-)
+from replication.tasks.double_integrator.system import STAGE_INPUT_WEIGHT, A, B, backup_gain, spectral_radius, step
+from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.policies import ResidualPolicy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from scpo.arrays import Array
 
 
 def target(x: Array) -> Array:

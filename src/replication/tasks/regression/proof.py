@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scpo.arrays import UNIT_ROUNDOFF, Array
 from scpo.errors import ConfigurationError, ShapeError
-from scpo.projection.region import UNIT_ROUNDOFF, Array
 
 #: eps_g that is given to the method; visit() proves at each iterate that rounding stays below it
 ROUNDING = 1e-10
