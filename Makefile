@@ -93,12 +93,13 @@ bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an
 	@bash workflow/setup.sh
 	@python -m benchmarks
 
-lint: ## Style, formatting and types
+lint: ## Style, formatting, types and what may import what
 	@bash workflow/setup.sh
 	@ruff check .
 	@ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@mypy
+	@lint-imports --no-logo
 
 trials: ## Kills, full disks, mutants, clone against clone; tables in results/trials (an hour or more)
 	@bash workflow/setup.sh

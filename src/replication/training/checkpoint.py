@@ -7,14 +7,12 @@ import shutil
 import sys
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from replication import files
-
-if TYPE_CHECKING:
-    from replication.training.train import Run
+from replication.training.run import Run
 
 NAME = "state.pt"
 SEAL = hashlib.sha256().digest_size

@@ -6,7 +6,6 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,12 @@ from replication.tasks.base import Task
 from replication.training import build as registry
 from replication.training import checkpoint, device, process
 from replication.training import harmful_share as rejection
+from replication.training.run import Run
 from replication.training.run_files import Records, write_run
-from scpo.baselines.base import Method
 from scpo.errors import NonFiniteError
 from scpo.parameters import ParameterVector
-from scpo.policies import ResidualPolicy
 
 PROGRESS_LINES = 20
-
-
-@dataclass
-class Run:
-    """Everything of a run that changes while it trains."""
-
-    policy: ResidualPolicy
-    optimizer: torch.optim.Optimizer
-    method: Method
-    batches: torch.Generator
-    records: Records
 
 
 def run_from_files(
