@@ -4,20 +4,20 @@ SHELL := bash
 
 # (nproc takes OMP_NUM_THREADS, below, for the number of processors)
 JOBS ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
-# settings of the profile to change, for example SET="regression.schedule.updates_per_epoch=10"
+# settings of the scale to change, for example SET="regression.schedule.updates_per_epoch=10"
 SET ?=
 # whose claims make verify checks
-PROFILE ?= paper
+SCALE ?= paper
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # one thread per process; what runs in parallel are processes
 export OMP_NUM_THREADS := 1
 SNAKEMAKE := snakemake --profile profiles/default --cores $(JOBS)
-with = --config profile=$(1) set="$(SET)"
-# what is left to do of a profile, measured now
-estimate = python -m replication budget --profile-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
+with = --config scale=$(1) set="$(SET)"
+# what is left to do of a scale, measured now
+estimate = python -m replication budget --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test smoke figures review html bundle reference verify readme study bench lint trials schema clean
+.PHONY: help setup reproduce test smoke figures review html bundle ship verify readme study bench lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -26,7 +26,7 @@ help: ## Show this list
 setup: ## Make .venv from requirements.lock and look for TeX (skipped while nothing has changed)
 	@bash workflow/setup.sh
 
-reproduce: ## The whole paper profile, up to paper/report.pdf (about an hour on two cores)
+reproduce: ## The whole paper scale, up to paper/report.pdf (about an hour on two cores)
 	@echo 'reproduce: set-up (first time: 3 to 6 minutes), then data, training, notebooks, figures, tables and'
 	@echo '           paper/report.pdf with $(JOBS) processes: about an hour on two cores. Stop it at any time;'
 	@echo '           the same command goes on where it was.'
@@ -50,37 +50,37 @@ smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@$(SNAKEMAKE) $(call with,smoke) --dry-run --quiet rules 2>&1 | grep -q 'Nothing to be done' \
 	  || { echo 'smoke: a second run would not be empty; see snakemake --dry-run' >&2; exit 1; }
 
-figures: ## Every figure, table, number, claim and the PDF from the shipped reference results, without training
-	@echo 'figures: checks reference/results/paper against its checksums and makes the report of it, in results/reference/.'
+figures: ## Every figure, table, number, claim and the PDF from the shipped results, without training
+	@echo 'figures: checks shipped/results/paper against its checksums and makes the report of it, in results/shipped/.'
 	@bash workflow/setup.sh
-	@$(SNAKEMAKE) --config profile=paper from=reference
+	@$(SNAKEMAKE) --config scale=paper from=shipped
 
 review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh
 	@$(call estimate,review)
 	@$(SNAKEMAKE) $(call with,review)
-	@$(SNAKEMAKE) --config profile=paper from=reference -- restore
+	@$(SNAKEMAKE) --config scale=paper from=shipped -- restore
 	@echo 'review: results/review beside the shipped results, arm by arm (exact, numeric, or drifted by rounding):'
-	@python -m replication compare results/review results/reference/paper
+	@python -m replication compare results/review results/shipped/paper
 
-html: ## Snakemake's own report of a finished profile, one file to read offline (PROFILE=paper, smoke, reference/paper)
+html: ## Snakemake's own report of a finished scale, one file to read offline (SCALE=paper, smoke, shipped/paper)
 	@bash workflow/setup.sh
-	@$(SNAKEMAKE) --report results/$(PROFILE)/report.html --config profile=$(notdir $(PROFILE)) \
-	  from=$(filter reference,$(subst /, ,$(PROFILE))) set="$(SET)"
+	@$(SNAKEMAKE) --report results/$(SCALE)/report.html --config scale=$(notdir $(SCALE)) \
+	  from=$(filter shipped,$(subst /, ,$(SCALE))) set="$(SET)"
 
-bundle: figures ## One archive of sources, reference results, report and claims that rebuilds its figures elsewhere
-	@python -m replication bundle --results results/reference/paper --out dist
+bundle: figures ## One archive of sources, shipped results, report and claims that rebuilds its figures elsewhere
+	@python -m replication bundle --results results/shipped/paper --out dist
 
-reference: ## For maintainers: take the finished paper profile as the reference results
+ship: ## For maintainers: take the finished paper scale as the shipped results
 	@bash workflow/setup.sh
-	@python -m replication reference --results results/paper --out reference/results/paper
+	@python -m replication ship --results results/paper --out shipped/results/paper
 	@python -m replication reviewer
 
-verify: ## Check every claim of PROFILE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
+verify: ## Check every claim of SCALE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
 	@bash workflow/setup.sh
-	@python -m replication verify --results results/$(PROFILE) $(if $(STRICT),--strict)
+	@python -m replication verify --results results/$(SCALE) $(if $(STRICT),--strict)
 
-readme: ## For maintainers: put the verdicts of the finished paper profile into README.md
+readme: ## For maintainers: put the verdicts of the finished paper scale into README.md
 	@bash workflow/setup.sh
 	@python -m replication claims --results results/paper --readme README.md
 

@@ -1,11 +1,11 @@
 """The SCPO replication, from configuration to the report's PDF.
 
-snakemake --profile profiles/default                           the paper profile
-snakemake --profile profiles/default --config profile=smoke    the same with tiny budgets
-... --config from=reference                                   figures and tables of the shipped results, no training
+snakemake --profile profiles/default                           the paper scale
+snakemake --profile profiles/default --config scale=smoke    the same with tiny budgets
+... --config from=shipped                                   figures and tables of the shipped results, no training
 ... --config set="regression.schedule.updates_per_epoch=10"    single settings changed (config/default.yaml has all)
 
-config -> data sets -> training (task x arm x seed) -> certificates, referee -> notebooks, figures, tables, macros -> PDF
+config -> data sets -> training (experiment x arm x seed) -> certificates, referee -> notebooks, figures, tables, macros -> PDF
 """
 
 from snakemake.utils import min_version
@@ -19,7 +19,7 @@ include: "workflow/rules/common.smk"
 
 if FROM:
 
-    include: "workflow/rules/reference.smk"
+    include: "workflow/rules/shipped.smk"
 
 else:
 
@@ -41,7 +41,7 @@ report: "workflow/report/workflow.rst"
 
 
 rule all:
-    """Everything that the profile makes."""
+    """Everything that the scale makes."""
     default_target: True
     input:
         [] if FROM else all_notebooks(),
@@ -49,4 +49,4 @@ rule all:
         CLAIMS_PAGE,
         all_pdfs(),
     message:
-        f"Profile {PROFILE}: done, results in {RESULTS}/"
+        f"Scale {SCALE}: done, results in {RESULTS}/"

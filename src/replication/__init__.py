@@ -1,1 +1,1 @@
-"""The replication of the paper: tasks, training, results, claims and report.  It uses the library ``scpo``."""
+"""The replication of the paper: experiments, training, results, claims and report.  It uses the library ``scpo``."""

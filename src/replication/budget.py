@@ -1,4 +1,4 @@
-"""What a profile will cost, told before it is run: updates x seeds x the cost of one update, measured here and now.
+"""What a scale will cost, told before it is run: updates x seeds x the cost of one update, measured here and now.
 
 Measured are processor seconds, not elapsed time, so that other work on the machine does not make a run look longer
 than it is.  The first updates of a run stand for all of them.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replication.config import Config
-from replication.settings import TaskSettings
+from replication.settings import ExperimentSettings
 
 #: Processor seconds that a measurement may take, and the updates that it takes at least.
 PATIENCE, FEWEST = 0.25, 6
@@ -27,13 +27,13 @@ class Load:
     """What the runs of one arm ask for.
 
     Attributes:
-        task, arm: names.
+        experiment, arm: names.
         runs: seeds that are not finished yet.
         updates: of one run.
         evaluations: of one run.
     """
 
-    task: str
+    experiment: str
     arm: str
     runs: int
     updates: int
@@ -49,25 +49,25 @@ class Cost:
 
 
 def loads(config: Config, results: Path | None = None) -> list[Load]:
-    """Return what each arm of a profile asks for; runs whose records lie in ``results`` already count no more."""
+    """Return what each arm of a scale asks for; runs whose records lie in ``results`` already count no more."""
     found = []
-    for task, section in config.tasks.items():
+    for experiment, section in config.experiments.items():
         for arm, chosen in section.arms.items():
             schedule = section.for_arm(arm).schedule
             left = [
                 seed
                 for seed in chosen.seed_range
-                if results is None or not (results / task / arm / f"seed-{seed}" / "run.json").exists()
+                if results is None or not (results / experiment / arm / f"seed-{seed}" / "run.json").exists()
             ]
             updates, evaluations = (
                 schedule.epochs * schedule.updates_per_epoch,
                 schedule.epochs // schedule.evaluate_every,
             )
-            found.append(Load(task, arm, len(left), updates, evaluations + 1))
+            found.append(Load(experiment, arm, len(left), updates, evaluations + 1))
     return found
 
 
-def measure(config: Config, task: str, arm: str) -> Cost:
+def measure(config: Config, experiment: str, arm: str) -> Cost:
     """Return the cost of one update and of one evaluation of an arm, from the first updates of a run."""
     import numpy as np
 
@@ -76,13 +76,13 @@ def measure(config: Config, task: str, arm: str) -> Cost:
     from replication.training import device, process, train
 
     process.prepare()
-    section = config.section(task).for_arm(arm)
-    dataset = config.section(task).arms[arm].dataset
+    section = config.section(experiment).for_arm(arm)
+    dataset = config.section(experiment).arms[arm].dataset
     few = section.datasets[dataset].model_copy(update={"size": 64})
     drawn = section.model_copy(update={"datasets": {**section.datasets, dataset: few}})
-    data = tasks.module_of(task).generate_data(drawn, dataset, np.random.default_rng(0))
-    problem = device.on_device(registry.build_task(task, section, data), config.device)
-    run = train.start(config, section, task, arm, 0, problem)
+    data = tasks.module_of(experiment).generate_data(drawn, dataset, np.random.default_rng(0))
+    problem = device.on_device(registry.build_task(experiment, section, data), config.device)
+    run = train.start(config, section, experiment, arm, 0, problem)
 
     def update() -> None:
         run.method.zero_grad()
@@ -103,9 +103,9 @@ def estimate(
     """Return the estimate as text, for ``jobs`` processes side by side.
 
     Args:
-        config: the profile.
+        config: the scale.
         jobs: processes.
-        results: folder of the profile's results; finished runs are left out.
+        results: folder of the scale's results; finished runs are left out.
         cost: measures one arm; :func:`measure` unless given.
     """
     planned = loads(config, results)
@@ -114,15 +114,15 @@ def estimate(
     for load in planned:
         if load.runs == 0:
             continue
-        key = _alike(config.section(load.task), load)
+        key = _alike(config.section(load.experiment), load)
         if key not in known:
-            known[key] = (cost or measure)(config, load.task, load.arm)
+            known[key] = (cost or measure)(config, load.experiment, load.arm)
         each = known[key]
         seconds = load.runs * (START_SECONDS + load.updates * each.update + load.evaluations * each.evaluation)
         total += seconds
         judged += load.runs * load.evaluations * each.evaluation
         counts = str(load.runs), f"{load.runs * load.updates:,d}", f"{1e3 * each.update:.2f}"
-        rows.append((f"{load.task}, {load.arm}", *counts, f"{seconds / 60:.1f}"))
+        rows.append((f"{load.experiment}, {load.arm}", *counts, f"{seconds / 60:.1f}"))
     for name, seconds in (
         ("certificates", _certificate_seconds(config, planned)),
         ("referee of these runs", judged),
@@ -130,7 +130,7 @@ def estimate(
     ):
         total += seconds
         rows.append((name, "", "", "", f"{seconds / 60:.1f}"))
-    finished = sum(arm.seeds for section in config.tasks.values() for arm in section.arms.values())
+    finished = sum(arm.seeds for section in config.experiments.values() for arm in section.arms.values())
     finished -= sum(load.runs for load in planned)
     already = f" (runs finished already: {finished})" if finished else ""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -138,7 +138,7 @@ def estimate(
         f"{row[0]:{widths[0]}}" + "".join(f"{c:>{w + 2}}" for c, w in zip(row[1:], widths[1:], strict=True))
         for row in rows
     ]
-    last = f"{config.profile}: {_spoken(total / max(1, jobs))} with {_processes(jobs)} on idle cores{already}"
+    last = f"{config.scale}: {_spoken(total / max(1, jobs))} with {_processes(jobs)} on idle cores{already}"
     return "\n".join([*lines, last]) + "\n"
 
 
@@ -149,15 +149,15 @@ def _certificate_seconds(config: Config, planned: Iterable[Load]) -> float:
         return 0.0
     chosen = settings.certificate
     cells = chosen.cells**2 + (chosen.iterates - 2) * chosen.cells_over_training**2
-    runs = sum(min(load.runs, chosen.seeds) for load in planned if load.task == "double-integrator")
+    runs = sum(min(load.runs, chosen.seeds) for load in planned if load.experiment == "double-integrator")
     return runs * CERTIFICATE_SECONDS * cells / 400**2
 
 
-def _alike(section: TaskSettings, load: Load) -> str:
-    """Return a key that arms of one task share if they train in the same way, whatever their data and length."""
+def _alike(section: ExperimentSettings, load: Load) -> str:
+    """Return a key that arms of one experiment share if they train in the same way, whatever their data and length."""
     settings = section.for_arm(load.arm).model_dump(mode="json", exclude={"datasets", "arms", "schedule"})
     batch = section.for_arm(load.arm).schedule.batch_size
-    return json.dumps([load.task, section.arms[load.arm].method, batch, settings], sort_keys=True)
+    return json.dumps([load.experiment, section.arms[load.arm].method, batch, settings], sort_keys=True)
 
 
 def _seconds(work: Callable[[], object]) -> float:

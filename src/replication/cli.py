@@ -26,37 +26,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _config(options: argparse.Namespace) -> None:
-    from replication import scales as profiles
+    from replication import scales
     from replication.config import dump
     from replication.files import write_text
 
-    config = profiles.load_profile(options.profile_file, options.set)
+    config = scales.load_scale(options.scale_file, options.set)
     if options.arm is not None:
-        config = profiles.for_arm(config, options.task, options.arm)
+        config = scales.for_arm(config, options.experiment, options.arm)
     elif options.dataset is not None:
-        config = profiles.for_dataset(config, options.task, options.dataset)
+        config = scales.for_dataset(config, options.experiment, options.dataset)
     write_text(options.out, dump(config))
 
 
 def _budget(options: argparse.Namespace) -> None:
-    from replication import budget
-    from replication import scales as profiles
+    from replication import budget, scales
 
-    config = profiles.load_profile(options.profile_file, options.set)
+    config = scales.load_scale(options.scale_file, options.set)
     sys.stdout.write(budget.estimate(config, options.jobs, options.results))
 
 
 def _dataset(options: argparse.Namespace) -> None:
     from replication.training import datasets
 
-    datasets.main(options.config, options.task, options.dataset, options.seed, options.out)
+    datasets.main(options.config, options.experiment, options.dataset, options.seed, options.out)
 
 
 def _train(options: argparse.Namespace) -> None:
     from replication.training.train import run_from_files
 
     run_from_files(
-        options.config, options.task, options.arm, options.seed, options.data, options.out, options.checkpoint
+        options.config, options.experiment, options.arm, options.seed, options.data, options.out, options.checkpoint
     )
 
 
@@ -169,19 +168,19 @@ def _page(options: argparse.Namespace) -> None:
 def _reviewer(options: argparse.Namespace) -> None:
     from replication.report import reviewer
 
-    reviewer.refresh(options.file, options.reference)
+    reviewer.refresh(options.file, options.shipped)
 
 
-def _reference(options: argparse.Namespace) -> None:
-    from replication.shipped import shipped as reference
+def _ship(options: argparse.Namespace) -> None:
+    from replication.shipped import collection
 
-    reference.collect(options.results, options.out, options.dirty_because, options.keep)
+    collection.collect(options.results, options.out, options.dirty_because, options.keep)
 
 
 def _restore(options: argparse.Namespace) -> None:
-    from replication.shipped import shipped as reference
+    from replication.shipped import collection
 
-    reference.restore(options.reference, options.out)
+    collection.restore(options.shipped, options.out)
 
 
 def _bundle(options: argparse.Namespace) -> None:
@@ -220,26 +219,26 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    config = command("config", _config, "Write the configuration of a profile as canonical JSON.")
-    config.add_argument("--profile-file", type=Path, required=True, help="the profile's overlay, config/<profile>.yaml")
+    config = command("config", _config, "Write the configuration of a scale as canonical JSON.")
+    config.add_argument("--scale-file", type=Path, required=True, help="the scale's overlay, config/<scale>.yaml")
     config.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a.b=c; several, with blanks")
-    config.add_argument("--task", default="", help="with --arm or --dataset: only what that job reads")
+    config.add_argument("--experiment", default="", help="with --arm or --dataset: only what that job reads")
     config.add_argument("--arm")
     config.add_argument("--dataset")
     config.add_argument("--out", type=Path, required=True)
 
-    budget = command("budget", _budget, "Estimate what a profile will take, from a few updates measured now.")
-    budget.add_argument("--profile-file", type=Path, required=True, help="the profile's overlay, config/<profile>.yaml")
+    budget = command("budget", _budget, "Estimate what a scale will take, from a few updates measured now.")
+    budget.add_argument("--scale-file", type=Path, required=True, help="the scale's overlay, config/<scale>.yaml")
     budget.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a.b=c; several, with blanks")
     budget.add_argument("--jobs", type=int, default=1, help="processes side by side")
-    budget.add_argument("--results", type=Path, help="results/<profile>; runs that are finished there are left out")
+    budget.add_argument("--results", type=Path, help="results/<scale>; runs that are finished there are left out")
 
-    dataset = command("dataset", _dataset, "Draw one data set of a task.")
+    dataset = command("dataset", _dataset, "Draw one data set of an experiment.")
     _add_run(dataset)
     dataset.add_argument("--dataset", required=True)
     dataset.add_argument("--out", type=Path, required=True, help="the .npz file")
 
-    train = command("train", _train, "Run one arm of a task with one seed.")
+    train = command("train", _train, "Run one arm of an experiment with one seed.")
     _add_run(train)
     train.add_argument("--arm", required=True)
     train.add_argument("--data", type=Path, required=True, help="the data set, from `replicate dataset`")
@@ -247,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--checkpoint", type=Path, help="folder that lets an interrupted run go on")
 
     references = command("references", _references, "Compute what runs of the double integrator are compared with.")
-    references.add_argument("--config", type=Path, required=True, help="results/<profile>/config.json")
+    references.add_argument("--config", type=Path, required=True, help="results/<scale>/config.json")
     references.add_argument("--out", type=Path, required=True, help="the .json file; arrays are written beside it")
 
     certify = command("certify", _certify, "Prove what can be proven of a double-integrator run's policies.")
@@ -277,58 +276,62 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("figure", "Draw figures as PDF."), ("table", "Write tables as LaTeX.")):
         render = command(name, _render, text)
         render.add_argument("name", nargs="+")
-        render.add_argument("--results", type=Path, required=True, help="results/<profile>")
+        render.add_argument("--results", type=Path, required=True, help="results/<scale>")
         render.add_argument("--out", type=Path, required=True, nargs="+", help="a file for each name")
     _add_results(command("macros", _macros, "Write the report's numbers as LaTeX macros."))
 
     claims = command("claims", _claims, "Decide every claim from results, or print what was decided.")
-    claims.add_argument("--results", type=Path, required=True, help="results/<profile>")
+    claims.add_argument("--results", type=Path, required=True, help="results/<scale>")
     claims.add_argument("--out", type=Path, help="evaluate the claims and write them to this file")
     claims.add_argument("--markdown", action="store_true", help="print the README's table")
     claims.add_argument("--readme", type=Path, help="put the table between the markers of this file")
 
     verify = command("verify", _verify, "Check every claim; status 1 if evidence is missing or altered.")
-    verify.add_argument("--results", type=Path, required=True, help="results/<profile>")
+    verify.add_argument("--results", type=Path, required=True, help="results/<scale>")
     verify.add_argument("--strict", action="store_true", help="status 1 on a deviation, too")
 
     compare = command(
         "compare", _compare, "Compare two result folders, or some seeds with all; status 1 if an arm differs."
     )
-    compare.add_argument("first", type=Path, help="results/<profile>")
+    compare.add_argument("first", type=Path, help="results/<scale>")
     compare.add_argument("second", type=Path, help="another, made elsewhere or earlier")
 
     paper = command("provenance", _provenance, "Write the hashes of what the report shows; refuse what is stale.")
     _add_results(paper)
     explain = command("explain", _explain, "Say where a figure, a table, a number or a claim comes from.")
     explain.add_argument("name", help="fig-3, tab-2, a name, a macro, or a claim's id")
-    explain.add_argument("--results", type=Path, default=Path("results/paper"), help="results/<profile>")
+    explain.add_argument("--results", type=Path, default=Path("results/paper"), help="results/<scale>")
     for reads in (paper, explain):
         reads.add_argument("--paper", type=Path, default=Path("paper"), help="the folder of the report's text")
 
     page = command("page", _page, "Lay out the verdicts on the claims as a page of HTML.")
-    page.add_argument("--claims", type=Path, required=True, help="results/<profile>/claims.json")
+    page.add_argument("--claims", type=Path, required=True, help="results/<scale>/claims.json")
     page.add_argument("--out", type=Path, required=True)
 
     reviewer = command("reviewer", _reviewer, "Write the generated parts of REPRODUCE.md.")
     reviewer.add_argument("--file", type=Path, default=Path("REPRODUCE.md"))
-    reviewer.add_argument("--reference", type=Path, default=Path("reference/results/paper"))
+    reviewer.add_argument("--shipped", type=Path, default=Path("shipped/results/paper"))
 
-    reference = command("reference", _reference, "Copy what the report reads of finished results, with a manifest.")
-    _add_results(reference)
-    reference.add_argument("--dirty-because", metavar="REASON", help="take results of a checkout with changes")
-    reference.add_argument(
-        "--keep", action="append", default=[], metavar="TASK", help="a task that was not run again: its results stay"
+    ship = command("ship", _ship, "Copy what the report reads of finished results, with a manifest.")
+    _add_results(ship)
+    ship.add_argument("--dirty-because", metavar="REASON", help="take results of a checkout with changes")
+    ship.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="EXPERIMENT",
+        help="an experiment that was not run again: its results stay",
     )
 
-    restore = command("restore", _restore, "Check reference results and copy them to where the report is made.")
-    restore.add_argument("--reference", type=Path, required=True, help="reference/results/<profile>")
-    restore.add_argument("--out", type=Path, required=True, help="results/reference/<profile>")
+    restore = command("restore", _restore, "Check shipped results and copy them to where the report is made.")
+    restore.add_argument("--shipped", type=Path, required=True, help="shipped/results/<scale>")
+    restore.add_argument("--out", type=Path, required=True, help="results/shipped/<scale>")
 
     bundle = command("bundle", _bundle, "Pack sources, results, report and claims into one archive.")
     _add_results(bundle)
 
     for name, run, text in (
-        ("schema", _schema, "Print the JSON schema of a profile."),
+        ("schema", _schema, "Print the JSON schema of a scale."),
         ("defaults", _defaults, "Print the default configuration as commented YAML."),
     ):
         command(name, run, text).add_argument("--out", type=Path, help="write it to a file instead")
@@ -336,11 +339,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, help="results/<profile>/config.json")
-    parser.add_argument("--task", required=True)
+    parser.add_argument("--config", type=Path, required=True, help="results/<scale>/config.json")
+    parser.add_argument("--experiment", required=True)
     parser.add_argument("--seed", type=int, required=True)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, required=True, help="results/<profile>")
+    parser.add_argument("--results", type=Path, required=True, help="results/<scale>")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,7 +1,7 @@
 """Configuration: pydantic models are the one source; the default YAML and the JSON schema are generated.
 
-A profile (``config/smoke.yaml``, ``config/paper.yaml``) is an overlay on the defaults of the models, merged key by
-key.  Results of an arm lie in ``results/<profile>/<task>/<arm>/seed-<n>/``.
+A scale (``config/smoke.yaml``, ``config/paper.yaml``) is an overlay on the defaults of the models, merged key by
+key.  Results of an arm lie in ``results/<scale>/<experiment>/<arm>/seed-<n>/``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from replication.settings import Model, Name, TaskSettings, merge
+from replication.settings import ExperimentSettings, Model, Name, merge
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
+from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
 
 
 class Config(Model):
-    """The whole configuration of one profile."""
+    """The whole configuration of one scale."""
 
-    profile: Name = Field("default", description="name of the profile; results lie in results/<profile>/")
+    scale: Name = Field("default", description="name of the scale; results lie in results/<scale>/")
     base_seed: Annotated[int, Field(ge=0)] = Field(20251215, description="root of every derived seed")
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="where training runs; evaluations and certificates are the CPU's"
@@ -31,20 +32,22 @@ class Config(Model):
     double_integrator: DoubleIntegratorConfig | None = DoubleIntegratorConfig()
 
     @property
-    def tasks(self) -> dict[str, TaskSettings]:
-        """Sections of the tasks that this profile runs, by task name as used in paths."""
+    def experiments(self) -> dict[str, ExperimentSettings]:
+        """Sections of the experiments that this scale runs, by experiment name as used in paths."""
         sections = {"regression": self.regression, "double-integrator": self.double_integrator}
         return {name: section for name, section in sections.items() if section is not None}
 
-    def section(self, task: str) -> TaskSettings:
-        """Return the settings of ``task``, named as in paths."""
-        if task not in self.tasks:
-            raise ConfigurationError(f"no task {task!r}; the profile runs {', '.join(sorted(self.tasks)) or 'none'}")
-        return self.tasks[task]
+    def section(self, experiment: str) -> ExperimentSettings:
+        """Return the settings of ``experiment``, named as in paths."""
+        if experiment not in self.experiments:
+            raise ConfigurationError(
+                f"no experiment {experiment!r}; the scale runs {', '.join(sorted(self.experiments)) or 'none'}"
+            )
+        return self.experiments[experiment]
 
 
 def load(path: Path | str) -> Config:
-    """Read a profile's overlay and return the validated configuration.
+    """Read a scale's overlay and return the validated configuration.
 
     Raises:
         ConfigurationError: the file is missing, no YAML mapping, or holds an unknown key or a bad value.
@@ -73,10 +76,10 @@ def load_json(path: Path | str) -> Config:
     """
     path = Path(path)
     try:
-        return Config.model_validate_json(path.read_bytes())
+        return Config.model_validate(upgrade_config(json.loads(path.read_bytes())))
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path}: no such configuration file") from error
-    except ValidationError as error:
+    except (ValueError, AttributeError) as error:  # not JSON, not a mapping, or not valid
         raise ConfigurationError(f"{path}: not a configuration that this version wrote: {error}") from error
 
 

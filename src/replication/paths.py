@@ -9,4 +9,6 @@ SOURCES = Path(__file__).resolve().parents[1]
 #: The root of the checkout.
 REPOSITORY = SOURCES.parent
 #: The digitised published figure: loss and final policy, relative to the repository.
-PUBLISHED = tuple(f"reference/source/{name}" for name in ("figure-regression-loss.csv", "figure-regression-policy.csv"))
+PUBLISHED = tuple(
+    f"shipped/published-figure/{name}" for name in ("figure-regression-loss.csv", "figure-regression-policy.csv")
+)

@@ -1,14 +1,14 @@
-"""Profiles as the workflow uses them: single settings changed, and each job's own part of the configuration.
+"""Scales as the workflow uses them: single settings changed, and each job's own part of the configuration.
 
-A job reads a configuration that holds its task, its arm and its data set and nothing else.  So it is repeated
-when a setting that it can see changes, and more seeds or another task add runs and repeat none.
+A job reads a configuration that holds its experiment, its arm and its data set and nothing else.  So it is repeated
+when a setting that it can see changes, and more seeds or another experiment add runs and repeat none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from replication.config import Config, dump, load
-from replication.settings import TaskSettings, merge
+from replication.settings import merge
 from scpo.errors import ConfigurationError
 
 
@@ -42,8 +42,8 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
     return overlay
 
 
-def load_profile(path: Path | str, assignments: Iterable[str] = ()) -> Config:
-    """Read a profile and change single settings of it.
+def load_scale(path: Path | str, assignments: Iterable[str] = ()) -> Config:
+    """Read a scale's file and change single settings of it.
 
     Raises:
         ConfigurationError: as for :func:`replication.config.load`, or an assignment is unusable.
@@ -59,36 +59,27 @@ def load_profile(path: Path | str, assignments: Iterable[str] = ()) -> Config:
         raise ConfigurationError("--set: invalid configuration\n" + "\n".join(lines)) from error
 
 
-#: settings of the method that came after reference results had been made, each at the value that changes nothing
-LATER = {"buffer": 0.0, "kink_factor": None}
-
-
-def for_arm(config: Config, task: str, arm: str) -> Config:
+def for_arm(config: Config, experiment: str, arm: str) -> Config:
     """Return the part of ``config`` that runs of one arm read.
 
     The number of seeds is left out (it reads 1): a run's seed is given to it.
 
     Raises:
-        ConfigurationError: there is no such task or arm.
+        ConfigurationError: there is no such experiment or arm.
     """
-    section = config.section(task)
-    if arm not in section.arms:
-        raise ConfigurationError(f"{task}: no arm {arm!r}; the arms are {', '.join(sorted(section.arms))}")
-    chosen = section.arms[arm]
-    arms = {arm: chosen.model_copy(update={"seeds": 1, "first_seed": 0}).model_dump()}
-    return _narrowed(config, section, chosen.dataset, arms)
+    _require("arm", arm, config.section(experiment).arms, experiment)
+    return Config.model_validate(_arm_part(config.model_dump(), _field(experiment), arm))
 
 
-def for_dataset(config: Config, task: str, dataset: str) -> Config:
+def for_dataset(config: Config, experiment: str, dataset: str) -> Config:
     """Return the part of ``config`` that drawing one data set reads.
 
     Raises:
-        ConfigurationError: there is no such task or data set.
+        ConfigurationError: there is no such experiment or data set.
     """
-    section = config.section(task)
-    if dataset not in section.datasets:
-        raise ConfigurationError(f"{task}: no data set {dataset!r}; there are {', '.join(sorted(section.datasets))}")
-    return _narrowed(config.model_copy(update={"device": "cpu"}), section, dataset, {})  # drawn on the CPU always
+    _require("data set", dataset, config.section(experiment).datasets, experiment)
+    raw = config.model_dump() | {"device": "cpu"}  # data are always drawn on the CPU
+    return Config.model_validate(_part(raw, _field(experiment), dataset, {}))
 
 
 def digest(config: Config) -> str:
@@ -96,28 +87,33 @@ def digest(config: Config) -> str:
     return hashlib.sha256(dump(config).encode()).hexdigest()
 
 
-def digests(config: Config) -> frozenset[str]:
-    """Return the digests that records of this configuration may carry: :func:`digest`, and those from before LATER.
+def digest_on_disk(raw: Mapping[str, Any], experiment: str, arm: str) -> str:
+    """Return the digest of what runs of one arm read, from the content of a config.json as it lies on disk.
 
-    A setting that is added at a value that means "as before" must not turn records made without it into those of
-    another configuration.
+    The file may have been written by an earlier version: its own names are kept.
     """
-    raw = config.model_dump(mode="json")
-    for section in raw.values():
-        if isinstance(section, dict):
-            for name, neutral in LATER.items():
-                if section["scpo"][name] == neutral:
-                    del section["scpo"][name]
-    before = json.dumps(raw, sort_keys=True, indent=2) + "\n"
-    return frozenset({digest(config), hashlib.sha256(before.encode()).hexdigest()})
+    part = _arm_part(raw, _field(experiment), arm)
+    return hashlib.sha256((json.dumps(part, sort_keys=True, indent=2) + "\n").encode()).hexdigest()
 
 
-def _narrowed(config: Config, section: TaskSettings, dataset: str, arms: dict[str, Any]) -> Config:
-    raw = config.model_dump()
-    for field, value in config:
-        if value is section:
-            raw[field] |= {"arms": arms, "datasets": {dataset: raw[field]["datasets"][dataset]}}
-            raw[field] |= {"certificate": None} if "certificate" in raw[field] else {}  # made of finished runs
-        elif isinstance(value, TaskSettings):
-            raw[field] = None
-    return Config.model_validate(raw)
+def _field(experiment: str) -> str:
+    return experiment.replace("-", "_")
+
+
+def _require(kind: str, name: str, known: Mapping[str, Any], experiment: str) -> None:
+    if name not in known:
+        raise ConfigurationError(f"{experiment}: no {kind} {name!r}; there are {', '.join(sorted(known))}")
+
+
+def _arm_part(raw: Mapping[str, Any], field: str, arm: str) -> dict[str, Any]:
+    chosen = raw[field]["arms"][arm] | {"seeds": 1, "first_seed": 0}
+    return _part(raw, field, chosen["dataset"], {arm: chosen})
+
+
+def _part(raw: Mapping[str, Any], field: str, dataset: str, arms: dict[str, Any]) -> dict[str, Any]:
+    """Return ``raw`` with one experiment's section, one data set and the given arms; certificates are left out."""
+    sections = [name for name, value in raw.items() if isinstance(value, Mapping) and "arms" in value]
+    section = raw[field] | {"arms": arms, "datasets": {dataset: raw[field]["datasets"][dataset]}}
+    if "certificate" in section:  # made of finished runs
+        section["certificate"] = None
+    return {**raw, **dict.fromkeys(sections), field: section}

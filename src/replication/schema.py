@@ -1,4 +1,4 @@
-"""What is generated from the configuration models: the JSON schema of a profile and the commented default YAML.
+"""What is generated from the configuration models: the JSON schema of a scale's file and the commented default YAML.
 
 ``make schema`` writes both to config/; a test fails when the files there are not what the models give.
 """
@@ -19,16 +19,16 @@ SCHEMA_FILE = "schema.json"
 _HEAD = f"""\
 # yaml-language-server: $schema={SCHEMA_FILE}
 #
-# Every setting with its default, generated from the models (make schema): read this, write a profile.
-# A profile such as paper.yaml names only what differs; results of a profile lie in results/<profile>/.
+# Every setting with its default, generated from the models (make schema): read this, write a scale.
+# A scale such as paper.yaml names only what differs; results of a scale lie in results/<scale>/.
 """
 _WIDTH = 118
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) that a profile's file obeys.
+    """Return the JSON schema (draft 2020-12) that a scale's file obeys.
 
-    A profile is an overlay, so nothing is required, and an arm set to null is left out; unknown keys are refused at
+    A scale is an overlay, so nothing is required, and an arm set to null is left out; unknown keys are refused at
     every level.
     """
     schema = _without_required(Config.model_json_schema())

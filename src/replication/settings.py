@@ -113,7 +113,9 @@ class Arm(Model):
     dataset: Name
     seeds: Count = 1
     first_seed: Annotated[int, Field(ge=0)] = 0
-    overrides: dict[str, Any] = Field(default_factory=dict, description="settings of the task that this arm changes")
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the experiment that this arm changes"
+    )
 
     @property
     def seed_range(self) -> range:
@@ -121,8 +123,8 @@ class Arm(Model):
         return range(self.first_seed, self.first_seed + self.seeds)
 
 
-class TaskSettings(Model):
-    """What every task's section has; ``datasets`` is narrowed by each task."""
+class ExperimentSettings(Model):
+    """What every experiment's section has; ``datasets`` is narrowed by each experiment."""
 
     scpo: ScpoConfig
     optimizer: OptimizerConfig

@@ -110,13 +110,13 @@ def test_instances_bind_and_the_literal_way_agrees(n, k):
         assert np.linalg.norm(theirs - ours.point) < 1e-2 * np.linalg.norm(target)
 
 
-@pytest.mark.parametrize("task", ["regression", "double-integrator"])
-def test_the_yardstick_evaluates_what_the_method_evaluates(task):
-    measured = begin(task, heldout=1000, hidden=(8, 8))
+@pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
+def test_the_yardstick_evaluates_what_the_method_evaluates(experiment):
+    measured = begin(experiment, heldout=1000, hidden=(8, 8))
     measured.carry_on(2)
     outputs = arithmetic.evaluations(measured, 3)()
     policy, problem = measured.run.policy, measured.problem
-    if task == "regression":
+    if experiment == "regression":
         with torch.no_grad():
             expected = policy(problem.grid).T
     else:

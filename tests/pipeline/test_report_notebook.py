@@ -1,4 +1,4 @@
-"""The notebooks of the tasks: tracked without outputs, parameterised, and every cell runs on a results folder."""
+"""The notebooks of the experiments: tracked without outputs, parameterised, and every cell runs on a results folder."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from tests.replication.synthetic_results import small_config, write_results
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-TASKS = {"regression": "published late band", "double-integrator": "closed-loop cost: backup 42.00, MPC 23.00"}
+EXPERIMENTS = {"regression": "published late band", "double-integrator": "closed-loop cost: backup 42.00, MPC 23.00"}
 
 
-@pytest.fixture(params=TASKS)
-def task(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=EXPERIMENTS)
+def experiment(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def notebook(task: str) -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / f"{task}.ipynb", as_version=4)
+def notebook(experiment: str) -> nbformat.NotebookNode:
+    return nbformat.read(FOLDER / f"{experiment}.ipynb", as_version=4)
 
 
 def test_it_is_valid_and_tracked_without_outputs(notebook: nbformat.NotebookNode) -> None:
@@ -33,7 +33,7 @@ def test_it_is_valid_and_tracked_without_outputs(notebook: nbformat.NotebookNode
 
 
 def test_every_cell_runs(
-    notebook: nbformat.NotebookNode, task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    notebook: nbformat.NotebookNode, experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_results(tmp_path, small_config(epochs=20, double_integrator=True))
     space: dict[str, object] = {}
@@ -41,7 +41,7 @@ def test_every_cell_runs(
         if cell.cell_type == "code":
             exec(compile(cell.source, f"cell {cell.id}", "exec"), space)
             if cell.id == "parameters":
-                assert space["task"] == task
+                assert space["experiment"] == experiment
                 space["results"] = str(tmp_path)
-    assert TASKS[task] in capsys.readouterr().out
-    assert len(space["table"]) == len(config.tasks[task].arms)  # type: ignore[arg-type]
+    assert EXPERIMENTS[experiment] in capsys.readouterr().out
+    assert len(space["table"]) == len(config.experiments[experiment].arms)  # type: ignore[arg-type]

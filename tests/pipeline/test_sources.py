@@ -92,8 +92,8 @@ def test_training_depends_on_the_method_and_not_on_the_report():
     library = {f"scpo/{name}" for name in ("projection/project", "projection/region", "directions", "smoothness")}
     assert library | {"replication/tasks/regression/task"} <= reached
     assert not {name for name in reached if name.startswith("replication/report/")}
-    other = {name for name in reached if name.startswith("replication/tasks/double_integrator")}
-    assert other <= {f"replication/tasks/double_integrator/{name}" for name in ("__init__", "settings")}
+    other = {name for name in reached if name.startswith("replication/experiments/double_integrator")}
+    assert other <= {f"replication/experiments/double_integrator/{name}" for name in ("__init__", "settings")}
     assert "replication/cli" not in reached
 
 

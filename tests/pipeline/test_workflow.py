@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "profiles", "config", "notebooks", "paper", "reference", "src")
+PARTS = ("Snakefile", "workflow", "profiles", "config", "notebooks", "paper", "shipped", "src")
 
 
 # Instead of a command: makes the outputs that begin as one of its --out does, empty.
@@ -45,7 +45,7 @@ class Workflow:
         for part in PARTS:
             source = PROJECT / part
             if source.is_dir():
-                shipped = ["results"] if part == "reference" else []
+                shipped = ["results"] if part == "shipped" else []
                 ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "report.pdf", *shipped)
                 shutil.copytree(source, folder / part, ignore=ignored)
             else:
@@ -59,9 +59,9 @@ class Workflow:
             program.write_text(LATEXMK)
             program.chmod(0o755)
 
-    def snakemake(self, *options: str, profile: str = "smoke", settings: str = "", origin: str = "") -> str:
+    def snakemake(self, *options: str, scale: str = "smoke", settings: str = "", origin: str = "") -> str:
         command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", "1", *options]
-        command += ["--config", f"profile={profile}", f"set={settings}", f"from={origin}"]
+        command += ["--config", f"scale={scale}", f"set={settings}", f"from={origin}"]
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
         run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
@@ -74,11 +74,11 @@ class Workflow:
         (self.folder / "outputs.txt").write_text("\n".join(names))
         self.snakemake()
 
-    def plan(self, profile: str = "smoke", settings: str = "", origin: str = "") -> str:
+    def plan(self, scale: str = "smoke", settings: str = "", origin: str = "") -> str:
         """What a dry run says, asked once: it takes seconds, and nothing changes but inside plan_after_editing."""
-        asked = (profile, settings, origin)
+        asked = (scale, settings, origin)
         if asked not in self.plans:
-            self.plans[asked] = self.snakemake("--dry-run", profile=profile, settings=settings, origin=origin)
+            self.plans[asked] = self.snakemake("--dry-run", scale=scale, settings=settings, origin=origin)
         return self.plans[asked]
 
     def scheduled(self, **options: str) -> set[str]:
@@ -145,17 +145,17 @@ def test_editing_the_claims_decides_them_again_and_retrains_nothing(finished):
 
 
 def test_the_double_integrator_is_planned_with_references_and_certificates(finished):
-    plan = finished.plan(profile="paper")
+    plan = finished.plan(scale="paper")
     certified = re.findall(r"Certifying: double-integrator, (.*), seed (\d+)", plan)
     assert len(set(certified)) == 9 * 3
-    assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(profile="paper")
-    without = finished.plan(profile="paper", settings="regression=null double_integrator.certificate=null")
+    assert {"train_double_integrator", "references", "certificate"} <= finished.scheduled(scale="paper")
+    without = finished.plan(scale="paper", settings="regression=null double_integrator.certificate=null")
     assert "Training: double-integrator" in without and "Certifying" not in without
 
 
 def test_a_task_can_be_left_out_and_with_it_the_pdf_that_is_about_both(finished):
-    assert "pdf" in finished.scheduled(profile="paper")
-    plan = finished.plan(profile="paper", settings="double_integrator=null")
+    assert "pdf" in finished.scheduled(scale="paper")
+    plan = finished.plan(scale="paper", settings="double_integrator=null")
     rules = rules_of(plan)
     assert {"train_regression", "macros"} <= rules
     assert not rules & {"pdf", "train_double_integrator", "references", "certificate"}
@@ -174,11 +174,11 @@ def test_a_changed_setting_retrains_its_arm_and_more_seeds_only_add(finished):
     trained = set(re.findall(r"Training: (.*)", plan))
     regression = {run for run in trained if run.startswith("regression")}
     assert regression == {"regression, scpo-tanh, seed 0", "regression, unconstrained, seed 1"}
-    assert len(trained - regression) == 7  # a setting of the task: every run
+    assert len(trained - regression) == 7  # a setting of the experiment: every run
 
 
-def test_the_paper_profile_plans_every_seed(finished):
-    output = finished.plan(profile="paper")
+def test_the_paper_scale_plans_every_seed(finished):
+    output = finished.plan(scale="paper")
     trained = set(re.findall(r"Training: (.*)", output))
     regression = {run for run in trained if run.startswith("regression")}
     base, covered, harder, activations, proven = 10 + 3 + 3 + 3 + 3 + 10 + 3, 3, 3 * 2 * 3, 2 * 3, 3 * 3
@@ -187,10 +187,8 @@ def test_the_paper_profile_plans_every_seed(finished):
     assert len(trained - regression) == 3 * (10 + 3 + 10)
 
 
-def test_the_review_profile_plans_one_seed_of_every_arm(finished):
-    trained = {
-        profile: set(re.findall(r"Training: (.*)", finished.plan(profile=profile))) for profile in ("review", "paper")
-    }
+def test_the_review_scale_plans_one_seed_of_every_arm(finished):
+    trained = {scale: set(re.findall(r"Training: (.*)", finished.plan(scale=scale))) for scale in ("review", "paper")}
     assert len(trained["review"]) == 31
     assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 0")}
 

@@ -1,4 +1,4 @@
-"""Result folders in which a claim's evidence is good or bad as wished, with sidecars that match."""
+"""Result folders in which a claim's evidence is good or bad as wished, with stamps that match."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from . import synthetic_falsification
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST
 from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_results
-from .synthetic_sidecars import write_sidecars
+from .synthetic_stamps import write_stamps
 
 FAR, CLEAR = 10.0, 0.01  # from what is expected: when it deviates, and when it holds
 ARMS = {arm for claim in load().claims for arm in (*claim.needs.arms, *claim.needs.baselines)}
 ARMS.add("regression/scpo-verified")
 
 
-def paper_config(profile: str = "paper") -> Config:
+def paper_config(scale: str = "paper") -> Config:
     """Return a small configuration with the arms that claims speak of, and a verified one; it has a late loss."""
-    raw = small_config(double_integrator=True).model_dump(mode="json") | {"profile": profile}
-    for task in ("regression", "double-integrator"):
-        section = raw[task.replace("-", "_")]
-        section["arms"] = {name: arm for name, arm in section["arms"].items() if f"{task}/{name}" in ARMS}
+    raw = small_config(double_integrator=True).model_dump(mode="json") | {"scale": scale}
+    for experiment in ("regression", "double-integrator"):
+        section = raw[experiment.replace("-", "_")]
+        section["arms"] = {name: arm for name, arm in section["arms"].items() if f"{experiment}/{name}" in ARMS}
     raw["regression"]["schedule"] |= {"epochs": 1000, "updates_per_epoch": 1, "evaluate_every": 100}
     return Config.model_validate(raw)
 
 
 def write(results: Path) -> Config:
-    """Write results with sidecars; return their configuration."""
+    """Write results with stamps; return their configuration."""
     config = write_results(results, paper_config())
     arrays = dict(np.load(results / "double-integrator/references.npz"))
     starts = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
     np.savez(results / "double-integrator/references.npz", **arrays, heldout_starts=starts)
-    write_sidecars(results, config)
+    write_stamps(results, config)
     return config
 
 
@@ -82,7 +82,7 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
     else:
         for folder in judged:
             _RUNS[claim.metric](folder, value)
-    write_sidecars(results, config)
+    write_stamps(results, config)
 
 
 class Rows:
@@ -195,9 +195,9 @@ def _referee(key: str) -> Callable[[Path, Claim, float, bool], None]:
     def change(results: Path, claim: Claim, value: float, good: bool) -> None:
         path = results / "referee.json"
         found = json.loads(path.read_text())
-        task, _, arm = claim.needs.arms[-1].partition("/")
+        experiment, _, arm = claim.needs.arms[-1].partition("/")
         for row in found["arms"]:
-            if (row["task"], row["arm"]) == (task, arm):
+            if (row["experiment"], row["arm"]) == (experiment, arm):
                 row[key] = value
         path.write_text(json.dumps(found), encoding="utf-8")
 

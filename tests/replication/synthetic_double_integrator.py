@@ -13,14 +13,14 @@ from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 
 from .synthetic_metrics import made_once, write_metrics
 
-TASK = "double-integrator"
+EXPERIMENT = "double-integrator"
 BACKUP_COST, MPC_COST = 42.0, 23.0
 GAIN = np.array([[0.0794552458, 0.4481415435]])
 A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]])
 
 
 def small_section(seeds: int = 2) -> dict[str, Any]:
-    """Return the task's section with a short schedule and few seeds."""
+    """Return the experiment's section with a short schedule and few seeds."""
     raw = DoubleIntegratorConfig().model_dump(mode="json")
     raw["schedule"] |= {"epochs": 8, "evaluate_every": 2}
     raw["certificate"] |= {"cells": 20, "seeds": 1}
@@ -35,11 +35,11 @@ def write_results(results: Path, section: DoubleIntegratorConfig) -> None:
     updates = section.schedule.epochs * section.schedule.updates_per_epoch
     for name, arm in section.arms.items():
         for position, seed in enumerate(arm.seed_range):
-            folder = results / TASK / name / f"seed-{seed}"
+            folder = results / EXPERIMENT / name / f"seed-{seed}"
             _write_run(folder, name, arm.method, arm.dataset, seed, updates)
             if position < section.certificate.seeds:
                 _write_certificate(folder, arm.method == "scpo", section.rho, updates)
-    _write_references(results / TASK, section.rho)
+    _write_references(results / EXPERIMENT, section.rho)
 
 
 @made_once
@@ -87,7 +87,7 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
     grid = np.stack(np.meshgrid(np.linspace(-5, 5, 41), np.linspace(-5, 5, 41), indexing="ij"), axis=-1).reshape(-1, 2)
     inputs = np.clip(-(grid @ GAIN[0]), -1, 1)
     pd.DataFrame({"x1": grid[:, 0], "x2": grid[:, 1], "u": inputs}).to_parquet(folder / "surface.parquet")
-    summary: dict[str, Any] = {"task": TASK, "arm": arm, "dataset": dataset, "method": method, "seed": seed}
+    summary: dict[str, Any] = {"experiment": EXPERIMENT, "arm": arm, "dataset": dataset, "method": method, "seed": seed}
     for key, position in (("initial", 0), ("final", -1)):
         found = evaluations.iloc[position].to_dict()
         summary[key] = {name: None if np.isnan(number) else number for name, number in found.items()}

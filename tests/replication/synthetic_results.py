@@ -14,7 +14,7 @@ from replication.results.inventory import STATIONARITY
 from . import synthetic_double_integrator, synthetic_falsification
 from .synthetic_metrics import made_once, write_metrics
 
-TASK = "regression"
+EXPERIMENT = "regression"
 
 
 def target(x: np.ndarray) -> np.ndarray:
@@ -24,10 +24,10 @@ def target(x: np.ndarray) -> np.ndarray:
 
 def small_config(epochs: int = 40, seeds: int = 2, *, double_integrator: bool = False) -> Config:
     """Return a valid configuration with few epochs and seeds and every default arm."""
-    raw = Config(profile="synthetic").model_dump(mode="json")
+    raw = Config(scale="synthetic").model_dump(mode="json")
     raw["double_integrator"] = synthetic_double_integrator.small_section(seeds) if double_integrator else None
-    raw[TASK]["schedule"] |= {"epochs": epochs, "evaluate_every": max(1, epochs // 8)}
-    for arm in raw[TASK]["arms"].values():
+    raw[EXPERIMENT]["schedule"] |= {"epochs": epochs, "evaluate_every": max(1, epochs // 8)}
+    for arm in raw[EXPERIMENT]["arms"].values():
         arm["seeds"] = min(arm["seeds"], seeds)
         if "schedule" in arm["overrides"]:
             arm["overrides"]["schedule"] = {"epochs": max(1, epochs // 2)}
@@ -35,7 +35,7 @@ def small_config(epochs: int = 40, seeds: int = 2, *, double_integrator: bool = 
 
 
 def write_results(results: Path, config: Config | None = None) -> Config:
-    """Write config.json and every run of the regression task under ``results``; return the configuration."""
+    """Write config.json and every run of the regression experiment under ``results``; return the configuration."""
     config = config or small_config()
     settings = config.regression
     assert settings is not None
@@ -45,7 +45,7 @@ def write_results(results: Path, config: Config | None = None) -> Config:
         for seed in arm.seed_range:
             schedule = settings.for_arm(name).schedule
             of = (schedule.epochs, schedule.updates_per_epoch, schedule.evaluate_every)
-            write_run(results / TASK / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, *of)
+            write_run(results / EXPERIMENT / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, *of)
     if config.double_integrator is not None:
         synthetic_double_integrator.write_results(results, config.double_integrator)
     residuals = [
@@ -63,9 +63,17 @@ def write_results(results: Path, config: Config | None = None) -> Config:
 def write_referee(results: Path, config: Config) -> None:
     """Write a summary of the referee without any disagreement."""
     arms = [
-        {"task": task, "arm": name, "runs": arm.seeds, "iterates": 9, "values": 54, "recorded": 0, "recomputed": 0}
+        {
+            "experiment": experiment,
+            "arm": name,
+            "runs": arm.seeds,
+            "iterates": 9,
+            "values": 54,
+            "recorded": 0,
+            "recomputed": 0,
+        }
         | {"worst_g": 0.0, "worst_other": 3.3e-16}
-        for task, section in config.tasks.items()
+        for experiment, section in config.experiments.items()
         for name, arm in section.arms.items()
     ]
     (results / "referee.json").write_text(json.dumps({"tolerance": 1e-9, "every": 5, "arms": arms}), encoding="utf-8")
@@ -87,7 +95,7 @@ def write_run(
     evaluations.to_parquet(folder / "evaluations.parquet")
     pd.DataFrame({"x": x, "pi": pi}).to_parquet(folder / "curve.parquet")
     summary = {
-        "task": TASK,
+        "experiment": EXPERIMENT,
         "arm": arm,
         "dataset": dataset,
         "method": method,

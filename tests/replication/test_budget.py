@@ -9,7 +9,7 @@ import pytest
 from replication import budget
 from replication.cli import main
 from replication.config import Config
-from replication.scales import load_profile
+from replication.scales import load_scale
 from replication.settings import Arm, ScheduleConfig
 from replication.tasks.regression.settings import RegressionConfig
 from scpo.errors import ConfigurationError
@@ -50,7 +50,7 @@ def test_finished_runs_are_left_out(tmp_path):
 def test_the_estimate_multiplies_and_adds_and_measures_like_arms_once():
     asked = []
 
-    def cost(config, task, arm):
+    def cost(config, experiment, arm):
         asked.append(arm)
         return budget.Cost(update=0.2, evaluation=10.0)
 
@@ -68,7 +68,7 @@ def test_the_estimate_multiplies_and_adds_and_measures_like_arms_once():
 
 def test_certificates_count_by_their_cells():
     def certificates(cells):
-        config = load_profile(PROJECT / "config/smoke.yaml", [f"double_integrator.certificate.cells={cells}"])
+        config = load_scale(PROJECT / "config/smoke.yaml", [f"double_integrator.certificate.cells={cells}"])
         return minutes(budget.estimate(config, 1, cost=lambda *_: budget.Cost(0.0, 0.0)), "certificates")
 
     assert certificates(3200) == pytest.approx(4 * certificates(1600), rel=0.02)
@@ -83,9 +83,9 @@ def test_an_arm_is_measured_by_updates_that_are_taken():
         budget.measure(small(), "regression", "none")
 
 
-def test_the_command_reads_a_profile_and_its_changes(monkeypatch, capsys):
+def test_the_command_reads_a_scale_and_its_changes(monkeypatch, capsys):
     monkeypatch.setattr(budget, "measure", lambda *_: budget.Cost(0.0, 0.0))
-    profile = str(PROJECT / "config/smoke.yaml")
-    assert main(["budget", "--profile-file", profile, "--jobs", "2", "--set", "regression.arms.scpo.seeds=37"]) == 0
+    scale = str(PROJECT / "config/smoke.yaml")
+    assert main(["budget", "--scale-file", scale, "--jobs", "2", "--set", "regression.arms.scpo.seeds=37"]) == 0
     out = capsys.readouterr().out
     assert "regression, scpo " in out and " 37 " in out and out.splitlines()[-1].startswith("smoke: about")

@@ -14,38 +14,37 @@ from pathlib import Path
 import pytest
 
 from replication.cli import main
-from replication.shipped import bundle, crate
-from replication.shipped import shipped as reference
+from replication.shipped import bundle, collection, crate
 from scpo.errors import ResultError
 from tests.pipeline.test_workflow import PARTS, PROJECT
 
 from .synthetic_results import small_config, write_results
-from .synthetic_sidecars import write_sidecars
+from .synthetic_stamps import write_stamps
 
 FIGURE = "regression-safety"
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with reference results and the report made of them."""
+    """A checkout with shipped results and the report made of them."""
     root = tmp_path_factory.mktemp("checkout")
     for part in PARTS:
         source = PROJECT / part
-        shipped = ["results"] if part == "reference" else []
+        shipped = ["results"] if part == "shipped" else []
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "report.pdf", *shipped)
         copy = shutil.copy if source.is_file() else shutil.copytree
         copy(source, root / part, **({} if source.is_file() else {"ignore": ignored}))
     config = small_config(epochs=10, seeds=1)
     write_results(root / "results/synthetic", config)
-    write_sidecars(root / "results/synthetic", config)
-    (root / "config/synthetic.yaml").write_text("profile: synthetic\n")
-    reference.collect(root / "results/synthetic", root / "reference/results/synthetic")
+    write_stamps(root / "results/synthetic", config)
+    (root / "config/synthetic.yaml").write_text("scale: synthetic\n")
+    collection.collect(root / "results/synthetic", root / "shipped/results/synthetic")
     shutil.rmtree(root / "results")
     (root / ".gitignore").write_text("/results/\n")
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", "-C", str(root), *command], check=True, capture_output=True)
-    results = root / "results/reference/synthetic"
-    reference.restore(root / "reference/results/synthetic", results)
+    results = root / "results/shipped/synthetic"
+    collection.restore(root / "shipped/results/synthetic", results)
     for arguments in (["claims"], ["macros"], ["figure", FIGURE]):
         out = {"claims": "claims.json", "macros": "report/macros.tex"}.get(arguments[0], f"report/figures/{FIGURE}.pdf")
         assert main([*arguments, "--results", str(results), "--out", str(results / out)]) == 0
@@ -55,7 +54,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(checkout: Path) -> Path:
-    return checkout / "results/reference/synthetic"
+    return checkout / "results/shipped/synthetic"
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +70,8 @@ def unpacked(checkout: Path, results: Path, tmp_path_factory: pytest.TempPathFac
 def test_a_figure_is_rebuilt_where_the_bundle_is_unpacked(unpacked: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(unpacked / "src"), "SOURCE_DATE_EPOCH": "1765756800"}
     for command in (
-        ["restore", "--reference", "reference/results/synthetic", "--out", "results/reference/synthetic"],
-        ["figure", FIGURE, "--results", "results/reference/synthetic", "--out", "rebuilt.pdf"],
+        ["restore", "--shipped", "shipped/results/synthetic", "--out", "results/shipped/synthetic"],
+        ["figure", FIGURE, "--results", "results/shipped/synthetic", "--out", "rebuilt.pdf"],
     ):
         run = [sys.executable, "-m", "replication", *command]
         subprocess.run(run, cwd=unpacked, env=environment, check=True, capture_output=True)
@@ -89,9 +88,9 @@ def test_every_file_has_its_checksum_and_the_description_names_what_is_there(unp
         "Snakefile",
         "made/claims.json",
         "made/report/report.pdf",
-        "reference/results/synthetic/config.json",
+        "shipped/results/synthetic/config.json",
     }
-    rebuilt = {"rebuilt.pdf", "rebuilt.provenance.json"}
+    rebuilt = {"rebuilt.pdf", "rebuilt.stamp.json"}
     assert present - set(sums) - rebuilt <= {"SHA256SUMS"} | {name for name in present if name.startswith("results/")}
     content = (unpacked / crate.NAME).read_text()
     assert all((unpacked / name).exists() for name in crate.parts(content))

@@ -32,11 +32,11 @@ def test_help_lists_the_commands_without_importing_what_they_need():
 
 
 def test_config_writes_the_whole_configuration_and_each_part(tmp_path):
-    profile = str(PROJECT / "config/smoke.yaml")
+    scale = str(PROJECT / "config/smoke.yaml")
     out = tmp_path / "config.json"
-    assert main(["config", "--profile-file", profile, "--out", str(out)]) == 0
-    assert json.loads(out.read_text()) == load(profile).model_dump(mode="json")
-    arguments = ["config", "--profile-file", profile, "--set=regression.bound=2", "--task", "regression"]
+    assert main(["config", "--scale-file", scale, "--out", str(out)]) == 0
+    assert json.loads(out.read_text()) == load(scale).model_dump(mode="json")
+    arguments = ["config", "--scale-file", scale, "--set=regression.bound=2", "--experiment", "regression"]
     assert main([*arguments, "--arm", "scpo", "--out", str(out)]) == 0
     written = json.loads(out.read_text())["regression"]
     assert (list(written["arms"]), list(written["datasets"]), written["bound"]) == (["scpo"], ["normal"], 2.0)
@@ -46,7 +46,7 @@ def test_config_writes_the_whole_configuration_and_each_part(tmp_path):
 
 def test_an_error_on_purpose_is_one_message_and_status_2(tmp_path, capsys):
     out = tmp_path / "config.json"
-    assert main(["config", "--profile-file", str(tmp_path / "none.yaml"), "--out", str(out)]) == 2
+    assert main(["config", "--scale-file", str(tmp_path / "none.yaml"), "--out", str(out)]) == 2
     assert "replicate config: ConfigurationError" in capsys.readouterr().err
     assert not out.exists()
 

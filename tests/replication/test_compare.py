@@ -13,19 +13,19 @@ import pytest
 from replication.cli import main
 from replication.results.compare import Agreement, compare
 
-from .synthetic_results import TASK, small_config, write_results
-from .synthetic_sidecars import write_sidecars
+from .synthetic_results import EXPERIMENT, small_config, write_results
+from .synthetic_stamps import write_stamps
 
-ARM = f"{TASK}/scpo"
+ARM = f"{EXPERIMENT}/scpo"
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = small_config(epochs=10, seeds=4).model_dump(mode="json")
-    raw[TASK]["arms"] = {name: raw[TASK]["arms"][name] for name in ("scpo", "unconstrained")}
+    raw[EXPERIMENT]["arms"] = {name: raw[EXPERIMENT]["arms"][name] for name in ("scpo", "unconstrained")}
     results = tmp_path_factory.mktemp("first") / "paper"
     config = write_results(results, type(small_config()).model_validate(raw))
-    write_sidecars(results, config, inputs={"data/seed-0.npz": "abc"})
+    write_stamps(results, config, inputs={"data/seed-0.npz": "abc"})
     return results
 
 
@@ -79,16 +79,16 @@ def test_what_differs_is_named(
 
 def _with_seeds(results: Path, seeds: int, without: str | None = None) -> None:
     config = json.loads((results / "config.json").read_text())
-    config[TASK]["arms"]["scpo"]["seeds"] = seeds
+    config[EXPERIMENT]["arms"]["scpo"]["seeds"] = seeds
     if without is not None:
-        del config[TASK]["arms"][without]
+        del config[EXPERIMENT]["arms"][without]
     (results / "config.json").write_text(json.dumps(config))
 
 
 def test_no_arm_and_no_seed_may_be_absent(first: Path, second: Path) -> None:
     _with_seeds(second, 3, without="unconstrained")
     found = {one.arm: one.differences for one in compare(first, second)}
-    assert found == {ARM: (f"seed 3 not in {second}",), f"{TASK}/unconstrained": (f"not in {second}",)}
+    assert found == {ARM: (f"seed 3 not in {second}",), f"{EXPERIMENT}/unconstrained": (f"not in {second}",)}
 
 
 def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) -> None:
@@ -106,9 +106,9 @@ def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) ->
 def test_other_settings_are_no_drift(first: Path, second: Path) -> None:
     honest = (second / "config.json").read_text()
     for change in (
-        lambda config: config[TASK].update(grid_size=99),
+        lambda config: config[EXPERIMENT].update(grid_size=99),
         lambda config: config.update(base_seed=99),
-        lambda config: config[TASK]["datasets"]["normal"].update(size=99),
+        lambda config: config[EXPERIMENT]["datasets"]["normal"].update(size=99),
     ):
         config = json.loads(honest)
         change(config)
@@ -117,5 +117,5 @@ def test_other_settings_are_no_drift(first: Path, second: Path) -> None:
 
 
 def test_data_that_were_compressed_otherwise_are_the_same(first: Path, second: Path) -> None:
-    _change(second, lambda of: of.update(inputs={"data/seed-0.npz": "abd"}), "run.provenance.json")
+    _change(second, lambda of: of.update(inputs={"data/seed-0.npz": "abd"}), "run.stamp.json")
     assert _of(first, second).tier == "exact"

@@ -1,8 +1,7 @@
-"""The configuration models, profiles, overrides and what each job sees of them."""
+"""The configuration models, scales, overrides and what each job sees of them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -11,27 +10,28 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replication import scales as profiles
+from replication import scales
 from replication.config import Config, dump, load
 from replication.seeds import FIRST_TUNING_SEED
 from replication.settings import merge
+from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
-PROFILES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if path.stem != "claims"]
+SCALES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if path.stem != "claims"]
 
 
 def write(folder: Path, text: str) -> Path:
-    path = folder / "profile.yaml"
+    path = folder / "scale.yaml"
     path.write_text(text)
     return path
 
 
-def test_an_empty_profile_is_the_defaults(tmp_path):
+def test_an_empty_scale_is_the_defaults(tmp_path):
     assert load(write(tmp_path, "# nothing\n")) == Config()
 
 
-def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path):
+def test_a_scale_changes_what_it_names_and_nothing_else(tmp_path):
     config = load(write(tmp_path, "regression: {schedule: {epochs: 7}, arms: {scpo: {seeds: 1}}}"))
     assert config.regression.schedule.epochs == 7
     assert config.regression.schedule.updates_per_epoch == Config().regression.schedule.updates_per_epoch
@@ -110,12 +110,12 @@ def test_the_short_runs_of_the_side_experiments_are_the_first_part_of_the_long_o
         ("a: [", "not valid YAML"),
     ],
 )
-def test_a_wrong_profile_is_refused_and_the_message_says_where(tmp_path, text, message):
+def test_a_wrong_scale_is_refused_and_the_message_says_where(tmp_path, text, message):
     with pytest.raises(ConfigurationError, match=message):
         load(write(tmp_path, text))
 
 
-def test_a_missing_profile_is_a_typed_error(tmp_path):
+def test_a_missing_scale_is_a_typed_error(tmp_path):
     with pytest.raises(ConfigurationError, match="no such configuration file"):
         load(tmp_path / "none.yaml")
 
@@ -143,21 +143,21 @@ def test_merging_lays_one_mapping_over_the_other(base, overlay):
 
 
 def test_assignments_become_an_overlay():
-    assert profiles.parse(["a.b=1 a.c=x", "d=[2]"]) == {"a": {"b": 1, "c": "x"}, "d": [2]}
-    assert profiles.parse([""]) == {}
+    assert scales.parse(["a.b=1 a.c=x", "d=[2]"]) == {"a": {"b": 1, "c": "x"}, "d": [2]}
+    assert scales.parse([""]) == {}
 
 
 @pytest.mark.parametrize("assignment", ["a", "=1", "a..b=1", "a=["])
 def test_a_malformed_assignment_is_refused(assignment):
     with pytest.raises(ConfigurationError, match="--set"):
-        profiles.parse([assignment])
+        scales.parse([assignment])
 
 
-def test_single_settings_are_laid_over_a_profile():
-    config = profiles.load_profile(PROJECT / "config/paper.yaml", ["regression.schedule.updates_per_epoch=10"])
+def test_single_settings_are_laid_over_a_scale():
+    config = scales.load_scale(PROJECT / "config/paper.yaml", ["regression.schedule.updates_per_epoch=10"])
     assert config.regression.schedule.updates_per_epoch == 10
     with pytest.raises(ConfigurationError, match=r"regression\.bond"):
-        profiles.load_profile(PROJECT / "config/paper.yaml", ["regression.bond=1"])
+        scales.load_scale(PROJECT / "config/paper.yaml", ["regression.bond=1"])
 
 
 @pytest.mark.parametrize(
@@ -165,11 +165,11 @@ def test_single_settings_are_laid_over_a_profile():
     sorted({*(PROJECT / "config").glob("*.yaml")} - {PROJECT / "config" / "claims.yaml"}),
     ids=lambda path: path.stem,
 )
-def test_every_profile_is_valid_and_says_its_name(path):
-    assert load(path).profile == path.stem
+def test_every_scale_is_valid_and_says_its_name(path):
+    assert load(path).scale == path.stem
 
 
-def test_the_paper_profile_has_the_published_epochs_and_the_agreed_seeds():
+def test_the_paper_scale_has_the_published_epochs_and_the_agreed_seeds():
     section = load(PROJECT / "config/paper.yaml").regression
     assert (section.schedule.epochs, section.schedule.updates_per_epoch) == (5000, 2)
     assert {name: section.arms[name].seeds for name in ("scpo", "scpo-verified", "scpo-uniform")} == {
@@ -179,16 +179,16 @@ def test_the_paper_profile_has_the_published_epochs_and_the_agreed_seeds():
     }
 
 
-def test_the_paper_profile_runs_the_double_integrator_unless_it_is_left_out(tmp_path):
+def test_the_paper_scale_runs_the_double_integrator_unless_it_is_left_out(tmp_path):
     section = load(PROJECT / "config/paper.yaml").section("double-integrator")
     assert section.schedule.epochs * section.schedule.updates_per_epoch == 1000
     assert sum(arm.seeds for arm in section.arms.values()) == 3 * (10 + 3 + 10)
-    assert set(load(write(tmp_path, "double_integrator: null")).tasks) == {"regression"}
+    assert set(load(write(tmp_path, "double_integrator: null")).experiments) == {"regression"}
 
 
-@pytest.mark.parametrize(("task", "plain"), [("regression", "scpo"), ("double-integrator", "scpo-mixed")])
-def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at_a_time(task, plain):
-    study, paper = (load(PROJECT / f"config/{name}.yaml").section(task) for name in ("study", "paper"))
+@pytest.mark.parametrize(("experiment", "plain"), [("regression", "scpo"), ("double-integrator", "scpo-mixed")])
+def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at_a_time(experiment, plain):
+    study, paper = (load(PROJECT / f"config/{name}.yaml").section(experiment) for name in ("study", "paper"))
     assert {arm.seeds for name, arm in study.arms.items() if arm.seeds > 10} == {100}
     assert study.arms[plain].seeds == study.arms[plain.replace("scpo", "unconstrained")].seeds == 100
     changes = []
@@ -198,16 +198,16 @@ def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at
         assert {key for key in before if before[key] != after[key]} == {"scpo"}
         changes.append({key for key in before["scpo"] if before["scpo"][key] != after["scpo"][key]})
     assert all(len(change - {"recycle"}) <= 1 for change in changes)  # recycled directions are a share of the samples
-    kinks = {"kink_ratio"} if task == "regression" else set()
+    kinks = {"kink_ratio"} if experiment == "regression" else set()
     assert set().union(*changes) == {"kappa", "samples", "sampler", "recycle", "safety_factor"} | kinks
 
 
 def test_a_job_sees_its_own_arm_and_data_only():
-    part = profiles.for_arm(Config(), "regression", "scpo-uniform")
+    part = scales.for_arm(Config(), "regression", "scpo-uniform")
     assert set(part.regression.arms) == {"scpo-uniform"}
     assert set(part.regression.datasets) == {"uniform"}
     assert part.regression.for_arm("scpo-uniform").schedule == Config().regression.schedule
-    assert set(profiles.for_dataset(Config(), "regression", "normal").regression.datasets) == {"normal"}
+    assert set(scales.for_dataset(Config(), "regression", "normal").regression.datasets) == {"normal"}
 
 
 @pytest.mark.parametrize(
@@ -224,37 +224,36 @@ def test_a_job_sees_its_own_arm_and_data_only():
 )
 def test_a_run_is_repeated_for_what_it_sees_and_for_nothing_else(change, repeats):
     before = Config()
-    after = Config.model_validate(merge(before.model_dump(), profiles.parse([change])))
-    digests = [profiles.digest(profiles.for_arm(config, "regression", "scpo")) for config in (before, after)]
+    after = Config.model_validate(merge(before.model_dump(), scales.parse([change])))
+    digests = [scales.digest(scales.for_arm(config, "regression", "scpo")) for config in (before, after)]
     assert (digests[0] != digests[1]) == repeats
 
 
 @pytest.mark.parametrize(
-    ("task", "arm", "dataset"),
+    ("experiment", "arm", "dataset"),
     [("none", "scpo", "normal"), ("regression", "none", "none")],
 )
-def test_an_unknown_task_arm_or_data_set_is_refused(task, arm, dataset):
-    with pytest.raises(ConfigurationError, match=r"no (task|arm) 'none'"):
-        profiles.for_arm(Config(), task, arm)
-    with pytest.raises(ConfigurationError, match=r"no (task|data set) 'none'"):
-        profiles.for_dataset(Config(), task, dataset)
+def test_an_unknown_task_arm_or_data_set_is_refused(experiment, arm, dataset):
+    with pytest.raises(ConfigurationError, match=r"no (experiment|arm) 'none'"):
+        scales.for_arm(Config(), experiment, arm)
+    with pytest.raises(ConfigurationError, match=r"no (experiment|data set) 'none'"):
+        scales.for_dataset(Config(), experiment, dataset)
 
 
-def test_the_default_profile_of_snakemake_goes_on_after_a_kill():
+def test_the_default_scale_of_snakemake_goes_on_after_a_kill():
     options = yaml.safe_load((PROJECT / "profiles/default/config.yaml").read_text())
     assert options["rerun-incomplete"] is True
 
 
-def test_records_from_before_a_setting_existed_are_those_of_its_neutral_value():
+def test_an_arm_has_one_digest_in_memory_and_on_disk():
     config = Config()
-    for task, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
-        part = profiles.for_arm(config, task, arm)
-        raw = json.loads(dump(part))
-        settings = raw[task.replace("-", "_")]["scpo"]
-        neutral = {name: value for name, value in profiles.LATER.items() if settings[name] == value}
-        assert set(neutral) == (set(profiles.LATER) if task == "double-integrator" else set())
-        for name in neutral:
-            del settings[name]
-        before = hashlib.sha256((json.dumps(raw, sort_keys=True, indent=2) + "\n").encode()).hexdigest()
-        assert profiles.digests(part) == {before, profiles.digest(part)}
-        assert len(profiles.digests(part)) == (2 if neutral else 1)
+    raw = json.loads(dump(config))
+    for experiment, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
+        assert scales.digest_on_disk(raw, experiment, arm) == scales.digest(scales.for_arm(config, experiment, arm))
+
+
+def test_the_digest_of_an_older_file_is_of_its_own_names():
+    raw = json.loads(dump(Config()))
+    older = {("profile" if key == "scale" else key): value for key, value in raw.items()}
+    assert upgrade_config(older) == raw
+    assert scales.digest_on_disk(older, "regression", "scpo") != scales.digest_on_disk(raw, "regression", "scpo")

@@ -19,11 +19,13 @@ from replication.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.errors import ConfigurationError, ResultError
 from scpo.parameters import ParameterVector
 
-TASK = DoubleIntegratorTask(generate_dataset("mixed", np.random.default_rng(1), 64, heldout=64), starts=24, hidden=[8])
+EXPERIMENT = DoubleIntegratorTask(
+    generate_dataset("mixed", np.random.default_rng(1), 64, heldout=64), starts=24, hidden=[8]
+)
 
 
 def test_exhibits_of_the_backup_are_its_own_trajectories() -> None:
-    shown = TASK.exhibits(TASK.initial_policy(torch.Generator().manual_seed(0)))
+    shown = EXPERIMENT.exhibits(EXPERIMENT.initial_policy(torch.Generator().manual_seed(0)))
     assert set(shown) == {"trajectories", "surface", "starts"}
     paths = shown["trajectories"]
     assert len(paths["t"]) == 12 * (STEPS + 1)
@@ -64,7 +66,7 @@ def test_references_are_those_of_the_system(tmp_path: Path) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run of three saved policies: the backup, a harmless residual, and one that pushes outwards."""
-    policy = TASK.initial_policy(torch.Generator().manual_seed(0))
+    policy = EXPERIMENT.initial_policy(torch.Generator().manual_seed(0))
     vector = ParameterVector(policy, policy.parameters())
     start = dict(zip(vector.names, np.cumsum([0, *vector.sizes[:-1]]), strict=True))["weights.1"]
     theta = np.stack([vector.read().numpy()] * 3)
@@ -76,7 +78,7 @@ def run(tmp_path: Path) -> Path:
     files.write_npz(tmp_path / "weights.npz", theta=theta, **order)
     files.write_json(
         tmp_path / "run.json",
-        {"task": "double-integrator", "arm": "a", "dataset": "mixed", "method": "scpo", "seed": 3},
+        {"experiment": "double-integrator", "arm": "a", "dataset": "mixed", "method": "scpo", "seed": 3},
     )
     return tmp_path
 
@@ -114,7 +116,7 @@ def test_weights_that_do_not_fit_their_shapes_are_refused(run: Path) -> None:
         certificates.closed_loop(weights | {"theta": np.pad(weights["theta"], ((0, 0), (0, 1)))}, 0)
 
 
-def test_a_profile_names_what_differs_or_leaves_the_task_out(tmp_path: Path) -> None:
+def test_a_scale_names_what_differs_or_leaves_the_task_out(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("double_integrator:\n  starts: 20\n  arms:\n    scpo-mixed: {seeds: 1}\n")
     section = load(path).double_integrator

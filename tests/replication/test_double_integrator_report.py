@@ -19,11 +19,11 @@ from replication.tasks.double_integrator.experts import PredictiveController
 from replication.typeset import numbers
 from scpo.errors import ResultError
 
-from .synthetic_double_integrator import BACKUP_COST, MPC_COST, TASK
+from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_results
 
-NAMES = sorted(set(report.figures_for([TASK])) - set(report.figures_for([])))
+NAMES = sorted(set(report.figures_for([EXPERIMENT])) - set(report.figures_for([])))
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +43,18 @@ def test_a_figure_is_the_same_each_time_and_without_dates(results: Path, tmp_pat
     assert content == (tmp_path / "2.pdf").read_bytes()
 
 
-def test_a_profile_without_the_task_cannot_draw_it(tmp_path: Path) -> None:
+def test_a_scale_without_the_task_cannot_draw_it(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=10))
-    with pytest.raises(ResultError, match="does not run task 'double-integrator'"):
+    with pytest.raises(ResultError, match="does not run experiment 'double-integrator'"):
         report.render(NAMES[0], tmp_path, tmp_path / "a.pdf")
 
 
 def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=10, double_integrator=True))
-    (tmp_path / TASK / "scpo-mixed/seed-0/certificate.json").unlink()
+    (tmp_path / EXPERIMENT / "scpo-mixed/seed-0/certificate.json").unlink()
     with pytest.raises(ResultError, match=r"scpo-mixed/seed-0/certificate\.json: no such file"):
         figures.certificate(tmp_path)
-    path = tmp_path / TASK / "references.json"
+    path = tmp_path / EXPERIMENT / "references.json"
     path.write_text(json.dumps({"costs": {}}))
     with pytest.raises(ResultError, match=r"references\.json: lacks cost_starts, cost_horizon, gain"):
         read_references(tmp_path)
@@ -63,7 +63,7 @@ def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
 def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=10, double_integrator=True))
     for seed in (0, 1):
-        folder = tmp_path / TASK / "scpo-cooperative" / f"seed-{seed}"
+        folder = tmp_path / EXPERIMENT / "scpo-cooperative" / f"seed-{seed}"
         metrics = pd.read_parquet(folder / "metrics.parquet")
         metrics.loc[33, "max_g"] = 4e-13 if seed == 0 else metrics["max_g"][33]
         metrics["unsafe_iterate"] = metrics["max_g"] > 0
@@ -153,7 +153,7 @@ def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
     assert tuned.count(r"\Cal") == 9
 
 
-def test_macros_hold_the_results_of_a_profile_that_runs_the_task(results: Path, tmp_path: Path) -> None:
+def test_macros_hold_the_results_of_a_scale_that_runs_the_task(results: Path, tmp_path: Path) -> None:
     collected = macros.collect(results)
     assert collected["DiUnsafeIterates"] == r"\num{0}"
     assert collected["DiConstraints"] == r"\num{672}"

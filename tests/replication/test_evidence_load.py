@@ -14,7 +14,7 @@ from replication.results.read import read_arm, read_config, read_csv, read_run
 from replication.training.series import COUNTED
 from scpo.errors import ResultError
 
-from .synthetic_results import TASK, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_results
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_an_arm_is_read_seed_by_seed(results: Path) -> None:
-    runs = read_arm(results, TASK, "scpo")
+    runs = read_arm(results, EXPERIMENT, "scpo")
     assert [run.seed for run in runs] == [0, 1]
     assert all(run.method == "scpo" and run.series["updates"].sum() == 20 for run in runs)
     assert runs[0].curve is not None
@@ -33,36 +33,36 @@ def test_an_arm_is_read_seed_by_seed(results: Path) -> None:
 
 
 def test_unknown_tasks_and_arms_are_named(results: Path) -> None:
-    with pytest.raises(ResultError, match="does not run task 'flying'"):
+    with pytest.raises(ResultError, match="does not run experiment 'flying'"):
         read_arm(results, "flying", "scpo")
     with pytest.raises(ResultError, match="no arm 'guess'"):
-        read_arm(results, TASK, "guess")
+        read_arm(results, EXPERIMENT, "guess")
 
 
 @pytest.mark.parametrize("name", ["run.json", "series.parquet", "evaluations.parquet", "curve.parquet"])
 def test_a_missing_or_damaged_file_is_named(results: Path, name: str) -> None:
-    path = results / TASK / "scpo" / "seed-1" / name
+    path = results / EXPERIMENT / "scpo" / "seed-1" / name
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ResultError, match=f"seed-1/{name}.*damaged"):
-        read_arm(results, TASK, "scpo")
+        read_arm(results, EXPERIMENT, "scpo")
     path.unlink()
     with pytest.raises(ResultError, match=f"seed-1/{name}: no such file"):
-        read_arm(results, TASK, "scpo")
+        read_arm(results, EXPERIMENT, "scpo")
 
 
 def test_a_table_with_a_damaged_name_is_named_and_what_pandas_noted_beside_it_is_not_needed(results: Path) -> None:
-    path = results / TASK / "scpo" / "seed-1" / "evaluations.parquet"
-    whole, honest = path.read_bytes(), read_arm(results, TASK, "scpo")[1].evaluations
+    path = results / EXPERIMENT / "scpo" / "seed-1" / "evaluations.parquet"
+    whole, honest = path.read_bytes(), read_arm(results, EXPERIMENT, "scpo")[1].evaluations
 
     def damaged(place: bytes) -> bytes:
         assert place in whole
         return whole.replace(place, b"\xff" + place[1:], 1)
 
     path.write_bytes(damaged(b'"pandas_type"'))
-    pd.testing.assert_frame_equal(read_arm(results, TASK, "scpo")[1].evaluations, honest)
+    pd.testing.assert_frame_equal(read_arm(results, EXPERIMENT, "scpo")[1].evaluations, honest)
     path.write_bytes(damaged(b"fresh_loss"))
     with pytest.raises(ResultError, match=r"seed-1/evaluations\.parquet.*damaged"):
-        read_arm(results, TASK, "scpo")
+        read_arm(results, EXPERIMENT, "scpo")
 
 
 def _longer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -85,22 +85,22 @@ def _longer(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 def test_a_series_of_another_schema_or_run_is_refused(
     results: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
 ) -> None:
-    path = results / TASK / "scpo" / "seed-0" / "series.parquet"
+    path = results / EXPERIMENT / "scpo" / "seed-0" / "series.parquet"
     change(pd.read_parquet(path)).to_parquet(path)
     with pytest.raises(ResultError, match=message):
-        read_run(results, TASK, "scpo", 0)
+        read_run(results, EXPERIMENT, "scpo", 0)
 
 
 def test_another_runs_summary_is_refused(results: Path) -> None:
-    path = results / TASK / "scpo" / "seed-0" / "run.json"
-    path.write_text((results / TASK / "scpo" / "seed-1" / "run.json").read_text())
+    path = results / EXPERIMENT / "scpo" / "seed-0" / "run.json"
+    path.write_text((results / EXPERIMENT / "scpo" / "seed-1" / "run.json").read_text())
     with pytest.raises(ResultError, match="is of seed 1, not 0"):
-        read_run(results, TASK, "scpo", 0)
+        read_run(results, EXPERIMENT, "scpo", 0)
     summary = json.loads(path.read_text())
     del summary["bound_misses"]
     path.write_text(json.dumps(summary))
     with pytest.raises(ResultError, match="lacks bound_misses"):
-        read_run(results, TASK, "scpo", 0)
+        read_run(results, EXPERIMENT, "scpo", 0)
 
 
 def test_a_configuration_of_another_version_is_refused(results: Path) -> None:

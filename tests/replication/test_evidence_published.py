@@ -11,7 +11,7 @@ import pytest
 from replication.experiments.regression import published
 from replication.results.read import read_run
 
-from .synthetic_results import TASK, small_config, target, write_results
+from .synthetic_results import EXPERIMENT, small_config, target, write_results
 
 
 def test_the_late_band_and_the_policy_are_as_the_readme_says() -> None:
@@ -51,7 +51,7 @@ def test_the_loss_is_told_apart_by_where_it_lies() -> None:
 
 def test_a_run_on_the_published_band_is_inside_and_one_far_off_is_not(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=300))
-    run = read_run(tmp_path, TASK, "scpo", 0)
+    run = read_run(tmp_path, EXPERIMENT, "scpo", 0)
     loss = published.read_loss()
     middle = 0.5 * (loss["loss_low"] + loss["loss_high"])
     run.series["loss_low"] = run.series["loss_high"] = np.interp(run.series["epoch"], loss["epoch"], middle)

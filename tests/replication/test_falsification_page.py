@@ -104,8 +104,8 @@ def test_the_certificate_refuses_faulty_policies(
 def test_every_alteration_is_noticed_by_the_checks_that_should(altered: dict[str, Finding]) -> None:
     assert set(altered) == {case.name for case in records.CASES}
     assert {name for name, finding in altered.items() if not finding.caught} == set()
-    assert altered["altered-loss"].observed == "sidecar: metrics.parquet not as written"
-    assert altered["altered-count"].observed.startswith("load check: refused; referee: disagrees; sidecar: run.json")
+    assert altered["altered-loss"].observed == "stamp: metrics.parquet not as written"
+    assert altered["altered-count"].observed.startswith("load check: refused; referee: disagrees; stamp: run.json")
 
 
 def test_an_alteration_that_is_none_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,13 +122,13 @@ def _page(monkeypatch: pytest.MonkeyPatch, *, caught: bool) -> None:
     monkeypatch.setattr(page, "findings", lambda referee: [finding, replace(finding, caught=True)])
 
 
-def test_the_page_is_written_with_its_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_written_with_its_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _page(monkeypatch, caught=True)
     out = tmp_path / "falsification.json"
     assert cli.main(["falsify", "--referee", str(REFEREE), "--out", str(out)]) == 0
     found: Any = json.loads(out.read_text())
     assert [finding["name"] for finding in found["findings"]] == ["planted", "planted"]
-    assert list(json.loads((tmp_path / "falsification.provenance.json").read_text())["outputs"]) == [str(out)]
+    assert list(json.loads((tmp_path / "falsification.stamp.json").read_text())["outputs"]) == [str(out)]
 
 
 def test_a_fault_that_is_not_caught_stops_the_build(

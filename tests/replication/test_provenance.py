@@ -1,4 +1,4 @@
-"""The sidecar says what made a result, from what and with what."""
+"""The stamp says what made a result, from what and with what."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from replication.provenance import stamp as provenance
 from scpo.errors import ResultError
 
 
-def test_the_sidecar_names_code_inputs_outputs_seeds_and_versions(tmp_path):
+def test_the_stamp_names_code_inputs_outputs_seeds_and_versions(tmp_path):
     data, result = tmp_path / "data", tmp_path / "result"
     data.write_text("d")
     result.write_text("r")
     provenance.write(
-        tmp_path / "run.provenance.json",
+        tmp_path / "run.stamp.json",
         module="replication.files",
         config_sha256="c",
         seeds={"run": 3},
         inputs=[data],
         outputs=[result],
     )
-    sidecar = read_json(tmp_path / "run.provenance.json")
-    assert sidecar["inputs"] == {data.as_posix(): sha256(data)}
-    assert sidecar["outputs"] == {result.as_posix(): sha256(result)}
-    assert sidecar["seeds"] == {"run": 3}
-    assert sidecar["config_sha256"] == "c"
-    assert len(sidecar["code_sha256"]) == 64
-    assert {"python", "torch", "numpy", "clarabel"} <= set(sidecar["versions"])
-    assert {"commit", "dirty", "host", "platform", "processor"} <= set(sidecar)
+    stamp = read_json(tmp_path / "run.stamp.json")
+    assert stamp["inputs"] == {data.as_posix(): sha256(data)}
+    assert stamp["outputs"] == {result.as_posix(): sha256(result)}
+    assert stamp["seeds"] == {"run": 3}
+    assert stamp["config_sha256"] == "c"
+    assert len(stamp["code_sha256"]) == 64
+    assert {"python", "torch", "numpy", "clarabel"} <= set(stamp["versions"])
+    assert {"commit", "dirty", "host", "platform", "processor"} <= set(stamp)
 
 
 def test_an_output_that_was_not_written_is_an_error(tmp_path):

@@ -19,7 +19,7 @@ from replication.typeset.style import INK, png, spaced
 from scpo.errors import ConfigurationError, ResultError
 
 from .synthetic_metrics import write_metrics
-from .synthetic_results import TASK, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_results
 
 TINY = 3e-13
 
@@ -36,7 +36,7 @@ def tiny_violation(tmp_path: Path) -> Path:
     """Results in which SCPO's seed 0 is unsafe at one update, by 3e-13."""
     write_results(tmp_path, small_config(epochs=60))
     for seed in (0, 1):
-        folder = tmp_path / TASK / "scpo" / f"seed-{seed}"
+        folder = tmp_path / EXPERIMENT / "scpo" / f"seed-{seed}"
         metrics = pd.read_parquet(folder / "metrics.parquet")
         metrics["max_g"] = -np.abs(metrics["max_g"])
         if seed == 0:
@@ -54,7 +54,7 @@ def _texts(axes: Axes) -> str:
     return " ".join([axes.get_title(loc="right"), *(text.get_text() for text in axes.texts)])
 
 
-def test_the_registry_knows_what_a_profile_makes() -> None:
+def test_the_registry_knows_what_a_scale_makes() -> None:
     assert report.figures_for(["regression"]) == [
         "falsification-smoothness",
         "regression-replication",
@@ -143,7 +143,7 @@ def test_safety_has_a_row_for_each_arm_and_counts_the_heldout(results: Path) -> 
     titles = [axes._left_title for axes in figure.axes[0::2]]  # type: ignore[attr-defined]
     assert {title.get_color() for title in titles} == {INK}  # to be read, whatever the colour of the curves
     top = max(axes.get_ylim()[1] for axes in figure.axes)
-    worst = max(run.summary["max_g"] for run in regression_figures.read_arm(results, TASK, "unconstrained"))
+    worst = max(run.summary["max_g"] for run in regression_figures.read_arm(results, EXPERIMENT, "unconstrained"))
     assert top > worst
 
 
@@ -151,7 +151,7 @@ def test_smoothness_draws_the_share_of_updates_with_a_miss_and_counts_every_one(
     write_results(tmp_path, small_config(epochs=400))  # a bin holds more updates than one
     for every, name in enumerate(regression_figures.SMOOTHNESS_ARMS, start=3):
         for seed in (0, 1):
-            folder = tmp_path / TASK / name / f"seed-{seed}"
+            folder = tmp_path / EXPERIMENT / name / f"seed-{seed}"
             metrics = pd.read_parquet(folder / "metrics.parquet")
             metrics["bound_misses"] = (metrics["update"] % (every + seed) == 1).astype(metrics["bound_misses"].dtype)
             write_metrics(folder, metrics)
@@ -161,7 +161,7 @@ def test_smoothness_draws_the_share_of_updates_with_a_miss_and_counts_every_one(
     for constants, axes, name in zip(
         panels[:columns], panels[columns:], regression_figures.SMOOTHNESS_ARMS, strict=True
     ):
-        runs = regression_figures.read_arm(tmp_path, TASK, name)
+        runs = regression_figures.read_arm(tmp_path, EXPERIMENT, name)
         missed, updates = (np.sum([run.series[key] for run in runs], axis=0) for key in ("bound_misses", "updates"))
         steps = axes.collections[0].get_paths()[0].vertices
         for epoch, share in zip(runs[0].series["epoch"], missed / np.maximum(updates, 1), strict=True):
@@ -178,10 +178,10 @@ def test_smoothness_draws_the_share_of_updates_with_a_miss_and_counts_every_one(
 
 def _one_update(results: Path, **columns: float | bool) -> Path:
     raw = small_config(epochs=1, seeds=1).model_dump(mode="json")
-    raw[TASK]["schedule"] |= {"updates_per_epoch": 1}
+    raw[EXPERIMENT]["schedule"] |= {"updates_per_epoch": 1}
     config = write_results(results, Config.model_validate(raw))
-    for arm in config.tasks[TASK].arms:
-        folder = results / TASK / arm / "seed-0"
+    for arm in config.experiments[EXPERIMENT].arms:
+        folder = results / EXPERIMENT / arm / "seed-0"
         write_metrics(folder, pd.read_parquet(folder / "metrics.parquet").assign(**columns))
     return results
 
@@ -190,6 +190,6 @@ def _one_update(results: Path, **columns: float | bool) -> Path:
 def test_runs_of_one_update_and_edge_values_can_be_drawn(tmp_path: Path, columns: dict[str, float]) -> None:
     results = _one_update(tmp_path, **columns)
     for items, suffix in ((report.FIGURES, "pdf"), (report.TABLES, "tex")):
-        for name in (name for name, item in items.items() if item.task == TASK):
+        for name in (name for name, item in items.items() if item.experiment == EXPERIMENT):
             report.render(name, results, tmp_path / f"{name}.{suffix}")
     macros.write(results, tmp_path / "macros.tex")

@@ -13,7 +13,7 @@ from replication.experiments.regression import side_experiments as regression_ex
 from replication.report import macros
 from replication.results.read import read_arm
 
-from .synthetic_results import TASK, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_results
 
 PAPER = Path(__file__).parents[2] / "paper"
 TEXT = {path: re.sub(r"(?<!\\)%.*", "", path.read_text(encoding="utf-8")) for path in sorted(PAPER.rglob("*.tex"))}
@@ -41,10 +41,10 @@ def test_the_text_uses_exactly_the_macros_that_are_written(results: Path, tmp_pa
     assert "nan" not in written.lower().replace("\\infty", "")
 
 
-def test_numbers_of_arms_that_a_profile_leaves_out_read_not_run(collected: dict[str, str], tmp_path: Path) -> None:
+def test_numbers_of_arms_that_a_scale_leaves_out_read_not_run(collected: dict[str, str], tmp_path: Path) -> None:
     raw = small_config(double_integrator=True).model_dump(mode="json")
     for arm in ("scpo-no-margin", "scpo-no-buffer", "scpo-curvature", "scpo-uniform", "scpo-plain"):
-        raw[TASK]["arms"][arm] = None
+        raw[EXPERIMENT]["arms"][arm] = None
     write_results(tmp_path, Config.model_validate(raw))
     found = macros.collect(tmp_path)
     assert found.keys() == collected.keys()
@@ -55,14 +55,14 @@ def test_numbers_of_arms_that_a_profile_leaves_out_read_not_run(collected: dict[
 
 
 def _used(text: str) -> set[str]:
-    return set(re.findall(r"\\((?:Reg|Source|Floor|Profile|Referee|Falsification|Di(?=[A-Z]))[A-Za-z]*)", text))
+    return set(re.findall(r"\\((?:Reg|Source|Floor|Scale|Referee|Falsification|Di(?=[A-Z]))[A-Za-z]*)", text))
 
 
 def test_macros_hold_the_results(results: Path, collected: dict[str, str]) -> None:
-    runs = read_arm(results, TASK, "unconstrained")
+    runs = read_arm(results, EXPERIMENT, "unconstrained")
     unsafe = sum(run.summary["unsafe_iterates"] for run in runs)
     assert collected["RegUnconstrainedUnsafeIterates"] == rf"\num{{{unsafe}}}"
-    scpo = read_arm(results, TASK, "scpo")
+    scpo = read_arm(results, EXPERIMENT, "scpo")
     shares, worst = ([run.final[f"heldout_{name}"] for run in scpo] for name in ("unsafe", "max_g"))
     over = [g for g in worst if g > 0]
     assert collected["RegScpoHeldoutUnsafeRuns"] == rf"\num{{{len(over)}}}"
@@ -75,12 +75,12 @@ def test_macros_hold_the_results(results: Path, collected: dict[str, str]) -> No
     assert collected["RegDimension"] == r"\num{4353}"
 
 
-def test_only_the_paper_profile_goes_without_a_notice(tmp_path: Path) -> None:
+def test_only_the_paper_scale_goes_without_a_notice(tmp_path: Path) -> None:
     raw = small_config(epochs=10, seeds=1).model_dump(mode="json")
-    for profile in ("smoke", "paper"):
-        write_results(tmp_path / profile, Config.model_validate(raw | {"profile": profile}))
-    assert "smoke" in macros.collect(tmp_path / "smoke")["ProfileNotice"]
-    assert macros.collect(tmp_path / "paper")["ProfileNotice"] == ""
+    for scale in ("smoke", "paper"):
+        write_results(tmp_path / scale, Config.model_validate(raw | {"scale": scale}))
+    assert "smoke" in macros.collect(tmp_path / "smoke")["ScaleNotice"]
+    assert macros.collect(tmp_path / "paper")["ScaleNotice"] == ""
 
 
 def test_the_text_types_no_result() -> None:

@@ -59,8 +59,10 @@ def made(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(report, "tables_for", lambda _: ["settings", "claims-figure"])
     folder = tmp_path / "moved"
     shutil.copytree(once, folder, ignore=shutil.ignore_patterns("regression", "double-integrator"))
-    for task in ("regression", "double-integrator"):
-        (folder / "results/paper" / task).symlink_to(once / "results/paper" / task, target_is_directory=True)
+    for experiment in ("regression", "double-integrator"):
+        (folder / "results/paper" / experiment).symlink_to(
+            once / "results/paper" / experiment, target_is_directory=True
+        )
     return folder
 
 
@@ -80,7 +82,7 @@ def _replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_every_part_has_a_hash_which_is_that_of_its_sidecar(made: Path) -> None:
+def test_every_part_has_a_hash_which_is_that_of_its_stamp(made: Path) -> None:
     hashes = dict(re.findall(r"provenance@([^\\]+)\\endcsname\{([0-9a-f]{8})\}", _write(made)))
     assert hashes.keys() == {*PARTS, "macros", "claims"}
     assert len(set(hashes.values())) == len(hashes)
@@ -123,7 +125,7 @@ def test_inputs_are_what_was_read(once: Path) -> None:
             r"smoothness.pdf: made from another .*falsification",
         ),
         (
-            "results/paper/report/tables/settings.provenance.json",
+            "results/paper/report/tables/settings.stamp.json",
             '"code_sha256": "',
             '"code_sha256": "0',
             "code that has changed",
@@ -158,9 +160,9 @@ def test_what_is_stale_or_unreferenced_stops_the_report(
         _write(made)
 
 
-def test_a_part_without_a_sidecar_stops_the_report(made: Path) -> None:
-    (made / "results/paper/report/tables/settings.provenance.json").unlink()
-    with pytest.raises(ResultError, match="no sidecar"):
+def test_a_part_without_a_stamp_stops_the_report(made: Path) -> None:
+    (made / "results/paper/report/tables/settings.stamp.json").unlink()
+    with pytest.raises(ResultError, match="no stamp"):
         _write(made)
 
 
@@ -221,7 +223,7 @@ def test_what_no_longer_matches_is_said(made: Path, capsys: pytest.CaptureFixtur
 def test_an_unknown_name_is_answered_with_those_there_are(made: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"'fig-9': give .*tab-1, fig-1, tab-2"):
         _explain("fig-9", made)
-    with pytest.raises(ResultError, match="make the report of this profile first"):
+    with pytest.raises(ResultError, match="make the report of this scale first"):
         explain.explain("fig-1", made / "results/none")
 
 

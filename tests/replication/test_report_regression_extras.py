@@ -1,4 +1,4 @@
-"""The regression's side experiments in print: right numbers, and arms that a profile leaves out."""
+"""The regression's side experiments in print: right numbers, and arms that a scale leaves out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from replication.experiments.regression import supervision as regression_supervi
 from replication.results.read import read_arm
 from replication.typeset import numbers
 
-from .synthetic_results import TASK, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_results
 
 LEFT_OUT = {
     "scpo-adversarial-10",
@@ -40,7 +40,7 @@ def _rows(table: str) -> list[list[str]]:
 
 
 def _evaluations(results: Path, arm: str, seed: int, **columns: object) -> None:
-    path = results / TASK / arm / f"seed-{seed}" / "evaluations.parquet"
+    path = results / EXPERIMENT / arm / f"seed-{seed}" / "evaluations.parquet"
     pd.read_parquet(path).assign(**columns).to_parquet(path)
 
 
@@ -61,8 +61,8 @@ def test_every_table_has_a_cell_for_each_of_its_columns(results: Path) -> None:
 
 def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=40))
-    runs = read_arm(tmp_path, TASK, "scpo")
-    side = read_arm(tmp_path, TASK, "scpo-tanh")
+    runs = read_arm(tmp_path, EXPERIMENT, "scpo")
+    side = read_arm(tmp_path, EXPERIMENT, "scpo-tanh")
     assert (runs[0].epochs, side[0].epochs) == (40.0, 20.0)
     rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.activations(tmp_path))}
     for of, cell in zip((runs, side), rows["loss, fresh inputs"], strict=False):
@@ -75,7 +75,7 @@ def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
 def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=40))
     rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.alternatives(tmp_path))}
-    arms = {name: read_arm(tmp_path, TASK, name) for name in regression_extras.ALTERNATIVES}
+    arms = {name: read_arm(tmp_path, EXPERIMENT, name) for name in regression_extras.ALTERNATIVES}
     assert {runs[0].epochs for runs in arms.values()} == {20.0, 40.0}
     for position, runs in enumerate(arms.values()):
         losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
@@ -90,11 +90,11 @@ def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_
 
 def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(seeds=1))
-    count = len(read_arm(tmp_path, TASK, "scpo")[0].evaluations)
+    count = len(read_arm(tmp_path, EXPERIMENT, "scpo")[0].evaluations)
     assert count == 9
     shares = np.array([np.nan, 9, 9, 0.3, 0.9, 0.25, np.nan, 1.5, 0.5])
     _evaluations(tmp_path, "scpo", 0, rejected_share=shares, clean_rejected_share=np.full(count, np.nan))
-    (run,) = read_arm(tmp_path, TASK, "scpo")
+    (run,) = read_arm(tmp_path, EXPERIMENT, "scpo")
     assert regression_extras.rejected(run) == 0.5
     assert np.isnan(regression_extras.rejected(run, "clean_rejected_share"))
     plain = next(cells for cells in _rows(regression_extras.supervision(tmp_path)) if cells[1] == "SCPO")
@@ -111,11 +111,11 @@ def test_the_text_names_the_milder_supervision_and_the_learning_rates_of_short_a
     for name, percent in (("Mild", 10), ("Middle", 30)):
         assert text[f"Reg{name}Share"] == rf"\SI{{{percent}}}{{\percent}}"
         for method, arm in (("", "scpo"), ("Unconstrained", "unconstrained")):
-            runs = read_arm(results, TASK, f"{arm}-adversarial-{percent}")
+            runs = read_arm(results, EXPERIMENT, f"{arm}-adversarial-{percent}")
             shown = rf"\num{{{np.median([run.final['clipped_loss'] for run in runs]):.3f}}}"
             assert text[f"Reg{name}{method}Clipped"] == shown
             assert any(shown in row for row in rows)
-    start = [run.summary["initial"]["clipped_loss"] for run in read_arm(results, TASK, "scpo-adversarial-50")]
+    start = [run.summary["initial"]["clipped_loss"] for run in read_arm(results, EXPERIMENT, "scpo-adversarial-50")]
     assert text["RegHarderStart"] == rf"\num{{{np.median(start):.3f}}}"
     optimizer = small_config().regression.optimizer
     first, last = optimizer.learning_rate, optimizer.final_learning_rate
@@ -124,7 +124,7 @@ def test_the_text_names_the_milder_supervision_and_the_learning_rates_of_short_a
 
 def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(seeds=1))
-    count = len(read_arm(tmp_path, TASK, "scpo-covered")[0].evaluations)
+    count = len(read_arm(tmp_path, EXPERIMENT, "scpo-covered")[0].evaluations)
     worst = np.full(count, -0.1)
     worst[3] = 4e-13
     _evaluations(tmp_path, "scpo-covered", 0, heldout_max_g=worst)
@@ -136,10 +136,10 @@ def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_p
     assert regression_extras.collect(tmp_path)["RegCoveredHeldoutWorstG"] == r"\num{+4.00e-13}"
 
 
-def test_arms_that_a_profile_leaves_out_are_missing_and_break_nothing(tmp_path: Path) -> None:
+def test_arms_that_a_scale_leaves_out_are_missing_and_break_nothing(tmp_path: Path) -> None:
     raw = small_config(seeds=1).model_dump(mode="json")
     for arm in LEFT_OUT:
-        raw[TASK]["arms"][arm] = None
+        raw[EXPERIMENT]["arms"][arm] = None
     write_results(tmp_path, Config.model_validate(raw))
     names = [name for name in (*report.FIGURES, *report.TABLES) if ".regression." in report.module_of(name)]
     assert {"regression-supervision", "regression-proven"} <= set(names)

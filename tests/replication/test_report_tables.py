@@ -25,7 +25,7 @@ from replication.results.read import read_arm
 from replication.typeset import numbers
 from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING, EstimatedSmoothness
 
-from .synthetic_results import TASK, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_results
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) ->
     assert all(len(line) <= 10 for heading in tables.HEADINGS.values() for line in heading)  # none runs into the next
     for line in range(3):
         assert tables.row("", [heading[line] for heading in tables.HEADINGS.values()]) in table.splitlines()
-    runs = {name: read_arm(results, TASK, name) for name in tables.HEADINGS}
+    runs = {name: read_arm(results, EXPERIMENT, name) for name in tables.HEADINGS}
     for name, cell in zip(runs, rows[r"worst raw \(g\), iterates"], strict=True):
         worst = max(run.series["max_g_high"].max() for run in runs[name])
         assert _value(cell) == pytest.approx(worst, rel=6e-4)
@@ -112,8 +112,8 @@ def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) ->
 
 def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
     raw = small_config().model_dump(mode="json")
-    raw[TASK]["bound"] = 1.25
-    raw[TASK]["scpo"] |= {"smoothness": 77.0, "samples": 9}
+    raw[EXPERIMENT]["bound"] = 1.25
+    raw[EXPERIMENT]["scpo"] |= {"smoothness": 77.0, "samples": 9}
     write_results(tmp_path, Config.model_validate(raw))
     report.render("settings", tmp_path, tmp_path / "settings.tex")
     table = (tmp_path / "settings.tex").read_text()

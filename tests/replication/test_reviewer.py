@@ -11,15 +11,15 @@ import pytest
 from replication import report
 from replication.cli import main
 from replication.report import reviewer
-from replication.shipped import shipped as reference
+from replication.shipped import collection
 from scpo.errors import ResultError
 
 from .synthetic_results import small_config, write_results
-from .synthetic_sidecars import write_sidecars
+from .synthetic_stamps import write_stamps
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "REPRODUCE.md"
-SHIPPED = PROJECT / "reference/results/paper"
+SHIPPED = PROJECT / "shipped/results/paper"
 
 
 def test_the_generated_parts_are_current() -> None:
@@ -42,12 +42,12 @@ def test_the_map_has_every_figure_and_table_once_under_its_number() -> None:
 def test_times_are_those_of_the_jobs(tmp_path: Path) -> None:
     config = small_config(epochs=10, seeds=2)
     write_results(tmp_path / "results", config)
-    write_sidecars(tmp_path / "results", config)
+    write_stamps(tmp_path / "results", config)
     path = tmp_path / "results/regression/scpo/seed-0/run.timing.json"
     path.write_text(json.dumps({"seconds": 3600.0, "processor": "a processor", "platform": "an OS"}))
     assert reviewer.times(tmp_path / "shipped") == reviewer.NONE
-    reference.collect(tmp_path / "results", tmp_path / "shipped")
-    runs = sum(arm.seeds for arm in config.tasks["regression"].arms.values())
+    collection.collect(tmp_path / "results", tmp_path / "shipped")
+    runs = sum(arm.seeds for arm in config.experiments["regression"].arms.values())
     table = reviewer.times(tmp_path / "shipped")
     assert f"| regression: training run | {runs} | 2 s | {(3600 + 1.5 * (runs - 1)) / 60:.0f} min |" in table
     assert f"| **all** | {runs} | | **1.0 h** |" in table

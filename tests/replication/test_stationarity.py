@@ -71,7 +71,7 @@ def test_the_initial_policy_is_far_from_the_bounds(tmp_path: Path, section: Regr
     assert cli.main(["stationarity", "--results", str(results), "--out", str(out)]) == 0
     assert json.loads(out.read_text())["runs"] == [{"arm": "scpo", "seed": 0, "active": 0, "residual": 1.0}]
     assert read_stationarity(results) == (stationarity.NEAR, {"scpo": [1.0]})
-    assert out.with_suffix(".provenance.json").is_file()
+    assert out.with_suffix(".stamp.json").is_file()
     for damaged in (
         "[]",
         '{"near": 0.1, "runs": [{"arm": "a"}]}',

@@ -54,8 +54,8 @@ def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     config = folder / "config.json"
     config.write_text(dump(Config.model_validate(SMALL)))
-    for task, dataset in (("regression", "normal"), ("double-integrator", "mixed")):
-        datasets.main(config, task, dataset, 3, folder / f"{task}-{dataset}.npz")
+    for experiment, dataset in (("regression", "normal"), ("double-integrator", "mixed")):
+        datasets.main(config, experiment, dataset, 3, folder / f"{experiment}-{dataset}.npz")
     return folder
 
 
@@ -70,16 +70,18 @@ CASES = [
 ]
 
 
-def run(folder, task, dataset, arm, name, checkpoint=None):
+def run(folder, experiment, dataset, arm, name, checkpoint=None):
     out = folder / name
-    train.run_from_files(folder / "config.json", task, arm, 3, folder / f"{task}-{dataset}.npz", out, checkpoint)
+    train.run_from_files(
+        folder / "config.json", experiment, arm, 3, folder / f"{experiment}-{dataset}.npz", out, checkpoint
+    )
     return out
 
 
-@pytest.mark.parametrize(("task", "dataset", "arm"), CASES)
-def test_same_run_twice_and_resumed_run_give_identical_files(prepared, monkeypatch, task, dataset, arm):
-    whole = run(prepared, task, dataset, arm, f"{arm}-whole")
-    again = run(prepared, task, dataset, arm, f"{arm}-again")
+@pytest.mark.parametrize(("experiment", "dataset", "arm"), CASES)
+def test_same_run_twice_and_resumed_run_give_identical_files(prepared, monkeypatch, experiment, dataset, arm):
+    whole = run(prepared, experiment, dataset, arm, f"{arm}-whole")
+    again = run(prepared, experiment, dataset, arm, f"{arm}-again")
     checkpoint = prepared / f"{arm}-checkpoint"
 
     def interrupt(*arguments):
@@ -90,11 +92,11 @@ def test_same_run_twice_and_resumed_run_give_identical_files(prepared, monkeypat
     original = train.Records.add
     monkeypatch.setattr(train.Records, "add", lambda self, info, update, *rest: interrupt(self, info, update, *rest))
     with pytest.raises(KeyboardInterrupt):
-        run(prepared, task, dataset, arm, f"{arm}-resumed", checkpoint)
+        run(prepared, experiment, dataset, arm, f"{arm}-resumed", checkpoint)
     assert (checkpoint / "state.pt").exists()
     assert not (prepared / f"{arm}-resumed").exists()
     monkeypatch.setattr(train.Records, "add", original)
-    resumed = run(prepared, task, dataset, arm, f"{arm}-resumed", checkpoint)
+    resumed = run(prepared, experiment, dataset, arm, f"{arm}-resumed", checkpoint)
     assert not checkpoint.exists()
     assert json.loads((resumed / "run.timing.json").read_text())["resumed"]
     for name in DETERMINISTIC:
@@ -123,7 +125,7 @@ def test_records_are_complete_and_consistent(prepared):
     assert weights["updates"].tolist() == [0, 10, 20, 24]
     sizes = [int(np.prod([side for side in shape if side])) for shape in weights["shapes"]]
     assert weights["theta"].shape == (4, sum(sizes))
-    provenance_file = files.read_json(out / "run.provenance.json")
+    provenance_file = files.read_json(out / "run.stamp.json")
     assert provenance_file["outputs"][(out / "metrics.parquet").as_posix()] == files.sha256(out / "metrics.parquet")
     assert provenance_file["code_sha256"]
     assert set(provenance_file["versions"]) == set(provenance.versions())
@@ -151,13 +153,13 @@ def test_constants_are_proven_where_there_is_a_proof_and_nowhere_else(prepared):
     metrics = pd.read_parquet(out / "metrics.parquet")
     assert (metrics["bound_misses"] == 0).all() and not metrics["unsafe_iterate"].any()
     assert (metrics["required_max"].iloc[1:].dropna() <= metrics["smoothness_max"].iloc[1:].min()).all()
-    for task, dataset, arm, message in (
+    for experiment, dataset, arm, message in (
         ("double_integrator", "mixed", "scpo-mixed", "DoubleIntegratorTask"),
         ("regression", "normal", "scpo", "one hidden layer"),
     ):
-        settings = SMALL | {task: SMALL[task] | {"scpo": {"smoothness": "proven"}}}
+        settings = SMALL | {experiment: SMALL[experiment] | {"scpo": {"smoothness": "proven"}}}
         (prepared / "unproven.json").write_text(dump(Config.model_validate(settings)))
-        name = task.replace("_", "-")
+        name = experiment.replace("_", "-")
         data = prepared / f"{name}-{dataset}.npz"
         with pytest.raises(ConfigurationError, match=message):
             train.run_from_files(prepared / "unproven.json", name, arm, 3, data, prepared / "unproven")
@@ -199,7 +201,7 @@ def test_unknown_names_and_missing_files_say_what_there_is(prepared):
     with pytest.raises(ConfigurationError, match="unconstrained-uniform"):
         run(prepared, "regression", "normal", "no-such-arm", "none")
     with pytest.raises(ConfigurationError, match="regression"):
-        datasets.main(prepared / "config.json", "no-such-task", "normal", 1, prepared / "x.npz")
+        datasets.main(prepared / "config.json", "no-such-experiment", "normal", 1, prepared / "x.npz")
     with pytest.raises(ConfigurationError, match="uniform"):
         datasets.main(prepared / "config.json", "regression", "no-such-data", 1, prepared / "x.npz")
     with pytest.raises(ResultError, match="no such file"):

@@ -19,13 +19,13 @@ from replication.config import Config, load
 from replication.experiments.regression import published
 from replication.provenance import page
 from replication.results.integrity import WITHOUT
-from replication.shipped import shipped as reference
+from replication.shipped import collection
 from scpo.errors import ConfigurationError, ResultError
 
 from . import planted_claims
 from .synthetic_metrics import write_metrics
 from .synthetic_results import write_results
-from .synthetic_sidecars import write_sidecars
+from .synthetic_stamps import write_stamps
 
 STATED = claims.load()
 PROJECT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def test_an_altered_file_is_named(results: Path, name: str) -> None:
         pd.read_parquet(path).iloc[::-1].to_parquet(path)
     found = _one(results, _named("regression-improves"))
     assert found.status == "not-run"
-    assert found.reason == f"altered evidence: {path}: not the file that run.provenance.json describes"
+    assert found.reason == f"altered evidence: {path}: not the file that run.stamp.json describes"
 
 
 def test_altered_settings_are_named(results: Path) -> None:
@@ -107,19 +107,19 @@ def test_altered_settings_are_named(results: Path) -> None:
     assert "config.json: not the settings that" in found.reason
 
 
-def test_evidence_without_a_sidecar_decides_nothing(results: Path) -> None:
-    (results / "regression/scpo/seed-0/run.provenance.json").unlink()
-    assert "no sidecar" in _one(results, _named("regression-improves")).reason
+def test_evidence_without_a_stamp_decides_nothing(results: Path) -> None:
+    (results / "regression/scpo/seed-0/run.stamp.json").unlink()
+    assert "no stamp" in _one(results, _named("regression-improves")).reason
 
 
-def test_another_profile_decides_nothing(made: tuple[Path, Config], tmp_path: Path) -> None:
+def test_another_scale_decides_nothing(made: tuple[Path, Config], tmp_path: Path) -> None:
     results = tmp_path / "smoke"
     config = planted_claims.paper_config("smoke")
     write_results(results, config)
-    write_sidecars(results, config)
+    write_stamps(results, config)
     found = verify.evaluate(results, STATED)
     assert {one.status for one in found} == {"not-run"}
-    assert any("profile 'smoke' decides nothing" in one.reason for one in found)
+    assert any("scale 'smoke' decides nothing" in one.reason for one in found)
     assert verify.judge(results, strict=False)[1] == 1
 
 
@@ -134,7 +134,7 @@ def test_verified_runs_with_a_rejected_proposal_are_not_judged(results: Path, ma
     rows = pd.read_parquet(path)
     rows.loc[5, "unsafe_proposals"] = 1
     write_metrics(path.parent, rows)
-    write_sidecars(results, made[1])
+    write_stamps(results, made[1])
     assert verify.evaluate(results, only)[0].seeds == (0,)
 
 
@@ -143,7 +143,7 @@ def test_a_value_that_is_not_finite_deviates(results: Path, made: tuple[Path, Co
     path = results / "regression/scpo/seed-0/run.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps(summary | {"final": summary["final"] | {"fresh_loss": None}}))
-    write_sidecars(results, made[1])
+    write_stamps(results, made[1])
     found = _one(results, claim)
     assert (found.status, found.measured, found.reason) == ("deviates", None, "a value is not finite")
 
@@ -167,14 +167,14 @@ def test_verify_prints_writes_and_exits_with_0_if_all_was_decided(everything_hol
     assert [row["status"] for row in rows] == ["supported", "supported", "reproduced", "supported", "not-run"]
     keys = {"id", "statement", "source", "status", "measured", "expected", "tolerance", "seeds", "evidence"}
     assert keys <= rows[0].keys()
-    assert (everything_holds / "claims.provenance.json").is_file()
+    assert (everything_holds / "claims.stamp.json").is_file()
 
 
 def test_deciding_again_leaves_the_report_valid(results: Path) -> None:
     made = []
-    for _ in range(2):  # a sidecar that is there already lies among those of the evidence, and is none of it
+    for _ in range(2):  # a stamp that is there already lies among those of the evidence, and is none of it
         verify.judge(results, strict=False)
-        made.append((results / "claims.provenance.json").read_bytes())
+        made.append((results / "claims.stamp.json").read_bytes())
     assert made[0] == made[1]
     assert page.changed(results / "claims.json", results) == []
 
@@ -198,7 +198,7 @@ def test_missing_or_altered_evidence_fails_and_nothing_is_written(everything_hol
     assert main(["verify", "--results", str(everything_holds)]) == 1
 
 
-def test_a_summary_without_a_sidecar_is_held_against_the_last_decision(everything_holds: Path, capsys) -> None:
+def test_a_summary_without_a_stamp_is_held_against_the_last_decision(everything_holds: Path, capsys) -> None:
     assert main(["verify", "--results", str(everything_holds)]) == 0
     path = everything_holds / "referee.json"
     assert path.name in WITHOUT
@@ -238,22 +238,24 @@ def test_all_eight_claims_of_the_abstract_and_every_metric_are_there() -> None:
     eight = ("safe-without-gradients", "bound-from-rollouts", "convex-projection", "safe-by-induction")
     eight += ("closed-loop-stability", "adaptation-beyond-backup")
     eight += tuple(
-        f"{task}-{what}" for task in ("regression", "double-integrator") for what in ("rejects", "feasible", "improves")
+        f"{experiment}-{what}"
+        for experiment in ("regression", "double-integrator")
+        for what in ("rejects", "feasible", "improves")
     )
     assert ids >= set(eight)
     assert {claim.metric for claim in STATED.claims} == METRICS.keys()
 
 
-def test_the_paper_profile_makes_the_evidence_that_claims_need() -> None:
+def test_the_paper_scale_makes_the_evidence_that_claims_need() -> None:
     config = load(PROJECT / "config/paper.yaml")
     for claim in STATED.claims:
-        assert claim.needs.profile == config.profile
+        assert claim.needs.scale == config.scale
         for name in (*claim.needs.arms, *claim.needs.baselines):
-            task, arm = name.split("/")
-            schedule = config.section(task).for_arm(arm).schedule
-            assert config.section(task).arms[arm].seeds >= claim.needs.seeds, claim.id
+            experiment, arm = name.split("/")
+            schedule = config.section(experiment).for_arm(arm).schedule
+            assert config.section(experiment).arms[arm].seeds >= claim.needs.seeds, claim.id
             assert schedule.epochs * schedule.updates_per_epoch >= claim.needs.updates, claim.id
-            assert METRICS[claim.metric].safety <= (not config.section(task).for_arm(arm).scpo.verify), claim.id
+            assert METRICS[claim.metric].safety <= (not config.section(experiment).for_arm(arm).scpo.verify), claim.id
         if "certificates" in claim.needs.others:
             assert config.double_integrator is not None
             assert config.double_integrator.certificate is not None
@@ -266,7 +268,7 @@ def test_every_iterate_decides_what_the_abstract_says_of_all_policies_and_every_
     assert (claim.metric, set(claim.needs.arms)) == ("unsafe-iterates", headline)
     saved = _named("saved-iterates-safe")
     assert (saved.metric, saved.source, set(saved.needs.arms)) == ("recomputed-unsafe", "ours", headline)
-    everything = {f"{task}/{arm}" for task, section in config.tasks.items() for arm in section.arms}
+    everything = {f"{experiment}/{arm}" for experiment, section in config.experiments.items() for arm in section.arms}
     assert set(_named("referee-agrees").needs.arms) == everything
 
 
@@ -275,10 +277,10 @@ def test_only_the_claim_on_the_zero_policy_is_judged_in_the_setting_of_the_sourc
 
 
 def test_claims_judged_on_the_same_outcome_name_the_same_calibrated_quantities() -> None:
-    for task in ("regression", "double-integrator"):
-        feasible = _named(f"{task}-feasible").calibrated
+    for experiment in ("regression", "double-integrator"):
+        feasible = _named(f"{experiment}-feasible").calibrated
         assert feasible
-        assert _named(f"{task}-rejects").calibrated == feasible
+        assert _named(f"{experiment}-rejects").calibrated == feasible
         assert set(feasible) <= set(_named("safe-without-gradients").calibrated)
     by_loss = _named("regression-loss").calibrated
     assert _named("regression-improves").calibrated == _named("figure-late-loss").calibrated == by_loss
@@ -305,9 +307,9 @@ def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:
 
 
 def test_the_readme_shows_the_verdicts_on_the_reference_results(tmp_path: Path) -> None:
-    readme, shipped = (PROJECT / "README.md").read_text(encoding="utf-8"), PROJECT / "reference/results/paper"
-    if (shipped / reference.MANIFEST).is_file():
-        reference.restore(shipped, tmp_path / "paper")
+    readme, shipped = (PROJECT / "README.md").read_text(encoding="utf-8"), PROJECT / "shipped/results/paper"
+    if (shipped / collection.MANIFEST).is_file():
+        collection.restore(shipped, tmp_path / "paper")
         assert verdicts.updated(readme, verify.evaluate(tmp_path / "paper", STATED)) == readme
     else:
         assert f"{verdicts.BEGIN}\n{verdicts.END}" in readme

@@ -12,7 +12,7 @@ UNCOMPARED = (".ipynb", ".html")
 
 
 def main(folder: Path, jobs: int, *, working_tree: bool) -> bool:
-    """Run the smoke profile in two copies in different folders, and compare every file that the workflow made.
+    """Run the smoke scale in two copies in different folders, and compare every file that the workflow made.
 
     The copies share this environment's packages; a set-up in each would fetch the same locked versions again.
 
@@ -52,4 +52,4 @@ def main(folder: Path, jobs: int, *, working_tree: bool) -> bool:
 
 def _finished(copy: Path, done: subprocess.CompletedProcess[str]) -> Row:
     said = "" if done.returncode == 0 else f": {(done.stdout + done.stderr)[-2000:]}"
-    return Row(f"smoke profile in {copy.name}", "exit status 0", f"exit status {done.returncode}{said}", not said)
+    return Row(f"smoke scale in {copy.name}", "exit status 0", f"exit status {done.returncode}{said}", not said)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: Files that may differ from run to run, by the end of their names.
-VARIABLE = (".timing.json", ".provenance.json", ".log", ".benchmark.tsv")
+VARIABLE = (".timing.json", ".stamp.json", ".log", ".benchmark.tsv")
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "replication", *map(str, arguments)]
 
 
-def snakemake(*options: str, settings: str = "", jobs: int = 1, profile: str = "smoke") -> list[str]:
+def snakemake(*options: str, settings: str = "", jobs: int = 1, scale: str = "smoke") -> list[str]:
     """Return a command that runs the workflow."""
     start = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", str(jobs), *options]
-    return [*start, "--config", f"profile={profile}", f"set={settings}"]
+    return [*start, "--config", f"scale={scale}", f"set={settings}"]
 
 
 def run(arguments: Sequence[str], folder: Path, **options: object) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .common import Row, command, differences, fingerprints, report, run, snakemake, working_copy
 
-TASK, ARM, SEED = "regression", "scpo", 0
+EXPERIMENT, ARM, SEED = "regression", "scpo", 0
 SET = "regression.schedule.epochs=8 regression.schedule.checkpoint_every=3"
 FULL = 4096  # bytes that a file may have where the disk is "full"
 KEPT = "exit status 2, a message that names the file; nothing half-written; a rerun gives the undisturbed files"
@@ -23,11 +23,11 @@ class Runs:
         self.copy = working_copy(folder / "copy")
         self.config, self.data = folder / "config.json", folder / "data.npz"
         self.out, self.checkpoint = folder / "out", folder / "checkpoint"
-        self.train = command("train", "--config", self.config, "--task", TASK, "--arm", ARM, "--seed", SEED)
+        self.train = command("train", "--config", self.config, "--experiment", EXPERIMENT, "--arm", ARM, "--seed", SEED)
         self.train += ["--data", str(self.data), "--out", str(self.out), "--checkpoint", str(self.checkpoint)]
-        self.draw = command("dataset", "--config", self.config, "--task", TASK, "--dataset", "normal")
+        self.draw = command("dataset", "--config", self.config, "--experiment", EXPERIMENT, "--dataset", "normal")
         self.draw += ["--seed", str(SEED), "--out", str(self.data)]
-        config = command("config", "--profile-file", "config/smoke.yaml", "--set", SET, "--out", self.config)
+        config = command("config", "--scale-file", "config/smoke.yaml", "--set", SET, "--out", self.config)
         for step in (config, self.draw, self.train):
             if (done := run(step, self.copy)).returncode:
                 raise SystemExit(f"the undisturbed run failed:\n{done.stderr}")
@@ -117,9 +117,9 @@ def _restarted(runs: Runs, name: str, damage: Callable[[bytes], bytes]) -> Row:
 
 def _workflow(runs: Runs) -> Row:
     """The disk is full under the whole workflow, and then it is not."""
-    command = snakemake(f"results/smoke/{TASK}/{ARM}/seed-{SEED}/run.json", settings=SET)
+    command = snakemake(f"results/smoke/{EXPERIMENT}/{ARM}/seed-{SEED}/run.json", settings=SET)
     broken = run(command, runs.copy, preexec_fn=_fill)
-    folder = runs.copy / f"results/smoke/{TASK}/{ARM}/seed-{SEED}"
+    folder = runs.copy / f"results/smoke/{EXPERIMENT}/{ARM}/seed-{SEED}"
     left = [name for name in runs.wanted if (folder / name).exists()]
     again = run(command, runs.copy)
     different = differences(runs.wanted, fingerprints(folder))

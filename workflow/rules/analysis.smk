@@ -2,38 +2,38 @@
 
 
 def all_notebooks():
-    """Executed notebooks of the profile."""
-    return [f"{RESULTS}/{name}/notebook.{suffix}" for name in (*TASKS, "tutorial") for suffix in ("ipynb", "html")]
+    """Executed notebooks of the scale."""
+    return [f"{RESULTS}/{name}/notebook.{suffix}" for name in (*EXPERIMENTS, "tutorial") for suffix in ("ipynb", "html")]
 
 
 rule notebook:
-    """Execute a task's notebook on the records of its runs; a failed copy stays beside the log."""
+    """Execute an experiment's notebook on the records of its runs; a failed copy stays beside the log."""
     input:
-        template="notebooks/{task}.ipynb",
-        records=lambda wildcards: reported_of(wildcards.task),
+        template="notebooks/{experiment}.ipynb",
+        records=lambda wildcards: reported_of(wildcards.experiment),
         published=PUBLISHED,
-        code=lambda wildcards: notebook_code(wildcards.task),
+        code=lambda wildcards: notebook_code(wildcards.experiment),
     output:
-        notebook=f"{RESULTS}/{{task}}/notebook.ipynb",
+        notebook=f"{RESULTS}/{{experiment}}/notebook.ipynb",
         html=in_html(
-            f"{RESULTS}/{{task}}/notebook.html",
+            f"{RESULTS}/{{experiment}}/notebook.html",
             caption="../report/notebook.rst",
             category="Notebooks",
-            labels={"notebook": "{task}"},
+            labels={"notebook": "{experiment}"},
         ),
     log:
-        text=f"{LOGS}/{{task}}/notebook.log",
-        executed=f"{LOGS}/{{task}}/notebook.ipynb",
+        text=f"{LOGS}/{{experiment}}/notebook.log",
+        executed=f"{LOGS}/{{experiment}}/notebook.ipynb",
     benchmark:
-        f"{LOGS}/{{task}}/notebook.benchmark.tsv"
+        f"{LOGS}/{{experiment}}/notebook.benchmark.tsv"
     wildcard_constraints:
-        task="|".join(TASKS),
+        experiment="|".join(EXPERIMENTS),
     retries: 2
     threads: 1
     params:
         results=RESULTS,
     message:
-        "Executing the notebook of {wildcards.task}"
+        "Executing the notebook of {wildcards.experiment}"
     shell:
         "{PYTHON} -m replication notebook --template {input.template} --out {output.notebook} --html {output.html}"
         " --log {log.executed} -p results {params.results} > {log.text} 2>&1"

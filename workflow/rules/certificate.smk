@@ -1,16 +1,16 @@
 """The double integrator beside its runs: references, and set-based certificates of finished runs."""
 
 REFERENCES = f"{RESULTS}/double-integrator/references.json"
-CERTIFICATE = f"{RUN.format(task='double-integrator', arm='{arm}', seed='{seed}')}/certificate.json"
+CERTIFICATE = f"{RUN.format(experiment='double-integrator', arm='{arm}', seed='{seed}')}/certificate.json"
 
 
 def all_references():
-    """What runs of the double integrator are compared with, if the profile runs it."""
-    return [REFERENCES, REFERENCES.replace(".json", ".npz")] if "double-integrator" in TASKS else []
+    """What runs of the double integrator are compared with, if the scale runs it."""
+    return [REFERENCES, REFERENCES.replace(".json", ".npz")] if "double-integrator" in EXPERIMENTS else []
 
 
 def all_certificates():
-    """Certificates of the first seeds of every arm of the double integrator, as many as the profile asks for."""
+    """Certificates of the first seeds of every arm of the double integrator, as many as the scale asks for."""
     settings = SETTINGS.double_integrator
     if settings is None or settings.certificate is None:
         return []
@@ -40,7 +40,7 @@ rule references:
     output:
         REFERENCES,
         REFERENCES.replace(".json", ".npz"),
-        REFERENCES.replace(".json", ".provenance.json"),
+        REFERENCES.replace(".json", ".stamp.json"),
     log:
         f"{LOGS}/double-integrator/references.log",
     benchmark:
@@ -62,7 +62,7 @@ rule certificate:
         CERTIFICATE,
         CERTIFICATE.replace(".json", ".npz"),
         CERTIFICATE.replace(".json", ".timing.json"),
-        CERTIFICATE.replace(".json", ".provenance.json"),
+        CERTIFICATE.replace(".json", ".stamp.json"),
     log:
         f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.log",
     benchmark:

@@ -6,13 +6,13 @@ CLAIMS = f"{RESULTS}/claims.json"
 
 
 def benchmarks():
-    """The ratios that `make bench` wrote, if it was run, or that the reference results hold."""
+    """The ratios that `make bench` wrote, if it was run, or that the shipped results hold."""
     path = Path(RESULTS).parent / BENCHMARKS
     return [str(path)] if (BENCHMARKS in SHIPPED if FROM else path.is_file()) else []
 
 
 rule claims:
-    """Decide every claim; evidence that does not match its sidecars stops the build."""
+    """Decide every claim; evidence that does not match its stamps stops the build."""
     input:
         claims="config/claims.yaml",
         records=REPORTED,
@@ -21,7 +21,7 @@ rule claims:
         code=code("replication.claims.decide"),
     output:
         CLAIMS,
-        CLAIMS.replace(".json", ".provenance.json"),
+        CLAIMS.replace(".json", ".stamp.json"),
     log:
         f"{LOGS}/claims.log",
     benchmark:

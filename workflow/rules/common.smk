@@ -14,48 +14,48 @@ from replication import report
 from scpo.errors import ScpoError
 from replication.results import inventory
 from replication.provenance import sources
-from replication import scales as profiles
+from replication import scales
 from replication import tasks
 from replication.config import load_json
 
 PYTHON = sys.executable
-PROFILE = config.get("profile") or "paper"
+SCALE = config.get("scale") or "paper"
 SET = config.get("set") or ""
-PROFILE_FILE = f"config/{PROFILE}.yaml"
+SCALE_FILE = f"config/{SCALE}.yaml"
 
-# from=reference: everything is made of the results in the repository, and nothing is trained
+# from=shipped: everything is made of the results in the repository, and nothing is trained
 FROM = config.get("from") or ""
-REFERENCE = f"reference/results/{PROFILE}"
-if FROM not in ("", "reference") or (FROM and SET):
-    raise WorkflowError("from: only from=reference is known, and its settings (set) are what they were")
+SHIPPED_RESULTS = f"shipped/results/{SCALE}"
+if FROM not in ("", "shipped") or (FROM and SET):
+    raise WorkflowError("from: only from=shipped is known, and its settings (set) are what they were")
 
 try:
-    SETTINGS = load_json(f"{REFERENCE}/config.json") if FROM else profiles.load_profile(PROFILE_FILE, [SET])
+    SETTINGS = load_json(f"{SHIPPED_RESULTS}/config.json") if FROM else scales.load_scale(SCALE_FILE, [SET])
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
-if SETTINGS.profile != PROFILE:
-    raise WorkflowError(f"{PROFILE_FILE}: says that it is profile {SETTINGS.profile!r}")
+if SETTINGS.scale != SCALE:
+    raise WorkflowError(f"{SCALE_FILE}: says that it is scale {SETTINGS.scale!r}")
 
-TASKS = sorted(SETTINGS.tasks)
-RESULTS = f"results/{FROM}/{PROFILE}" if FROM else f"results/{PROFILE}"
+EXPERIMENTS = sorted(SETTINGS.experiments)
+RESULTS = f"results/{FROM}/{SCALE}" if FROM else f"results/{SCALE}"
 LOGS = RESULTS.replace("results", "logs", 1)
 CONFIG = f"{RESULTS}/config.json"
-ARM_CONFIG = f"{RESULTS}/{{task}}/{{arm}}/config.json"
-DATASET_CONFIG = f"{RESULTS}/{{task}}/data/{{dataset}}/config.json"
-RUN = f"{RESULTS}/{{task}}/{{arm}}/seed-{{seed}}"
+ARM_CONFIG = f"{RESULTS}/{{experiment}}/{{arm}}/config.json"
+DATASET_CONFIG = f"{RESULTS}/{{experiment}}/data/{{dataset}}/config.json"
+RUN = f"{RESULTS}/{{experiment}}/{{arm}}/seed-{{seed}}"
 # the published figure, digitised
-PUBLISHED = sorted(map(str, Path("reference/source").glob("*.csv")))
-DATASET = f"{RESULTS}/{{task}}/data/{{dataset}}/seed-{{seed}}.npz"
+PUBLISHED = sorted(map(str, Path("shipped/published-figure").glob("*.csv")))
+DATASET = f"{RESULTS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.npz"
 # what report, claims and notebooks read of all that
 REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 
 # What a run writes: records that later stages read, and beside them where it comes from and how long it took.
 RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
-TASK_RECORDS = {
+EXPERIMENT_RECORDS = {
     "regression": ["curve.parquet"],
     "double-integrator": ["trajectories.parquet", "surface.parquet", "starts.parquet"],
 }
-SIDECARS = ["run.provenance.json", "run.timing.json"]
+STAMPS = ["run.stamp.json", "run.timing.json"]
 
 # One thread per process: seeds are what runs in parallel.  A fixed date makes figures and the PDF reproducible.
 shell.prefix(
@@ -65,7 +65,7 @@ shell.prefix(
 
 
 wildcard_constraints:
-    task="[a-z0-9-]+",
+    experiment="[a-z0-9-]+",
     arm="[a-z0-9-]+",
     dataset="[a-z0-9-]+",
     seed=r"\d+",
@@ -83,36 +83,36 @@ def code(*modules):
     return [str(path) for path in sorted(frozenset().union(*map(closure_of, modules)))]
 
 
-def notebook_code(task):
-    """Source files that a task's notebook depends on."""
+def notebook_code(experiment):
+    """Source files that an experiment's notebook depends on."""
     reached = set(code("replication.notebook"))
-    return sorted(reached.union(map(str, sources.notebook_closure(f"notebooks/{task}.ipynb", "src"))))
+    return sorted(reached.union(map(str, sources.notebook_closure(f"notebooks/{experiment}.ipynb", "src"))))
 
 
-def records_of(task):
-    """Files of one run of a task that later stages read."""
-    return RECORDS + TASK_RECORDS.get(task, [])
+def records_of(experiment):
+    """Files of one run of an experiment that later stages read."""
+    return RECORDS + EXPERIMENT_RECORDS.get(experiment, [])
 
 
-def runs_of(*tasks):
-    """Records of every run of these tasks."""
+def runs_of(*experiments):
+    """Records of every run of these experiments."""
     return [
-        f"{RUN.format(task=task, arm=arm, seed=seed)}/{name}"
-        for task in tasks
-        for arm, settings in SETTINGS.tasks[task].arms.items()
+        f"{RUN.format(experiment=experiment, arm=arm, seed=seed)}/{name}"
+        for experiment in experiments
+        for arm, settings in SETTINGS.experiments[experiment].arms.items()
         for seed in settings.seed_range
-        for name in records_of(task)
+        for name in records_of(experiment)
     ]
 
 
-def reported_of(task):
-    """What a task's notebook reads."""
-    return [CONFIG, *(name for name in REPORTED if name.startswith(f"{RESULTS}/{task}/"))]
+def reported_of(experiment):
+    """What an experiment's notebook reads."""
+    return [CONFIG, *(name for name in REPORTED if name.startswith(f"{RESULTS}/{experiment}/"))]
 
 
-def datasets_of(*tasks):
-    """Data sets of every run of these tasks."""
+def datasets_of(*experiments):
+    """Data sets of every run of these experiments."""
     runs = [
-        (task, arm, seed) for task in tasks for arm in SETTINGS.tasks[task].arms.values() for seed in arm.seed_range
+        (experiment, arm, seed) for experiment in experiments for arm in SETTINGS.experiments[experiment].arms.values() for seed in arm.seed_range
     ]
-    return sorted({DATASET.format(task=task, dataset=arm.dataset, seed=seed) for task, arm, seed in runs})
+    return sorted({DATASET.format(experiment=experiment, dataset=arm.dataset, seed=seed) for experiment, arm, seed in runs})

@@ -2,9 +2,9 @@
 
 
 rule config:
-    """Lay the profile over the defaults, check it and write it down."""
+    """Lay the scale over the defaults, check it and write it down."""
     input:
-        profile=ancient(PROFILE_FILE),  # a comment edited there changes nothing: its content is in params
+        scale=ancient(SCALE_FILE),  # a comment edited there changes nothing: its content is in params
     output:
         CONFIG,
     log:
@@ -13,68 +13,68 @@ rule config:
         f"{LOGS}/config.benchmark.tsv"
     threads: 1
     params:
-        content=profiles.digest(SETTINGS),
+        content=scales.digest(SETTINGS),
     message:
-        f"Checking the configuration of profile {PROFILE}"
+        f"Checking the configuration of scale {SCALE}"
     shell:
-        "{PYTHON} -m replication config --profile-file {input.profile} --set={SET:q} --out {output} > {log} 2>&1"
+        "{PYTHON} -m replication config --scale-file {input.scale} --set={SET:q} --out {output} > {log} 2>&1"
 
 
 rule arm_config:
     """Write down what runs of one arm read of the configuration."""
     input:
-        profile=ancient(PROFILE_FILE),
+        scale=ancient(SCALE_FILE),
     output:
         ARM_CONFIG,
     log:
-        f"{LOGS}/{{task}}/{{arm}}/config.log",
+        f"{LOGS}/{{experiment}}/{{arm}}/config.log",
     benchmark:
-        f"{LOGS}/{{task}}/{{arm}}/config.benchmark.tsv"
+        f"{LOGS}/{{experiment}}/{{arm}}/config.benchmark.tsv"
     threads: 1
     params:
-        content=lambda wildcards: profiles.digest(profiles.for_arm(SETTINGS, wildcards.task, wildcards.arm)),
+        content=lambda wildcards: scales.digest(scales.for_arm(SETTINGS, wildcards.experiment, wildcards.arm)),
     message:
-        "Settings: {wildcards.task}, {wildcards.arm}"
+        "Settings: {wildcards.experiment}, {wildcards.arm}"
     shell:
-        "{PYTHON} -m replication config --profile-file {input.profile} --set={SET:q}"
-        " --task {wildcards.task} --arm {wildcards.arm} --out {output} > {log} 2>&1"
+        "{PYTHON} -m replication config --scale-file {input.scale} --set={SET:q}"
+        " --experiment {wildcards.experiment} --arm {wildcards.arm} --out {output} > {log} 2>&1"
 
 
 rule dataset_config:
     """Write down what drawing one data set reads of the configuration."""
     input:
-        profile=ancient(PROFILE_FILE),
+        scale=ancient(SCALE_FILE),
     output:
         DATASET_CONFIG,
     log:
-        f"{LOGS}/{{task}}/data/{{dataset}}/config.log",
+        f"{LOGS}/{{experiment}}/data/{{dataset}}/config.log",
     benchmark:
-        f"{LOGS}/{{task}}/data/{{dataset}}/config.benchmark.tsv"
+        f"{LOGS}/{{experiment}}/data/{{dataset}}/config.benchmark.tsv"
     threads: 1
     params:
-        content=lambda wildcards: profiles.digest(profiles.for_dataset(SETTINGS, wildcards.task, wildcards.dataset)),
+        content=lambda wildcards: scales.digest(scales.for_dataset(SETTINGS, wildcards.experiment, wildcards.dataset)),
     message:
-        "Settings: {wildcards.task}, data set {wildcards.dataset}"
+        "Settings: {wildcards.experiment}, data set {wildcards.dataset}"
     shell:
-        "{PYTHON} -m replication config --profile-file {input.profile} --set={SET:q}"
-        " --task {wildcards.task} --dataset {wildcards.dataset} --out {output} > {log} 2>&1"
+        "{PYTHON} -m replication config --scale-file {input.scale} --set={SET:q}"
+        " --experiment {wildcards.experiment} --dataset {wildcards.dataset} --out {output} > {log} 2>&1"
 
 
 rule dataset:
-    """Draw one data set of a task."""
+    """Draw one data set of an experiment."""
     input:
         config=DATASET_CONFIG,
-        code=lambda wildcards: code("replication.training.datasets", tasks.MODULES[wildcards.task]),
+        code=lambda wildcards: code("replication.training.datasets", tasks.MODULES[wildcards.experiment]),
     output:
         data=DATASET,
-        provenance=DATASET.replace(".npz", ".provenance.json"),
+        provenance=DATASET.replace(".npz", ".stamp.json"),
     log:
-        f"{LOGS}/{{task}}/data/{{dataset}}/seed-{{seed}}.log",
+        f"{LOGS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.log",
     benchmark:
-        f"{LOGS}/{{task}}/data/{{dataset}}/seed-{{seed}}.benchmark.tsv"
+        f"{LOGS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.benchmark.tsv"
     threads: 1
     message:
-        "Drawing data: {wildcards.task}, {wildcards.dataset}, seed {wildcards.seed}"
+        "Drawing data: {wildcards.experiment}, {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "{PYTHON} -m replication dataset --config {input.config} --task {wildcards.task} --dataset {wildcards.dataset}"
+        "{PYTHON} -m replication dataset --config {input.config} --experiment {wildcards.experiment} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --out {output.data} > {log} 2>&1"

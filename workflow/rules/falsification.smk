@@ -10,7 +10,7 @@ rule falsification:
         code=code("replication.planted_faults.run", tasks.MODULES["regression"]),
     output:
         FALSIFICATION,
-        FALSIFICATION.replace(".json", ".provenance.json"),
+        FALSIFICATION.replace(".json", ".stamp.json"),
     log:
         f"{LOGS}/falsification.log",
     benchmark:

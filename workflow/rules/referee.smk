@@ -8,8 +8,8 @@ rule referee:
     input:
         script="workflow/scripts/referee.py",
         config=CONFIG,
-        runs=runs_of(*TASKS),
-        data=datasets_of(*TASKS),
+        runs=runs_of(*EXPERIMENTS),
+        data=datasets_of(*EXPERIMENTS),
         references=all_references(),
     output:
         REFEREE,

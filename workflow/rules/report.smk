@@ -2,8 +2,8 @@
 
 REPORT = f"{RESULTS}/report"
 PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
-FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in report.figures_for(TASKS)]
-TABLES = [f"{REPORT}/tables/{name}.tex" for name in report.tables_for(TASKS)]
+FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in report.figures_for(EXPERIMENTS)]
+TABLES = [f"{REPORT}/tables/{name}.tex" for name in report.tables_for(EXPERIMENTS)]
 MACROS = f"{REPORT}/macros.tex"
 PARTS = [*FIGURES, *TABLES, MACROS, CLAIMS]
 PROVENANCE = f"{REPORT}/provenance.tex"
@@ -11,13 +11,13 @@ TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Pa
 
 
 def all_report_parts():
-    """Figures, tables, macros and claims; if the profile runs what the text is about, the check that they agree."""
-    return [*PARTS, *([] if set(tasks.MODULES) - set(TASKS) else [PROVENANCE])]
+    """Figures, tables, macros and claims; if the scale runs what the text is about, the check that they agree."""
+    return [*PARTS, *([] if set(tasks.MODULES) - set(EXPERIMENTS) else [PROVENANCE])]
 
 
-def sidecar_of(path):
-    """The sidecar of a part of the report."""
-    return str(Path(path).with_suffix(".provenance.json"))
+def stamp_of(path):
+    """The stamp of a part of the report."""
+    return str(Path(path).with_suffix(".stamp.json"))
 
 
 def drawn_from(wildcards):
@@ -27,8 +27,8 @@ def drawn_from(wildcards):
 
 
 def all_pdfs():
-    """The PDF of the report, where there is TeX to make it and the profile runs both tasks that it is about."""
-    if left_out := sorted(set(tasks.MODULES) - set(TASKS)):
+    """The PDF of the report, where there is TeX to make it and the scale runs both experiments that it is about."""
+    if left_out := sorted(set(tasks.MODULES) - set(EXPERIMENTS)):
         logger.warning(f"{PDF} is left out: its text is about {', '.join(left_out)} too.")
         return []
     if shutil.which("latexmk") and shutil.which("pdflatex"):
@@ -51,7 +51,7 @@ rule figure:
             subcategory=lambda wildcards: report.about(wildcards.name),
             labels={"figure": "{name}"},
         ),
-        sidecar_of(f"{REPORT}/figures/{{name}}.pdf"),
+        stamp_of(f"{REPORT}/figures/{{name}}.pdf"),
     log:
         f"{LOGS}/report/figures/{{name}}.log",
     benchmark:
@@ -67,7 +67,7 @@ rule figure:
 
 
 # tables of one module share its code, and the start of a process takes longer than a table
-for made_by, names in report.tables_by_rule(TASKS).items():
+for made_by, names in report.tables_by_rule(EXPERIMENTS).items():
 
     rule:
         """Write the tables of one module from the records of the runs."""
@@ -80,7 +80,7 @@ for made_by, names in report.tables_by_rule(TASKS).items():
             code=code(report.module_of(names[0])),
         output:
             tables=[f"{REPORT}/tables/{name}.tex" for name in names],
-            sidecars=[sidecar_of(f"{REPORT}/tables/{name}.tex") for name in names],
+            stamps=[stamp_of(f"{REPORT}/tables/{name}.tex") for name in names],
         log:
             f"{LOGS}/report/{made_by}.log",
         benchmark:
@@ -103,7 +103,7 @@ rule macros:
         code=code("replication.report.macros"),
     output:
         MACROS,
-        sidecar_of(MACROS),
+        stamp_of(MACROS),
     log:
         f"{LOGS}/report/macros.log",
     benchmark:
@@ -121,7 +121,7 @@ rule provenance:
     """Check that nothing in the report is stale or unreferenced; write the hashes that its captions print."""
     input:
         parts=PARTS,
-        sidecars=[sidecar_of(path) for path in PARTS],
+        stamps=[stamp_of(path) for path in PARTS],
         tex=TEX_SOURCES,
         code=code("replication.report.paper"),
     output:

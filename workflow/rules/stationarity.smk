@@ -7,12 +7,12 @@ rule stationarity:
     """Measure what of the loss gradient the active constraints do not balance, at the end of every run."""
     input:
         config=CONFIG,
-        runs=runs_of("regression") if "regression" in TASKS else [],
-        data=datasets_of("regression") if "regression" in TASKS else [],
+        runs=runs_of("regression") if "regression" in EXPERIMENTS else [],
+        data=datasets_of("regression") if "regression" in EXPERIMENTS else [],
         code=code("replication.experiments.regression.stationarity"),
     output:
         f"{RESULTS}/{STATIONARITY}",
-        f"{RESULTS}/{STATIONARITY.replace('.json', '.provenance.json')}",
+        f"{RESULTS}/{STATIONARITY.replace('.json', '.stamp.json')}",
     log:
         f"{LOGS}/regression/stationarity.log",
     benchmark:

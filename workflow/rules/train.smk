@@ -1,37 +1,37 @@
-"""Training: one process for each task, arm and seed."""
+"""Training: one process for each experiment, arm and seed."""
 
 
 def dataset_of(wildcards):
     """Data set of a run; arms with the same data set share it."""
-    dataset = SETTINGS.tasks[wildcards.task].arms[wildcards.arm].dataset
-    return DATASET.format(task=wildcards.task, dataset=dataset, seed=wildcards.seed)
+    dataset = SETTINGS.experiments[wildcards.experiment].arms[wildcards.arm].dataset
+    return DATASET.format(experiment=wildcards.experiment, dataset=dataset, seed=wildcards.seed)
 
 
-for task in TASKS:
+for experiment in EXPERIMENTS:
 
     rule:
-        """Run one arm of a task with one seed; an interrupted run goes on from its checkpoint."""
+        """Run one arm of an experiment with one seed; an interrupted run goes on from its checkpoint."""
         name:
-            f"train_{task.replace('-', '_')}"
+            f"train_{experiment.replace('-', '_')}"
         input:
             config=ARM_CONFIG,
             data=dataset_of,
-            code=code("replication.training.train", tasks.MODULES[task]),
+            code=code("replication.training.train", tasks.MODULES[experiment]),
         output:
-            [f"{RUN}/{name}" for name in records_of(task) + SIDECARS],
+            [f"{RUN}/{name}" for name in records_of(experiment) + STAMPS],
         log:
-            f"{LOGS}/{{task}}/{{arm}}/seed-{{seed}}.log",
+            f"{LOGS}/{{experiment}}/{{arm}}/seed-{{seed}}.log",
         benchmark:
-            f"{LOGS}/{{task}}/{{arm}}/seed-{{seed}}.benchmark.tsv"
+            f"{LOGS}/{{experiment}}/{{arm}}/seed-{{seed}}.benchmark.tsv"
         wildcard_constraints:
-            task=task,
+            experiment=experiment,
         threads: 1
         params:
             folder=RUN,
             checkpoint=f"{RUN}.checkpoint",  # beside the outputs: those of a failed job are removed
         message:
-            "Training: {wildcards.task}, {wildcards.arm}, seed {wildcards.seed}"
+            "Training: {wildcards.experiment}, {wildcards.arm}, seed {wildcards.seed}"
         shell:
-            "{PYTHON} -m replication train --config {input.config} --task {wildcards.task} --arm {wildcards.arm}"
+            "{PYTHON} -m replication train --config {input.config} --experiment {wildcards.experiment} --arm {wildcards.arm}"
             " --seed {wildcards.seed} --data {input.data} --out {params.folder} --checkpoint {params.checkpoint}"
             " > {log} 2>&1"

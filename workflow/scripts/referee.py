@@ -338,12 +338,12 @@ def compare_run(folder, judge):
 def summarise(table):
     """Return one entry for each arm: how much was compared, unsafe saved policies, the largest differences."""
     arms = []
-    for (experiment, name), rows in table.groupby(["task", "arm"]):
+    for (experiment, name), rows in table.groupby(["experiment", "arm"]):
         of_constraint = rows["what"].str.endswith("max_g")
         saved = rows[rows["what"] == "max_g"]
         arms.append(
             {
-                "task": experiment,
+                "experiment": experiment,
                 "arm": name,
                 "runs": rows["seed"].nunique(),
                 "values": len(rows),
@@ -366,7 +366,7 @@ def main(results, out):
         judge = JUDGES[experiment.replace("-", "_")](settings, data, folder)
         found += [(experiment, arm, seed, *row) for row in compare_run(folder, judge)]
 
-    table = pd.DataFrame(found, columns=["task", "arm", "seed", "update", "what", "recorded", "recomputed"])
+    table = pd.DataFrame(found, columns=["experiment", "arm", "seed", "update", "what", "recorded", "recomputed"])
     table["error"] = (table["recomputed"] - table["recorded"]).abs() / table["recorded"].abs().clip(lower=1.0)
     agrees = table["error"] <= TOLERANCE  # false for NaN, which is therefore a disagreement
     if not agrees.all():

@@ -49,7 +49,7 @@ class Change(Model):
 class Needs(Model):
     """The evidence that decides a claim; with less the claim is not run."""
 
-    profile: Name = Field("paper", description="the profile whose results decide")
+    scale: Name = Field("paper", description="the scale whose results decide")
     seeds: Count = Field(1, description="least number of seeds of each arm")
     updates: Count = Field(1, description="least number of updates of each run")
     arms: tuple[Arm, ...] = Field((), description="runs that are judged")

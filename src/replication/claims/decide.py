@@ -1,8 +1,8 @@
-"""Decides every claim from the results of a profile.
+"""Decides every claim from the results of a scale.
 
 A claim is *reproduced* if it holds in a setting that is the source's (S, F), *supported* if it holds in one that is
 our reconstruction (R); it *deviates* if it does not hold, and is *not-run* where there is too little evidence, evidence
-that does not match its sidecars, or a profile that decides nothing.
+that does not match its stamps, or a scale that decides nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from replication.claims import claims, verdicts
 from replication.claims.claims import Claim, Claims
 from replication.claims.metrics import METRICS, Evidence, Metric
 from replication.claims.verdicts import Status, Verdict
-from replication.experiments.double_integrator.read import TASK, read_certificates, read_references
+from replication.experiments.double_integrator.read import EXPERIMENT, read_certificates, read_references
 from replication.paths import PUBLISHED
 from replication.provenance import page
 from replication.results.integrity import WITHOUT, Records
@@ -33,7 +33,7 @@ from scpo.errors import ResultError, ScpoError
 ALTERED = "altered evidence"
 #: Files of evidence beside the runs, relative to the results.
 OTHERS = {
-    "references": f"{TASK}/references.json",
+    "references": f"{EXPERIMENT}/references.json",
     "referee": "referee.json",
     "falsification": "falsification.json",
     "benchmarks": f"../{BENCHMARKS}",
@@ -44,22 +44,22 @@ def evaluate(results: Path, stated: Claims) -> list[Verdict]:
     """Return the verdict on every claim, in their order.
 
     Args:
-        results: results/<profile>.
+        results: results/<scale>.
         stated: from :func:`replication.claims.claims.load`.
 
     Raises:
-        ResultError: the profile's configuration is missing or damaged.
+        ResultError: the scale's configuration is missing or damaged.
     """
     reader = _Reader(results)
     return [_verdict(claim, reader) for claim in stated.claims]
 
 
 def write(results: Path, out: Path) -> list[Verdict]:
-    """Decide the claims of config/claims.yaml and write the verdicts to ``out`` (claims.json) with a sidecar.
+    """Decide the claims of config/claims.yaml and write the verdicts to ``out`` (claims.json) with a stamp.
 
     Raises:
         ConfigurationError: the claims are missing or invalid.
-        ResultError: evidence is not what its sidecars describe, or the configuration is missing.
+        ResultError: evidence is not what its stamps describe, or the configuration is missing.
     """
     with page.traced(out, results, ["replication.claims.decide"]):
         found = evaluate(results, claims.load())
@@ -70,7 +70,7 @@ def write(results: Path, out: Path) -> list[Verdict]:
 
 
 def judge(results: Path, *, strict: bool) -> tuple[str, int]:
-    """Decide the claims, write results/<profile>/claims.json, and return a table and an exit status.
+    """Decide the claims, write results/<scale>/claims.json, and return a table and an exit status.
 
     Nothing is written where evidence has been altered.
 
@@ -99,8 +99,8 @@ def judge(results: Path, *, strict: bool) -> tuple[str, int]:
 
 
 def _changed_since(out: Path, results: Path) -> list[str]:
-    """Say which evidence without a sidecar of its own is not what the claims were decided on when they last were."""
-    if not page.sidecar(out).is_file():
+    """Say which evidence without a stamp of its own is not what the claims were decided on when they last were."""
+    if not page.stamp(out).is_file():
         return []
     inputs = page.read(out)["inputs"]
     return [
@@ -186,8 +186,8 @@ def _good(claim: Claim) -> Status:
 def _lacking(claim: Claim, evidence: Evidence) -> str | None:
     """Say what the evidence lacks for a decision, or None."""
     needs = claim.needs
-    if evidence.config.profile != needs.profile:
-        return f"needs profile {needs.profile!r}; profile {evidence.config.profile!r} decides nothing"
+    if evidence.config.scale != needs.scale:
+        return f"needs scale {needs.scale!r}; scale {evidence.config.scale!r} decides nothing"
     for arm, runs in [*evidence.arms.items(), *evidence.baselines.items()]:
         if len(runs) < needs.seeds:
             return f"{arm}: needs {needs.seeds} seeds that may be judged, there are {len(runs)}"
@@ -200,12 +200,12 @@ def _lacking(claim: Claim, evidence: Evidence) -> str | None:
 
 
 class _Reader:
-    """Reads evidence once for all claims, and knows which file is what its sidecar says."""
+    """Reads evidence once for all claims, and knows which file is what its stamp says."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
         self.config = read_config(results)
-        self.records = Records(results, self.config)
+        self.records = Records(results)
         self._arms: dict[str, Runs] = {}
 
     def paths(self, claim: Claim) -> list[str]:
@@ -238,10 +238,10 @@ class _Reader:
         )
 
     def _seeds(self, name: str) -> range:
-        task, arm = name.split("/")
-        settings = self.config.tasks.get(task)
+        experiment, arm = name.split("/")
+        settings = self.config.experiments.get(experiment)
         if settings is None or arm not in settings.arms:
-            raise ResultError(f"{self.results / 'config.json'}: the profile does not run {name}")
+            raise ResultError(f"{self.results / 'config.json'}: the scale does not run {name}")
         return settings.arms[arm].seed_range
 
     def _arm(self, name: str) -> Runs:
@@ -255,13 +255,13 @@ class _Reader:
         What a verified run threw away would have been an unsafe iterate on the bound alone.
         """
         runs = self._arm(name)
-        task, arm = name.split("/")
-        if not self.config.section(task).for_arm(arm).scpo.verify:
+        experiment, arm = name.split("/")
+        if not self.config.section(experiment).for_arm(arm).scpo.verify:
             return runs
         return tuple(run for run in runs if run.summary["unsafe_proposals"] == 0)
 
     def _certified(self) -> int:
         section = self.config.double_integrator
         if section is None or section.certificate is None:
-            raise ResultError(f"{self.results / 'config.json'}: the profile makes no certificates")
+            raise ResultError(f"{self.results / 'config.json'}: the scale makes no certificates")
         return section.certificate.seeds

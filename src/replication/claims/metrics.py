@@ -26,7 +26,7 @@ Over = Literal["sum", "max", "min", "median", "range"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a claim is judged on; runs by task and arm as in paths, baselines by the arm they are compared with."""
+    """What a claim is judged on: runs by experiment and arm, baselines by the arm that they are compared with."""
 
     config: Config
     arms: Mapping[str, Runs] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def _harmful_removed(run: Run) -> float:
     """Median over the evaluations of what the projection removes along harmful samples, less that along the others."""
     difference = (run.evaluations["rejected_share"] - run.evaluations["clean_rejected_share"]).dropna()
     if difference.empty:
-        raise ResultError(f"{run.task}/{run.arm}, seed {run.seed}: no evaluation saw harmful samples")
+        raise ResultError(f"{run.experiment}/{run.arm}, seed {run.seed}: no evaluation saw harmful samples")
     return float(difference.median())
 
 
@@ -128,7 +128,9 @@ def _loss_at(epoch: float) -> Callable[[Evidence], list[float]]:
 def _late_loss(run: Run) -> float:
     late = run.evaluations.loc[run.evaluations["epoch"] >= published.LATE, "fresh_loss"]
     if late.empty:
-        raise ResultError(f"{run.task}/{run.arm}, seed {run.seed}: no evaluation from epoch {published.LATE:g} on")
+        raise ResultError(
+            f"{run.experiment}/{run.arm}, seed {run.seed}: no evaluation from epoch {published.LATE:g} on"
+        )
     return float(late.median())
 
 
@@ -162,7 +164,7 @@ def _certified_starts(evidence: Evidence) -> list[float]:
 
 def _referee(evidence: Evidence) -> list[dict[str, Any]]:
     rows = _required(evidence.referee, "the referee's summary")["arms"]
-    return [row for row in rows if f"{row['task']}/{row['arm']}" in evidence.arms]
+    return [row for row in rows if f"{row['experiment']}/{row['arm']}" in evidence.arms]
 
 
 def _missed(evidence: Evidence) -> list[float]:

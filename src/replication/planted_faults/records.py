@@ -1,4 +1,4 @@
-"""Result files altered after a run: who notices, the load check, the independent referee, or the sidecar's hashes."""
+"""Result files altered after a run: who notices, the load check, the independent referee, or the stamp's hashes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from replication import files
 from replication.config import Config, dump
 from replication.planted_faults.finding import Finding
 from replication.results import integrity
-from replication.results.read import read_config, read_run
+from replication.results.read import read_run
 from replication.scales import for_arm
 from replication.training import datasets, train
 from scpo.errors import ResultError
 
-TASK, ARM, SEED = "regression", "scpo", 0
+EXPERIMENT, ARM, SEED = "regression", "scpo", 0
 CONFIG = Config.model_validate(
     {
         "double_integrator": None,
-        TASK: {
+        EXPERIMENT: {
             "hidden": [8, 8],
             "grid_size": 20,
             "heldout": 300,
@@ -71,21 +71,21 @@ class Case:
 
 
 def _train(results: Path) -> None:
-    config, data = results / "config.json", results / TASK / "data" / "normal" / f"seed-{SEED}.npz"
-    files.write_text(config, dump(for_arm(CONFIG, TASK, ARM)))
-    datasets.main(config, TASK, "normal", SEED, data)
-    train.run_from_files(config, TASK, ARM, SEED, data, _run(results))
+    config, data = results / "config.json", results / EXPERIMENT / "data" / "normal" / f"seed-{SEED}.npz"
+    files.write_text(config, dump(for_arm(CONFIG, EXPERIMENT, ARM)))
+    datasets.main(config, EXPERIMENT, "normal", SEED, data)
+    train.run_from_files(config, EXPERIMENT, ARM, SEED, data, _run(results))
 
 
 def _run(results: Path) -> Path:
-    return results / TASK / ARM / f"seed-{SEED}"
+    return results / EXPERIMENT / ARM / f"seed-{SEED}"
 
 
 def _ask(results: Path, judge: Callable[[Path, Path], None]) -> dict[str, str]:
     """Return what each check that notices something says, in short and without paths."""
     noticed, folder = {}, _run(results)
     try:
-        read_run(results, TASK, ARM, SEED)
+        read_run(results, EXPERIMENT, ARM, SEED)
     except ResultError:
         noticed["load check"] = "refused"
     try:
@@ -94,10 +94,10 @@ def _ask(results: Path, judge: Callable[[Path, Path], None]) -> dict[str, str]:
         noticed["referee"] = "disagrees"
     except Exception as error:  # a script of its own, which may fail in any way on a damaged file
         noticed["referee"] = f"stops with {type(error).__name__}"
-    problems = integrity.Records(results, read_config(results)).altered([f"{folder.relative_to(results)}/run.json"])
+    problems = integrity.Records(results).altered([f"{folder.relative_to(results)}/run.json"])
     if problems:
         names = sorted({Path(problem.split(": ")[0]).name for problem in problems})
-        noticed["sidecar"] = f"{', '.join(names)} not as written"
+        noticed["stamp"] = f"{', '.join(names)} not as written"
     return noticed
 
 
@@ -107,7 +107,7 @@ def _finding(
     shutil.copytree(honest, copy)
     case.alter(_run(copy))
     found = _ask(copy, judge)
-    every = ("load check", "referee", "sidecar")
+    every = ("load check", "referee", "stamp")
     return Finding(
         case.name,
         case.planted,
@@ -154,22 +154,22 @@ def _cut(run: Path) -> None:
 
 
 def _change_recorded_hash(run: Path) -> None:
-    def change(sidecar: dict[str, Any]) -> dict[str, Any]:
-        flipped = {path: found[::-1] if path.endswith("run.json") else found for path, found in _outputs(sidecar)}
-        return sidecar | {"outputs": flipped}
+    def change(stamp: dict[str, Any]) -> dict[str, Any]:
+        flipped = {path: found[::-1] if path.endswith("run.json") else found for path, found in _outputs(stamp)}
+        return stamp | {"outputs": flipped}
 
-    _edit_json(run / "run.provenance.json", change)
+    _edit_json(run / "run.stamp.json", change)
 
 
 def _raise_bound(run: Path) -> None:
     def change(config: dict[str, Any]) -> dict[str, Any]:
-        return config | {TASK: config[TASK] | {"bound": config[TASK]["bound"] + SMALL}}
+        return config | {EXPERIMENT: config[EXPERIMENT] | {"bound": config[EXPERIMENT]["bound"] + SMALL}}
 
     _edit_json(run.parents[2] / "config.json", change)
 
 
-def _outputs(sidecar: dict[str, Any]) -> list[tuple[str, str]]:
-    return sorted(sidecar["outputs"].items())
+def _outputs(stamp: dict[str, Any]) -> list[tuple[str, str]]:
+    return sorted(stamp["outputs"].items())
 
 
 def _edit_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -181,48 +181,48 @@ CASES = (
         "altered-metric",
         f"the last safety maximum of a run lowered by {SMALL:.0e} in its file",
         _add("metrics", "max_g", -SMALL),
-        frozenset({"referee", "sidecar"}),
+        frozenset({"referee", "stamp"}),
     ),
     Case(
         "altered-series",
         f"the highest safety maximum lowered by {SMALL:.0e} in the file that figures are drawn from",
         _lower_the_highest,
-        frozenset({"load check", "sidecar"}),
+        frozenset({"load check", "stamp"}),
     ),
     Case(
         "altered-loss",
         "a batch loss lowered, which the referee does not judge",
         _add("metrics", "loss", -0.1),
-        frozenset({"sidecar"}),
+        frozenset({"stamp"}),
     ),
     Case(
         "altered-count",
         "a count in a run's summary lowered by one",
         _count_one_less,
-        frozenset({"load check", "referee", "sidecar"}),
+        frozenset({"load check", "referee", "stamp"}),
     ),
     Case(
         "altered-weights",
         f"one weight of the final policy moved by {SMALL:.0e}",
         _move_weight,
-        frozenset({"referee", "sidecar"}),
+        frozenset({"referee", "stamp"}),
     ),
     Case(
         "altered-setting",
         f"the bound on the policy raised by {SMALL:.0e} in the recorded configuration",
         _raise_bound,
-        frozenset({"referee", "sidecar"}),
+        frozenset({"referee", "stamp"}),
     ),
     Case(
         "cut-file",
         "a result file that lacks its end",
         _cut,
-        frozenset({"load check", "sidecar"}),
+        frozenset({"load check", "stamp"}),
     ),
     Case(
-        "altered-sidecar",
-        "a hash in the sidecar changed, the files untouched",
+        "altered-stamp",
+        "a hash in the stamp changed, the files untouched",
         _change_recorded_hash,
-        frozenset({"sidecar"}),
+        frozenset({"stamp"}),
     ),
 )

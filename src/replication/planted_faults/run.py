@@ -35,7 +35,7 @@ def findings(referee: Path) -> list[Finding]:
 
 
 def main(referee: Path, out: Path) -> None:
-    """Run every experiment and write ``out``, with its sidecar beside it.
+    """Run every experiment and write ``out``, with its stamp beside it.
 
     Raises:
         ResultError: the referee's script is missing, or a file cannot be written.
@@ -49,8 +49,8 @@ def main(referee: Path, out: Path) -> None:
         raise FalsificationError("\n".join([f"{len(missed)} of {len(found)} planted faults were not caught:", *lines]))
     files.write_json(out, {"findings": [asdict(finding) for finding in found], "referee_sha256": digest})
     provenance.write(
-        out.with_suffix(".provenance.json"),
-        module=[__name__, tasks.MODULES[records.TASK]],
+        out.with_suffix(".stamp.json"),
+        module=[__name__, tasks.MODULES[records.EXPERIMENT]],
         config_sha256=hashlib.sha256(dump(records.CONFIG).encode()).hexdigest(),
         seeds={"first": 0, "count": method.SEEDS},
         inputs=[referee],

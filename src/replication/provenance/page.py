@@ -1,4 +1,4 @@
-"""Sidecars of what stands on the page: figures, tables, numbers and claims, each made from result files.
+"""Stamps of what stands on the page: figures, tables, numbers and claims, each made from result files.
 
 A short hash over name, module, code, configuration and inputs is printed beside each of them.  It holds no time, host,
 commit or dirty flag, so that it is the same wherever the same thing is made from the same results.
@@ -25,55 +25,55 @@ LENGTH = 8  # hexadecimal digits of a short hash
 
 @contextmanager
 def traced(out: Path, results: Path, modules: Sequence[str]) -> Iterator[None]:
-    """Write the sidecar of ``out``, beside it, when the block that makes it has ended well.
+    """Write the stamp of ``out``, beside it, when the block that makes it has ended well.
 
     Args:
         out: what is made.
-        results: results/<profile> that it is made from; what this package reads in the block are the inputs.
+        results: results/<scale> that it is made from; what this package reads in the block are the inputs.
         modules: dotted names of the modules that make it.
     """
     with files.reading() as read:
         yield
-    inputs = sorted(path for path in read - {out, sidecar(out)} if path.is_file())  # not what was looked for in vain
+    inputs = sorted(path for path in read - {out, stamp(out)} if path.is_file())  # not what was looked for in vain
     config = files.sha256(results / "config.json")
     content = provenance.collect(modules, config, {}, inputs, [out])
-    content |= {"name": out.name, "seeds": _seeds(read, results), "profile": results.name}
+    content |= {"name": out.name, "seeds": _seeds(read, results), "scale": results.name}
     content["inputs"] = {_relative(Path(path), results): found for path, found in content["inputs"].items()}
-    files.write_json(sidecar(out), content | {"results": results.as_posix(), "hash": short_hash(content)})
+    files.write_json(stamp(out), content | {"results": results.as_posix(), "hash": short_hash(content)})
 
 
-def sidecar(path: Path) -> Path:
-    """Return where the sidecar of ``path`` lies."""
+def stamp(path: Path) -> Path:
+    """Return where the stamp of ``path`` lies."""
     return path.with_suffix(SUFFIX)
 
 
 def short_hash(content: dict[str, Any]) -> str:
-    """Return the short hash of a sidecar: of what made it and of what, not of when, where and by whom."""
+    """Return the short hash of a stamp: of what made it and of what, not of when, where and by whom."""
     identity = [content[key] for key in ("name", "module", "code_sha256", "config_sha256", "inputs")]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:LENGTH]
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the sidecar of ``path``.
+    """Return the stamp of ``path``.
 
     Raises:
         ResultError: there is none, or it is damaged.
     """
-    found = sidecar(path)
+    found = stamp(path)
     if not found.is_file():
-        raise ResultError(f"{path}: no sidecar {found.name} says where it comes from; make it again")
+        raise ResultError(f"{path}: no stamp {found.name} says where it comes from; make it again")
     return dict(files.read_json(found))
 
 
 def changed(path: Path, results: Path) -> list[str]:
-    """Return what no longer agrees with the sidecar of ``path``: itself, its inputs, its code.
+    """Return what no longer agrees with the stamp of ``path``: itself, its inputs, its code.
 
     Args:
         path: the file.
-        results: results/<profile> that it was made from, where it lies now.
+        results: results/<scale> that it was made from, where it lies now.
 
     Raises:
-        ResultError: there is no sidecar, or it is damaged.
+        ResultError: there is no stamp, or it is damaged.
     """
     content = read(path)
     problems = [] if files.sha256(path) in content["outputs"].values() else [f"{path}: altered since it was made"]
@@ -90,12 +90,12 @@ def changed(path: Path, results: Path) -> list[str]:
     if code != content["code_sha256"]:
         problems.append(f"{path}: made by code that has changed since")
     if short_hash(content) != content["hash"]:
-        problems.append(f"{sidecar(path)}: altered, its hash is not that of what it says")
+        problems.append(f"{stamp(path)}: altered, its hash is not that of what it says")
     return problems
 
 
 def input_path(name: str, results: Path) -> Path:
-    """Return where an input lies, which a sidecar names relative to the results or to the repository."""
+    """Return where an input lies, which a stamp names relative to the results or to the repository."""
     return results / name.removeprefix("results:") if name.startswith("results:") else sources.ROOT.parent / name
 
 
@@ -113,7 +113,7 @@ def _relative(path: Path, results: Path) -> str:
 
 
 def _seeds(paths: set[Path], results: Path) -> dict[str, list[int]]:
-    """Return the seeds of the runs that ``paths`` belong to, by task and arm."""
+    """Return the seeds of the runs that ``paths`` belong to, by experiment and arm."""
     found: dict[str, set[int]] = {}
     for path in paths:
         if path.is_relative_to(results) and path.parent.name.startswith("seed-"):

@@ -1,7 +1,7 @@
-"""The sidecar written beside a result: what made it, from what, where and with which versions.
+"""The stamp written beside a result: what made it, from what, where and with which versions.
 
 It is written at the end of a job and is no input of any other: a new commit, another machine or a dirty tree
-changes the sidecar and reruns nothing.
+changes the stamp and reruns nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from replication.files import sha256, write_json
 from replication.provenance import sources
 
-SUFFIX = ".provenance.json"
+SUFFIX = ".stamp.json"
 #: Packages whose versions can change a number.
 PACKAGES = ("scpo", "clarabel", "cvxpy", "numpy", "pandas", "pyarrow", "scipy", "scs", "torch")
 
@@ -30,12 +30,12 @@ def write(
     inputs: Iterable[Path | str],
     outputs: Iterable[Path | str],
 ) -> None:
-    """Write the sidecar ``path`` (``*.provenance.json``).
+    """Write the stamp ``path`` (``*.stamp.json``).
 
     Args:
         path: the file to write.
-        module: dotted name of the module that made the result, or of several (one found by name, such as a task's,
-            is to be named); their import closure is what is hashed as code.
+        module: dotted name of the module that made the result, or of several (name a module that
+            is found by name, such as an experiment's); their import closure is what is hashed as code.
         config_sha256: SHA-256 of the configuration that was used.
         seeds: every seed that was used, by what it was used for.
         inputs: files read.
@@ -54,7 +54,7 @@ def collect(
     inputs: Iterable[Path | str],
     outputs: Iterable[Path | str],
 ) -> dict[str, Any]:
-    """Return the sidecar's content (arguments as for :func:`write`)."""
+    """Return the stamp's content (arguments as for :func:`write`)."""
     return {
         "module": module,
         "code_sha256": sources.digest(sources.closure(module)),
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 
 def host() -> dict[str, str]:
-    """Return what is known of the machine; belongs into sidecars and ``*.timing.json`` only."""
+    """Return what is known of the machine; belongs into stamps and ``*.timing.json`` only."""
     return {"host": platform.node(), "platform": platform.platform(), "processor": _processor()}
 
 

@@ -1,7 +1,7 @@
 """From result files to print: figures, tables and number macros.  No training, no solver.
 
 The registry below is the one place that knows which figure or table is drawn by which function.  A further
-task adds its lines here and its modules beside the others; nothing else changes.
+experiment adds its lines here and its modules beside the others; nothing else changes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from scpo.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Item:
-    """A figure or a table: the function that makes it, and the task whose results it needs (None: any)."""
+    """A figure or a table: the function that makes it, and the experiment whose results it needs (None: any)."""
 
     module: str
     function: str
-    task: str | None
+    experiment: str | None
 
 
 FIGURES = {
@@ -76,20 +76,20 @@ TABLES = {
 }
 
 
-def figures_for(tasks: Iterable[str]) -> list[str]:
-    """Return the names of the figures that a profile running ``tasks`` makes."""
-    return _named(FIGURES, tasks)
+def figures_for(experiments: Iterable[str]) -> list[str]:
+    """Return the names of the figures that a scale running ``experiments`` makes."""
+    return _named(FIGURES, experiments)
 
 
-def tables_for(tasks: Iterable[str]) -> list[str]:
-    """Return the names of the tables that a profile running ``tasks`` makes."""
-    return _named(TABLES, tasks)
+def tables_for(experiments: Iterable[str]) -> list[str]:
+    """Return the names of the tables that a scale running ``experiments`` makes."""
+    return _named(TABLES, experiments)
 
 
-def tables_by_rule(tasks: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of the tables that a profile running ``tasks`` makes, those of one module under one rule."""
+def tables_by_rule(experiments: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the tables that a scale running ``experiments`` makes, those of one module under one rule."""
     found: dict[str, list[str]] = {}
-    for name in tables_for(tasks):
+    for name in tables_for(experiments):
         found.setdefault(rule_of(name), []).append(name)
     return found
 
@@ -110,8 +110,8 @@ def modules_of(name: str) -> list[str]:
 
 
 def about(name: str) -> str:
-    """Return the task that a figure or a table is about, or "method"."""
-    return _item(name).task or "method"
+    """Return the experiment that a figure or a table is about, or "method"."""
+    return _item(name).experiment or "method"
 
 
 def caption(name: str) -> str:
@@ -123,9 +123,9 @@ def caption(name: str) -> str:
 
 
 def render(name: str, results: Path, out: Path) -> None:
-    """Make the figure (PDF) or the table (LaTeX) ``name`` from ``results/<profile>`` and write it to ``out``.
+    """Make the figure (PDF) or the table (LaTeX) ``name`` from ``results/<scale>`` and write it to ``out``.
 
-    A sidecar beside it says where it comes from.
+    A stamp beside it says where it comes from.
 
     Raises:
         ConfigurationError: there is no figure or table of that name.
@@ -146,9 +146,9 @@ def render(name: str, results: Path, out: Path) -> None:
             write_text(out, made)
 
 
-def _named(items: dict[str, Item], tasks: Iterable[str]) -> list[str]:
-    chosen = set(tasks)
-    return sorted(name for name, item in items.items() if item.task is None or item.task in chosen)
+def _named(items: dict[str, Item], experiments: Iterable[str]) -> list[str]:
+    chosen = set(experiments)
+    return sorted(name for name, item in items.items() if item.experiment is None or item.experiment in chosen)
 
 
 def _item(name: str) -> Item:

@@ -22,12 +22,12 @@ def explain(name: str, results: Path, folder: Path = paper.FOLDER) -> tuple[str,
 
     Args:
         name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, of a macro, or a claim's id.
-        results: results/<profile>.
+        results: results/<scale>.
         folder: of the report's text.
 
     Raises:
         ConfigurationError: there is nothing of that name.
-        ResultError: a file or its sidecar is missing or damaged.
+        ResultError: a file or its stamp is missing or damaged.
     """
     headings, path = _found(name, results, folder)
     content = page.read(path)
@@ -44,10 +44,10 @@ def explain(name: str, results: Path, folder: Path = paper.FOLDER) -> tuple[str,
 
 
 def _found(name: str, results: Path, folder: Path) -> tuple[list[str], Path]:
-    """Return what is said first about ``name``, and the file that has a sidecar."""
+    """Return what is said first about ``name``, and the file that has a stamp."""
     made = results / "report"
     if not (made / "macros.tex").is_file():
-        raise ResultError(f"{made / 'macros.tex'}: no such file; make the report of this profile first")
+        raise ResultError(f"{made / 'macros.tex'}: no such file; make the report of this scale first")
     macros = (made / "macros.tex").read_text(encoding="utf-8")
     floats = paper.floats(paper.text(folder, macros))
     numbered = {one.label: one.shows[0] for one in floats if one.shows}
@@ -102,8 +102,8 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
 def _runs(content: dict[str, Any], results: Path) -> dict[str, str]:
     """Return at which commits the runs among the inputs were made."""
     folders = {page.input_path(name, results).parent for name in content["inputs"] if "/seed-" in name}
-    sidecars = [folder / f"run{SUFFIX}" for folder in folders]
-    commits = Counter(_commit(read_json(path)) for path in sidecars if path.is_file())
+    stamps = [folder / f"run{SUFFIX}" for folder in folders]
+    commits = Counter(_commit(read_json(path)) for path in stamps if path.is_file())
     made = "; ".join(f"{count} made at {commit}" for commit, count in sorted(commits.items()))
     return {"runs": made} if made else {}
 
@@ -116,8 +116,8 @@ def _commit(content: dict[str, Any]) -> str:
 
 def _settings(content: dict[str, Any]) -> str:
     """Return the workflow's settings with which a file was made."""
-    reference = " from=reference" if Path(content["results"]).parent.name == "reference" else ""
-    return f"profile={content['profile']}{reference}"
+    reference = " from=shipped" if Path(content["results"]).parent.name == "shipped" else ""
+    return f"scale={content['scale']}{reference}"
 
 
 def _ranges(seeds: list[int]) -> str:

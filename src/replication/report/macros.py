@@ -39,7 +39,7 @@ Runs = Sequence[Run]
 
 
 def write(results: Path, out: Path) -> None:
-    """Write the macros of every task that the profile ran to ``out``.
+    """Write the macros of every experiment that the scale ran to ``out``.
 
     Raises:
         ResultError: a result file is missing, damaged or has another schema.
@@ -51,7 +51,7 @@ def write(results: Path, out: Path) -> None:
 def collect(results: Path) -> dict[str, str]:
     """Return name (without backslash) -> LaTeX of every macro."""
     config = read_config(results)
-    macros = {"ProfileNotice": _notice(config)}
+    macros = {"ScaleNotice": _notice(config)}
     if config.regression is not None:
         macros |= (
             _source(config.regression)
@@ -77,10 +77,10 @@ def _referee(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _notice(config: Config) -> str:
-    if config.profile == "paper":
+    if config.scale == "paper":
         return ""
     return (
-        rf"\notice{{This copy was made with the profile ``{config.profile}''. Its numbers show that the pipeline "
+        rf"\notice{{This copy was made with the scale ``{config.scale}''. Its numbers show that the pipeline "
         "works and support no statement of the text.}"
     )
 
@@ -194,7 +194,7 @@ QUANTITIES: dict[str, Callable[[Runs], str]] = {
     "InsideBand": lambda runs: numbers.percent(summarise([published.share_inside(run) for run in runs]).median),
 }
 
-#: The numbers that the text uses, by arm of the regression task.
+#: The numbers that the text uses, by arm of the regression experiment.
 USED = {
     "scpo": tuple(QUANTITIES),
     "scpo-verified": ("Seeds", "LossMedian", "UnsafeIterates", "UnsafeProposals", "WorstG"),

@@ -67,7 +67,7 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
     """Return what is stale, missing or unreferenced: figures, tables, numbers, and hashes in captions.
 
     Raises:
-        ResultError: a sidecar is missing or damaged.
+        ResultError: a stamp is missing or damaged.
     """
     made = results / "report"
     macros = (made / "macros.tex").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
 
 
 def files_of(results: Path, names: Iterable[str]) -> list[Path]:
-    """Return the files of the report's parts that have sidecars: figures and tables ``names``, numbers, claims."""
+    """Return the files of the report's parts that have stamps: figures and tables ``names``, numbers, claims."""
     made = results / "report"
     suffix = {"figures": ".pdf", "tables": ".tex"}
     parts = [made / f"{name}{suffix[name.partition('/')[0]]}" for name in sorted(names)]
@@ -112,11 +112,11 @@ def write(results: Path, out: Path, folder: Path = FOLDER) -> None:
         for name, path in zip([*names, "macros", "claims"], files_of(results, names), strict=True)
     }
     lines = [rf"\expandafter\def\csname provenance@{name}\endcsname{{{found}}}" for name, found in hashes.items()]
-    write_text(out, "\n".join(["% Written from sidecars; not to be edited.", *lines]) + "\n")
+    write_text(out, "\n".join(["% Written from stamps; not to be edited.", *lines]) + "\n")
 
 
 def _parts(results: Path) -> list[str]:
-    """Return the figures and tables that the profile makes, sorted."""
-    tasks = list(read_config(results).tasks)
-    figures, tables = report.figures_for(tasks), report.tables_for(tasks)
+    """Return the figures and tables that the scale makes, sorted."""
+    experiments = list(read_config(results).experiments)
+    figures, tables = report.figures_for(experiments), report.tables_for(experiments)
     return sorted([*(f"figures/{name}" for name in figures), *(f"tables/{name}" for name in tables)])

@@ -10,11 +10,11 @@ from statistics import median
 from replication import report
 from replication.files import read_json, write_text
 from replication.report import paper
-from replication.shipped import shipped as reference
+from replication.shipped import collection
 from scpo.errors import ResultError
 
-RESTORED = "results/reference/paper"
-NONE = "No reference results are shipped yet, so there are no times."
+RESTORED = "results/shipped/paper"
+NONE = "No shipped results are shipped yet, so there are no times."
 
 
 def refresh(page: Path, shipped: Path) -> None:
@@ -22,10 +22,10 @@ def refresh(page: Path, shipped: Path) -> None:
 
     Args:
         page: REPRODUCE.md.
-        shipped: reference/results/<profile>; it may be missing, then there are no times.
+        shipped: shipped/results/<scale>; it may be missing, then there are no times.
 
     Raises:
-        ResultError: a marker is missing, or the reference results are altered.
+        ResultError: a marker is missing, or the shipped results are altered.
     """
     write_text(page, updated(page.read_text(encoding="utf-8"), shipped))
 
@@ -58,17 +58,17 @@ def made_by(folder: Path = paper.FOLDER) -> str:
 
 
 def times(shipped: Path) -> str:
-    """Return the table of processor times that the runs behind the reference results took, and on which machine.
+    """Return the table of processor times that the runs behind the shipped results took, and on which machine.
 
     Raises:
-        ResultError: the reference results are altered.
+        ResultError: the shipped results are altered.
     """
-    if not (shipped / reference.MANIFEST).is_file():
+    if not (shipped / collection.MANIFEST).is_file():
         return NONE
     found: dict[str, list[float]] = {}
     machines: set[str] = set()
-    for name in reference.check(shipped)["files"]:
-        if name.endswith(reference.TIMING):
+    for name in collection.check(shipped)["files"]:
+        if name.endswith(collection.TIMING):
             content = read_json(shipped / name)
             found.setdefault(_job(name), []).append(float(content["seconds"]))
             machines |= _machine(content)
@@ -81,8 +81,8 @@ def times(shipped: Path) -> str:
 
 
 def _job(name: str) -> str:
-    task, _, kind = name.split("/")[0], *name.split("/")[-2:]
-    return f"{task}: {'training run' if kind.startswith('run.') else kind.partition('.')[0]}"
+    experiment, _, kind = name.split("/")[0], *name.split("/")[-2:]
+    return f"{experiment}: {'training run' if kind.startswith('run.') else kind.partition('.')[0]}"
 
 
 def _machine(content: Mapping[str, str]) -> set[str]:

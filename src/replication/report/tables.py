@@ -16,7 +16,7 @@ from replication.typeset import numbers
 from scpo.errors import ResultError
 from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING
 
-TASK = "regression"
+EXPERIMENT = "regression"
 HEADINGS = {
     "scpo": ("SCPO", "bound", "only"),
     "scpo-verified": ("SCPO", "verified", ""),
@@ -36,8 +36,8 @@ Runs = Sequence[Run]
 
 def regression_results(results: Path) -> str:
     """Loss and safety of every arm: median over seeds and the range below it, counts as totals over seeds."""
-    known = read_config(results).tasks[TASK].arms
-    arms = {name: read_arm(results, TASK, name) for name in HEADINGS if name in known}
+    known = read_config(results).experiments[EXPERIMENT].arms
+    arms = {name: read_arm(results, EXPERIMENT, name) for name in HEADINGS if name in known}
     columns = list(arms.values())
     lines = [
         r"\begin{tabular}{@{}l" + "r" * len(arms) + "@{}}",
@@ -89,16 +89,21 @@ def referee(results: Path) -> str:
     lines = [
         r"\begin{tabular}{@{}llrrrrrr@{}}",
         r"\toprule",
-        row("task", ["arm", "runs", "iterates", "unsafe,", "unsafe,", r"\multicolumn{2}{r@{}}{largest difference}"]),
+        row(
+            "experiment",
+            ["arm", "runs", "iterates", "unsafe,", "unsafe,", r"\multicolumn{2}{r@{}}{largest difference}"],
+        ),
         row("", ["", "", "", "recorded", "recomputed", r"max.\ \(g\)", "others"]),
     ]
-    task = None
+    experiment = None
     for arm in found["arms"]:
-        lines += [r"\midrule"] if arm["task"] != task else []
+        lines += [r"\midrule"] if arm["experiment"] != experiment else []
         numbers_of = [numbers.count(arm[key]) for key in ("runs", "iterates", "recorded", "recomputed")]
         errors = [_size(arm[key]) for key in ("worst_g", "worst_other")]
-        lines.append(row(arm["task"] if arm["task"] != task else "", [arm["arm"], *numbers_of, *errors]))
-        task = arm["task"]
+        lines.append(
+            row(arm["experiment"] if arm["experiment"] != experiment else "", [arm["arm"], *numbers_of, *errors])
+        )
+        experiment = arm["experiment"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -110,7 +115,9 @@ def settings(results: Path) -> str:
     """The settings that were used, each with the mark of where it comes from."""
     section = read_config(results).regression
     if section is None:
-        raise ResultError(f"{results / 'config.json'}: no section of task {TASK!r}, so there are no settings to print")
+        raise ResultError(
+            f"{results / 'config.json'}: no section of experiment {EXPERIMENT!r}, so there are no settings to print"
+        )
     return settings_table(_settings(section))
 
 

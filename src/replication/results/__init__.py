@@ -1,1 +1,1 @@
-"""Where results come from: the sources behind a result, and the sidecar written beside it."""
+"""Where results come from: the sources behind a result, and the stamp written beside it."""

@@ -1,4 +1,4 @@
-"""Compares two result folders of one profile, arm by arm, in tiers.  Weights are never compared.
+"""Compares two result folders of one scale, arm by arm, in tiers.  Weights are never compared.
 
 Exact: the same counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
 counts and values may differ, as they do between machines, but the intervals over seeds overlap.  Where the first folder
@@ -21,7 +21,7 @@ from scpo.errors import NonFiniteError
 
 COUNTS = ("updates", "unsafe_iterates", "unsafe_proposals", "unsafe_probes", "bound_misses", "rollouts")
 ROUNDING = 1e-9  # absolute up to 1, relative above
-#: what is shown of a run that has drifted; of other tasks the first in the alphabet
+#: what is shown of a run that has drifted; of other experiments the first in the alphabet
 MERITS = {"regression": "fresh_loss", "double-integrator": "cost"}
 
 
@@ -52,19 +52,23 @@ def text(found: Sequence[Agreement]) -> str:
 
 
 def _arms(results: Path) -> set[str]:
-    return {f"{task}/{arm}" for task, section in read_config(results).tasks.items() for arm in section.arms}
+    return {
+        f"{experiment}/{arm}"
+        for experiment, section in read_config(results).experiments.items()
+        for arm in section.arms
+    }
 
 
 def _agreement(name: str, first: Path, second: Path) -> Agreement:
     if lacking := [str(results) for results in (first, second) if name not in _arms(results)]:
         return Agreement(name, "differs", (f"not in {lacking[0]}",))
-    task, arm = name.split("/")
-    one, other = read_arm(first, task, arm), read_arm(second, task, arm)
+    experiment, arm = name.split("/")
+    one, other = read_arm(first, experiment, arm), read_arm(second, experiment, arm)
     there = {run.seed: run for run in other}
     if absent := [run.seed for run in one if run.seed not in there]:
         return Agreement(name, "differs", (f"seed {absent[0]} not in {second}",))
     same = [(run, there[run.seed]) for run in one]
-    if _settings(first, task, arm) != _settings(second, task, arm):
+    if _settings(first, experiment, arm) != _settings(second, experiment, arm):
         return Agreement(name, "differs", ("other settings",))
     if changed := [a.seed for a, b in same if not _start_alike(a, b)]:
         return Agreement(name, "differs", (f"other data, seed {changed[0]} first",))
@@ -77,15 +81,15 @@ def _agreement(name: str, first: Path, second: Path) -> Agreement:
     if not counts and all(_close(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)):
         return Agreement(name, "numeric", ())
     if len(one) < len(other):
-        return Agreement(name, "drifted", tuple(_beside(task, same, other)))
+        return Agreement(name, "drifted", tuple(_beside(experiment, same, other)))
     apart = tuple(_apart(one, other))
     return Agreement(name, "differs" if apart else "statistical", apart or tuple(f"other {key}" for key in counts))
 
 
-def _settings(results: Path, task: str, arm: str) -> dict[str, Any]:
+def _settings(results: Path, experiment: str, arm: str) -> dict[str, Any]:
     """Return what an arm's data were drawn and its runs were trained with."""
     config = read_config(results)
-    section = config.section(task)
+    section = config.section(experiment)
     chosen = section.arms[arm]
     trained = section.for_arm(arm).model_dump(exclude={"arms", "datasets", "certificate"})
     drawn = section.datasets[chosen.dataset].model_dump()
@@ -117,9 +121,9 @@ def _close(first: float, second: float) -> bool:
     return abs(first - second) <= ROUNDING * max(1.0, abs(first)) or _both_nan(first, second)
 
 
-def _beside(task: str, same: Sequence[tuple[Run, Run]], other: Runs) -> Iterator[str]:
+def _beside(experiment: str, same: Sequence[tuple[Run, Run]], other: Runs) -> Iterator[str]:
     """Yield a figure of merit and the unsafe iterates of each run beside those of the same seed in the other folder."""
-    shown = MERITS.get(task, sorted(other[0].final)[0])
+    shown = MERITS.get(experiment, sorted(other[0].final)[0])
     values = [value for run in other if math.isfinite(value := merit(run, shown))] or [math.nan]
     for ours, theirs in same:
         unsafe = f"unsafe iterates {ours.summary['unsafe_iterates']} and {theirs.summary['unsafe_iterates']}"

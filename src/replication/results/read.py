@@ -1,6 +1,6 @@
 """Reads the files of finished runs.  Writes nothing.
 
-``results`` is the folder of one profile, ``results/<profile>``.  Whatever is missing, damaged or has other
+``results`` is the folder of one scale, ``results/<scale>``.  Whatever is missing, damaged or has other
 columns than expected is a :class:`~scpo.errors.ResultError` that names the file.
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from replication.config import Config
 from replication.files import note
 from replication.results.inventory import BOOL, EXHIBITS, FLOAT, INT
 from replication.training.series import COUNTED, KEPT
+from replication.upgrade import upgrade_config, upgrade_run
 from scpo.errors import ResultError
 
 SERIES = {
@@ -59,7 +59,7 @@ EVALUATIONS = {
     },
 }
 SUMMARY = (
-    "task",
+    "experiment",
     "arm",
     "dataset",
     "method",
@@ -88,9 +88,9 @@ SUMMARY = (
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: an arm of a task with one seed."""
+    """One finished run: an arm of an experiment with one seed."""
 
-    task: str
+    experiment: str
     arm: str
     seed: int
     summary: dict[str, Any]
@@ -111,50 +111,50 @@ class Run:
 
     @property
     def curve(self) -> pd.DataFrame | None:
-        """The final policy as a curve, where the task has one."""
+        """The final policy as a curve, where the experiment has one."""
         return self.exhibits.get("curve")
 
     @property
     def final(self) -> dict[str, float]:
-        """The task's held-out figures of merit of the last policy."""
+        """The experiment's held-out figures of merit of the last policy."""
         return dict(self.summary["final"])
 
 
 def read_config(results: Path) -> Config:
-    """Return the configuration that the profile was run with."""
+    """Return the configuration that the scale was run with."""
     path = results / "config.json"
     try:
-        return Config.model_validate_json(_text(path))
-    except ValidationError as error:
-        raise ResultError(f"{path}: not a configuration of this version; run the profile again\n{error}") from error
+        return Config.model_validate(upgrade_config(json.loads(_text(path))))
+    except (ValueError, AttributeError) as error:
+        raise ResultError(f"{path}: not a configuration of this version; run the scale again\n{error}") from error
 
 
-def read_arm(results: Path, task: str, arm: str) -> tuple[Run, ...]:
-    """Return the runs of every seed that the profile's configuration gives ``arm``, in their order."""
-    settings = read_config(results).tasks.get(task)
+def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
+    """Return the runs of every seed that the scale's configuration gives ``arm``, in their order."""
+    settings = read_config(results).experiments.get(experiment)
     if settings is None:
-        raise ResultError(f"{results / 'config.json'}: the profile does not run task {task!r}")
+        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {experiment!r}")
     if arm not in settings.arms:
-        raise ResultError(f"{results / 'config.json'}: {task} has no arm {arm!r}, only {sorted(settings.arms)}")
-    return tuple(read_run(results, task, arm, seed) for seed in settings.arms[arm].seed_range)
+        raise ResultError(f"{results / 'config.json'}: {experiment} has no arm {arm!r}, only {sorted(settings.arms)}")
+    return tuple(read_run(results, experiment, arm, seed) for seed in settings.arms[arm].seed_range)
 
 
-def read_run(results: Path, task: str, arm: str, seed: int) -> Run:
+def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
     """Return one run, its files checked against the schema and against each other.
 
     Raises:
         ResultError: a file is missing, unreadable, lacks a column, or belongs to another run.
     """
-    folder = results / task / arm / f"seed-{seed}"
-    summary = _summary(folder / "run.json", {"task": task, "arm": arm, "seed": seed})
-    evaluations = _table(folder / "evaluations.parquet", EVALUATIONS.get(task, {"update": INT, "epoch": FLOAT}))
+    folder = results / experiment / arm / f"seed-{seed}"
+    summary = _summary(folder / "run.json", {"experiment": experiment, "arm": arm, "seed": seed})
+    evaluations = _table(folder / "evaluations.parquet", EVALUATIONS.get(experiment, {"update": INT, "epoch": FLOAT}))
     series = _table(folder / "series.parquet", SERIES)
     early = series[series["early"]].reset_index(drop=True)
     series = series[~series["early"]].reset_index(drop=True)
     _agree(folder, summary, series)
-    tables = EXHIBITS.get(task, {})
+    tables = EXHIBITS.get(experiment, {})
     exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.items()}
-    return Run(task, arm, seed, summary, series, early, evaluations, exhibits)
+    return Run(experiment, arm, seed, summary, series, early, evaluations, exhibits)
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -188,8 +188,8 @@ def _text(path: Path) -> str:
 
 def _summary(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        summary = json.loads(_text(path))
-    except json.JSONDecodeError as error:
+        summary = upgrade_run(json.loads(_text(path)))
+    except (json.JSONDecodeError, AttributeError) as error:
         raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
     missing = [key for key in SUMMARY if key not in summary] if isinstance(summary, dict) else list(SUMMARY)
     if missing:

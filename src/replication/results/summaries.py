@@ -8,9 +8,10 @@ from typing import Any
 
 from replication.files import read_json
 from replication.results.inventory import STATIONARITY
+from replication.upgrade import upgrade_referee
 from scpo.errors import ResultError
 
-#: What `make bench` writes, beside the folders of the profiles.
+#: What `make bench` writes, beside the folders of the scales.
 BENCHMARKS = "benchmarks.json"
 #: what a planted fault's entry says, at least
 FINDING = {"name", "planted", "expected", "observed", "numbers", "caught"}
@@ -26,7 +27,7 @@ def read_referee(results: Path) -> dict[str, Any]:
     found = read_json(path)
     if not isinstance(found, dict) or not {"arms", "every", "tolerance"} <= found.keys():
         raise ResultError(f"{path}: not a referee's summary")
-    return found
+    return upgrade_referee(found)
 
 
 def read_stationarity(results: Path) -> tuple[float, dict[str, list[float]]]:

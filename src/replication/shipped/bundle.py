@@ -18,19 +18,18 @@ from pathlib import Path
 
 from replication.files import read_json, write_bytes
 from replication.provenance import page
-from replication.shipped import crate
-from replication.shipped import shipped as reference
+from replication.shipped import collection, crate
 from scpo.errors import ResultError
 
 CHECKSUMS = "SHA256SUMS"
-MADE = "made"  # folder of what was made of the reference results, to be compared with what is rebuilt
+MADE = "made"  # folder of what was made of the shipped results, to be compared with what is rebuilt
 EPOCH = 1765756800  # of every file, unless SOURCE_DATE_EPOCH says otherwise
 FOLDERS = {
-    "src/": "the method, the tasks, evidence and report",
+    "src/": "the method, the experiments, evidence and report",
     "workflow/": "rules of the workflow",
     "notebooks/": "analyses",
     "paper/": "the report's text",
-    "reference/source/": "the published figure, digitised",
+    "shipped/published-figure/": "the published figure, digitised",
 }
 
 
@@ -39,18 +38,18 @@ def write(root: Path, results: Path, folder: Path) -> Path:
 
     Args:
         root: the checkout; what git tracks there is packed.
-        results: results/reference/<profile>, with the report made of the reference results (make figures).
+        results: results/shipped/<scale>, with the report made of the shipped results (make figures).
         folder: where the archive is written.
 
     Raises:
-        ResultError: there is no checkout, the reference results are not what their manifest says, or the report is
+        ResultError: there is no checkout, the shipped results are not what their manifest says, or the report is
             missing or stale.
     """
-    shipped = root / "reference" / "results" / results.name
-    manifest = reference.check(shipped)
+    shipped = root / "shipped" / "results" / results.name
+    manifest = collection.check(shipped)
     name = f"scpo-artifact-{metadata.version('scpo')}"
     content = sources(root) | made(results)
-    times = [path for path in content if path.startswith("reference/") and path.endswith(f"/run{reference.TIMING}")]
+    times = [path for path in content if path.startswith("shipped/") and path.endswith(f"/run{collection.TIMING}")]
     described = crate.describe(
         name=name,
         version=metadata.version("scpo"),
@@ -59,8 +58,8 @@ def write(root: Path, results: Path, folder: Path) -> Path:
         seconds=sum(float(read_json(root / path)["seconds"]) for path in times),
         folders=FOLDERS,
         results={
-            f"reference/results/{results.name}/": "reference results, with a manifest of their checksums",
-            f"{MADE}/": "figures, tables and numbers made of the reference results, with their sidecars",
+            f"shipped/results/{results.name}/": "shipped results, with a manifest of their checksums",
+            f"{MADE}/": "figures, tables and numbers made of the shipped results, with their stamps",
             f"{MADE}/claims.json": "every claim with its verdict",
             f"{MADE}/report/report.pdf": "the report",
         },
@@ -88,10 +87,10 @@ def sources(root: Path) -> dict[str, Path]:
 
 
 def made(results: Path) -> dict[str, Path]:
-    """Return report and claims made of the reference results, by their paths in the bundle.
+    """Return report and claims made of the shipped results, by their paths in the bundle.
 
     Raises:
-        ResultError: one of them is missing, or no longer what its sidecar says.
+        ResultError: one of them is missing, or no longer what its stamp says.
     """
     whole = [results / "claims.json", results / "report" / "report.pdf", results / "report" / "macros.tex"]
     if absent := [path for path in whole if not path.is_file()]:
@@ -99,7 +98,7 @@ def made(results: Path) -> dict[str, Path]:
     kinds = ("*.pdf", "*.tex", "*.json")
     report = [path for kind in kinds for path in (results / "report").rglob(kind)]
     found = sorted({*report, *results.glob("claims.*json")})
-    stale = [text for path in found if page.sidecar(path).is_file() for text in page.changed(path, results)]
+    stale = [text for path in found if page.stamp(path).is_file() for text in page.changed(path, results)]
     if stale:
         raise ResultError(f"{stale[0]}; run make figures again")
     return {f"{MADE}/{path.relative_to(results).as_posix()}": path for path in found}

@@ -35,7 +35,7 @@ def describe(
         name: of the bundle.
         version: of the package.
         published: date of publication.
-        manifest: that of the reference results.
+        manifest: that of the shipped results.
         seconds: processor time that the runs behind the results took.
         folders: folders of sources in the bundle, with what they hold; each ends with "/".
         results: files and folders that the workflow run made, with what they are.
@@ -52,23 +52,23 @@ def describe(
 
     crate = ROCrate()
     crate.name, crate.license, crate.datePublished = name, LICENCE, published
-    crate.description = "A replication of SCPO: sources, workflow, reference results, report and claims."
+    crate.description = "A replication of SCPO: sources, workflow, shipped results, report and claims."
     profiles = [context(url, "CreativeWork", {"name": title}) for url, title in PROFILES.items()]
     crate.root_dataset["conformsTo"] = profiles
     crate.root_dataset["version"] = version
     crate.root_dataset["author"] = context("#authors", "Organization", {"name": "The SCPO replication authors"})
     crate.root_dataset["isBasedOn"] = context(PAPER, "ScholarlyArticle", {"name": "The paper that is replicated"})
     workflow = crate.add_workflow(dest_path="Snakefile", main=True, lang="snakemake")
-    workflow["version"] = ", ".join(sorted(manifest["sidecars_by_commit"]))
+    workflow["version"] = ", ".join(sorted(manifest["stamps_by_commit"]))
     workflow["softwareRequirements"] = [
         context(f"#{package}", "SoftwareApplication", {"name": package, "softwareVersion": found})
         for package, found in sorted(manifest["versions"].items())
     ]
     used = [part(path, text) for path, text in folders.items()]
-    config = part(f"config/{manifest['profile']}.yaml", "the profile that was run")
+    config = part(f"config/{manifest['scale']}.yaml", "the scale that was run")
     made = [part(path, text) for path, text in results.items()]
     properties = {
-        "name": f"The run of profile {manifest['profile']} that the reference results are taken from",
+        "name": f"The run of scale {manifest['scale']} that the shipped results are taken from",
         "description": f"{manifest['made_by']}; the training runs took {seconds / 3600:.2f} processor hours",
         "actionStatus": "http://schema.org/CompletedActionStatus",
     }

@@ -1,6 +1,6 @@
-"""From a task's section of the configuration to data and task object: one module a task, found by name.
+"""The learning problems: from an experiment's settings to its data and its task.  One module each, found by name.
 
-The training loop reaches these by name only, so that editing one task does not rerun another.
+The training loop reaches these by name only, so that editing one experiment does not rerun another.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-#: task -> module with ``generate_data(settings, dataset, rng)`` and ``build(settings, data)``
+#: experiment -> module with ``generate_data(settings, dataset, rng)`` and ``build(settings, data)``
 MODULES = {
     "regression": "replication.tasks.regression.build",
     "double-integrator": "replication.tasks.double_integrator.build",
 }
 
 
-def module_of(task: str) -> Any:
-    """Return the module of ``task``."""
-    return import_module(MODULES[task])
+def module_of(experiment: str) -> Any:
+    """Return the module of ``experiment``."""
+    return import_module(MODULES[experiment])

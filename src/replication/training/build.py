@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from replication import tasks
 from replication.config import Config
 from replication.seeds import derive
-from replication.settings import OptimizerConfig, ScpoConfig, TaskSettings
+from replication.settings import ExperimentSettings, OptimizerConfig, ScpoConfig
 from replication.tasks.base import Task
 from replication.training.eager import eager
 from scpo.baselines.base import Method
@@ -23,7 +23,7 @@ from scpo.policies import ResidualPolicy
 Data = Mapping[str, NDArray[np.generic]]
 
 
-def build_task(task: str, settings: TaskSettings, data: Data) -> Task:
+def build_task(task: str, settings: ExperimentSettings, data: Data) -> Task:
     """Return the task that ``settings`` describe, on ``data``."""
     built: Task = tasks.module_of(task).build(settings, data)
     return built

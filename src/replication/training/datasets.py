@@ -1,4 +1,4 @@
-"""Generate the data set of one task and seed, as a file."""
+"""Generate the data set of one experiment and seed, as a file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from replication.seeds import numpy_stream
 from scpo.errors import ConfigurationError
 
 
-def main(config: Path, task: str, dataset: str, seed: int, out: Path) -> None:
-    """Write data set ``dataset`` of ``task`` for ``seed`` to ``out`` (npz), and its sidecar beside it."""
+def main(config: Path, experiment: str, dataset: str, seed: int, out: Path) -> None:
+    """Write data set ``dataset`` of ``experiment`` for ``seed`` to ``out`` (npz), and its stamp beside it."""
     settings = load_json(config)
-    files.write_npz(out, **generate_data(settings, task, dataset, seed))
+    files.write_npz(out, **generate_data(settings, experiment, dataset, seed))
     provenance.write(
-        out.with_suffix(".provenance.json"),
-        module=[__name__, tasks.MODULES[task]],
+        out.with_suffix(".stamp.json"),
+        module=[__name__, tasks.MODULES[experiment]],
         config_sha256=files.sha256(config),
         seeds={"data": seed},
         inputs=[config],
@@ -28,15 +28,17 @@ def main(config: Path, task: str, dataset: str, seed: int, out: Path) -> None:
     )
 
 
-def generate_data(config: Config, task: str, dataset: str, seed: int) -> dict[str, NDArray[np.generic]]:
-    """Return data set ``dataset`` of ``task`` for ``seed``, the same for every method.
+def generate_data(config: Config, experiment: str, dataset: str, seed: int) -> dict[str, NDArray[np.generic]]:
+    """Return data set ``dataset`` of ``experiment`` for ``seed``, the same for every method.
 
     Raises:
-        ConfigurationError: there is no such task or data set.
+        ConfigurationError: there is no such experiment or data set.
     """
-    settings = config.section(task)
+    settings = config.section(experiment)
     if dataset not in settings.datasets:
-        raise ConfigurationError(f"{task}: no data set {dataset!r}; there are {', '.join(sorted(settings.datasets))}")
-    rng = numpy_stream(config.base_seed, f"{task}/data", seed)
-    drawn: dict[str, NDArray[np.generic]] = tasks.module_of(task).generate_data(settings, dataset, rng)
+        raise ConfigurationError(
+            f"{experiment}: no data set {dataset!r}; there are {', '.join(sorted(settings.datasets))}"
+        )
+    rng = numpy_stream(config.base_seed, f"{experiment}/data", seed)
+    drawn: dict[str, NDArray[np.generic]] = tasks.module_of(experiment).generate_data(settings, dataset, rng)
     return drawn

@@ -1,4 +1,4 @@
-"""What a run writes down: one row per update and per evaluation, a thinned series, weights, summary and sidecars."""
+"""What a run writes down: one row per update and per evaluation, a thinned series, weights, summary and stamps."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def write_run(
     seconds: float,
     resumed: bool,
 ) -> None:
-    """Write a finished run's files to ``out``; times and host facts go to the timing file and the sidecar only."""
+    """Write a finished run's files to ``out``; times and host facts go to the timing file and the stamp only."""
     import pandas as pd
     from safetensors.torch import save
 
@@ -183,8 +183,8 @@ def write_run(
         {"seconds": seconds, "updates": updates, "resumed": resumed, **provenance.host()},
     )
     provenance.write(
-        out / "run.provenance.json",
-        module=["replication.training.train", tasks.MODULES[identity["task"]]],
+        out / "run.stamp.json",
+        module=["replication.training.train", tasks.MODULES[identity["experiment"]]],
         config_sha256=files.sha256(config),
         seeds={"run": int(identity["seed"])},
         inputs=[config, data],

@@ -1,4 +1,4 @@
-"""One training run: a method on a task's data for one seed, recorded, resumable, the same every time."""
+"""One training run: a method on an experiment's data for one seed, recorded, resumable, the same every time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from replication import files
 from replication.config import Config, dump, load_json
 from replication.seeds import torch_stream
-from replication.settings import OptimizerConfig, TaskSettings
+from replication.settings import ExperimentSettings, OptimizerConfig
 from replication.tasks.base import Task
 from replication.training import build as registry
 from replication.training import checkpoint, device, process
@@ -28,13 +28,13 @@ PROGRESS_LINES = 20
 
 
 def run_from_files(
-    config: Path, task: str, arm: str, seed: int, data: Path, out: Path, checkpoint_path: Path | None = None
+    config: Path, experiment: str, arm: str, seed: int, data: Path, out: Path, checkpoint_path: Path | None = None
 ) -> None:
-    """Train arm ``arm`` of ``task`` for ``seed`` on the data set in ``data`` and write the run's files to ``out``.
+    """Train one arm with one seed on the data set in ``data`` and write the run's files to ``out``.
 
     Args:
         config: the configuration as canonical JSON.
-        task: its name.
+        experiment: its name.
         arm: its name.
         seed: of the run.
         data: the data set (npz).
@@ -48,14 +48,14 @@ def run_from_files(
     began = time.perf_counter()
     settings = load_json(config)
     arrays = files.read_npz(data)
-    section = settings.section(task).for_arm(arm)
-    fingerprint = hashlib.sha256(f"{dump(settings)}{task}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
-    problem = device.on_device(registry.build_task(task, section, arrays), settings.device)
-    run = start(settings, section, task, arm, seed, problem)
+    section = settings.section(experiment).for_arm(arm)
+    fingerprint = hashlib.sha256(f"{dump(settings)}{experiment}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
+    problem = device.on_device(registry.build_task(experiment, section, arrays), settings.device)
+    run = start(settings, section, experiment, arm, seed, problem)
     resumed = checkpoint_path is not None and checkpoint.load(checkpoint_path, run, fingerprint)
     if resumed:
         vector = ParameterVector(run.policy, run.policy.parameters())
-        problem.constraint(vector.stack(vector.read()[None]))  # the task holds the visited states
+        problem.constraint(vector.stack(vector.read()[None]))  # the experiment holds the visited states
         _say(f"resumed after update {run.records.updates}")
     train(
         run,
@@ -68,8 +68,13 @@ def run_from_files(
         run.records,
         run.policy,
         problem,
-        identity={"task": task, "arm": arm, "dataset": arm_of(settings, task, arm).dataset, "seed": seed}
-        | {"method": arm_of(settings, task, arm).method},
+        identity={
+            "experiment": experiment,
+            "arm": arm,
+            "dataset": arm_of(settings, experiment, arm).dataset,
+            "seed": seed,
+        }
+        | {"method": arm_of(settings, experiment, arm).method},
         config=config,
         data=data,
         seconds=time.perf_counter() - began,
@@ -79,28 +84,28 @@ def run_from_files(
         checkpoint.remove(checkpoint_path)
 
 
-def arm_of(config: Config, task: str, arm: str) -> Any:
+def arm_of(config: Config, experiment: str, arm: str) -> Any:
     """Return the arm's own line of the configuration."""
-    return config.section(task).arms[arm]
+    return config.section(experiment).arms[arm]
 
 
-def start(config: Config, section: TaskSettings, task: str, arm: str, seed: int, problem: Task) -> Run:
+def start(config: Config, section: ExperimentSettings, experiment: str, arm: str, seed: int, problem: Task) -> Run:
     """Return a run at its initial policy; initialisation and batches depend on the seed and not on the method."""
-    policy = problem.initial_policy(torch_stream(config.base_seed, f"{task}/initialisation", seed))
+    policy = problem.initial_policy(torch_stream(config.base_seed, f"{experiment}/initialisation", seed))
     optimizer = registry.build_optimizer(section.optimizer, policy)
     method = registry.build_method(
-        arm_of(config, task, arm).method,
+        arm_of(config, experiment, arm).method,
         section.scpo,
         optimizer,
         policy,
         problem,
-        registry.sampling_seed(config, task, seed),
+        registry.sampling_seed(config, experiment, seed),
     )
-    batches = torch_stream(config.base_seed, f"{task}/batches", seed)
+    batches = torch_stream(config.base_seed, f"{experiment}/batches", seed)
     return Run(policy, optimizer, method, batches, Records())
 
 
-def train(run: Run, problem: Task, section: TaskSettings, save: Callable[[], None] | None = None) -> None:
+def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[], None] | None = None) -> None:
     """Train to the end of the schedule, from wherever ``run`` stands."""
     schedule = section.schedule
     per_epoch = schedule.updates_per_epoch

@@ -25,7 +25,7 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
 
     Args:
         run: folder with weights.npz and run.json.
-        out: the file for the figures; times go to its timing sidecar only.
+        out: the file for the figures; times go to its timing stamp only.
         cells: along each axis, for the final policy.
         cells_over_training: the same, for the policies on the way.
         iterates: how many saved policies are certified on the way, first and last among them.
@@ -46,7 +46,7 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     outputs = [out, out.with_suffix(".npz")]
     files.write_json(
         outputs[0],
-        {name: summary[name] for name in ("task", "arm", "dataset", "method", "seed")}
+        {name: summary[name] for name in ("experiment", "arm", "dataset", "method", "seed")}
         | {"final": final.summary() | _coverage(final, rho), "over_training": training, "rho": rho}
         | {"cells": cells, "cells_over_training": cells_over_training},
     )
@@ -54,7 +54,7 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     files.write_npz(outputs[1], mask=final.mask, refuted=final.refuted, x1=x1, x2=x2)
     files.write_json(out.with_suffix(".timing.json"), {"seconds": time.perf_counter() - began, **provenance.host()})
     provenance.write(
-        out.with_suffix(".provenance.json"),
+        out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(run / "run.json"),
         seeds={"run": int(summary["seed"])},

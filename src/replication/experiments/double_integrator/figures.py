@@ -196,7 +196,7 @@ def certificate(results: Path) -> Figure:
 
 
 def _scenarios(results: Path) -> dict[str, Scenario]:
-    """Return the runs of every scenario that the profile has, by method."""
+    """Return the runs of every scenario that the scale has, by method."""
     found = {scenario: read_scenario(results, scenario) for scenario in SCENARIOS}
     return {scenario: runs for scenario, runs in found.items() if runs}
 

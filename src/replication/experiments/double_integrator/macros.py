@@ -35,7 +35,7 @@ Runs = Sequence[Run]
 
 
 def collect(results: Path) -> dict[str, str]:
-    """Return name (without backslash) -> LaTeX of every macro of the task."""
+    """Return name (without backslash) -> LaTeX of every macro of the experiment."""
     references = read_references(results)
     macros = _settings(read_settings(results)) | _references(references)
     for scenario in SCENARIOS:

@@ -15,7 +15,7 @@ from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from scpo.arrays import Array
 from scpo.errors import ResultError
 
-TASK = "double-integrator"
+EXPERIMENT = "double-integrator"
 SCENARIOS = ("cooperative", "mixed", "hostile")
 METHODS = ("scpo", "scpo-verified", "unconstrained")
 FIGURES = (
@@ -119,22 +119,24 @@ class Certificate:
 
 
 def read_settings(results: Path) -> DoubleIntegratorConfig:
-    """Return the task's section of the configuration.
+    """Return the experiment's section of the configuration.
 
     Raises:
-        ResultError: the profile does not run the task.
+        ResultError: the scale does not run the experiment.
     """
     section = read_config(results).double_integrator
     if section is None:
-        raise ResultError(f"{results / 'config.json'}: the profile does not run task {TASK!r}")
+        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
     return section
 
 
 def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:
-    """Return the runs of a scenario by method name (as in the arm's name), those that the profile has."""
+    """Return the runs of a scenario by method name (as in the arm's name), those that the scale has."""
     arms = read_settings(results).arms
     return {
-        method: read_arm(results, TASK, f"{method}-{scenario}") for method in METHODS if f"{method}-{scenario}" in arms
+        method: read_arm(results, EXPERIMENT, f"{method}-{scenario}")
+        for method in METHODS
+        if f"{method}-{scenario}" in arms
     }
 
 
@@ -142,10 +144,10 @@ def read_references(results: Path) -> References:
     """Return the references.
 
     Raises:
-        ResultError: the profile does not run the task; a file is missing, damaged or lacks something.
+        ResultError: the scale does not run the experiment; a file is missing, damaged or lacks something.
     """
     read_settings(results)
-    path = results / TASK / "references.json"
+    path = results / EXPERIMENT / "references.json"
     found = References(files.read_json(path), files.read_npz(path.with_suffix(".npz")))
     _require(path, found.figures, FIGURES)
     _require(path, found.arrays, ARRAYS)
@@ -153,12 +155,12 @@ def read_references(results: Path) -> References:
 
 
 def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
-    """Return the certificates of an arm's first seeds; none where the profile or the arm has none."""
+    """Return the certificates of an arm's first seeds; none where the scale or the arm has none."""
     settings = read_settings(results)
     if settings.certificate is None or arm not in settings.arms:
         return ()
     seeds = settings.arms[arm].seed_range[: settings.certificate.seeds]
-    return tuple(_certificate(results / TASK / arm / f"seed-{seed}" / "certificate.json") for seed in seeds)
+    return tuple(_certificate(results / EXPERIMENT / arm / f"seed-{seed}" / "certificate.json") for seed in seeds)
 
 
 def _certificate(path: Path) -> Certificate:

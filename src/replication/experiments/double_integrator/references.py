@@ -1,6 +1,6 @@
 """What the double integrator's runs are compared with: backup, MPC, invariant sets and the residual condition.
 
-Nothing here depends on a run: it is computed once for a profile.
+Nothing here depends on a run: it is computed once for a scale.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.arrays import Array
 
-TASK = "double-integrator"
+EXPERIMENT = "double-integrator"
 
 
 def main(config: Path, out: Path) -> None:
     """Write the figures to ``out`` (json) and the arrays beside it (npz).
 
     Raises:
-        ConfigurationError: the profile does not run the double integrator.
+        ConfigurationError: the scale does not run the double integrator.
     """
-    settings = load_json(config).section(TASK)
+    settings = load_json(config).section(EXPERIMENT)
     assert isinstance(settings, DoubleIntegratorConfig)
     # starts and sets do not depend on the labels, so any data will do
-    task = double_integrator.build(settings, generate_dataset("cooperative", np.random.default_rng(0), 1, heldout=1))
+    experiment = double_integrator.build(
+        settings, generate_dataset("cooperative", np.random.default_rng(0), 1, heldout=1)
+    )
     outputs = [out, out.with_suffix(".npz")]
-    files.write_json(outputs[0], _figures(task, settings.rho))
-    files.write_npz(outputs[1], **_arrays(task))
+    files.write_json(outputs[0], _figures(experiment, settings.rho))
+    files.write_npz(outputs[1], **_arrays(experiment))
     provenance.write(
-        out.with_suffix(".provenance.json"),
+        out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(config),
         seeds={},
@@ -49,13 +51,13 @@ def main(config: Path, out: Path) -> None:
     )
 
 
-def _figures(task: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
+def _figures(experiment: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
     gain = system.backup_gain()
     matrix = system.closed_loop(gain)
     return {
-        "costs": task.reference_costs(),
-        "cost_starts": task.cost_starts,
-        "cost_horizon": task.cost_horizon,
+        "costs": experiment.reference_costs(),
+        "cost_starts": experiment.cost_starts,
+        "cost_horizon": experiment.cost_horizon,
         "gain": gain[0],
         "spectral_radius": system.spectral_radius(matrix),
         "area": backup_invariant_set().area,
@@ -69,23 +71,23 @@ def _figures(task: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
         "stage_input_weight": system.STAGE_INPUT_WEIGHT,
         "backup_input_weight": system.BACKUP_INPUT_WEIGHT,
         "malicious_above": MALICIOUS_ABOVE,
-        "sharpness": task.metrics.sharpness,
+        "sharpness": experiment.metrics.sharpness,
     }
 
 
-def _arrays(task: DoubleIntegratorTask) -> dict[str, Array]:
+def _arrays(experiment: DoubleIntegratorTask) -> dict[str, Array]:
     """Sets, held-out starts and the references' trajectories: states (T + 1, S, 2), inputs (T + 1, S, 1)."""
     region = backup_invariant_set()
     arrays = {
         "facets": region.facets,
         "vertices": region.vertices,
         "control_invariant_vertices": maximal_control_invariant_set().vertices,
-        "heldout_starts": task.heldout_starts.numpy(),
+        "heldout_starts": experiment.heldout_starts.numpy(),
     }
     predictive = PredictiveController()
     gain = system.backup_gain()
     for name, controller in (("backup", lambda x: -x @ gain.T), ("mpc", lambda x: predictive(x)[0])):
-        states, inputs = [task.common_starts], []
+        states, inputs = [experiment.common_starts], []
         for _ in range(STEPS + 1):
             inputs.append(controller(states[-1]))
             states.append(system.step(states[-1], inputs[-1]))

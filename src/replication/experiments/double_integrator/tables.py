@@ -93,10 +93,10 @@ def certificates(results: Path) -> str:
 
 
 def settings(results: Path) -> str:
-    """The settings of the task, each with the mark of where it comes from."""
+    """The settings of the experiment, each with the mark of where it comes from."""
     section, system = read_settings(results), read_references(results).figures
     integer, schedule = numbers.count, section.schedule
-    task: list[Setting] = [
+    experiment: list[Setting] = [
         ("stage cost", rf"\(\norm{{x}}^2+{system['stage_input_weight']:g}\,u^2\)", OURS),
         ("backup", rf"LQR of \(\norm{{x}}^2+{system['backup_input_weight']:g}\,u^2\)", OURS),
         (r"training starts \(M\), in \(\rho O_\infty\)", integer(section.starts), TUNED),
@@ -114,7 +114,7 @@ def settings(results: Path) -> str:
     ]
     return settings_table(
         {
-            "Task": task,
+            "Task": experiment,
             "Policy": [
                 ("residual on a frozen backup, last layer zero", "backup LQR", ("S", "R")),
                 ("origin kept an equilibrium", r"\(\phi_\theta(x)-\phi_\theta(0)\)", OURS),

@@ -1,4 +1,4 @@
-"""Figures of the regression task."""
+"""Figures of the regression experiment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from replication.training.series import EARLY, KEPT
 from replication.typeset import style
 from scpo.arrays import Array
 
-TASK = "regression"
+EXPERIMENT = "regression"
 SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "unconstrained")
 SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
@@ -31,7 +31,7 @@ def replication(results: Path) -> Figure:
     The first epochs of its loss panel have a row of their own, where the runs are long enough.
     """
     bound = _bound(results)
-    arms = {name: read_arm(results, TASK, name) for name in ("scpo", "unconstrained")}
+    arms = {name: read_arm(results, EXPERIMENT, name) for name in ("scpo", "unconstrained")}
     worst = max(run.summary["max_g"] for runs in arms.values() for run in runs)
     with style.look():
         first = [] if arms["scpo"][0].early.empty else [("batch loss", 0.75)]
@@ -215,13 +215,13 @@ def _joined(values: pd.Series[float]) -> Array:
 
 
 def _arms(results: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...]]:
-    known = read_config(results).tasks[TASK].arms
-    return {name: read_arm(results, TASK, name) for name in names if name in known}
+    known = read_config(results).experiments[EXPERIMENT].arms
+    return {name: read_arm(results, EXPERIMENT, name) for name in names if name in known}
 
 
 def _bound(results: Path) -> float:
     section = read_config(results).regression
-    assert section is not None  # read_arm has refused a profile without the task
+    assert section is not None  # read_arm has refused a scale without the experiment
     return section.bound
 
 

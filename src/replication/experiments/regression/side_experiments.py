@@ -1,6 +1,6 @@
 """The regression's side experiments: harder supervision, alternatives, activations, coverage margin, proven constants.
 
-Tables and numbers; the figure is in the module ``supervision`` beside this one.  A profile may leave arms out: they are
+Tables and numbers; the figure is in the module ``supervision`` beside this one.  A scale may leave arms out: they are
 missing from the tables then, and a number of theirs reads "not run".
 """
 
@@ -19,7 +19,7 @@ from replication.tasks.regression.settings import RegressionConfig
 from replication.typeset import numbers
 from scpo.errors import ResultError
 
-TASK = "regression"
+EXPERIMENT = "regression"
 METHODS = {"scpo": "SCPO", "unconstrained": "unconstrained"}
 ACTIVATIONS = {"scpo": "ReLU", "scpo-tanh": "tanh", "scpo-softplus": "softplus"}
 ALTERNATIVES = {
@@ -43,21 +43,21 @@ Cell = Callable[[Runs], str]
 
 
 def read_settings(results: Path) -> RegressionConfig:
-    """Return the task's section of the profile's configuration.
+    """Return the experiment's section of the scale's configuration.
 
     Raises:
-        ResultError: the profile does not run the task.
+        ResultError: the scale does not run the experiment.
     """
     section = read_config(results).regression
     if section is None:
-        raise ResultError(f"{results / 'config.json'}: the profile does not run task {TASK!r}")
+        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
     return section
 
 
 def read_arms(results: Path, names: Sequence[str]) -> dict[str, tuple[Run, ...]]:
-    """Return the runs of those of the arms ``names`` that the profile has."""
+    """Return the runs of those of the arms ``names`` that the scale has."""
     known = read_settings(results).arms
-    return {name: read_arm(results, TASK, name) for name in names if name in known}
+    return {name: read_arm(results, EXPERIMENT, name) for name in names if name in known}
 
 
 def supervision_arms(section: RegressionConfig) -> dict[float, dict[str, str]]:
@@ -90,7 +90,7 @@ def rejected(run: Run, name: str = "rejected_share", epoch: float = np.inf) -> f
 def supervision(results: Path) -> str:
     """Loss, safety and rejected share for each share of adversarial labels, SCPO beside unconstrained."""
     families = supervision_arms(read_settings(results))
-    runs = {arm: read_arm(results, TASK, arm) for arms in families.values() for arm in arms.values()}
+    runs = {arm: read_arm(results, EXPERIMENT, arm) for arms in families.values() for arm in arms.values()}
     epoch = until(runs)
     lines = [
         r"\begin{tabular}{@{}llrrlrrrr@{}}",
@@ -311,7 +311,7 @@ def collect(results: Path) -> dict[str, str]:
         used[prefix] = (arms.get("scpo", ""), ("Clipped", "Rejected"))
         used[f"{prefix}Unconstrained"] = (arms.get("unconstrained", ""), ("Clipped",))
     macros = {
-        prefix + name: QUANTITIES[name](read_arm(results, TASK, arm)) if arm in section.arms else NOT_RUN
+        prefix + name: QUANTITIES[name](read_arm(results, EXPERIMENT, arm)) if arm in section.arms else NOT_RUN
         for prefix, (arm, names) in used.items()
         for name in names
     }

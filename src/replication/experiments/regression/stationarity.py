@@ -27,34 +27,34 @@ from scpo.arrays import Array
 from scpo.errors import ResultError
 from scpo.parameters import ParameterVector
 
-TASK = "regression"
+EXPERIMENT = "regression"
 #: A metric counts as active where g + margin is at least minus this.
 NEAR = 0.005
 
 
 def main(results: Path, out: Path) -> None:
-    """Write the residual of every run of the method under ``results`` to ``out``, with its sidecar beside it.
+    """Write the residual of every run of the method under ``results`` to ``out``, with its stamp beside it.
 
     Raises:
-        ResultError: the profile does not run the regression, or a file is missing or damaged.
+        ResultError: the scale does not run the regression, or a file is missing or damaged.
     """
     process.prepare()
     section = read_config(results).regression
     if section is None:
-        raise ResultError(f"{results / 'config.json'}: the profile does not run task {TASK!r}")
+        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
     runs, inputs = [], []
     for arm, chosen in section.arms.items():
         if chosen.method != "scpo":
             continue
         settings = section.for_arm(arm)
         for seed in chosen.seed_range:
-            weights = results / TASK / arm / f"seed-{seed}" / "final.safetensors"
-            data = results / TASK / "data" / chosen.dataset / f"seed-{seed}.npz"
+            weights = results / EXPERIMENT / arm / f"seed-{seed}" / "final.safetensors"
+            data = results / EXPERIMENT / "data" / chosen.dataset / f"seed-{seed}.npz"
             runs.append({"arm": arm, "seed": seed, **of_run(settings, weights, data)})
             inputs += [weights, data]
     files.write_json(out, {"near": NEAR, "runs": runs})
     provenance.write(
-        out.with_suffix(".provenance.json"),
+        out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(results / "config.json"),
         seeds={},

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from replication.experiments.regression.side_experiments import TASK, read_settings, supervision_arms, until
+from replication.experiments.regression.side_experiments import EXPERIMENT, read_settings, supervision_arms, until
 from replication.results.read import Run, read_arm
 from replication.typeset import style
 
@@ -23,7 +23,7 @@ SHARES = {
 def supervision(results: Path) -> Figure:
     """A column for each share of adversarial labels: loss of SCPO and unconstrained, shares that SCPO rejects."""
     families = supervision_arms(read_settings(results))
-    runs = {arm: read_arm(results, TASK, arm) for arms in families.values() for arm in arms.values()}
+    runs = {arm: read_arm(results, EXPERIMENT, arm) for arms in families.values() for arm in arms.values()}
     epoch = until(runs)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 3.6)

@@ -6,7 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from replication.settings import Arm, Count, Model, Name, OptimizerConfig, ScheduleConfig, ScpoConfig, TaskSettings
+from replication.settings import (
+    Arm,
+    Count,
+    ExperimentSettings,
+    Model,
+    Name,
+    OptimizerConfig,
+    ScheduleConfig,
+    ScpoConfig,
+)
 
 
 class DoubleIntegratorData(Model):
@@ -27,7 +36,7 @@ class CertificateConfig(Model):
     seeds: Count = Field(3, description="first seeds of each arm whose runs are certified")
 
 
-class DoubleIntegratorConfig(TaskSettings):
+class DoubleIntegratorConfig(ExperimentSettings):
     """Imitation on the constrained double integrator (task 2, all R)."""
 
     starts: Annotated[int, Field(ge=16)] = Field(224, description="M: training starts in rho O_inf (k = 3 M metrics)")

@@ -9,6 +9,7 @@ from pydantic import Field
 from replication.settings import (
     Arm,
     Count,
+    ExperimentSettings,
     Fraction,
     Model,
     Name,
@@ -16,7 +17,6 @@ from replication.settings import (
     Positive,
     ScheduleConfig,
     ScpoConfig,
-    TaskSettings,
 )
 
 
@@ -53,7 +53,7 @@ PROVABLE = {
 }
 
 
-class RegressionConfig(TaskSettings):
+class RegressionConfig(ExperimentSettings):
     """Regression with harmful supervision (task 1)."""
 
     bound: Positive = Field(1.4, description="|pi(x)| <= bound on the grid (F)")

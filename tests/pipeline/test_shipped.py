@@ -1,0 +1,249 @@
+"""Shipped results: all that the report reads, nothing altered, and figures that are those of the results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from replication import files, report
+from replication.cli import main
+from replication.config import Config, load_json
+from replication.report import macros
+from replication.results.integrity import Records
+from replication.results.inventory import files_of
+from replication.results.summaries import BENCHMARKS
+from replication.shipped import collection
+from replication.typeset import style
+from scpo.errors import ResultError
+from tests.pipeline.test_workflow import Workflow
+from tests.replication.synthetic_results import small_config, write_results
+from tests.replication.synthetic_stamps import write_stamps
+
+EXPERIMENTS = ("regression", "double-integrator")
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return small_config(epochs=10, seeds=1, double_integrator=True)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
+    folder = tmp_path_factory.mktemp("project") / "results" / "synthetic"
+    write_results(folder, config)
+    write_stamps(folder, config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shipped(results: Path) -> Path:
+    folder = results.parents[1] / "shipped" / "results" / "synthetic"
+    assert main(["ship", "--results", str(results), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def copy(shipped: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shipped, tmp_path / "copy"))
+
+
+@pytest.fixture
+def own(results: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(results, tmp_path / "results"))
+
+
+COMPARED = ("regression-replication", "double-integrator-training", "referee")
+
+
+@pytest.fixture
+def saves_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other figures are built, which reads their results, and not drawn, which takes most of the time."""
+
+    def save(figure: Figure, out: Path, really: Callable[[Figure, Path], None] = style.save) -> None:
+        if out.name in COMPARED:
+            really(figure, out)
+        else:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.touch()
+
+    monkeypatch.setattr(style, "save", save)
+
+
+def _render(results: Path, out: Path, names: Sequence[str]) -> dict[str, bytes]:
+    assert main(["claims", "--results", str(results), "--out", str(results / "claims.json")]) == 0
+    for name in names:
+        report.render(name, results, out / name)
+    macros.write(results, out / "macros.tex")
+    made = {path.name: path.read_bytes() for path in out.iterdir() if ".provenance" not in path.name}
+    return made | {"claims": (results / "claims.json").read_bytes()}
+
+
+@pytest.mark.usefixtures("saves_what_is_compared")
+def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
+    results: Path, shipped: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1765756800")
+    with files.reading() as read:
+        made = _render(results, tmp_path / "made", [*report.figures_for(EXPERIMENTS), *report.tables_for(EXPERIMENTS)])
+    inside = {path.relative_to(results).as_posix() for path in read if path.is_relative_to(results)}
+    assert inside <= {*files_of(config), "claims.json"}
+    for name in report.figures_for(EXPERIMENTS):  # which the workflow lets wait for nothing that they do not read
+        stamp = (tmp_path / f"made/{name}.stamp.json").read_text(encoding="utf-8")
+        assert "run.json" in stamp or "falsification.json" in stamp
+        assert "referee.json" not in stamp
+        assert ("falsification.json" in stamp) == name.startswith("falsification-")
+    restored = tmp_path / "restored"
+    assert main(["restore", "--shipped", str(shipped), "--out", str(restored)]) == 0
+    again = _render(restored, tmp_path / "again", COMPARED)
+    assert again.keys() == {*COMPARED, "macros.tex", "claims"}
+    assert all(again.values())
+    assert {name: made[name] for name in again} == again
+
+
+def test_stamps_and_times_travel_and_raw_records_do_not(shipped: Path) -> None:
+    names = {path.name for path in (shipped / "regression/scpo/seed-0").iterdir()}
+    assert {"series.parquet", "run.json", "run.stamp.json", "run.timing.json"} <= names
+    assert not names & {"metrics.parquet", "weights.npz", "final.safetensors"}
+    manifest = collection.check(shipped)
+    assert manifest["stamps_by_commit"] == {"c0ffee": sum(".provenance." in name for name in manifest["files"])}
+    assert (manifest["scale"], manifest["dirty_because"]) == ("synthetic", None)
+
+
+def test_an_altered_a_missing_and_an_added_file_are_named_and_nothing_is_restored(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "regression/scpo/seed-0/evaluations.parquet"
+    content = bytearray(path.read_bytes())
+    content[50] ^= 1
+    path.write_bytes(content)
+    (copy / "referee.json").unlink()
+    (copy / "more.json").write_text("{}")
+    assert main(["restore", "--shipped", str(copy), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert "ResultError" in message
+    assert "seed-0/evaluations.parquet: altered" in message
+    assert "referee.json: missing" in message
+    assert "more.json: not in manifest.json" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]"])
+def test_a_damaged_manifest_is_refused(copy: Path, tmp_path: Path, content: str) -> None:
+    (copy / "manifest.json").write_text(content)
+    with pytest.raises(ResultError, match=r"manifest\.json: not"):
+        collection.restore(copy, tmp_path / "out")
+
+
+def test_incomplete_results_are_refused_and_what_was_there_stays(own: Path, copy: Path) -> None:
+    (own / "regression/unconstrained/seed-0/series.parquet").unlink()
+    with pytest.raises(ResultError, match=r"incomplete, 1 of \d+ .*unconstrained/seed-0/series\.parquet"):
+        collection.collect(own, copy)
+    collection.check(copy)
+
+
+def test_altered_results_are_refused(own: Path, tmp_path: Path) -> None:
+    path = own / "regression/scpo/seed-0/curve.parquet"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ResultError, match=r"curve\.parquet: not the file that run\.provenance\.json describes"):
+        collection.collect(own, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("state", [{"dirty": True}, {"dirty": None, "commit": None}])
+def test_results_of_a_changed_checkout_need_a_reason(
+    own: Path, config: Config, tmp_path: Path, state: dict[str, object]
+) -> None:
+    write_stamps(own, config, **state)
+    with pytest.raises(ResultError, match="made from a checkout with changes"):
+        collection.collect(own, tmp_path / "out")
+    assert collection.collect(own, tmp_path / "out", "a reason")["dirty_because"] == "a reason"
+
+
+def test_collecting_again_replaces_what_was_there(own: Path, copy: Path) -> None:
+    (copy / "old.json").write_text("{}")
+    before = collection.read_manifest(copy)["files"]
+    assert collection.collect(own, copy)["files"] == before
+    collection.check(copy)
+
+
+@pytest.fixture
+def regression_alone(config: Config, tmp_path: Path) -> Path:
+    """The same scale run again without the double integrator, with other numbers."""
+    folder, alone = tmp_path / "alone" / "synthetic", config.model_copy(update={"double_integrator": None})
+    write_results(folder, alone)
+    path = folder / "regression/scpo/seed-0/run.json"
+    files.write_json(path, files.read_json(path) | {"rollouts": 12345})
+    write_stamps(folder, alone)
+    return folder
+
+
+def test_a_task_that_was_not_run_again_keeps_its_results(regression_alone: Path, copy: Path, config: Config) -> None:
+    before = collection.read_manifest(copy)["files"]
+    rows = files.read_json(copy / "referee.json")["arms"]
+    main(["ship", "--results", str(regression_alone), "--out", str(copy), "--keep", "double-integrator"])
+    manifest = collection.check(copy)
+    assert manifest["kept"] == ["double-integrator"]
+    assert manifest["made_by"].endswith("--keep double-integrator")
+    assert manifest["files"].keys() == before.keys()
+    changed = {name for name in before if manifest["files"][name] != before[name]}
+    assert "regression/scpo/seed-0/run.json" in changed
+    assert not any(name.startswith("double-integrator/") for name in changed)
+    assert files.read_json(copy / "regression/scpo/seed-0/run.json")["rollouts"] == 12345
+    assert load_json(copy / "config.json") == config
+    key = itemgetter("experiment", "arm")
+    assert sorted(files.read_json(copy / "referee.json")["arms"], key=key) == sorted(rows, key=key)
+    assert Records(copy).altered(files_of(config)) == []
+
+
+def test_what_cannot_be_kept_is_refused_and_nothing_changes(own: Path, regression_alone: Path, copy: Path) -> None:
+    def state() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+
+    before = state()
+    for results, experiment in (
+        (own, "double-integrator"),
+        (regression_alone, "none"),
+        (regression_alone, "regression"),
+    ):
+        with pytest.raises(ResultError, match="to be kept, so it must be in"):
+            collection.collect(results, copy, keep=[experiment])
+    path = regression_alone / "referee.json"
+    files.write_json(path, files.read_json(path) | {"tolerance": 0.5})
+    with pytest.raises(ResultError, match="of another referee"):
+        collection.collect(regression_alone, copy, keep=["double-integrator"])
+    assert state() == before
+
+
+def test_benchmarks_travel_and_come_back_beside_the_scale(own: Path, tmp_path: Path) -> None:
+    (own.parent / BENCHMARKS).write_text("{}")
+    collection.collect(own, tmp_path / "shipped")
+    collection.restore(tmp_path / "shipped", tmp_path / "restored" / "paper")
+    assert (tmp_path / "restored" / BENCHMARKS).read_text() == "{}"
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("workflow"))
+    shutil.copytree(shipped, made.folder / "shipped/results/synthetic")
+    (made.folder / "config/synthetic.yaml").write_text("scale: synthetic\n")
+    return made
+
+
+def test_the_workflow_restores_and_draws_and_trains_nothing(workflow: Workflow) -> None:
+    planned = workflow.scheduled(scale="synthetic", origin="shipped")
+    assert {"restore", "figure", "tables_report_claims", "macros", "pdf"} <= planned
+    assert not [rule for rule in planned if rule.startswith(("train", "dataset", "notebook", "tutorial", "referee"))]
+
+
+def test_the_workflow_refuses_an_altered_file_before_it_plans_anything(workflow: Workflow) -> None:
+    path = workflow.folder / "shipped/results/synthetic/referee.json"
+    before = path.read_bytes()
+    path.write_bytes(before + b" ")
+    with pytest.raises(AssertionError, match=r"referee\.json: altered"):
+        workflow.snakemake("--dry-run", scale="synthetic", origin="shipped")
+    path.write_bytes(before)

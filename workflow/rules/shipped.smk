@@ -1,0 +1,30 @@
+"""Shipped results: what the repository ships is checked and taken as the results of the scale."""
+
+from replication.shipped import collection
+
+try:
+    SHIPPED = collection.check(Path(SHIPPED_RESULTS))["files"]  # refused before anything is planned
+except ScpoError as error:
+    raise WorkflowError(str(error)) from error
+
+
+rule restore:
+    """Check every shipped result against its checksum and copy it to where the report is made."""
+    input:
+        # stands for all of them, by checksum: with a thousand inputs Snakemake's own records of a thousand outputs
+        # take longer than the report
+        manifest=f"{SHIPPED_RESULTS}/manifest.json",
+    output:
+        [str(collection.target(Path(RESULTS), name)) for name in SHIPPED],
+    log:
+        f"{LOGS}/restore.log",
+    benchmark:
+        f"{LOGS}/restore.benchmark.tsv"
+    threads: 1
+    params:
+        shipped=SHIPPED_RESULTS,
+        results=RESULTS,
+    message:
+        f"Checking and restoring the shipped results of scale {SCALE}"
+    shell:
+        "{PYTHON} -m replication restore --shipped {params.shipped} --out {params.results} > {log} 2>&1"
