@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scpo.errors import ResultError
+from replication.errors import ResultError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,8 +22,9 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillException
 from traitlets.config import Config as Traits
 
+from replication.errors import ResultError
 from replication.files import write_text
-from scpo.errors import ConfigurationError, ResultError
+from scpo.errors import ConfigurationError
 
 
 def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Typed errors: every message says what was wrong, where, and what to do."""
+"""Typed errors.  Every message says what is wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class ConfigurationError(ScpoError, ValueError):
 
 
 class ShapeError(ScpoError, ValueError):
-    """An array does not have the shape or the dtype that is needed."""
+    """An array does not have the shape or the type that is needed."""
 
 
 class NonFiniteError(ScpoError, ArithmeticError):
-    """A loss, a gradient, a constraint or a parameter is NaN or infinite."""
+    """A loss, a gradient, a constraint value or a parameter is NaN or infinite."""
 
 
 class UnsafeStartError(ScpoError, RuntimeError):
-    """The initial policy violates a constraint; the induction needs a safe start."""
+    """The policy violates the constraint where the method needs a safe one."""
 
 
 class ConstraintError(ScpoError, RuntimeError):
@@ -32,12 +32,4 @@ class NonDeterministicConstraintError(ConstraintError):
 
 
 class SolverError(ScpoError, RuntimeError):
-    """No backend solved the projection to the required accuracy."""
-
-
-class ResultError(ScpoError, RuntimeError):
-    """A result file is missing, damaged, stale, or not what its name says."""
-
-
-class FalsificationError(ScpoError, AssertionError):
-    """A fault that was planted on purpose was not caught, so a check is not worth its name."""
+    """No solver reached the accuracy that the projection needs."""

@@ -9,7 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from replication import notebook
-from scpo.errors import ConfigurationError, ResultError
+from replication.errors import ResultError
+from scpo.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
 # papermill and nbconvert, as they are today, use names that others have deprecated

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from replication import files, report
 from replication.cli import main
 from replication.config import Config, load_json
+from replication.errors import ResultError
 from replication.report import macros
 from replication.results.integrity import Records
 from replication.results.inventory import files_of
 from replication.results.summaries import BENCHMARKS
 from replication.shipped import collection
 from replication.typeset import style
-from scpo.errors import ResultError
 from tests.pipeline.test_workflow import Workflow
 from tests.replication.synthetic_results import small_config, write_results
 from tests.replication.synthetic_stamps import write_stamps

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from replication.cli import main
+from replication.errors import ResultError
 from replication.shipped import bundle, collection, crate
-from scpo.errors import ResultError
 from tests.pipeline.test_workflow import PARTS, PROJECT
 
 from .synthetic_results import small_config, write_results

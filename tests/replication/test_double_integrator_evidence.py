@@ -10,13 +10,14 @@ import torch
 
 from replication import files
 from replication.config import Config, dump, load
+from replication.errors import ResultError
 from replication.experiments.double_integrator import certificates, references
 from replication.scales import digest, for_arm
 from replication.tasks.double_integrator import system
 from replication.tasks.double_integrator.data import generate_dataset
 from replication.tasks.double_integrator.exhibits import GRID, STEPS
 from replication.tasks.double_integrator.task import DoubleIntegratorTask
-from scpo.errors import ConfigurationError, ResultError
+from scpo.errors import ConfigurationError
 from scpo.parameters import ParameterVector
 
 EXPERIMENT = DoubleIntegratorTask(

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from replication import report
+from replication.errors import ResultError
 from replication.experiments.double_integrator import figures as figures
 from replication.experiments.double_integrator import tables as tables
 from replication.experiments.double_integrator.read import SCENARIOS, read_certificates, read_references, read_scenario
 from replication.report import macros
 from replication.tasks.double_integrator.experts import PredictiveController
 from replication.typeset import numbers
-from scpo.errors import ResultError
 
 from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics

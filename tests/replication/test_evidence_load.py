@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from replication.errors import ResultError
 from replication.results.read import read_arm, read_config, read_csv, read_run
 from replication.training.series import COUNTED
-from scpo.errors import ResultError
 
 from .synthetic_results import EXPERIMENT, small_config, write_results
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from replication import cli
 from replication.certificate import Certificate
+from replication.errors import FalsificationError
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults import run as page
 from replication.planted_faults.finding import Finding
 from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
-from scpo.errors import FalsificationError
 from scpo.optimizer import SafeOptimizer
 from scpo.projection import solvers
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication import files
-from scpo.errors import ResultError
+from replication.errors import ResultError
 
 
 def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path):

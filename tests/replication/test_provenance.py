@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.provenance import stamp as provenance
-from scpo.errors import ResultError
 
 
 def test_the_stamp_names_code_inputs_outputs_seeds_and_versions(tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from replication.errors import ResultError
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults import report as falsification
-from scpo.errors import ResultError
 
 from . import synthetic_falsification
 

@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 
 from replication import report
 from replication.config import Config
+from replication.errors import ResultError
 from replication.experiments.regression import figures as regression_figures
 from replication.experiments.regression.published import read_loss
 from replication.report import macros
 from replication.training.series import EARLY
 from replication.typeset.style import INK, png, spaced
-from scpo.errors import ConfigurationError, ResultError
+from scpo.errors import ConfigurationError
 
 from .synthetic_metrics import write_metrics
 from .synthetic_results import EXPERIMENT, small_config, write_results

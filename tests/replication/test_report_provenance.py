@@ -11,9 +11,10 @@ import pytest
 from replication import files, report
 from replication.claims import decide as verify
 from replication.cli import main
+from replication.errors import ResultError
 from replication.provenance import page
 from replication.report import explain, paper
-from scpo.errors import ConfigurationError, ResultError
+from scpo.errors import ConfigurationError
 
 from . import planted_claims
 

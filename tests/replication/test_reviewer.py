@@ -10,9 +10,9 @@ import pytest
 
 from replication import report
 from replication.cli import main
+from replication.errors import ResultError
 from replication.report import reviewer
 from replication.shipped import collection
-from scpo.errors import ResultError
 
 from .synthetic_results import small_config, write_results
 from .synthetic_stamps import write_stamps

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 from replication import cli, files
 from replication.config import Config, dump
+from replication.errors import ResultError
 from replication.experiments.regression import stationarity
 from replication.results.summaries import read_stationarity
 from replication.tasks.regression import build as regression
 from replication.tasks.regression.settings import RegressionConfig
-from scpo.errors import ResultError
 
 
 def test_the_residual_is_what_the_active_gradients_cannot_balance() -> None:

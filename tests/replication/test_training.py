@@ -8,10 +8,11 @@ import pytest
 
 from replication import files
 from replication.config import Config, dump
+from replication.errors import ResultError
 from replication.provenance import stamp as provenance
 from replication.training import checkpoint as checkpoints
 from replication.training import datasets, train
-from scpo.errors import ConfigurationError, NonFiniteError, ResultError
+from scpo.errors import ConfigurationError, NonFiniteError
 
 SCHEDULE = {"epochs": 12, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 5, "checkpoint_every": 4}
 SMALL = {

@@ -16,11 +16,12 @@ from replication.claims.metrics import METRICS
 from replication.claims.verdicts import Verdict
 from replication.cli import main
 from replication.config import Config, load
+from replication.errors import ResultError
 from replication.experiments.regression import published
 from replication.provenance import page
 from replication.results.integrity import WITHOUT
 from replication.shipped import collection
-from scpo.errors import ConfigurationError, ResultError
+from scpo.errors import ConfigurationError
 
 from . import planted_claims
 from .synthetic_metrics import write_metrics

@@ -20,6 +20,7 @@ from replication.claims import claims, verdicts
 from replication.claims.claims import Claim, Claims
 from replication.claims.metrics import METRICS, Evidence, Metric
 from replication.claims.verdicts import Status, Verdict
+from replication.errors import ResultError
 from replication.experiments.double_integrator.read import EXPERIMENT, read_certificates, read_references
 from replication.paths import PUBLISHED
 from replication.provenance import page
@@ -28,7 +29,7 @@ from replication.results.outcomes import Runs
 from replication.results.read import read_arm, read_config
 from replication.results.statistics import median_interval
 from replication.results.summaries import BENCHMARKS, read_benchmarks, read_findings, read_referee
-from scpo.errors import ResultError, ScpoError
+from scpo.errors import ScpoError
 
 ALTERED = "altered evidence"
 #: Files of evidence beside the runs, relative to the results.

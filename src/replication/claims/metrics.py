@@ -13,12 +13,12 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from replication.config import Config
+from replication.errors import ResultError
 from replication.experiments.double_integrator.read import Certificate, References
 from replication.experiments.regression import published
 from replication.results.outcomes import Runs, merit, merit_at, reduction, unsafe_share
 from replication.results.read import Run
 from replication.results.statistics import paired_differences
-from scpo.errors import ResultError
 
 T = TypeVar("T")
 Over = Literal["sum", "max", "min", "median", "range"]

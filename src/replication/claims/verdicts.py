@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from replication import files
 from replication.claims.claims import Claim
 from replication.claims.metrics import METRICS
-from scpo.errors import ResultError
+from replication.errors import ResultError
 
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
 NAME = "claims.json"

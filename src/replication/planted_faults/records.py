@@ -15,12 +15,12 @@ import pandas as pd
 
 from replication import files
 from replication.config import Config, dump
+from replication.errors import ResultError
 from replication.planted_faults.finding import Finding
 from replication.results import integrity
 from replication.results.read import read_run
 from replication.scales import for_arm
 from replication.training import datasets, train
-from scpo.errors import ResultError
 
 EXPERIMENT, ARM, SEED = "regression", "scpo", 0
 CONFIG = Config.model_validate(

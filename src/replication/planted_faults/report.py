@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from replication.errors import ResultError
 from replication.report.tables import row
 from replication.results.summaries import read_findings
 from replication.typeset import numbers, style
-from scpo.errors import ResultError
 
 #: finding -> heading above it in the table
 HEADINGS = {

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from replication import files, tasks
 from replication.config import dump
+from replication.errors import FalsificationError
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults.finding import Finding
 from replication.provenance import stamp as provenance
 from replication.training import process
-from scpo.errors import FalsificationError
 
 
 def findings(referee: Path) -> list[Finding]:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from replication import files
+from replication.errors import ResultError
 from replication.provenance import sources
 from replication.provenance import stamp as provenance
 from replication.provenance.stamp import SUFFIX
-from scpo.errors import ResultError, ScpoError
+from scpo.errors import ScpoError
 
 LENGTH = 8  # hexadecimal digits of a short hash
 

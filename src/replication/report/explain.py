@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from replication.claims import claims, verdicts
+from replication.errors import ResultError
 from replication.files import read_json
 from replication.provenance import page
 from replication.provenance.stamp import SUFFIX
 from replication.report import paper
-from scpo.errors import ConfigurationError, ResultError
+from scpo.errors import ConfigurationError
 
 SHORT = 12  # digits of a checksum in print
 

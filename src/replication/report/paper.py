@@ -12,11 +12,11 @@ from pathlib import Path
 
 from replication import report
 from replication.claims import verdicts
+from replication.errors import ResultError
 from replication.files import write_text
 from replication.paths import REPOSITORY
 from replication.provenance import page
 from replication.results.read import read_config
-from scpo.errors import ResultError
 
 FOLDER = REPOSITORY / "paper"
 _FLOAT = re.compile(r"\\begin\{(figure|table)(?:pages)?\*?\}(.*?)\\end\{\1(?:pages)?\*?\}", re.DOTALL)

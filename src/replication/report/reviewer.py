@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import median
 
 from replication import report
+from replication.errors import ResultError
 from replication.files import read_json, write_text
 from replication.report import paper
 from replication.shipped import collection
-from scpo.errors import ResultError
 
 RESTORED = "results/shipped/paper"
 NONE = "No shipped results are shipped yet, so there are no times."

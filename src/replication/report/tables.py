@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from replication.errors import ResultError
 from replication.results.outcomes import seeds_unsafe, total, worst_heldout, worst_iterate
 from replication.results.read import Run, read_arm, read_config
 from replication.results.statistics import proportion_interval, summarise
@@ -13,7 +14,6 @@ from replication.results.summaries import read_referee, read_stationarity
 from replication.settings import OptimizerConfig, ScpoConfig
 from replication.tasks.regression.settings import RegressionConfig
 from replication.typeset import numbers
-from scpo.errors import ResultError
 from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING
 
 EXPERIMENT = "regression"

@@ -1,7 +1,7 @@
 """Reads the files of finished runs.  Writes nothing.
 
 ``results`` is the folder of one scale, ``results/<scale>``.  Whatever is missing, damaged or has other
-columns than expected is a :class:`~scpo.errors.ResultError` that names the file.
+columns than expected is a :class:`~replication.errors.ResultError` that names the file.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from replication.config import Config
+from replication.errors import ResultError
 from replication.files import note
 from replication.results.inventory import BOOL, EXHIBITS, FLOAT, INT
 from replication.training.series import COUNTED, KEPT
 from replication.upgrade import upgrade_config, upgrade_run
-from scpo.errors import ResultError
 
 SERIES = {
     "early": BOOL,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from replication.errors import ResultError
 from replication.files import read_json
 from replication.results.inventory import STATIONARITY
 from replication.upgrade import upgrade_referee
-from scpo.errors import ResultError
 
 #: What `make bench` writes, beside the folders of the scales.
 BENCHMARKS = "benchmarks.json"

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from replication.errors import ResultError
 from replication.files import read_json, write_bytes
 from replication.provenance import page
 from replication.shipped import collection, crate
-from scpo.errors import ResultError
 
 CHECKSUMS = "SHA256SUMS"
 MADE = "made"  # folder of what was made of the shipped results, to be compared with what is rebuilt

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from replication.config import dump
+from replication.errors import ResultError
 from replication.files import read_json, sha256, write_bytes, write_json, write_text
 from replication.provenance import stamp as provenance
 from replication.provenance.stamp import SUFFIX
@@ -20,7 +21,6 @@ from replication.results.integrity import Records
 from replication.results.inventory import files_of
 from replication.results.read import read_config
 from replication.results.summaries import BENCHMARKS
-from scpo.errors import ResultError
 
 MANIFEST = "manifest.json"
 TIMING = ".timing.json"

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from replication import files
 from replication.certificate import Certificate, ClosedLoop, certify
+from replication.errors import ResultError
 from replication.provenance import stamp as provenance
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
 from scpo.arrays import Array
-from scpo.errors import ResultError
 
 LEVELS = np.arange(1, 101) / 100.0  # of O_inf, tried for coverage
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replication import files
+from replication.errors import ResultError
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from scpo.arrays import Array
-from scpo.errors import ResultError
 
 EXPERIMENT = "double-integrator"
 SCENARIOS = ("cooperative", "mixed", "hostile")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from replication.errors import ResultError
 from replication.report.tables import row
 from replication.results.outcomes import merit_at, total, unsafe_evaluations, unsafe_share, worst_heldout, worst_iterate
 from replication.results.read import Run, read_arm, read_config
 from replication.results.statistics import paired_differences, summarise
 from replication.tasks.regression.settings import RegressionConfig
 from replication.typeset import numbers
-from scpo.errors import ResultError
 
 EXPERIMENT = "regression"
 METHODS = {"scpo": "SCPO", "unconstrained": "unconstrained"}

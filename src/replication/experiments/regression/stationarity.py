@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from replication import files
+from replication.errors import ResultError
 from replication.provenance import stamp as provenance
 from replication.results.read import read_config
 from replication.tasks.regression import build as regression
@@ -24,7 +25,6 @@ from replication.tasks.regression.settings import RegressionConfig
 from replication.tasks.regression.task import RegressionTask
 from replication.training import process
 from scpo.arrays import Array
-from scpo.errors import ResultError
 from scpo.parameters import ParameterVector
 
 EXPERIMENT = "regression"
