@@ -4,9 +4,14 @@
 # take torch from, such as PyTorch's index of CPU builds, which saves gigabytes on Linux.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# settings of the user's that would change what is installed where
+unset PYTHONPATH PYTHONHOME
+export PIP_USER=0
 
 stamp=.venv/setup.stamp
-log=.venv/setup.log
+log=logs/setup.log
+running=logs/setup.pid # the process group of the step that runs
+mkdir -p logs
 tex_packages="texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-science latexmk lmodern"
 
 fail() {
@@ -20,9 +25,10 @@ step() {
     shift
     echo "== $label" >>"$log"
     set -m # a process group of its own, so that an interrupt ends all of it
-    "$@" >>"$log" 2>&1 </dev/null &
+    (set -e; "$@") >>"$log" 2>&1 </dev/null &
     local job=$!
     set +m
+    echo $job >"$running"
     trap 'kill -- -$job 2>/dev/null; exit 130' INT TERM
     if [ -t 1 ]; then
         while kill -0 $job 2>/dev/null; do
@@ -34,10 +40,12 @@ step() {
         echo "set-up: $label ..."
     fi
     if ! wait $job; then
+        rm -f "$running"
         tail -n 20 "$log" >&2
         return 1
     fi
     trap - INT TERM
+    rm -f "$running"
     echo "set-up: $label, $((SECONDS - start)) s"
 }
 
@@ -71,24 +79,48 @@ install() {
     fi
 }
 
+# Is .venv finished, and was it made in this folder?  The scripts in .venv/bin hold the folder's name, so a moved or copied
+# checkout needs an environment of its own.
+finished_here() {
+    [ "$(sed -n 2p $stamp 2>/dev/null)" = "$PWD" ] && .venv/bin/python -c '' 2>/dev/null
+}
+
+# A set-up that was killed may have left a pip at work in .venv.
+end_what_was_left() {
+    local group
+    group=$(cat "$running" 2>/dev/null) || return 0
+    if ps -A -o pgid=,command= | awk -v group="$group" '$1 == group' | grep -qF .venv; then
+        kill -9 -- "-$group" 2>/dev/null || true
+    fi
+    rm -f "$running"
+}
+
 python_environment() {
     local want
-    want=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
-    if [ "$(cat $stamp 2>/dev/null)" = "$want $PWD" ]; then
+    want=$(cat requirements.lock pyproject.toml | cksum)
+    if [ "$(cat $stamp 2>/dev/null)" = "$want
+$PWD" ]; then
         return
     fi
+    end_what_was_left
     python=$(find_python)
-    rm -f $stamp
-    if ! .venv/bin/python -c '' 2>/dev/null || [ "$(.venv/bin/python -c 'import sys; print(sys.prefix)')" != "$PWD/.venv" ]; then
-        make_venv
+    if finished_here; then
+        echo "set-up: the requirements have changed; .venv is brought up to date"
+    else
+        # An environment without a stamp was interrupted: what it holds cannot be trusted, so it is made again.
+        [ ! -e .venv ] || echo "set-up: .venv is unfinished or of another folder; it is made again"
+        : >"$log"
+        rm -rf .venv
+        step "a virtual environment (all output in $log)" make_venv
     fi
-    : >"$log"
+    rm -f $stamp
     # torch first, with what its build asks for, in the lock's versions where the lock has them
-    step "torch (step 1 of 3; all output in $log)" \
+    step "torch (step 1 of 3)" \
         install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint requirements.lock torch==2.13.0
     step "the packages of requirements.lock (step 2 of 3)" install --no-deps --requirement requirements.lock
-    step "the package itself (step 3 of 3)" install --no-deps --no-build-isolation --no-index --editable .
-    echo "$want $PWD" >$stamp
+    step "the packages of this project (step 3 of 3)" install --no-deps --no-build-isolation --no-index --editable .
+    printf '%s\n%s\n' "$want" "$PWD" >$stamp.new
+    mv $stamp.new $stamp
 }
 
 tex_is_there() {
@@ -101,7 +133,7 @@ tex() {
         return
     fi
     if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && command -v apt-get >/dev/null; then
-        log=.venv/setup-tex.log
+        log=logs/setup-tex.log
         # shellcheck disable=SC2086  # a list of names
         step "TeX packages from Debian (all output in $log)" bash -c "export DEBIAN_FRONTEND=noninteractive
             apt-get update && apt-get install --yes --no-install-recommends $tex_packages" || true
