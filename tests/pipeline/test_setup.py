@@ -77,7 +77,8 @@ def test_an_interrupted_one_is_made_again(checkout: Path, how: signal.Signals, a
     unfinished = begun.poll() is None
     begun.send_signal(how)
     begun.wait(timeout=10)
-    assert set_up(checkout) == (WHOLE if unfinished else [])
+    done = set_up(checkout)  # what the first one left at work may have written a line before it was ended
+    assert done[-len(WHOLE) :] == (WHOLE if unfinished else [])
     assert not (checkout / ".venv/half").exists()
 
 
