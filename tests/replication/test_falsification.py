@@ -46,7 +46,7 @@ def test_biased_probes_are_seen() -> None:
     assert seen >= {"safe", "bound", "slack"}
 
 
-def test_unsafe_start_is_refused_and_when_forced_it_is_seen() -> None:
+def test_a_forced_unsafe_start_is_seen() -> None:
     problem = waves(0)
     directions = np.random.default_rng(0).normal(size=(200, problem.dimension))
     unsafe = next(t for t in directions if problem.values(t[None]).max() > 0.1)

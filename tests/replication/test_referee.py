@@ -63,7 +63,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Config.model_validate(CONFIG)
     config = results / "config.json"
     config.write_text(dump(settings))
-    for task, section in settings.tasks.items():
+    for task, section in settings.experiments.items():
         for name, arm in section.arms.items():
             seed = arm.first_seed
             data = results / task / "data" / arm.dataset / f"seed-{seed}.npz"

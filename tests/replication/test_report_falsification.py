@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -67,9 +66,9 @@ def test_only_whole_numbers_and_decimals_are_set_as_numbers(text: str, printed: 
     assert falsification.latex(text) == printed
 
 
-def test_the_headings_stand_above_findings_that_exist() -> None:
-    made = {"unsafe-pocket": certificates.unsafe_pocket, "constants-too-small": method.constants_too_small}
-    named = {case.name for case in records.CASES} | made.keys()
-    assert falsification.HEADINGS.keys() <= named
-    for name, function in made.items():
-        assert re.search(rf'"{name}"', Path(function.__code__.co_filename).read_text())
+def test_the_headings_stand_above_findings_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(method, "FACTORS", (1.0,))
+    monkeypatch.setattr(method, "SEEDS", 1)
+    monkeypatch.setattr(method, "UPDATES", 1)
+    made = {method.constants_too_small().name, certificates.unsafe_pocket().name}
+    assert falsification.HEADINGS.keys() <= made | {case.name for case in records.CASES}

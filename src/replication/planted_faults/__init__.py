@@ -1,1 +1,1 @@
-"""Faults planted on purpose, and what becomes of them: refused, caught, or seen to break the guarantee."""
+"""Faults that are planted on purpose, to see that the checks of this project notice them."""

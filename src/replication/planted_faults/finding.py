@@ -1,4 +1,4 @@
-"""What an experiment with a planted fault returns."""
+"""The result of one planted fault."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """A planted fault and what became of it.
+    """One planted fault, what had to happen and what happened.
 
     Attributes:
         name: for tables, figures and messages.
-        planted: the fault.
-        expected: what must happen if the checks are worth anything.
-        observed: what happened, without paths, times or anything else that differs from run to run.
-        numbers: counts and values behind ``observed``; a sequence where the fault was planted in several sizes.
-        caught: whether what was expected happened, its controls included.
+        planted: the fault, in words.
+        expected: what had to happen.
+        observed: what happened.  It holds no path, time or anything else that differs from run to run.
+        numbers: the counts and values behind ``observed``; a sequence if the fault was planted in several sizes.
+        caught: True if everything expected happened, the controls included.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Closed loops of the double integrator, built by hand: good ones, and ones with a fault at a known place."""
+"""Closed loops of the double integrator with policies built by hand: good ones, and ones with a known fault."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND,
 from scpo.arrays import Array
 
 K = backup_gain()
-#: a fast gain u = -(k_1 x_1 + k_2 x_2); unsaturated it asks for more than the input's bound
+#: a fast gain u = -(k_1 x_1 + k_2 x_2); without saturation it exceeds the input's limit
 AGGRESSIVE: Array = np.array([0.6167, 1.2703])
+#: units per hidden layer of the networks
 WIDTH = 32
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a hand-built network: first-layer units (a, b) and one second-layer unit over them."""
+    """One summand of a hand-built network: out * tanh(sum_j mix_j tanh(a_j^T x + b_j) + bias).
+
+    Attributes:
+        units: (a_j, b_j) of the units in the first layer, a_j of shape (2,).
+        mix: their weights in the second layer.
+        bias: of the unit in the second layer.
+        out: its weight in the last layer.
+    """
 
     units: Sequence[tuple[Array, float]]
     mix: Sequence[float]
@@ -29,12 +37,15 @@ class Part:
 
 
 def saturating(gain: Array, bound: float, width: float = 0.02) -> Part:
-    """Return bound tanh(gain^T x / bound), up to the small non-linearity of its first unit."""
+    """Return the part bound tanh(gain^T x / bound).
+
+    Its first-layer unit has the slope ``width``; the smaller that is, the more exactly the unit is linear.
+    """
     return Part([(width * gain / bound, 0.0)], [1.0 / width], 0.0, bound)
 
 
 def pocket(at: tuple[float, float], half: float, height: float) -> Part:
-    """Return a bump: height around ``at``, nearly zero (up to a constant) elsewhere."""
+    """Return a part with the value ``height`` near ``at`` (half-width ``half``), and a constant elsewhere."""
     steep = 4.0 / half
     units = []
     for axis in range(2):
@@ -46,7 +57,7 @@ def pocket(at: tuple[float, float], half: float, height: float) -> Part:
 
 
 def build(*parts: Part) -> ClosedLoop:
-    """Return the closed loop u = -K x + phi(x) - phi(0) with phi the sum of the parts, as a tanh network 2-32-32-1."""
+    """Return the closed loop with u = -K x + phi(x) - phi(0), where phi, a tanh network 2-32-32-1, sums the parts."""
     first, offset = np.zeros((2, WIDTH)), np.zeros(WIDTH)
     second, second_bias, last = np.zeros((WIDTH, WIDTH)), np.zeros(WIDTH), np.zeros((WIDTH, 1))
     unit = 0
@@ -60,27 +71,27 @@ def build(*parts: Part) -> ClosedLoop:
 
 
 def cancel_backup() -> Part:
-    """Return +K x, so that the other parts are the whole policy."""
+    """Return the part +K x, which cancels the backup: the other parts then are the whole policy."""
     return saturating(K[0], 200.0, 1.0)
 
 
 def good() -> ClosedLoop:
-    """Return the fast gain, saturated within the input's bound."""
+    """Return the closed loop with the fast gain, saturated within the input's limit."""
     return build(cancel_backup(), saturating(-AGGRESSIVE, 0.97))
 
 
 def pocketed(at: tuple[float, float] = (0.62, -0.27), half: float = 0.06) -> ClosedLoop:
-    """Return the saturated fast gain with a pocket around ``at`` in which the input leaves its bounds."""
+    """Return the loop of :func:`good`, with a pocket around ``at`` where the input exceeds its limit."""
     return build(cancel_backup(), saturating(-AGGRESSIVE, 0.97), pocket(at, half, -2.5))
 
 
 def cycling() -> ClosedLoop:
-    """Return the backup without damping where |x_2| is small: safe for all time, and no start converges."""
+    """Return the backup without damping where |x_2| is small: safe for all time, but no start converges."""
     return build(saturating(np.array([0.0, 0.9]), 0.03))
 
 
 def policy(loop: ClosedLoop, x: Array) -> Array:
-    """Return the inputs (S, 1) at states (S, 2), in plain floating point."""
+    """Return the inputs (S, 1) at states (S, 2), in floating point."""
     value = np.concatenate([x, np.zeros((1, 2))])
     for layer, (weight, bias) in enumerate(zip(loop.weights, loop.biases, strict=True)):
         value = value @ weight + bias
@@ -89,7 +100,7 @@ def policy(loop: ClosedLoop, x: Array) -> Array:
 
 
 def simulate(loop: ClosedLoop, x: Array, steps: int) -> tuple[NDArray[np.bool_], Array]:
-    """Return whether each start (S, 2) violates a constraint within ``steps`` (S,), and the last states (S, 2)."""
+    """Simulate from starts (S, 2); return which ones violate a constraint (S,), and the last states (S, 2)."""
     unsafe = np.zeros(len(x), dtype=bool)
     for _ in range(steps):
         control = policy(loop, x)

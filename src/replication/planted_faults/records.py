@@ -1,4 +1,4 @@
-"""Result files altered after a run: who notices, the load check, the independent referee, or the stamp's hashes."""
+"""Result files that are altered after a run: the load check, the referee or the stamp's hashes must notice."""
 
 from __future__ import annotations
 
@@ -37,31 +37,36 @@ CONFIG = Config.model_validate(
         },
     }
 )
+#: how much a value is altered
 SMALL = 1e-7
+#: the checks, in the order in which a finding names them
+CHECKS = ("load check", "referee", "stamp")
+Judge = Callable[[Path, Path], None]
 
 
 def altered_files(referee: Path) -> list[Finding]:
-    """Train a small run, alter its files one at a time, and ask every check.
+    """Train a small run, alter one of its files at a time and return what each check says.
 
     Args:
-        referee: the script that judges saved iterates again.
+        referee: path of the referee's script.
     """
     with tempfile.TemporaryDirectory() as folder:
         honest = Path(folder) / "honest"
         _train(honest)
-        judge: Callable[[Path, Path], None] = runpy.run_path(str(referee))["main"]
+        judge: Judge = runpy.run_path(str(referee))["main"]
         control = _ask(honest, judge)
         return [_finding(case, honest, Path(folder) / str(index), judge, control) for index, case in enumerate(CASES)]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A way of altering a run's files, and the checks that must notice it.
+    """One way to alter a run's files, and the checks that must notice it.
 
     Attributes:
-        name, planted: as in a finding.
+        name: as in a finding.
+        planted: as in a finding.
         alter: changes the files in a run's folder.
-        noticed: the checks that must notice; the others must not, so that the table tells what each is good for.
+        noticed: the checks that must notice.  The others must not, so that the table shows what each check is good for.
     """
 
     name: str
@@ -81,8 +86,8 @@ def _run(results: Path) -> Path:
     return results / EXPERIMENT / ARM / f"seed-{SEED}"
 
 
-def _ask(results: Path, judge: Callable[[Path, Path], None]) -> dict[str, str]:
-    """Return what each check that notices something says, in short and without paths."""
+def _ask(results: Path, judge: Judge) -> dict[str, str]:
+    """Return check -> what it says, in short and without paths, for each check that notices something."""
     noticed, folder = {}, _run(results)
     try:
         read_run(results, EXPERIMENT, ARM, SEED)
@@ -92,7 +97,7 @@ def _ask(results: Path, judge: Callable[[Path, Path], None]) -> dict[str, str]:
         judge(results, results / "referee.json")
     except SystemExit:
         noticed["referee"] = "disagrees"
-    except Exception as error:  # a script of its own, which may fail in any way on a damaged file
+    except Exception as error:  # the script may fail in any way on a damaged file
         noticed["referee"] = f"stops with {type(error).__name__}"
     problems = integrity.Records(results).altered([f"{folder.relative_to(results)}/run.json"])
     if problems:
@@ -101,24 +106,24 @@ def _ask(results: Path, judge: Callable[[Path, Path], None]) -> dict[str, str]:
     return noticed
 
 
-def _finding(
-    case: Case, honest: Path, copy: Path, judge: Callable[[Path, Path], None], control: dict[str, str]
-) -> Finding:
+def _finding(case: Case, honest: Path, copy: Path, judge: Judge, control: dict[str, str]) -> Finding:
+    """Return what the checks say of an altered copy; ``control`` is what they say of the honest run."""
     shutil.copytree(honest, copy)
     case.alter(_run(copy))
     found = _ask(copy, judge)
-    every = ("load check", "referee", "stamp")
     return Finding(
         case.name,
         case.planted,
-        f"noticed by {', '.join(name for name in every if name in case.noticed)}; untouched files by none",
-        "; ".join(f"{name}: {found[name]}" for name in every if name in found) or "not noticed",
-        {name.replace(" ", "_"): int(name in found) for name in every} | {"untouched": len(control)},
+        f"noticed by {', '.join(name for name in CHECKS if name in case.noticed)}; untouched files by none",
+        "; ".join(f"{name}: {found[name]}" for name in CHECKS if name in found) or "not noticed",
+        {name.replace(" ", "_"): int(name in found) for name in CHECKS} | {"untouched": len(control)},
         caught=found.keys() == case.noticed and not control,
     )
 
 
 def _add(table: str, column: str, amount: float) -> Callable[[Path], None]:
+    """Return an alteration that adds ``amount`` to the last value of a column."""
+
     def alter(run: Path) -> None:
         path = run / f"{table}.parquet"
         frame = pd.read_parquet(path)
@@ -155,8 +160,11 @@ def _cut(run: Path) -> None:
 
 def _change_recorded_hash(run: Path) -> None:
     def change(stamp: dict[str, Any]) -> dict[str, Any]:
-        flipped = {path: found[::-1] if path.endswith("run.json") else found for path, found in _outputs(stamp)}
-        return stamp | {"outputs": flipped}
+        hashes = dict(stamp["outputs"])
+        for path in hashes:
+            if path.endswith("run.json"):
+                hashes[path] = hashes[path][::-1]
+        return stamp | {"outputs": hashes}
 
     _edit_json(run / "run.stamp.json", change)
 
@@ -168,10 +176,6 @@ def _raise_bound(run: Path) -> None:
     _edit_json(run.parents[2] / "config.json", change)
 
 
-def _outputs(stamp: dict[str, Any]) -> list[tuple[str, str]]:
-    return sorted(stamp["outputs"].items())
-
-
 def _edit_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     path.write_text(json.dumps(change(files.read_json(path)), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -179,13 +183,13 @@ def _edit_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -
 CASES = (
     Case(
         "altered-metric",
-        f"the last safety maximum of a run lowered by {SMALL:.0e} in its file",
+        f"the last max g of a run lowered by {SMALL:.0e} in its file",
         _add("metrics", "max_g", -SMALL),
         frozenset({"referee", "stamp"}),
     ),
     Case(
         "altered-series",
-        f"the highest safety maximum lowered by {SMALL:.0e} in the file that figures are drawn from",
+        f"the highest max g lowered by {SMALL:.0e} in the file that figures are drawn from",
         _lower_the_highest,
         frozenset({"load check", "stamp"}),
     ),

@@ -1,4 +1,4 @@
-"""All experiments with planted faults, one after another, written to a file; a fault that is not caught is an error."""
+"""Plants all faults, one after another, and writes what happened; a fault that is not caught is an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def findings(referee: Path) -> list[Finding]:
     """Return every finding, in the order of the report's table.
 
     Args:
-        referee: the script that judges saved iterates again.
+        referee: path of the referee's script.
     """
     return [
         method.constants_too_small(),
@@ -35,7 +35,7 @@ def findings(referee: Path) -> list[Finding]:
 
 
 def main(referee: Path, out: Path) -> None:
-    """Run every experiment and write ``out``, with its stamp beside it.
+    """Plant every fault and write the findings to ``out``, with a stamp beside it.
 
     Raises:
         ResultError: the referee's script is missing, or a file cannot be written.
@@ -44,9 +44,11 @@ def main(referee: Path, out: Path) -> None:
     process.prepare()
     digest = files.sha256(referee)
     found = findings(referee)
-    if missed := [finding for finding in found if not finding.caught]:
-        lines = [f"  {f.name}: planted {f.planted}; expected {f.expected}; observed {f.observed}" for f in missed]
-        raise FalsificationError("\n".join([f"{len(missed)} of {len(found)} planted faults were not caught:", *lines]))
+    missed = [finding for finding in found if not finding.caught]
+    if missed:
+        lines = [f"{len(missed)} of {len(found)} planted faults were not caught:"]
+        lines += [f"  {f.name}: planted {f.planted}; expected {f.expected}; observed {f.observed}" for f in missed]
+        raise FalsificationError("\n".join(lines))
     files.write_json(out, {"findings": [asdict(finding) for finding in found], "referee_sha256": digest})
     provenance.write(
         out.with_suffix(".stamp.json"),

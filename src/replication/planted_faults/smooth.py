@@ -1,4 +1,7 @@
-"""Smooth metrics with constants L that are proven, and the checks of the guarantees that hold with them."""
+"""Smooth constraints whose constants L are proven, and checks of the guarantees that then must hold.
+
+The library's tests use this module, so it needs nothing but the library and its dependencies.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from replication.training.eager import eager
 from scpo.arrays import Array
 from scpo.optimizer import SafeOptimizer
 from scpo.records import StepInfo
@@ -21,7 +23,7 @@ TANH_CURVATURE = 4.0 / (3.0 * np.sqrt(3.0))
 
 
 class Vector(nn.Module):
-    """A policy that is its parameter vector."""
+    """A policy whose only parameter is a vector theta."""
 
     def __init__(self, theta: Any, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
@@ -34,7 +36,14 @@ class Vector(nn.Module):
 
 @dataclass(frozen=True)
 class Smooth:
-    """Metrics g (m, d) -> (m, k) with gradients (d,) -> (k, d) of Lipschitz constants L (k,), safe at 0."""
+    """A smooth constraint with k values that is satisfied at theta = 0.
+
+    Attributes:
+        dimension: d, the length of theta.
+        values: the function g, (m, d) -> (m, k).
+        constants: L (k,), Lipschitz constants of the gradients, proven.
+        gradients: the gradients of g, (d,) -> (k, d).
+    """
 
     dimension: int
     values: Callable[[Array], Array]
@@ -51,7 +60,7 @@ class Smooth:
 
 
 def quadratics(seed: int, d: int = 5, k: int = 3) -> Smooth:
-    """g_i = c_i + b_i^T theta + theta^T A_i theta / 2, A_i indefinite; L_i = |A_i|_2."""
+    """Return g_i = c_i + b_i^T theta + theta^T A_i theta / 2 with indefinite A_i; L_i = |A_i|_2."""
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(k, d, d))
     a = 0.5 * (a + a.transpose(0, 2, 1))
@@ -65,7 +74,7 @@ def quadratics(seed: int, d: int = 5, k: int = 3) -> Smooth:
 
 
 def waves(seed: int, d: int = 6, k: int = 3, terms: int = 4) -> Smooth:
-    """g_i = c_i + sum_m w_im sin(o_im^T theta + f_im); L_i = sum_m |w_im| |o_im|^2."""
+    """Return g_i = c_i + sum_m w_im sin(o_im^T theta + f_im); L_i = sum_m |w_im| |o_im|^2."""
     rng = np.random.default_rng(seed)
     w, o, f = rng.normal(size=(k, terms)), rng.normal(size=(k, terms, d)), rng.uniform(0, 6.3, (k, terms))
     at_zero = (w * np.sin(f)).sum(axis=1)
@@ -79,10 +88,10 @@ def waves(seed: int, d: int = 6, k: int = 3, terms: int = 4) -> Smooth:
 
 
 def network(seed: int, hidden: int = 3, states: int = 4) -> Smooth:
-    """Outputs of x -> sum_j v_j tanh(w_j x + b_j) at some states against limits; theta = (w, b), v fixed.
+    """Return g_i = phi(x_i) - limit_i for a network phi(x) = sum_j v_j tanh(w_j x + b_j), theta = (w, b), v fixed.
 
-    With h(x) = (x, 1) the Hessian is block diagonal over j, with blocks v_j tanh''(.) h h^T:
-    L = max |v_j| max|tanh''| |h|^2.
+    With h = (x, 1) the Hessian is block diagonal over j, with blocks v_j tanh''(.) h h^T.  Hence
+    L_i = max |v_j| max |tanh''| |h_i|^2.
     """
     rng = np.random.default_rng(seed)
     x, v = rng.normal(size=states), rng.normal(size=hidden)
@@ -110,7 +119,18 @@ PROBLEMS: dict[str, Callable[[int], Smooth]] = {"quadratics": quadratics, "waves
 
 @dataclass(frozen=True)
 class Step:
-    """One update as seen from outside: g (k,) before and after, vectors (d,), the loss before and after."""
+    """One update as seen from outside.
+
+    Attributes:
+        info: the record that the optimiser returned.
+        before: g (k,) before the update.
+        after: g (k,) after it.
+        moved: the step that was taken (d,).
+        nominal: the step that the wrapped optimiser proposed (d,).
+        gradient: of the loss, before the update (d,).
+        loss_before: the loss before the update.
+        loss_after: the loss after it.
+    """
 
     info: StepInfo
     before: Array
@@ -123,20 +143,21 @@ class Step:
 
 
 def away(seed: int, policy: Vector, distance: float = 3.0) -> Callable[[], Tensor]:
-    """Return a 1-smooth loss |theta - target|^2 / 2; a target far away gets into the metrics' way."""
+    """Return a 1-smooth loss |theta - target|^2 / 2; if the target is far away, the constraint stops the training."""
     target = torch.from_numpy(distance * np.random.default_rng([seed, 1]).normal(size=policy.theta.numel()))
     return lambda: 0.5 * ((policy.theta - target.to(policy.theta)) ** 2).sum()
 
 
+#: name -> constructor of an optimiser to wrap
 INNER: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
-    "sgd": lambda policy: eager(torch.optim.SGD)(policy.parameters(), lr=0.3),
-    "momentum": lambda policy: eager(torch.optim.SGD)(policy.parameters(), lr=0.1, momentum=0.9),
-    "adam": lambda policy: eager(torch.optim.Adam)(policy.parameters(), lr=0.05),
+    "sgd": lambda policy: torch.optim.SGD(policy.parameters(), lr=0.3),
+    "momentum": lambda policy: torch.optim.SGD(policy.parameters(), lr=0.1, momentum=0.9),
+    "adam": lambda policy: torch.optim.Adam(policy.parameters(), lr=0.05),
 }
 
 
 def run(safe: SafeOptimizer, loss: Callable[[], Tensor], updates: int) -> list[Step]:
-    """Take updates and record them; the nominal step is seen by asking a copy of the wrapped optimiser."""
+    """Take updates and return their records."""
     steps = []
     for _ in range(updates):
         before, theta = safe.values, safe.vector.read().numpy()
@@ -153,6 +174,7 @@ def run(safe: SafeOptimizer, loss: Callable[[], Tensor], updates: int) -> list[S
 
 
 def _nominal(safe: SafeOptimizer) -> Array:
+    """Return the step (d,) that the wrapped optimiser would take now; policy and optimiser stay as they are."""
     theta = safe.vector.read()
     state = copy.deepcopy(safe.optimizer.state_dict())
     safe.optimizer.step()
@@ -166,7 +188,11 @@ def _nominal(safe: SafeOptimizer) -> Array:
 
 
 def broken_guarantees(steps: list[Step], kappa: float, rounding: Array) -> set[str]:
-    """Return the names of the guarantees that some step broke."""
+    """Return the names of the guarantees that some step broke.
+
+    "safe": g <= 0; "bound": g is at most the bound u; "slack": a step uses at most the share kappa of the slack;
+    "projection": |z|^2 <= z^T p for the nominal step p; "descent": a step does not increase the loss to first order.
+    """
     broken = set()
     for step in steps:
         if (step.after > 0).any():
@@ -175,7 +201,7 @@ def broken_guarantees(steps: list[Step], kappa: float, rounding: Array) -> set[s
             broken.add("bound")
         if (step.after > (1 - kappa) * step.before + 2 * rounding).any():
             broken.add("slack")
-        # theta + Qz is rounded, which shows where the step is tiny
+        # theta + Q z is rounded, which matters if the step is tiny
         error = 1e-11 * float(np.linalg.norm(step.moved)) + 1e-14
         excess = step.moved @ step.moved - step.moved @ step.nominal
         if not step.info.restoring and excess > error * np.linalg.norm(step.nominal):
