@@ -3,7 +3,9 @@
 
 def all_notebooks():
     """Executed notebooks of the scale."""
-    return [f"{RESULTS}/{name}/notebook.{suffix}" for name in (*EXPERIMENTS, "tutorial") for suffix in ("ipynb", "html")]
+    return [
+        f"{RESULTS}/{name}/notebook.{suffix}" for name in (*EXPERIMENTS, "tutorial") for suffix in ("ipynb", "html")
+    ]
 
 
 rule notebook:

@@ -17,6 +17,13 @@ from replication.provenance import sources
 from replication import scales
 from replication import tasks
 from replication.config import load_json
+from replication.paths import REPOSITORY
+
+# a copied environment would run the code of the checkout that it was made for
+if Path(workflow.basedir).resolve() != REPOSITORY:
+    raise WorkflowError(
+        f"{sys.executable} runs the code in {REPOSITORY}, which is another checkout; run make setup here"
+    )
 
 PYTHON = sys.executable
 SCALE = config.get("scale") or "paper"
@@ -72,21 +79,20 @@ wildcard_constraints:
     name="[a-z0-9-]+",
 
 
+def relative(paths):
+    """Paths of source files, relative to the checkout."""
+    return [path.relative_to(REPOSITORY).as_posix() for path in paths]
+
+
 @cache
-def closure_of(module):
-    """Source files that one module depends on, looked for once."""
-    return frozenset(sources.closure(module, "src"))
-
-
 def code(*modules):
     """Source files that jobs of these modules depend on."""
-    return [str(path) for path in sorted(frozenset().union(*map(closure_of, modules)))]
+    return relative(sources.closure(modules))
 
 
 def notebook_code(experiment):
     """Source files that an experiment's notebook depends on."""
-    reached = set(code("replication.notebook"))
-    return sorted(reached.union(map(str, sources.notebook_closure(f"notebooks/{experiment}.ipynb", "src"))))
+    return sorted({*code("replication.notebook"), *relative(sources.notebook_closure(f"notebooks/{experiment}.ipynb"))})
 
 
 def records_of(experiment):
@@ -113,6 +119,11 @@ def reported_of(experiment):
 def datasets_of(*experiments):
     """Data sets of every run of these experiments."""
     runs = [
-        (experiment, arm, seed) for experiment in experiments for arm in SETTINGS.experiments[experiment].arms.values() for seed in arm.seed_range
+        (experiment, arm, seed)
+        for experiment in experiments
+        for arm in SETTINGS.experiments[experiment].arms.values()
+        for seed in arm.seed_range
     ]
-    return sorted({DATASET.format(experiment=experiment, dataset=arm.dataset, seed=seed) for experiment, arm, seed in runs})
+    return sorted(
+        {DATASET.format(experiment=experiment, dataset=arm.dataset, seed=seed) for experiment, arm, seed in runs}
+    )

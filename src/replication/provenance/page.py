@@ -16,6 +16,7 @@ from typing import Any
 
 from replication import files
 from replication.errors import ResultError
+from replication.paths import REPOSITORY
 from replication.provenance import sources
 from replication.provenance import stamp as provenance
 from replication.provenance.stamp import SUFFIX
@@ -97,7 +98,7 @@ def changed(path: Path, results: Path) -> list[str]:
 
 def input_path(name: str, results: Path) -> Path:
     """Return where an input lies, which a stamp names relative to the results or to the repository."""
-    return results / name.removeprefix("results:") if name.startswith("results:") else sources.ROOT.parent / name
+    return results / name.removeprefix("results:") if name.startswith("results:") else REPOSITORY / name
 
 
 @cache  # many parts of a report are made by few modules
@@ -109,7 +110,7 @@ def _relative(path: Path, results: Path) -> str:
     resolved = path.resolve()
     if resolved.is_relative_to(results.resolve()):
         return f"results:{resolved.relative_to(results.resolve()).as_posix()}"
-    root = sources.ROOT.parent.resolve()
+    root = REPOSITORY.resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path.name
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from replication.files import sha256, write_json
+from replication.paths import SOURCES
 from replication.provenance import sources
 
 SUFFIX = ".stamp.json"
@@ -84,7 +85,7 @@ def host() -> dict[str, str]:
     return {"host": platform.node(), "platform": platform.platform(), "processor": _processor()}
 
 
-def commit(folder: Path = sources.ROOT) -> dict[str, str | bool | None]:
+def commit(folder: Path = SOURCES) -> dict[str, str | bool | None]:
     """Return commit and dirty flag of the repository that holds ``folder``; both None outside of one."""
     head = _git(folder, "rev-parse", "HEAD")
     state = _git(folder, "status", "--porcelain")
