@@ -1,38 +1,17 @@
-"""The literal way: k cones in cvxpy, rebuilt at each update and solved by SCS, and Python loops over rollouts."""
+"""An update taken literally: rollouts in Python loops, and the projection of :mod:`replication.literal`."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.runs import Measured
+from replication import literal
 from scpo.arrays import Array
 from scpo.projection.region import LocalSafeRegion
-
-
-def project(region: LocalSafeRegion, target: Array) -> Array:
-    """Project as the problem reads: one constraint with its own cone for each row, SCS as it comes (eps 1e-4)."""
-    import cvxpy as cp
-
-    z = cp.Variable(target.size)
-    rows = [
-        region.kappa * region.values[i]
-        + region.slopes[i] @ z
-        + region.probe_error[i] * cp.norm(z, 2)
-        + 0.5 * region.smoothness[i] * cp.sum_squares(z)
-        <= 0
-        for i in range(region.values.size)
-    ]
-    within = [cp.norm(z, 2) <= region.radius] if np.isfinite(region.radius) else []
-    problem = cp.Problem(cp.Minimize(cp.sum_squares(z - target)), rows + within)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        problem.solve(solver=cp.SCS)
-    return target if z.value is None else np.asarray(z.value)
 
 
 def metrics(measured: Measured, policy: Any) -> Array:
@@ -83,6 +62,6 @@ def update(measured: Measured) -> None:
     region = LocalSafeRegion.build(
         np.minimum(values + settings.margin, 0.0), slopes, constants, error, method.smoothness.radius(), settings.kappa
     )
-    z = project(region, (basis.T @ nominal).numpy())
+    z = literal.project(region, (basis.T @ nominal).numpy()).point
     write(theta + basis @ torch.from_numpy(z))
     metrics(measured, policy)

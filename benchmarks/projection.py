@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import literal
 from benchmarks.timing import seconds
+from replication import literal
 from scpo.arrays import Array
 from scpo.projection import solvers
 from scpo.projection.project import project_onto
@@ -38,9 +38,9 @@ def instance(n: int, k: int, seed: int) -> tuple[LocalSafeRegion, Array]:
     return LocalSafeRegion.build(values, slopes, constants, 1e-3 * constants, 1.0, 0.9), target
 
 
-def ways(k: int) -> dict[str, Callable[[LocalSafeRegion, Array], object]]:
-    """Return what solves problems with k rows, "auto" first and the literal way last."""
-    names = ["auto", *(name for name in solvers.BACKENDS if name != "root" or k == 1)]
+def ways() -> dict[str, Callable[[LocalSafeRegion, Array], object]]:
+    """Return the ways to solve a problem: the backends, "auto" first, and the literal formulation."""
+    names = ["auto", *solvers.BACKENDS]
     found = {name: lambda region, target, name=name: project_onto(region, target, backend=name) for name in names}
     return found | {"literal": literal.project}
 
@@ -52,7 +52,7 @@ def measure() -> list[dict[str, Any]]:
         for k in ROWS:
             instances = [instance(n, k, seed) for seed in range(INSTANCES)]
             active = [int(project_onto(region, target).active.sum()) for region, target in instances]
-            rows.append({"n": n, "k": k, "active": float(np.median(active)), "seconds": _medians(ways(k), instances)})
+            rows.append({"n": n, "k": k, "active": float(np.median(active)), "seconds": _medians(ways(), instances)})
     return rows
 
 

@@ -85,7 +85,7 @@ def literal(found: Mapping[str, Any]) -> str:
 def projection(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the projection's milliseconds by shape and way."""
     known = {name for row in found for name in row["seconds"]}
-    ways = [name for name in ("auto", "root", "sqp", "clarabel", "cvxpy-scs", "literal") if name in known]
+    ways = [name for name in ("auto", "sqp", "clarabel", "literal") if name in known]
     rows = []
     for row in found:
         spent = row["seconds"]

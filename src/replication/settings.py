@@ -76,7 +76,7 @@ class ScpoConfig(Model):
     )
     safe_probes: bool = Field(False, description="choose nu so that each probe is itself covered by the bound")
     max_radius: Positive = Field(1.0, description="r: largest step in weight space")
-    backend: Literal["auto", "sqp", "clarabel", "cvxpy-scs"] = Field("auto", description="solver of the projection")
+    backend: Literal["auto", "sqp", "clarabel"] = Field("auto", description="solver of the projection")
 
 
 class OptimizerConfig(Model):

@@ -1,9 +1,8 @@
-"""The backends' parts: dual bound, reach, QR reduction, multipliers at 0, polish, and no memory of earlier calls."""
+"""The parts of the projection: lower bound, reach, reduction to a span, multipliers at 0, calls in threads."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scpo.arrays import Array
-from scpo.projection import solvers
-from scpo.projection.polish import polish
+from scpo.projection import project as projection
+from scpo.projection import solvers, sqp
+from scpo.projection.optimality import distance_gap, dual_distance, dual_value
 from scpo.projection.project import project_onto
 from scpo.projection.region import LocalSafeRegion
 
@@ -34,13 +34,13 @@ def test_dual_distance_is_a_lower_bound_for_any_duals(seed: int, kind: str, magn
     units = np.linalg.norm(region.slopes, axis=1) + region.probe_error + region.smoothness * size
     duals = rng.random(region.values.size) * size / np.where(units > 0, units, 1.0) * 10.0**magnitude
     duals[rng.random(duals.size) < 0.3] = 0.0
-    lower = solvers.dual_distance(region, target, duals)
+    lower = dual_distance(region, target, duals)
     points = [region.pull_back(z, target) for z in target + size * rng.normal(size=(20, target.size))]
     points += [project_onto(region, target).point]
     for z in points:
         distance = float(np.linalg.norm(z - target))
         assert lower <= distance * (1 + 1e-12)
-        gap = solvers.distance_gap(region, target, z, duals)
+        gap = distance_gap(region, target, z, duals)
         assert gap == pytest.approx(distance - lower, abs=1e-9 * size)
         assert gap >= -1e-13 * size
 
@@ -50,18 +50,19 @@ def test_dual_distance_survives_rounding() -> None:
     region = LocalSafeRegion.build([0.0], [[-1.0, 0.0]], 0.0, 1.0)
     target = np.array([1.0, 1.0])
     for size in 10.0 ** np.arange(0, 41):
-        assert solvers.dual_distance(region, target, np.array([size])) <= 1.0
-    assert solvers.dual_distance(region, target, np.array([1e4])) >= 0.999
+        assert dual_distance(region, target, np.array([size])) <= 1.0
+    assert dual_distance(region, target, np.array([1e4])) >= 0.999
 
 
 def test_dual_distance_is_tight_at_the_solution() -> None:
     region = LocalSafeRegion.build([-1.0], [[3.0, 4.0]], 0.0)
-    assert solvers.dual_distance(region, np.array([6.0, 8.0]), np.array([49 / 25])) == pytest.approx(49 / 5)
+    assert dual_distance(region, np.array([6.0, 8.0]), np.array([49 / 25])) == pytest.approx(49 / 5)
 
 
 @EXAMPLES
 @given(SEEDS)
-def test_the_lagrangian_is_least_where_it_says(seed: int) -> None:
+def test_the_dual_value_is_the_least_lagrangian(seed: int) -> None:
+    """No step within the radius has a smaller Lagrangian, and a step along target - A^T lambda attains it."""
     instance = draw("plain", seed, n=3, k=4)
     region, target = instance.region, instance.target
     rng = np.random.default_rng(seed)
@@ -70,14 +71,15 @@ def test_the_lagrangian_is_least_where_it_says(seed: int) -> None:
     def lagrangian(z: Array) -> float:
         return 0.5 * float((z - target) @ (z - target)) + float(duals @ region.rows(z))
 
-    least = solvers.lagrangian_minimiser(region, target, duals)
-    assert np.linalg.norm(least) <= region.radius * (1 + 1e-12)
-    value = lagrangian(least)
-    assert value >= 0.5 * float(target @ target) + solvers.dual_value(region, target, duals) - 1e-12
+    least = 0.5 * float(target @ target) + dual_value(region, target, duals)
+    pull = target - duals @ region.slopes
+    length = max(0.0, float(np.linalg.norm(pull) - duals @ region.probe_error)) / (1 + duals @ region.smoothness)
+    best = min(length, region.radius) * pull / np.linalg.norm(pull)
+    assert lagrangian(best) == pytest.approx(least, rel=1e-9, abs=1e-12)
     for _ in range(30):
-        z = least + 10.0 ** rng.uniform(-6, 0) * rng.normal(size=3)
+        z = best + 10.0 ** rng.uniform(-6, 0) * rng.normal(size=3)
         z *= min(1.0, region.radius / np.linalg.norm(z))
-        assert lagrangian(z) >= value - 1e-12
+        assert lagrangian(z) >= least - 1e-12
 
 
 @EXAMPLES
@@ -86,7 +88,7 @@ def test_reach_bounds_every_member(seed: int, kind: str) -> None:
     instance = draw(kind, seed, n=3, k=4)
     region, target = instance.region, instance.target
     rng = np.random.default_rng(seed)
-    limit = solvers.reach(region, target)
+    limit = region.reach(target)
     assert limit <= np.linalg.norm(target)
     for z in rng.normal(size=(20, target.size)):
         member = region.pull_back(1e3 * np.linalg.norm(target) * z, 1e9 * target * np.sign(z @ target))
@@ -96,75 +98,67 @@ def test_reach_bounds_every_member(seed: int, kind: str) -> None:
 
 def test_reach_by_hand() -> None:
     region = LocalSafeRegion.build([-2.0, -1.0], [[0.0, 0.0], [3.0, 4.0]], [4.0, 0.0])
-    assert solvers.reach(region, np.array([9.0, 0.0])) == pytest.approx(1.0)  # -2 + 2 s^2 <= 0
-    assert solvers.reach(replace(region, radius=0.5), np.array([9.0, 0.0])) == 0.5
-    assert solvers.reach(region, np.array([0.3, 0.0])) == 0.3
-    assert solvers.reach(LocalSafeRegion.build([0.0], [[3.0, 4.0]], 2.0, 1.0), np.array([9.0, 9.0])) == 4.0
-    assert solvers.reach(LocalSafeRegion.build([-1.0], [[1.0]], 1e-310), np.array([9.0])) == 9.0
+    assert region.reach(np.array([9.0, 0.0])) == pytest.approx(1.0)  # -2 + 2 s^2 <= 0
+    assert replace(region, radius=0.5).reach(np.array([9.0, 0.0])) == 0.5
+    assert region.reach(np.array([0.3, 0.0])) == 0.3
+    assert LocalSafeRegion.build([0.0], [[3.0, 4.0]], 2.0, 1.0).reach(np.array([9.0, 9.0])) == 4.0
+    assert LocalSafeRegion.build([-1.0], [[1.0]], 1e-310).reach(np.array([9.0])) == 9.0
 
 
 @EXAMPLES
 @given(SEEDS, st.sampled_from(["plain", "zero slope", "duplicate rows", "L = 0", "mixed g"]))
-def test_the_reduction_by_qr_is_exact(seed: int, kind: str) -> None:
-    """With fewer rows than directions the answer lies in the span of target and slopes, and equals the full solve's."""
+def test_the_reduction_to_a_span_is_exact(seed: int, kind: str) -> None:
+    """With fewer rows than directions the answer is the same as in all directions, where the span is not used."""
     instance = draw(kind, seed, n=24, k=3)
     region, target = instance.region, instance.target
-    found = project_onto(region, target, backend="clarabel")
-    span = np.vstack([target, region.slopes]).T
-    scales = np.linalg.norm(span, axis=0)
-    span = span / np.where(scales > 0, scales, 1.0)
-    outside = found.point - span @ np.linalg.lstsq(span, found.point, rcond=1e-12)[0]
-    assert np.linalg.norm(outside) <= 1e-8 * np.linalg.norm(target)
-    rows = np.r_[np.arange(3), np.zeros(22, int)]  # 25 rows, most of them repeated: too many for a reduction
-    full = LocalSafeRegion.build(
-        region.values[rows], region.slopes[rows], region.smoothness[rows], region.probe_error[rows], region.radius,
-        region.kappa,
-    )  # fmt: skip
-    whole = project_onto(full, target, backend="clarabel")
-    assert whole.point == pytest.approx(found.point, abs=1e-6 * np.linalg.norm(target))
+    found = project_onto(region, target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "_in_span", lambda region, target: (region, target, None))
+        whole = project_onto(region, target)
+    assert whole.point == pytest.approx(found.point, abs=1e-9 * np.linalg.norm(target))
 
 
 def test_the_reduction_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
-    right = solvers._clarabel_solver
-    monkeypatch.setattr(solvers, "_clarabel_solver", lambda k, n: shapes.append((k, n)) or right(k, n))
-    project_onto(draw("plain", 0, n=24, k=3).region, 10 * np.ones(24), backend="clarabel")
-    project_onto(draw("k = 500", 0, n=2).region, 10 * np.ones(2), backend="clarabel")
-    assert shapes[0][0] in solvers.ROW_COUNTS
-    assert shapes[0][1] <= 4 < 24  # the target and at most three rows
+    right = solvers.BACKENDS["sqp"]
+    monkeypatch.setitem(
+        solvers.BACKENDS, "sqp", lambda region, *given: shapes.append(region.slopes.shape) or right(region, *given)
+    )
+    project_onto(draw("plain", 0, n=24, k=3).region, 10 * np.ones(24))
+    project_onto(draw("k = 500", 0, n=2).region, 10 * np.ones(2))
+    assert shapes[0][1] <= 4  # the target and at most three rows
     assert shapes[-1][1] == 2
 
 
-def test_filling_up_rows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    instance = draw("plain", 3, n=6, k=11)
-    filled = project_onto(instance.region, instance.target, backend="clarabel")
-    monkeypatch.setattr(solvers, "ROW_COUNTS", tuple(range(1, 30)))
-    exact = project_onto(instance.region, instance.target, backend="clarabel")
-    assert exact.point == pytest.approx(filled.point, rel=1e-9)
+# --- no memory of earlier calls, nothing shared by threads -----------------------------------------------------------
 
 
-# --- no memory of earlier calls --------------------------------------------------------------------------------------
-
-
-def fingerprint(instance: Instance) -> tuple[object, ...]:
-    found = project_onto(instance.region, instance.target)
+def fingerprint(instance: Instance, backend: str = "auto") -> tuple[object, ...]:
+    found = project_onto(instance.region, instance.target, backend=backend)
     return found.point.tobytes(), found.duals.tobytes(), found.kkt_residual, found.gap, found.backend, found.retries
 
 
+@pytest.mark.parametrize("backend", solvers.BACKENDS)
 @pytest.mark.parametrize("kind", ["plain", "zero slack", "some zero slack", "huge z", "mixed g", "L = 1e8", "k = 1"])
-def test_answers_do_not_depend_on_earlier_calls(kind: str) -> None:
-    """Bit for bit: the persistent solver of a shape may have solved anything before, or nothing."""
+def test_answers_do_not_depend_on_earlier_calls(kind: str, backend: str) -> None:
+    """Bit for bit, whatever was solved before."""
     for seed in range(8):
         instance = draw(kind, seed, n=4, k=6)
-        solvers._clarabel_solver.cache_clear()
-        first = fingerprint(instance)
-        assert fingerprint(instance) == first
+        first = fingerprint(instance, backend)
+        assert fingerprint(instance, backend) == first
         for other in ("plain", "tiny z", "huge g", "zero slack", "opposite rows"):
-            fingerprint(draw(other, 100 + seed, n=4, k=6))
-        assert fingerprint(instance) == first
-        solvers._clarabel_solver.cache_clear()
-        fingerprint(draw("huge z", seed, n=4, k=6))
-        assert fingerprint(instance) == first
+            fingerprint(draw(other, 100 + seed, n=4, k=6), backend)
+        assert fingerprint(instance, backend) == first
+
+
+@pytest.mark.parametrize("backend", solvers.BACKENDS)
+def test_threads_do_not_disturb_each_other(backend: str) -> None:
+    """Four threads that solve problems of the same shape get the answers of a single one, bit for bit."""
+    instances = [draw("plain", seed, n=4, k=6) for seed in range(200)]
+    alone = [fingerprint(instance, backend) for instance in instances]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda instance: fingerprint(instance, backend), 4 * instances))
+    assert together == 4 * alone
 
 
 def test_arguments_are_left_alone() -> None:
@@ -172,7 +166,7 @@ def test_arguments_are_left_alone() -> None:
     region = instance.region
     arrays = (region.values, region.slopes, region.smoothness, region.probe_error, instance.target)
     before = [array.tobytes() for array in arrays]
-    for backend in ("clarabel", "cvxpy-scs"):
+    for backend in solvers.BACKENDS:
         project_onto(region, instance.target, backend=backend)
     assert [array.tobytes() for array in arrays] == before
 
@@ -192,41 +186,27 @@ def test_multipliers_at_the_origin_only_prove_what_is_true(kind: str) -> None:
     for seed in range(30):
         instance = draw(kind, seed, n=3, k=3)
         duals = solvers.duals_at_origin(instance.region, instance.target)
-        lower = solvers.dual_distance(instance.region, instance.target, duals)
+        lower = dual_distance(instance.region, instance.target, duals)
         point = project_onto(instance.region, instance.target).point
         assert lower <= np.linalg.norm(point - instance.target) * (1 + 1e-9)
 
 
 @EXAMPLES
 @given(SEEDS, st.floats(-8, -2))
-def test_polish_repairs_an_approximate_answer(seed: int, error: float) -> None:
-    """From an answer off by up to 1 per cent, Newton steps give the KKT point to rounding, or leave it no worse."""
+def test_the_sqp_repairs_an_approximate_answer(seed: int, error: float) -> None:
+    """From an answer that is off by up to 1 per cent it reaches the KKT point to rounding."""
     instance = draw("plain", seed, n=4, k=5)
     region, target = instance.region, instance.target
-    found = project_onto(region, target, backend="clarabel")
-    if found.backend != "clarabel":
+    found = project_onto(region, target)
+    if found.backend == "none":
         return
     rng = np.random.default_rng(seed)
     noise = 10.0**error
-    rough = found.point + noise * np.linalg.norm(found.point) * rng.normal(size=4) / 2
-    duals = found.duals * (1 + noise * rng.normal(size=5))
-    point, _ = polish(region, target, region.kappa * region.values, rough, np.maximum(duals, 0.0))
-    size = np.linalg.norm(found.point)
-    assert np.linalg.norm(point - found.point) <= max(1e-6 * size, np.linalg.norm(rough - found.point))
-
-
-def test_root_gives_up_where_no_multiplier_exists() -> None:
-    """No slack and e = |a|: the multiplier would be infinite."""
-    region = LocalSafeRegion.build([0.0], [[-1.0, 0.0]], 0.0, 1.0)
-    solution = solvers.BACKENDS["root"](region, np.array([1.0, 1.0]), np.array([1e-9]))
-    assert solution is None
-
-
-def test_scs_runs_beside_torch_in_one_process() -> None:
-    """SCS's automatic choice of a linear solver can load a second MKL, which ends the process."""
-    program = (
-        "import torch; torch.linalg.qr(torch.randn(50, 50)); import scpo; "
-        "print(scpo.project([2.0, 1.0], [-1.0], [[1.0, 0.0]], 0.0, backend='cvxpy-scs').backend)"
+    size = float(np.linalg.norm(found.point))
+    rough = sqp.Solution(
+        found.point + noise * size * rng.normal(size=4) / 2,
+        np.maximum(found.duals * (1 + noise * rng.normal(size=5)), 0.0),
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
-    assert done.stdout.strip() == "cvxpy-scs", done.stderr
+    repaired = sqp.solve(region, target, region.kappa * region.values, rough)
+    assert repaired is not None
+    assert np.linalg.norm(repaired.point - found.point) <= 1e-6 * size

@@ -376,12 +376,10 @@ def test_a_projection_that_no_backend_solves_raises_or_leaves_theta(monkeypatch:
 
 
 def test_the_solver_behind_the_projection_does_not_show_in_a_run() -> None:
-    """Quick and slow backends give the same iterates, up to the tolerance of a solve times the updates."""
-
+    """Both backends give the same iterates, up to the tolerance of a solve times the updates."""
     ends = {}
-    for backend in ("sqp", "clarabel", "cvxpy-scs"):
+    for backend in ("sqp", "clarabel"):
         safe = wrap(residual(), backend=backend, constraint=outputs_within(0.05), verify=False)
         ends[backend] = train(safe, 25)[-1]
     assert (safe.values > -0.01).any()  # the limits were felt
-    for backend in ("clarabel", "cvxpy-scs"):
-        assert (ends["sqp"] - ends[backend]).norm() <= 1e-6 * ends["sqp"].norm()
+    assert (ends["sqp"] - ends["clarabel"]).norm() <= 1e-6 * ends["sqp"].norm()

@@ -20,6 +20,7 @@ from scpo.optimizer import SafeOptimizer
 from scpo.projection import solvers
 from scpo.projection.project import project
 from scpo.projection.region import LocalSafeRegion
+from scpo.projection.sqp import Solution
 from scpo.smoothness import FixedSmoothness
 
 UPDATES, SEEDS = 40, 3
@@ -298,8 +299,9 @@ def failing_solvers() -> Finding:
     )
 
 
-def _unsolved(region: LocalSafeRegion, target: Array, offset: Array) -> None:
+def _unsolved(region: LocalSafeRegion, target: Array, tightening: Array) -> list[Solution]:
     """Stand in for a solver that finds no solution."""
+    return []
 
 
 @contextmanager

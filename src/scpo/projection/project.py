@@ -1,33 +1,31 @@
-"""Projection of a step onto the local safe region, solved and then checked.
+"""The projection of a step onto the local safe region: it is solved, and then the answer is checked.
 
-    z* = argmin { |z - target|^2 : z in S }          (docs/method.md, projection)
+    z* = argmin { |z - target|^2 : z in S }          (docs/method.md, section 6)
 
-Every backend's point passes the same exact pull-back, and every solve is judged on its own numbers: the point is
-feasible in floating point, and either the relative KKT residual or (where Slater's condition is too weak for
-multipliers to be meaningful) the relative gap between the distance reached and a dual lower bound is small.
+No solver is trusted.  Its point is pulled back into S exactly, and it is accepted on its own numbers: the relative
+residual of the KKT conditions is small, or the point is hardly farther from the target than a proven lower bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from scpo.arrays import Array, length_of, real_array
 from scpo.errors import ConfigurationError, ShapeError, SolverError
-from scpo.projection import solvers
+from scpo.projection.optimality import distance_gap, dual_distance, kkt_residual
 from scpo.projection.region import LocalSafeRegion
+from scpo.projection.solvers import BACKENDS, duals_at_origin
+from scpo.projection.sqp import Solution
 
 KKT_TOLERANCE = 1e-7
 GAP_TOLERANCE = 1e-6
-SLATER_SLACK = 1e-6
-#: Rows are tightened by these shares of their scale in turn, so that a solver's inexact point needs no pulling back:
-#: shrinking towards 0 is lossy where the slack is small, and impossible where it is 0 (the descent row).
-TIGHTENINGS = (1e-9, 1e-12, 0.0)
-#: Backends from the quickest to the last resort.
-FALLBACKS = ("sqp", "clarabel", "cvxpy-scs")
+#: The rows are tightened by these shares of their size, one after the other, so that a solver's inexact point lies
+#: in S.  Shrinking it towards 0 costs much where the slack is small, and everything where it is 0 (the descent row).
+TIGHTENINGS = (1e-9, 0.0)
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,15 @@ class Projection:
     """The projected point and what is known about it.
 
     Attributes:
-        point: z*, shape (n,), certainly in S.
-        status: "inside" (the target lay in S), "projected", or "pinned" (0 is the only point that is
-            certainly in S).
-        active: which of the k rows hold with equality up to 1e-6 of scale, shape (k,).
+        point: z*, shape (n,); it certainly lies in S.
+        status: "inside" (the target lies in S), "projected", or "pinned" (0 is the only point that certainly lies
+            in S).
+        active: True for the constraints whose rows hold with equality, up to 1e-6 of their size; shape (k,).
         duals: multipliers of the rows for the objective |z - target|^2 / 2, shape (k,).
-        backend: what solved it: "none", "root", "sqp", "clarabel" or "cvxpy-scs".
-        kkt_residual: relative residual of the KKT conditions at the returned point.
-        gap: relative gap between |z* - target| and its dual lower bound.
-        retries: backends that missed the tolerances before this one.
+        backend: what solved it: "none" (it was not necessary), "sqp" or "clarabel".
+        kkt_residual: relative residual of the KKT conditions at the point.
+        gap: |z* - target| minus its proven lower bound, relative to the longest step that S may hold.
+        retries: the backends that missed the tolerances before this one.
     """
 
     point: Array
@@ -72,27 +70,26 @@ def project(
     Here u_i(z) = values_i + slopes_i^T z + probe_error_i |z| + (smoothness_i / 2) |z|^2.
 
     Args:
-        target: shape (n,), the nominal step in z coordinates.
-        values: shape (k,), g_i(theta) <= 0.
-        slopes: shape (k, n), a_i.
-        smoothness: scalar or shape (k,), L_i >= 0.
-        probe_error: scalar or shape (k,), e_i >= 0; 0.0 for exact slopes.
+        target: the nominal step in the coordinates z, shape (n,).
+        values: g_i(theta) <= 0, shape (k,).
+        slopes: a_i, shape (k, n).
+        smoothness: L_i >= 0, a scalar or shape (k,).
+        probe_error: e_i >= 0, a scalar or shape (k,); 0.0 for exact slopes.
         radius: r > 0.
-        kappa: share of the slack that may be used, in (0, 1].
-        backend: "auto" (one row: a root in one dimension; otherwise "sqp"; a miss is retried with the next), "root",
-            "sqp" (dense QPs in sequence, DAQP), "clarabel" (interior point, two small cones) or "cvxpy-scs" (the
-            literal reading: k cones, rebuilt at each call).
+        kappa: the share of the slack that the step may use, in (0, 1].
+        backend: the solver that is tried first: "sqp" (dense QPs in sequence, by DAQP) or "clarabel" (an interior-point
+            method whose answer the SQP refines).  If it misses the tolerances the other one is tried.  "auto" is "sqp".
 
     Returns:
         A :class:`Projection`.
 
     Raises:
-        ShapeError, NonFiniteError, ConfigurationError, UnsafeStartError: unusable arguments.
+        ShapeError, NonFiniteError, ConfigurationError, UnsafeStartError: an argument cannot be used.
         SolverError: no backend reached the tolerances.
 
     Example:
         >>> import numpy as np
-        >>> # one metric with slack 1 and slope (1, 0): the step may go to 1 along the first axis
+        >>> # one constraint with slack 1 and slope (1, 0): the step may go to 1 along the first axis
         >>> project([2.0, 1.0], [-1.0], [[1.0, 0.0]], 0.0).point.round(6).tolist()
         [1.0, 1.0]
     """
@@ -104,101 +101,47 @@ def project(
 
 
 def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto") -> Projection:
-    """Project onto a region that is already built; see :func:`project`."""
-    if backend not in ("auto", *solvers.BACKENDS):
-        raise ConfigurationError(f"backend: no {backend!r}; there are auto, {', '.join(solvers.BACKENDS)}")
+    """Project ``target`` (n,) onto a region that has been built; see :func:`project`."""
+    if backend not in ("auto", *BACKENDS):
+        raise ConfigurationError(f"backend: no {backend!r}; there are auto, {', '.join(BACKENDS)}")
+    found = _without_a_solver(region, target)
+    if found is not None:
+        return found
+    names = list(BACKENDS) if backend == "auto" else sorted(BACKENDS, key=lambda name: name != backend)
+    return _Search(region, target).run(names)
+
+
+def _without_a_solver(region: LocalSafeRegion, target: Array) -> Projection | None:
+    """Return the projection where it is known beforehand, otherwise None."""
     k = region.values.size
     if region.contains(target):
         return Projection(target.copy(), "inside", np.zeros(k, bool), np.zeros(k), "none")
-    scale = length_of(target)
-    kept = np.flatnonzero(_may_be_active(region, target))
-    reduced = replace(
-        region,
-        values=region.values[kept],
-        slopes=region.slopes[kept],
-        smoothness=region.smoothness[kept],
-        probe_error=region.probe_error[kept],
-    )
-    longest = solvers.reach(region, target)
-    if longest == 0.0 or _only_origin(reduced):
+    if region.reach(target) == 0.0 or _only_origin(region):
         return Projection(np.zeros_like(target), "pinned", region.values == 0, np.zeros(k), "none")
-    if scale > region.radius:
-        capped = region.radius * (1 - 4 * region.roundoff) / scale * target
+    if length_of(target) > region.radius:
+        capped = region.radius * (1 - 4 * region.roundoff) / length_of(target) * target
         if region.contains(capped):
             return Projection(capped, "projected", np.zeros(k, bool), np.zeros(k), "none")
-    weight = row_scale(region, longest)
-    failures: list[str] = []
-    missed: list[str] = []
-    nearest, proof = np.zeros_like(target), np.zeros(k)  # the best feasible point and the best lower bound so far
-    for name in _names(backend, kept.size):
-        for solution in _solutions(name, reduced, target, weight[kept]):
-            point = region.pull_back(solution.point, target)
-            duals = np.zeros(k)
-            duals[kept] = solution.duals
-            answers = [(point, duals)]
-            for z, multipliers in answers:
-                kkt, gap, slater = residuals(region, target, z, multipliers)
-                if kkt <= KKT_TOLERANCE or (slater < SLATER_SLACK and gap <= GAP_TOLERANCE):
-                    active = (region.rows(z) >= -1e-6 * weight) & (weight > 0)
-                    return Projection(z, "projected", active, multipliers, name, kkt, gap, tuple(missed))
-                if len(answers) == 1:  # the point may be good without its multipliers, or these without it
-                    nearest = min(nearest, point, key=lambda z: length_of(z - target))
-                    proof = max(proof, duals, key=lambda given: solvers.dual_distance(region, target, given))
-                    if not nearest.any():
-                        at_origin = np.zeros(k)
-                        at_origin[kept] = solvers.duals_at_origin(reduced, target)
-                        proof = max(proof, at_origin, key=lambda given: solvers.dual_distance(region, target, given))
-                    answers.append((nearest, proof))
-        missed.append(name)
-        kkt, gap, slater = residuals(region, target, nearest, proof)
-        failures.append(f"{name}: KKT residual {kkt:.1e}, gap {gap:.1e}, Slater slack {slater:.1e}")
-    raise SolverError(
-        f"projection onto {kept.size} of {k} rows in {target.size} dimensions missed its tolerances "
-        f"({'; '.join(failures)}); check the scaling of the metrics, or try another backend"
-    )
+    return None
 
 
-def residuals(region: LocalSafeRegion, target: Array, point: Array, duals: Array) -> tuple[float, float, float]:
-    """Return (relative KKT residual, relative distance gap, relative Slater slack) of a feasible point.
+def _only_origin(region: LocalSafeRegion) -> bool:
+    """Return True if a row has no slack and, up to rounding, a slope that does not exceed its error.
 
-    The gap compares |point - target| with the Lagrange dual's value at ``duals``, a lower bound for any duals >= 0.
-    Lengths are relative to the longest step that S may hold, not to |target|, which can be far longer.
+    Such a row is positive at every step but 0, or may be.
     """
-    scale, longest = length_of(target), solvers.reach(region, target)
-    duals = np.maximum(duals, 0.0)
-    rows = region.rows(point)
-    length = length_of(point)
-    pull = target - duals @ region.slopes
-    error = float(duals @ region.probe_error)
-    curvature = float(duals @ region.smoothness)
-    noise = solvers.pull_noise(region, target, duals)
-    if length > 0:
-        outward = point / length
-        stationarity = pull - error * outward - (1 + curvature) * point
-        at_radius = length >= region.radius * (1 - 1e-9)
-        multiplier = max(0.0, float(stationarity @ outward)) if at_radius else 0.0
-        residual = length_of(stationarity - multiplier * outward)
-    else:
-        residual = max(0.0, length_of(pull) - error + noise)
-    kkt = max(residual / scale, float(duals @ np.abs(rows)) / (scale * longest))
-    gap = solvers.distance_gap(region, target, point, duals) / longest
-    weight = row_scale(region, longest)
-    matters = weight > 0
-    slack = max(
-        float((-region.rows(z)[matters] / weight[matters]).min(initial=np.inf)) for z in (0.0 * point, 0.5 * point)
-    )
-    return kkt, gap, slack
+    sized = region.norms + region.probe_error > 0
+    flat = region.probe_error >= region.norms * (1 - region.roundoff)
+    return bool((sized & (region.values == 0) & flat).any())
 
 
 def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
-    """Rows that can be violated in the ball that holds the solution; the others are dropped, provably.
+    """Return True for each row that may matter, shape (k,).  The others can be left out, which is proven.
 
-    |z*|^2 <= z*^T target puts z* into the ball with diameter [0, target].  A row that is negative there (and within
-    reach) is negative around z*, so z* stays a local, hence the global, solution without it.
+    |z*|^2 <= z*^T target, so z* lies in the ball with the diameter from 0 to the target; and |z*| <= reach.  A row that
+    is negative on all of this is negative around z*.  Without it z* remains a local solution, hence the global one.
     """
-    scale = length_of(target)
-    reach = solvers.reach(region, target)
-    norms = region.norms
+    scale, reach, norms = length_of(target), region.reach(target), region.norms
     ball = 0.5 * (region.slopes @ target + norms * scale)
     highest = (
         region.kappa * region.values
@@ -209,28 +152,81 @@ def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
     return np.asarray(highest >= -1e-9 * (norms * scale + np.abs(region.kappa * region.values)))
 
 
-def _only_origin(region: LocalSafeRegion) -> bool:
-    """A row without slack whose error bound outweighs its slope, to rounding, leaves no certain room anywhere."""
-    norms = region.norms
-    sized = norms + region.probe_error > 0
-    return bool((sized & (region.values == 0) & (region.probe_error >= norms * (1 - region.roundoff))).any())
+class _Search:
+    """One projection that needs a solver, with the best answer so far.
+
+    Its point and its multipliers need not come from the same try: ``nearest`` is the feasible point that is nearest to
+    the target, and ``proof`` holds the multipliers that prove the largest lower bound on the distance.
+    """
+
+    def __init__(self, region: LocalSafeRegion, target: Array) -> None:
+        self.region, self.target = region, target
+        self.sizes = region.sizes(region.reach(target))
+        self.kept = np.flatnonzero(_may_be_active(region, target))
+        self.reduced, self.goal, self.basis = _in_span(region.of_rows(self.kept), target)
+        self.nearest = np.zeros_like(target)
+        self.proof = np.zeros(region.values.size)
+
+    def run(self, names: list[str]) -> Projection:
+        """Return the first answer of the backends, tried in turn, that is accepted."""
+        failures = []
+        for number, name in enumerate(names):
+            missed = tuple(names[:number])
+            for share in TIGHTENINGS:
+                for solution in BACKENDS[name](self.reduced, self.goal, share * self.sizes[self.kept]):
+                    point, duals = self._in_full(solution)
+                    answer = self._measured(point, duals, name, missed)
+                    if answer.kkt_residual > KKT_TOLERANCE:
+                        self._remember(point, duals)
+                        answer = self._measured(self.nearest, self.proof, name, missed)
+                    if answer.kkt_residual <= KKT_TOLERANCE:
+                        return answer
+            best = self._measured(self.nearest, self.proof, name, missed)
+            failures.append(f"{name}: KKT residual {best.kkt_residual:.1e}, gap {best.gap:.1e}")
+        if best.gap <= GAP_TOLERANCE:
+            return best
+        k, n = self.region.slopes.shape
+        raise SolverError(
+            f"projection onto {self.kept.size} of {k} rows in {n} dimensions missed its tolerances "
+            f"({'; '.join(failures)}); check the scaling of the constraints, or try another backend"
+        )
+
+    def _in_full(self, solution: Solution) -> tuple[Array, Array]:
+        """Return the point in all directions, pulled back into S, and the multipliers of all rows."""
+        point = solution.point if self.basis is None else self.basis @ solution.point
+        duals = np.zeros(self.region.values.size)
+        duals[self.kept] = solution.duals
+        return self.region.pull_back(point, self.target), duals
+
+    def _measured(self, point: Array, duals: Array, name: str, missed: tuple[str, ...]) -> Projection:
+        """Return a point of S and multipliers with their KKT residual and gap."""
+        kkt = kkt_residual(self.region, self.target, point, duals)
+        gap = distance_gap(self.region, self.target, point, duals) / self.region.reach(self.target)
+        active = (self.region.rows(point) >= -1e-6 * self.sizes) & (self.sizes > 0)
+        return Projection(point, "projected", active, duals, name, kkt, gap, missed)
+
+    def _remember(self, point: Array, duals: Array) -> None:
+        """Keep the point if it is nearer, and the multipliers if they prove more, than those that are kept."""
+        self.nearest = min(self.nearest, point, key=lambda z: length_of(z - self.target))
+        proofs = [self.proof, duals]
+        if not self.nearest.any():
+            proofs.append(self._origin_duals)
+        self.proof = max(proofs, key=lambda given: dual_distance(self.region, self.target, given))
+
+    @cached_property
+    def _origin_duals(self) -> Array:
+        """Multipliers that may prove that 0 is the projection, shape (k,)."""
+        return duals_at_origin(self.region, self.target)
 
 
-def row_scale(region: LocalSafeRegion, scale: float) -> Array:
-    """Size (k,) of each row over steps of length ``scale``; the unit of its tolerances."""
-    return np.asarray((region.norms + region.probe_error + 0.5 * region.smoothness * scale) * scale)
+def _in_span(region: LocalSafeRegion, target: Array) -> tuple[LocalSafeRegion, Array, Array | None]:
+    """Return the region and the target in a basis of the span of the target and the slopes, and that basis (n, m).
 
-
-def _names(backend: str, rows: int) -> list[str]:
-    """Backends in the order in which they are tried."""
-    if backend == "auto":
-        return ["root", *FALLBACKS] if rows <= 1 else list(FALLBACKS)
-    if backend == "root" and rows > 1:
-        raise ConfigurationError(f"backend 'root' solves one row, and {rows} can be active here; use 'auto'")
-    return [backend, *(name for name in FALLBACKS if name != backend)]
-
-
-def _solutions(name: str, region: LocalSafeRegion, target: Array, weight: Array) -> Iterator[solvers.Solution]:
-    """One backend's answers, likeliest first: rows tightened less and less, polished and as the solver gave them."""
-    for share in TIGHTENINGS:
-        yield from solvers.solve(name, region, target, share * weight)
+    The projection lies in that span (docs/method.md, section 6).  Without a gain all directions stay; the basis is then
+    None.
+    """
+    k, n = region.slopes.shape
+    if k + 1 >= n:
+        return region, target, None
+    basis = np.linalg.qr(np.vstack([target, region.slopes]).T)[0]
+    return replace(region, slopes=region.slopes @ basis), basis.T @ target, basis

@@ -1,19 +1,21 @@
-"""The local safe region S: what one set of probes proves about nearby parameters.
+"""The local safe region S: the steps that one set of probes proves to be safe.
 
-Around a safe theta, in coordinates z of an orthonormal basis Q (theta + Q z), each metric obeys, for |z| <= r,
+Let theta be safe and let Q be an orthonormal basis, so that z stands for the parameters theta + Q z.  For |z| <= r each
+constraint obeys the step bound
 
     g_i(theta + Q z) <= u_i(z) := g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2,
 
-with probed slopes a_i whose error is at most e_i (docs/method.md, bound).  The region keeps a share of the slack:
+where the probed slope a_i has an error of at most e_i (docs/method.md, bound).  The region uses a share kappa of the
+slack:
 
     S = { z : |z| <= r,  u_i(z) <= (1 - kappa) g_i  for all i }.
 
-S is convex and holds 0 whenever g <= 0.  This module knows nothing of solvers.
+S is convex, and it contains 0 because g <= 0.  The inequalities are called the rows of S.  No solver is used here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 
@@ -23,18 +25,21 @@ from numpy.typing import ArrayLike
 from scpo.arrays import LARGEST, UNIT_ROUNDOFF, Array, length_of, real_array
 from scpo.errors import ConfigurationError, ShapeError, UnsafeStartError
 
+#: How often the pull-back shortens a point that rounding keeps outside of S, before it takes 0.
+SHORTENINGS = 60
+
 
 @dataclass(frozen=True)
 class LocalSafeRegion:
-    """The set S in z, for k metrics and n directions.  Build it with :meth:`build`, which checks its input.
+    """The set S of k constraints in n directions.  Use :meth:`build` to make one: it checks its arguments.
 
     Attributes:
         values: g_i(theta) <= 0, shape (k,).
         slopes: a_i, shape (k, n).
         smoothness: L_i >= 0, shape (k,).
-        probe_error: e_i >= 0, shape (k,); 0 where slopes are exact.
-        radius: r > 0, may be infinite.
-        kappa: share of the slack that may be used, in (0, 1].
+        probe_error: e_i >= 0, shape (k,); 0 where the slopes are exact.
+        radius: r > 0; it may be infinite.
+        kappa: the share of the slack that a step may use, in (0, 1].
     """
 
     values: Array
@@ -54,28 +59,21 @@ class LocalSafeRegion:
         radius: float = np.inf,
         kappa: float = 1.0,
     ) -> LocalSafeRegion:
-        """Check and convert the arguments (scalars are spread over the k metrics).
+        """Return the region of these arguments.  A scalar ``smoothness`` or ``probe_error`` counts for all constraints.
 
         Raises:
-            ShapeError: shapes do not fit together, or not real numbers.
-            NonFiniteError: an entry is NaN, infinite or beyond LARGEST.
-            UnsafeStartError: a value is positive, so that S need not hold 0.
-            ConfigurationError: a negative constant, a radius <= 0, or kappa outside (0, 1].
+            ShapeError: the shapes do not fit together, or an argument is not an array of real numbers.
+            NonFiniteError: an entry is NaN, infinite or larger than LARGEST.
+            UnsafeStartError: a value is positive, so that S need not contain 0.
+            ConfigurationError: a constant is negative, the radius is not positive, or kappa is outside (0, 1].
         """
         g, a = real_array("values", values), real_array("slopes", slopes)
         if g.ndim != 1:
             raise ShapeError(f"values: expected shape (k,), got {g.shape}")
         if a.ndim != 2 or a.shape[0] != g.size:
             raise ShapeError(f"slopes: expected shape (k, n) with k = {g.size}, got {a.shape}")
-        spread = []
-        for name, argument in (("smoothness", smoothness), ("probe_error", probe_error)):
-            array = real_array(name, argument)
-            if array.shape not in ((), g.shape):
-                raise ShapeError(f"{name}: expected a scalar or shape {g.shape}, got {array.shape}")
-            spread.append(np.broadcast_to(array, g.shape))
-        for name, array in (("smoothness", spread[0]), ("probe_error", spread[1])):
-            if (array < 0).any():
-                raise ConfigurationError(f"{name}: must not be negative, got {array.min()}")
+        curvature = _one_per_constraint("smoothness", smoothness, g.size)
+        error = _one_per_constraint("probe_error", probe_error, g.size)
         for name, number in (("radius", radius), ("kappa", kappa)):
             if not isinstance(number, Real):
                 raise ConfigurationError(f"{name}: expected a number, got {type(number).__name__}")
@@ -89,22 +87,22 @@ class LocalSafeRegion:
                 f"values[{worst}] = {g[worst]!r} > 0: the region is built around a safe point only; "
                 "start from parameters with g <= 0"
             )
-        return cls(g, a, spread[0], spread[1], float(radius), float(kappa))
+        return cls(g, a, curvature, error, float(radius), float(kappa))
 
     def bound(self, z: Array) -> Array:
-        """Return u(z), shape (k,)."""
+        """Return the step bound u(z), shape (k,)."""
         length = length_of(z)
         return self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
 
     def rows(self, z: Array) -> Array:
-        """Return u(z) - (1 - kappa) g, shape (k,); z lies in S when all are <= 0 and |z| <= r."""
+        """Return u(z) - (1 - kappa) g, shape (k,).  The step z lies in S if all of them are <= 0 and |z| <= r."""
         length = length_of(z)
         return (
             self.kappa * self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
         )
 
     def contains(self, z: Array) -> bool:
-        """Tell whether z lies in S for certain, the rounding of this very evaluation included."""
+        """Return True if z certainly lies in S: the rounding errors of this evaluation are added to each row."""
         length = length_of(z) * (1 + self.roundoff)
         magnitude = (
             -self.kappa * self.values
@@ -115,33 +113,66 @@ class LocalSafeRegion:
         return length <= self.radius and bool((self.rows(z) + self.roundoff * magnitude <= 0).all())
 
     def pull_back(self, z: Array, target: Array) -> Array:
-        """Shrink z towards 0 until it certainly lies in S and |z|^2 <= z^T target (the descent inequality).
+        """Return z shrunk towards 0 until it certainly lies in S and |z|^2 <= z^T target (the descent inequality).
 
-        Each row is a quadratic in the factor, so the largest factor has a closed form.  S is convex and holds 0,
-        hence a shrunk point stays inside.
+        Each row is a quadratic in the shrinking factor, so the largest allowed factor has a closed form.  S is convex
+        and contains 0, so a point of S stays in S when it is shrunk.
         """
         if self.contains(z) and z @ z <= z @ target:
             return z.copy()
         length = length_of(z)
         if length == 0.0:
             return np.zeros_like(z)
+        descent = float(z @ target) / length**2
+        factor = min(1.0, self.radius / length, self._largest_factor(z, length), max(descent, 0.0))
+        for attempt in range(SHORTENINGS):
+            candidate = factor * z
+            if self.contains(candidate) and candidate @ candidate <= candidate @ target:
+                return np.asarray(candidate)
+            factor *= 1.0 - UNIT_ROUNDOFF * 2.0 ** min(attempt, 51)
+        return np.zeros_like(z)
+
+    def _largest_factor(self, z: Array, length: float) -> float:
+        """Return the largest alpha >= 0 for which all rows hold at alpha z, up to rounding; inf if there is none.
+
+        Row i holds while q alpha^2 + b alpha <= s, with the slack s = -kappa g_i.  Of the two formulas for its root
+        the one without cancellation is used.
+        """
         slack = -self.kappa * self.values
         linear = self.slopes @ z + self.probe_error * length
         quadratic = 0.5 * self.smoothness * length**2
-        # largest alpha with quadratic alpha^2 + linear alpha <= slack, each branch in its form without cancellation
         root = np.sqrt(linear**2 + 4 * quadratic * slack)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             limits = np.where(linear > 0, 2 * slack / (linear + root), (root - linear) / (2 * quadratic))
         limits[(linear <= 0) & (quadratic == 0)] = np.inf
-        factor = min(1.0, self.radius / length, float(limits.min(initial=np.inf)))
-        descent = float(z @ target) / length**2
-        factor = min(factor, max(descent, 0.0))
-        for halvings in range(60):
-            candidate = factor * z
-            if self.contains(candidate) and candidate @ candidate <= candidate @ target:
-                return np.asarray(candidate)
-            factor *= 1.0 - UNIT_ROUNDOFF * 2.0 ** min(halvings, 51)
-        return np.zeros_like(z)
+        return float(limits.min(initial=np.inf))
+
+    def reach(self, target: Array) -> float:
+        """Return a bound on |z*|, where z* is the projection of ``target`` onto S.
+
+        It is the least of |target|, r and the longest step that each row leaves.  Row i requires
+        kappa g_i - (|a_i| - e_i) |z| + (L_i / 2) |z|^2 <= 0, which bounds |z| by the larger root.
+        """
+        fall = np.maximum(self.norms - self.probe_error, 0.0)
+        root = np.sqrt(fall**2 - 2.0 * self.smoothness * self.kappa * self.values)
+        curved = self.smoothness > 0
+        with np.errstate(over="ignore"):  # a curvature of almost 0 gives no limit
+            limits = (fall + root)[curved] / self.smoothness[curved]
+        return min(length_of(target), self.radius, float(limits.min(initial=np.inf)))
+
+    def sizes(self, length: float) -> Array:
+        """Return by how much each row can vary over steps of this length, shape (k,): the unit of its tolerances."""
+        return np.asarray((self.norms + self.probe_error + 0.5 * self.smoothness * length) * length)
+
+    def of_rows(self, chosen: np.ndarray) -> LocalSafeRegion:
+        """Return the region that has the chosen rows only; ``chosen`` holds their numbers."""
+        return replace(
+            self,
+            values=self.values[chosen],
+            slopes=self.slopes[chosen],
+            smoothness=self.smoothness[chosen],
+            probe_error=self.probe_error[chosen],
+        )
 
     @cached_property
     def norms(self) -> Array:
@@ -150,5 +181,15 @@ class LocalSafeRegion:
 
     @property
     def roundoff(self) -> float:
-        """Relative error bound of the sums in :meth:`rows` (n products and a handful of further operations)."""
+        """Relative error bound of the sums in :meth:`rows`: n products and a handful of further operations."""
         return float(self.slopes.shape[1] + 8) * UNIT_ROUNDOFF
+
+
+def _one_per_constraint(name: str, argument: ArrayLike, count: int) -> Array:
+    """Return a scalar or (count,) argument that must not be negative as an array (count,)."""
+    array = real_array(name, argument)
+    if array.shape not in ((), (count,)):
+        raise ShapeError(f"{name}: expected a scalar or shape {(count,)}, got {array.shape}")
+    if (array < 0).any():
+        raise ConfigurationError(f"{name}: must not be negative, got {array.min()}")
+    return np.broadcast_to(array, (count,))

@@ -1,0 +1,60 @@
+"""The literal formulation of the projection: answers by hand, its tolerance, and its use beside torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from replication import literal
+from scpo.errors import SolverError
+from scpo.projection.project import project_onto
+from scpo.projection.region import LocalSafeRegion
+
+REGION = LocalSafeRegion.build([-1.0, -0.3], [[3.0, 4.0], [0.1, -1.0]], [2.0, 0.0], 0.05, 5.0, 0.5)
+TARGET = np.array([6.0, 8.0])
+
+
+def test_a_half_space_by_hand() -> None:
+    """Slack 1 and slope (3, 4): the target (6, 8) is 50 along it, so 49/25 of the slope is taken off."""
+    region = LocalSafeRegion.build([-1.0], [[3.0, 4.0]], 0.0)
+    for accuracy, error in ((None, 1e-2), (1e-10, 1e-7)):
+        found = literal.project(region, TARGET, accuracy=accuracy)
+        assert found.point == pytest.approx([3 / 25, 4 / 25], abs=error)
+        assert found.duals == pytest.approx([49 / 25], abs=error)
+        assert found.active.tolist() == [True] or accuracy is None
+
+
+def test_all_terms_and_the_radius() -> None:
+    """With every term in play it finds the library's projection, multipliers included."""
+    found, ours = literal.project(REGION, TARGET, accuracy=1e-10), project_onto(REGION, TARGET)
+    assert found.point == pytest.approx(ours.point, abs=1e-7)
+    assert found.duals == pytest.approx(ours.duals, abs=1e-5)
+    assert found.kkt_residual <= 1e-7
+    assert abs(found.gap) <= 1e-6
+
+
+def test_without_an_accuracy_it_is_rougher() -> None:
+    ours = project_onto(REGION, TARGET).point
+    rough, fine = (np.linalg.norm(literal.project(REGION, TARGET, accuracy=a).point - ours) for a in (None, 1e-10))
+    assert fine < rough < 1e-2
+
+
+def test_no_point_is_an_error() -> None:
+    """A radius that contradicts the row: the row asks for z_1 <= -1, which build() would refuse as an unsafe start."""
+    empty = LocalSafeRegion(np.array([1.0]), np.array([[1.0, 0.0]]), np.zeros(1), np.zeros(1), 0.1, 1.0)
+    with pytest.raises(SolverError, match="SCS found no point of the 1 rows"):
+        literal.project(empty, TARGET)
+
+
+def test_scs_runs_beside_torch_in_one_process() -> None:
+    """SCS's automatic choice of a linear solver can load a second MKL, which ends the process."""
+    program = (
+        "import numpy as np, torch; torch.linalg.qr(torch.randn(50, 50)); from replication import literal; "
+        "from scpo import LocalSafeRegion; "
+        "print(literal.project(LocalSafeRegion.build([-1.0], [[1.0, 0.0]], 0.0), np.array([2.0, 1.0])).backend)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "cvxpy-scs", done.stderr
