@@ -32,6 +32,7 @@ else:
     include: "workflow/rules/analysis.smk"
 
 
+include: "workflow/rules/quantities.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/html.smk"

@@ -107,6 +107,12 @@ def _render(options: argparse.Namespace) -> None:
         report.render(name, options.results, out)
 
 
+def _quantities(options: argparse.Namespace) -> None:
+    from replication.experiments import quantities
+
+    quantities.main(options.results, options.out)
+
+
 def _macros(options: argparse.Namespace) -> None:
     from replication.provenance.page import traced
     from replication.report import macros
@@ -278,6 +284,7 @@ def _parser() -> argparse.ArgumentParser:
         render.add_argument("name", nargs="+")
         render.add_argument("--results", type=Path, required=True, help="results/<scale>")
         render.add_argument("--out", type=Path, required=True, nargs="+", help="a file for each name")
+    _add_results(command("quantities", _quantities, "Compute every quantity of the results; write one table."))
     _add_results(command("macros", _macros, "Write the report's numbers as LaTeX macros."))
 
     claims = command("claims", _claims, "Decide every claim from results, or print what was decided.")

@@ -1,14 +1,6 @@
 """Claims: decided from the records of the runs, against the tolerances of config/claims.yaml."""
 
-from replication.results.summaries import BENCHMARKS
-
 CLAIMS = f"{RESULTS}/claims.json"
-
-
-def benchmarks():
-    """The ratios that `make bench` wrote, if it was run, or that the shipped results hold."""
-    path = Path(RESULTS).parent / BENCHMARKS
-    return [str(path)] if (BENCHMARKS in SHIPPED if FROM else path.is_file()) else []
 
 
 rule claims:
@@ -18,6 +10,7 @@ rule claims:
         records=REPORTED,
         published=PUBLISHED,
         benchmarks=benchmarks(),
+        quantities=QUANTITIES,
         code=code("replication.claims.decide"),
     output:
         CLAIMS,

@@ -110,6 +110,8 @@ def _relative(path: Path, results: Path) -> str:
     resolved = path.resolve()
     if resolved.is_relative_to(results.resolve()):
         return f"results:{resolved.relative_to(results.resolve()).as_posix()}"
+    if resolved.parent == results.resolve().parent:  # the benchmarks, which lie beside the scales
+        return f"results:../{resolved.name}"
     root = REPOSITORY.resolve()
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path.name
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from replication.config import Config
 from replication.errors import ResultError
 from replication.files import note
 from replication.results.inventory import BOOL, EXHIBITS, FLOAT, INT
+from replication.settings import ExperimentSettings
 from replication.training.series import COUNTED, KEPT
 from replication.upgrade import upgrade_config, upgrade_run
 
@@ -86,7 +88,7 @@ SUMMARY = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One finished run: an arm of an experiment with one seed."""
 
@@ -98,6 +100,12 @@ class Run:
     early: pd.DataFrame  # the loss of the first epochs, thinned less; empty if the run is short
     evaluations: pd.DataFrame
     exhibits: dict[str, pd.DataFrame]
+    arms: Mapping[str, ExperimentSettings]  # the settings of every arm of the experiment
+
+    @property
+    def settings(self) -> ExperimentSettings:
+        """The settings that the run was made with."""
+        return self.arms[self.arm]
 
     @property
     def method(self) -> str:
@@ -123,17 +131,46 @@ class Run:
 def read_config(results: Path) -> Config:
     """Return the configuration that the scale was run with."""
     path = results / "config.json"
+    return _config(path, _text(path))
+
+
+def read_arms(results: Path, experiment: str) -> Mapping[str, ExperimentSettings]:
+    """Return the settings of each arm of an experiment, the arm's overrides applied.
+
+    Raises:
+        ResultError: the scale does not run the experiment.
+    """
+    read_section(results, experiment)
+    path = results / "config.json"
+    return _arms(path, _text(path), experiment)
+
+
+@cache
+def _arms(path: Path, text: str, experiment: str) -> Mapping[str, ExperimentSettings]:
+    section = _config(path, text).experiments[experiment]
+    return {arm: section.for_arm(arm) for arm in section.arms}
+
+
+@cache
+def _config(path: Path, text: str) -> Config:
+    """Validate the text of a configuration, once for each text."""
     try:
-        return Config.model_validate(upgrade_config(json.loads(_text(path))))
+        return Config.model_validate(upgrade_config(json.loads(text)))
     except (ValueError, AttributeError) as error:
         raise ResultError(f"{path}: not a configuration of this version; run the scale again\n{error}") from error
 
 
-def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
-    """Return the runs of every seed that the scale's configuration gives ``arm``, in their order."""
+def read_section(results: Path, experiment: str) -> ExperimentSettings:
+    """Return the settings of an experiment that the scale was run with."""
     settings = read_config(results).experiments.get(experiment)
     if settings is None:
         raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {experiment!r}")
+    return settings
+
+
+def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
+    """Return the runs of every seed that the scale's configuration gives ``arm``, in their order."""
+    settings = read_section(results, experiment)
     if arm not in settings.arms:
         raise ResultError(f"{results / 'config.json'}: {experiment} has no arm {arm!r}, only {sorted(settings.arms)}")
     return tuple(read_run(results, experiment, arm, seed) for seed in settings.arms[arm].seed_range)
@@ -154,7 +191,8 @@ def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
     _agree(folder, summary, series)
     tables = EXHIBITS.get(experiment, {})
     exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.items()}
-    return Run(experiment, arm, seed, summary, series, early, evaluations, exhibits)
+    arms = read_arms(results, experiment)
+    return Run(experiment, arm, seed, summary, series, early, evaluations, exhibits, arms)
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,3 +98,55 @@ def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) 
     if not shared:
         raise ShapeError(f"no seed is in both: {sorted(first)} and {sorted(second)}")
     return _one_per_seed([first[seed] - second[seed] for seed in shared])
+
+
+def nonzero(values: ArrayLike) -> int:
+    """Return how many seeds have a value above 0."""
+    return int((_one_per_seed(values) > 0).sum())
+
+
+#: Name -> a statistic over the seeds that is one number.
+SINGLE: Mapping[str, Callable[[ArrayLike], float]] = {
+    "sum": lambda values: float(_one_per_seed(values).sum()),
+    "max": lambda values: float(_one_per_seed(values).max()),
+    "min": lambda values: float(_one_per_seed(values).min()),
+    "median": lambda values: float(np.median(_one_per_seed(values))),
+    "mean": lambda values: float(_one_per_seed(values).mean()),
+    "seeds": lambda values: float(np.size(np.asarray(values))),
+    "nonzero": lambda values: float(nonzero(values)),
+    "coverage": lambda values: median_interval(values).coverage,
+}
+#: Name -> a statistic over the seeds that is a pair of numbers, the lower one first.
+PAIRS: Mapping[str, Callable[[ArrayLike], tuple[float, float]]] = {
+    "range": lambda values: (SINGLE["min"](values), SINGLE["max"](values)),
+    "interval": lambda values: _ends(median_interval(values)),
+    "share-interval": lambda values: _ends(proportion_interval(nonzero(values), np.size(np.asarray(values)))),
+}
+
+
+def single(name: str, values: ArrayLike) -> float:
+    """Return the statistic ``name`` of :data:`SINGLE` over ``values`` (n,), one per seed.
+
+    Raises:
+        ConfigurationError: there is no such statistic.
+        NonFiniteError: a value is NaN or infinite.
+    """
+    if name not in SINGLE:
+        raise ConfigurationError(f"no statistic {name!r} that is one number; there are {', '.join(SINGLE)}")
+    return SINGLE[name](values)
+
+
+def pair(name: str, values: ArrayLike) -> tuple[float, float]:
+    """Return the statistic ``name`` of :data:`PAIRS` over ``values`` (n,), one per seed.
+
+    Raises:
+        ConfigurationError: there is no such statistic.
+        NonFiniteError: a value is NaN or infinite.
+    """
+    if name not in PAIRS:
+        raise ConfigurationError(f"no statistic {name!r} that is a pair; there are {', '.join(PAIRS)}")
+    return PAIRS[name](values)
+
+
+def _ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high

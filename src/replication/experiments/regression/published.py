@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,7 @@ def policy_error() -> float:
     return float(np.mean((np.interp(grid, policy["x"], policy["pi_theta"]) - target(grid)) ** 2))
 
 
+@cache
 def floor(bound: float, inputs: str) -> float:
     """Return the least mean squared error of any policy within +-bound: that of clip(f), for the input distribution.
 

@@ -1,0 +1,196 @@
+"""The quantities of the double integrator, beside those that every run has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from replication.errors import ResultError
+from replication.experiments.double_integrator.read import (
+    EXPERIMENT,
+    Certificate,
+    References,
+    read_certificates,
+    read_references,
+    read_settings,
+)
+from replication.results.quantities import (
+    COUNT,
+    LOSS,
+    NO_SEED,
+    NUMBER,
+    RATIO,
+    SHARE,
+    Format,
+    Provider,
+    Quantity,
+    Row,
+    final,
+    initial,
+    reduction,
+)
+from replication.results.read import Run, read_arm
+from replication.tasks.double_integrator.system import lqr
+
+ONE_DECIMAL, FOUR_DECIMALS = Format("loss", 1), Format("loss", 4)
+#: Held-out values of a policy: key in run.json -> what it is, how it is printed.
+VALUES = {
+    "cost": ("Closed-loop cost", ONE_DECIMAL),
+    "good_loss": ("Mean squared error against the good expert", LOSS),
+    "scenario_loss": ("Mean squared error against the scenario's labels", LOSS),
+    "clean_loss": ("Mean squared error on the labels that are not harmful", LOSS),
+    "spectral_radius": ("Spectral radius of the closed loop's Jacobian at the origin", LOSS),
+}
+#: The data set without any label that is worth following.
+ALL_HARMFUL = "hostile"
+
+
+def _applies(key: str, compute: Callable[[Run], float]) -> Callable[[Run], float | None]:
+    """Return ``compute``, without a value where the data set has no good labels to judge by."""
+    return lambda run: None if key == "clean_loss" and run.summary["dataset"] == ALL_HARMFUL else compute(run)
+
+
+def _values() -> Iterator[Quantity]:
+    for key, (what, shown) in VALUES.items():
+        name = key.replace("_", "-")
+        yield Quantity(name, f"{what}, final policy.", "", shown, _applies(key, final(key)))
+        yield Quantity(f"initial-{name}", f"{what}, initial policy.", "", shown, _applies(key, initial(key)))
+
+
+RUN = (
+    *_values(),
+    Quantity(
+        "clean-loss-reduction",
+        "Share by which the loss on the labels that are not harmful fell.",
+        "",
+        SHARE,
+        _applies("clean_loss", reduction("clean_loss")),
+    ),
+)
+
+REFERENCES = (
+    Quantity("backup-cost", "Closed-loop cost of the backup.", "", ONE_DECIMAL),
+    Quantity("mpc-cost", "Closed-loop cost of the MPC.", "", ONE_DECIMAL),
+    Quantity("gain-position", "The backup's gain on the position.", "", FOUR_DECIMALS),
+    Quantity("gain-velocity", "The backup's gain on the velocity.", "", FOUR_DECIMALS),
+    Quantity("mpc-gain-position", "Gain on the position of the LQR of the stage cost.", "", RATIO),
+    Quantity("backup-radius", "Spectral radius of the backup's closed loop.", "", LOSS),
+    Quantity("cost-starts", "Starts that the closed-loop cost is averaged over.", "starts", COUNT),
+    Quantity("cost-horizon", "Steps that the closed-loop cost is summed over.", "steps", COUNT),
+    Quantity("area", "Area of the backup's invariant set O_inf.", "", ONE_DECIMAL),
+    Quantity("area-of-starts", "Area of the set of starts, rho O_inf.", "", ONE_DECIMAL),
+    Quantity("area-control-invariant", "Area of the maximal control invariant set.", "", ONE_DECIMAL),
+    Quantity("area-outside", "Area of the state constraints' box outside the control invariant set.", "", ONE_DECIMAL),
+    Quantity("box-area", "Area of the state constraints' box.", "", NUMBER),
+    Quantity(
+        "gamma-lyapunov", "Gain of the residual below which a Lyapunov argument proves stability.", "", FOUR_DECIMALS
+    ),
+    Quantity(
+        "gamma-tightest", "Gain of the residual below which the tightest condition proves stability.", "", FOUR_DECIMALS
+    ),
+    Quantity("state-bound", "Bound on |x_i|.", "", NUMBER),
+    Quantity("input-bound", "Bound on |u|.", "", NUMBER),
+    Quantity("stage-input-weight", "Weight of u^2 in the stage cost.", "", NUMBER),
+    Quantity("backup-input-weight", "Weight of u^2 in the cost that the backup minimises.", "", NUMBER),
+    Quantity("malicious-above", "x_1 above which the labels of the mixed scenario are harmful.", "", NUMBER),
+    Quantity("sharpness", "beta of the log-sum-exp over time.", "", NUMBER),
+)
+GAP = (
+    Quantity(
+        "gap-closed", "Share of the backup's cost above that of the MPC that the final policy removes.", "", SHARE
+    ),
+)
+#: The scenario whose expert is the MPC, so that its cost can be reached.
+REACHES_MPC = "cooperative"
+
+
+#: Keys of references.json that are quantities as they are.
+SAME = (
+    "cost_starts",
+    "cost_horizon",
+    "area",
+    "area_of_starts",
+    "area_control_invariant",
+    "gamma_lyapunov",
+    "gamma_tightest",
+    "state_bound",
+    "input_bound",
+    "stage_input_weight",
+    "backup_input_weight",
+    "malicious_above",
+    "sharpness",
+)
+
+
+def _references(results: Path) -> Iterator[Row]:
+    references = read_references(results)
+    figures, box = references.figures, (2.0 * references.state_bound) ** 2
+    values = {key.replace("_", "-"): figures[key] for key in SAME} | {
+        "backup-cost": references.backup,
+        "mpc-cost": references.mpc,
+        "gain-position": figures["gain"][0],
+        "gain-velocity": figures["gain"][1],
+        "mpc-gain-position": lqr(figures["stage_input_weight"])[0][0, 0],
+        "backup-radius": figures["spectral_radius"],
+        "box-area": box,
+        "area-outside": box - figures["area_control_invariant"],
+    }
+    for name, value in values.items():
+        yield EXPERIMENT, "", NO_SEED, name, float(value)
+
+
+def _gaps(results: Path) -> Iterator[Row]:
+    references = read_references(results)
+    for arm, settings in read_settings(results).arms.items():
+        if settings.dataset == REACHES_MPC:
+            for run in read_arm(results, EXPERIMENT, arm):
+                yield EXPERIMENT, arm, run.seed, "gap-closed", references.gap_closed(final("cost")(run))
+
+
+CERTIFICATES = (
+    Quantity(
+        "certified",
+        "1 where the certificate proves a set of starts safe and stable for the final policy, else 0.",
+        "policies",
+        COUNT,
+    ),
+    Quantity(
+        "uncertified", "1 where the certificate proves no set of starts safe and stable, else 0.", "policies", COUNT
+    ),
+    Quantity("covers-starts", "1 where the certified set holds all of the set of starts, else 0.", "policies", COUNT),
+    Quantity("certified-area", "Certified area of the final policy.", "", ONE_DECIMAL),
+    Quantity("refuted-area", "Area from which the final policy is proven to violate a constraint.", "", ONE_DECIMAL),
+    Quantity(
+        "undecided-area", "Area of the box that is neither certified nor refuted for the final policy.", "", ONE_DECIMAL
+    ),
+    Quantity("certified-level", "Largest multiple of 0.01 of O_inf that is certified for the final policy.", "", RATIO),
+    Quantity("certified-starts", "Share of the held-out starts in certified cells.", "", RATIO),
+)
+
+
+def _certificates(results: Path) -> Iterator[Row]:
+    references, settings = read_references(results), read_settings(results)
+    for arm, chosen in settings.arms.items():
+        for seed, one in zip(chosen.seed_range, read_certificates(results, arm), strict=False):
+            for name, value in _certificate(one, references).items():
+                yield EXPERIMENT, arm, seed, name, value
+
+
+def _certificate(one: Certificate, references: References) -> dict[str, float]:
+    certified = bool(one.figures["final"]["certified"])
+    starts = references.arrays.get("heldout_starts")
+    if starts is None:
+        raise ResultError("references.npz: lacks heldout_starts; compute the references again")
+    return {
+        "certified": float(certified),
+        "uncertified": float(not certified),
+        "covers-starts": float(one.covers_starts),
+        "certified-area": one.area,
+        "refuted-area": one.refuted_area,
+        "undecided-area": (2.0 * references.state_bound) ** 2 - one.area - one.refuted_area,
+        "certified-level": one.level,
+        "certified-starts": float(one.holds(starts).mean()),
+    }
+
+
+PROVIDERS = (Provider(REFERENCES, _references), Provider(GAP, _gaps), Provider(CERTIFICATES, _certificates))

@@ -1,0 +1,86 @@
+"""All quantities of all experiments, and the command that writes the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+from replication.errors import ResultError
+from replication.experiments.double_integrator import quantities as double_integrator
+from replication.experiments.regression import quantities as regression
+from replication.files import write_parquet
+from replication.provenance.page import traced
+from replication.results import quantities, whole
+from replication.results.quantities import Provider, Quantity, Row, Table
+from replication.results.read import read_config, read_run
+
+#: Experiment -> the module that declares its quantities.
+EXPERIMENTS: dict[str, ModuleType] = {"regression": regression, "double-integrator": double_integrator}
+
+
+def main(results: Path, out: Path) -> None:
+    """Compute the quantities of the finished scale in ``results``; write ``out`` (Parquet), with a stamp beside it.
+
+    Raises:
+        ResultError: a result file is missing, damaged or has another schema.
+    """
+    with traced(out, results, [__name__]):
+        write_parquet(out, collect(results).frame)
+
+
+def collect(results: Path, *, strict: bool = True) -> Table:
+    """Return the table of quantities, computed from the result files.
+
+    Args:
+        results: results/<scale>.
+        strict: whether a missing or damaged file is an error.  If not, its rows are missing and the table says why.
+
+    Raises:
+        ResultError: the configuration, or with ``strict`` any file, is missing or damaged.
+    """
+    rows: list[Row] = []
+    problems: dict[str, str] = {}
+    for key, more in _parts(results):
+        try:
+            rows += more
+        except ResultError as error:
+            if strict:
+                raise
+            for name in key:
+                problems.setdefault(name, str(error))
+    return quantities.of_rows(rows, problems)
+
+
+def declared() -> dict[str, Quantity]:
+    """Return every quantity by its name, in the order in which they are declared."""
+    found: dict[str, Quantity] = {}
+    modules = [*EXPERIMENTS.values()]
+    of_runs = [quantities.RUN, *(module.RUN for module in modules)]
+    of_providers = [one.quantities for module in (whole, *modules) for one in module.PROVIDERS]
+    for quantity in (one for group in (*of_runs, *of_providers) for one in group):
+        if quantity.name in found:
+            raise ValueError(f"the quantity {quantity.name!r} is declared twice")
+        found[quantity.name] = quantity
+    return found
+
+
+QUANTITIES = declared()
+
+
+def _parts(results: Path) -> Iterator[tuple[Iterable[str], Iterable[Row]]]:
+    """Yield parts of the table: what a failure is remembered under, and the rows, computed when they are asked for."""
+    providers: list[Provider] = [*whole.PROVIDERS]
+    for experiment, section in read_config(results).experiments.items():
+        module = EXPERIMENTS.get(experiment)
+        chosen = (*quantities.RUN, *(module.RUN if module else ()))
+        providers += module.PROVIDERS if module else ()
+        for arm, settings in section.arms.items():
+            for seed in settings.seed_range:
+                yield [f"{experiment}/{arm}"], _of_run(results, experiment, arm, seed, chosen)
+    for provider in providers:
+        yield [quantity.name for quantity in provider.quantities], provider.rows(results)
+
+
+def _of_run(results: Path, experiment: str, arm: str, seed: int, chosen: Iterable[Quantity]) -> Iterator[Row]:
+    yield from quantities.of_run(read_run(results, experiment, arm, seed), chosen)

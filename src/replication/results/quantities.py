@@ -1,0 +1,483 @@
+"""The table of quantities: every number about the results, computed once and read by all that print or judge it.
+
+A :class:`Quantity` declares what a number is called, what it is, and how it is printed.  Those of this module belong to
+every run; those of one experiment stand in ``experiments/<experiment>/quantities.py``, and
+:mod:`replication.experiments.quantities` joins them and writes the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from replication.errors import ResultError
+from replication.files import note
+from replication.results import statistics
+from replication.results.read import Run
+
+FILE = "quantities.parquet"
+#: The columns of the table.
+COLUMNS = ("experiment", "arm", "seed", "quantity", "value")
+#: The seed in rows that belong to no seed.
+NO_SEED = -1
+#: A row of the table: experiment, arm ("" for none), seed, quantity, value.
+Row = tuple[str, str, int, str, float]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the values of a quantity are printed.
+
+    Attributes:
+        kind: count: an integer; share: a percentage; loss, ratio: fixed decimals; safety: sign and significant digits,
+            never rounded to 0; size: significant digits; number: as it was typed.
+        digits: decimals, or significant digits of safety and size; unused for count and number.
+    """
+
+    kind: Literal["count", "share", "loss", "safety", "ratio", "size", "number"]
+    digits: int = 3
+
+
+COUNT, NUMBER = Format("count"), Format("number")
+SHARE, LOSS, RATIO = Format("share", 1), Format("loss", 3), Format("ratio", 2)
+SAFETY, SIZE = Format("safety", 4), Format("size", 3)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number about results.
+
+    Attributes:
+        name: lower case with hyphens, unique.
+        sentence: what it is.
+        unit: "" for none.
+        format: how it is printed.
+        compute: gives the value for one run, or None where the quantity does not apply to the run; None for
+            quantities whose rows a :class:`Provider` gives.
+        judged: whether it says how safe the bound alone keeps a run.  Claims then leave out runs of verified arms in
+            which the check after the bound refused a proposal.
+    """
+
+    name: str
+    sentence: str
+    unit: str = ""
+    format: Format = NUMBER
+    compute: Callable[[Run], float | None] | None = None
+    judged: bool = False
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Quantities that take more than one run's files, and the function that gives their rows.
+
+    Attributes:
+        quantities: what the rows are about.
+        rows: returns the rows for results/<scale>; raises ResultError where a file is missing or damaged.
+    """
+
+    quantities: tuple[Quantity, ...]
+    rows: Callable[[Path], Iterable[Row]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table of quantities of one scale.
+
+    Attributes:
+        frame: columns experiment, arm, seed, quantity, value; sorted.
+        problems: "experiment/arm" or the name of a quantity -> why its rows could not be computed.
+    """
+
+    frame: pd.DataFrame
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Index the rows by experiment, arm and quantity."""
+        found: dict[tuple[str, str, str], tuple[list[int], list[float]]] = {}
+        for experiment, arm, seed, quantity, value in self.frame.itertuples(index=False, name=None):
+            seeds, values = found.setdefault((experiment, arm, quantity), ([], []))
+            seeds.append(seed)
+            values.append(value)
+        object.__setattr__(self, "_rows", found)
+
+    _rows: dict[tuple[str, str, str], tuple[list[int], list[float]]] = field(init=False, repr=False, compare=False)
+
+    def arms(self, experiment: str) -> list[str]:
+        """Return the arms that the experiment has rows of, sorted."""
+        return sorted({arm for of, arm, _ in self._rows if of == experiment and arm})
+
+    def has(self, experiment: str, arm: str, quantity: str) -> bool:
+        """Tell whether there is a value; ``arm`` as in :meth:`values`."""
+        return any((experiment, one, quantity) in self._rows for one in arm.split("+"))
+
+    def values(self, experiment: str, arm: str, quantity: str) -> pd.Series[float]:
+        """Return the values of a quantity, indexed by seed (-1: of no seed), sorted.
+
+        Args:
+            experiment: "" for a quantity of no experiment.
+            arm: "" for a quantity of no arm; "first+second" for the runs of several arms one after the other.
+            quantity: its name.
+
+        Raises:
+            ResultError: an arm has no such value, or its files could not be read.
+        """
+        seeds: list[int] = []
+        found: list[float] = []
+        for one in arm.split("+"):
+            own = f"{experiment}/{one}"
+            if problem := self.problems.get(own) or self.problems.get(quantity):
+                raise ResultError(problem)
+            if (experiment, one, quantity) not in self._rows:
+                raise ResultError(f"{FILE}: no value of {quantity!r} for {own.strip('/') or 'the results'}")
+            more = self._rows[experiment, one, quantity]
+            seeds += more[0]
+            found += more[1]
+        return pd.Series(found, index=pd.Index(seeds, name="seed"), name=quantity, dtype=np.float64)
+
+    def value(self, experiment: str, arm: str, quantity: str) -> float:
+        """Return the one value of a quantity that has no seeds.
+
+        Raises:
+            ResultError: there is none, or there are several.
+        """
+        found = self.values(experiment, arm, quantity)
+        if len(found) != 1:
+            raise ResultError(f"{FILE}: {quantity!r} of {experiment}/{arm} has {len(found)} values, not one")
+        return float(found.iloc[0])
+
+    def statistic(self, experiment: str, arm: str, quantity: str, name: str) -> float:
+        """Return a statistic over the seeds, one of :data:`replication.results.statistics.SINGLE`."""
+        return statistics.single(name, self.values(experiment, arm, quantity))
+
+    def pair(self, experiment: str, arm: str, quantity: str, name: str) -> tuple[float, float]:
+        """Return an interval or range over the seeds, one of :data:`replication.results.statistics.PAIRS`."""
+        return statistics.pair(name, self.values(experiment, arm, quantity))
+
+    def paired(self, experiment: str, arm: str, other: str, quantity: str) -> pd.Series[float]:
+        """Return the values of ``arm`` less those of ``other``, over the seeds that both have.
+
+        Runs that share a seed share data and start, so what both have in common cancels.
+
+        Raises:
+            ResultError: an arm has no values, or no seed is in both.
+        """
+        first, second = (self.values(experiment, one, quantity) for one in (arm, other))
+        common = first.index.intersection(second.index)
+        if common.empty:
+            raise ResultError(f"{FILE}: no seed is in both {experiment}/{arm} and {experiment}/{other} ({quantity})")
+        return first[common] - second[common]
+
+
+def of_rows(rows: Iterable[Row], problems: Mapping[str, str] | None = None) -> Table:
+    """Return the table of ``rows``, sorted.
+
+    Raises:
+        ResultError: two rows are about the same thing.
+    """
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": np.int64, "value": np.float64})
+    keys = list(COLUMNS[:-1])
+    frame = frame.sort_values(keys, ignore_index=True)
+    if (twice := frame.duplicated(keys)).any():
+        raise ResultError(f"{FILE}: two values for {' '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
+    return Table(frame, problems or {})
+
+
+def of_run(run: Run, quantities: Iterable[Quantity]) -> Iterator[Row]:
+    """Yield a row for each of ``quantities`` that applies to the run."""
+    for quantity in quantities:
+        if quantity.compute is not None and (value := quantity.compute(run)) is not None:
+            yield run.experiment, run.arm, run.seed, quantity.name, float(value)
+
+
+def read(results: Path) -> Table:
+    """Return the table that the rule ``quantities`` wrote for ``results``.
+
+    Raises:
+        ResultError: it is missing or damaged.
+    """
+    path = note(results / FILE)
+    try:
+        return _read(path.resolve(), path.stat().st_mtime_ns)
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{path}: no such file; make it: replicate quantities --results {results} --out {path}"
+        ) from error
+
+
+@cache
+def _read(path: Path, _changed: int) -> Table:
+    """Read a table once per process; a file that was written anew is read anew."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
+    if tuple(frame.columns) != COLUMNS:
+        raise ResultError(f"{path}: has the columns {', '.join(frame.columns)}, not {', '.join(COLUMNS)}")
+    return Table(frame)
+
+
+def of_summary(key: str, *methods: str) -> Callable[[Run], float | None]:
+    """Return a function that gives an entry of run.json; None where it is null, or for methods that are not named."""
+
+    def compute(run: Run) -> float | None:
+        if methods and run.method not in methods:
+            return None
+        value = run.summary[key]
+        return None if value is None else float(value)
+
+    return compute
+
+
+def final(key: str) -> Callable[[Run], float]:
+    """Return a function that gives a held-out value of the final policy; NaN where it was not finite."""
+    return lambda run: _finite(run.summary["final"][key])
+
+
+def initial(key: str) -> Callable[[Run], float]:
+    """Return a function that gives a held-out value of the initial policy; NaN where it was not finite."""
+    return lambda run: _finite(run.summary["initial"][key])
+
+
+def reduction(key: str) -> Callable[[Run], float]:
+    """Return a function that gives the share of a loss's initial value by which it fell."""
+    return lambda run: 1.0 - final(key)(run) / initial(key)(run)
+
+
+def _finite(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _share_of_updates(key: str, *methods: str) -> Callable[[Run], float | None]:
+    def compute(run: Run) -> float | None:
+        if methods and run.method not in methods:
+            return None
+        return float(run.summary[key]) / float(run.summary["updates"])
+
+    return compute
+
+
+def _unsafe_before_a_miss(run: Run) -> float:
+    unsafe, missed = run.summary["first_unsafe_update"], run.summary["first_missed_update"]
+    return float(unsafe is not None and (missed is None or missed > unsafe))
+
+
+def _worst_miss(run: Run) -> float | None:
+    worst = run.series["worst_miss_high"].max()
+    return None if np.isnan(worst) else float(worst)
+
+
+def _median_miss(run: Run) -> float | None:
+    bins = run.series
+    missed = bins.loc[bins["bound_misses"] > 0, "worst_miss_high"]
+    return float(missed.median()) if len(missed) else None
+
+
+def _heldout_excess(run: Run) -> float | None:
+    worst = final("heldout_max_g")(run)
+    return worst if worst > 0 else None
+
+
+SCPO = "scpo"
+#: Methods that check a proposal before they take it.
+CHECKED = (SCPO, "backtracking")
+
+RUN = (
+    Quantity("updates", "Updates of the run.", "updates", COUNT, of_summary("updates")),
+    Quantity("epochs", "Epochs of the run.", "epochs", NUMBER, lambda run: run.epochs),
+    Quantity(
+        "evaluations",
+        "Policies of the run that were evaluated on held-out points.",
+        "iterates",
+        COUNT,
+        lambda run: len(run.evaluations),
+    ),
+    # safety on the training points, of every iterate
+    Quantity(
+        "unsafe-iterates",
+        "Iterates with max_i g_i > 0.",
+        "iterates",
+        COUNT,
+        of_summary("unsafe_iterates"),
+        judged=True,
+    ),
+    Quantity(
+        "unsafe-share",
+        "Share of the run's iterates with max_i g_i > 0.",
+        "",
+        SHARE,
+        _share_of_updates("unsafe_iterates"),
+        judged=True,
+    ),
+    Quantity(
+        "first-unsafe-update",
+        "First update after which max_i g_i > 0; no value for a run that is never unsafe.",
+        "updates",
+        COUNT,
+        of_summary("first_unsafe_update"),
+    ),
+    Quantity(
+        "unsafe-before-a-miss",
+        "1 for a run that is unsafe before its bound was missed once, which the induction excludes; else 0.",
+        "runs",
+        COUNT,
+        _unsafe_before_a_miss,
+        judged=True,
+    ),
+    Quantity(
+        "worst-g", "Largest max_i g_i of any iterate, the initial one included.", "", SAFETY, of_summary("max_g"), True
+    ),
+    # safety on held-out points, of the evaluated iterates
+    Quantity(
+        "unsafe-evaluations",
+        "Evaluated iterates with max_i g_i > 0 on held-out points.",
+        "iterates",
+        COUNT,
+        lambda run: int((run.evaluations["heldout_max_g"] > 0).sum()),
+    ),
+    Quantity(
+        "heldout-worst-g",
+        "Largest max_i g_i on held-out points of any evaluated iterate.",
+        "",
+        SAFETY,
+        lambda run: float(run.evaluations["heldout_max_g"].max()),
+        judged=True,
+    ),
+    Quantity(
+        "final-heldout-worst-g",
+        "Largest max_i g_i of the final policy on held-out points.",
+        "",
+        SAFETY,
+        final("heldout_max_g"),
+    ),
+    Quantity(
+        "heldout-excess",
+        "By how much max_i g_i of the final policy is above 0 on held-out points; no value where it is not.",
+        "",
+        LOSS,
+        _heldout_excess,
+    ),
+    Quantity(
+        "heldout-unsafe-share",
+        "Share of the held-out points, or starts, at which the final policy is unsafe.",
+        "",
+        SHARE,
+        final("heldout_unsafe"),
+        judged=True,
+    ),
+    # the bound and the projection
+    Quantity(
+        "bound-misses",
+        "Updates in which some g_i exceeded its step bound u_i(z).",
+        "updates",
+        COUNT,
+        of_summary("bound_misses", SCPO),
+        judged=True,
+    ),
+    Quantity(
+        "bound-miss-share",
+        "Share of the run's updates in which some g_i exceeded its step bound u_i(z).",
+        "",
+        SHARE,
+        _share_of_updates("bound_misses", SCPO),
+    ),
+    Quantity(
+        "first-missed-update",
+        "First update in which some g_i exceeded its step bound; no value for a run without one.",
+        "updates",
+        COUNT,
+        of_summary("first_missed_update", SCPO),
+    ),
+    Quantity(
+        "worst-miss",
+        "Largest g_i - u_i(z) of any update; above 0 where the bound was missed.",
+        "",
+        SAFETY,
+        _worst_miss,
+    ),
+    Quantity(
+        "median-miss",
+        "Largest g_i - u_i(z) in a bin of updates with a miss, the median over such bins; no value without a miss.",
+        "",
+        SAFETY,
+        _median_miss,
+    ),
+    Quantity(
+        "unsafe-proposals",
+        "Proposed steps that a rollout found unsafe.",
+        "proposals",
+        COUNT,
+        of_summary("unsafe_proposals", *CHECKED),
+    ),
+    Quantity(
+        "unsafe-proposals-per-update",
+        "Proposed steps that a rollout found unsafe, per update.",
+        "",
+        Format("size", 2),
+        _share_of_updates("unsafe_proposals"),
+    ),
+    Quantity("unsafe-probes", "Probes with max_i g_i > 0.", "probes", COUNT, of_summary("unsafe_probes", SCPO)),
+    Quantity(
+        "restoring-updates",
+        "Updates that started unsafe and stepped back towards the safe set.",
+        "updates",
+        COUNT,
+        of_summary("restoring_updates", SCPO),
+    ),
+    Quantity(
+        "solver-failures",
+        "Projections that no solver solved.",
+        "updates",
+        COUNT,
+        of_summary("solver_failures"),
+    ),
+    Quantity(
+        "projected-share",
+        "Share of the updates whose nominal step the projection changed.",
+        "",
+        SHARE,
+        of_summary("projected_share", SCPO),
+    ),
+    Quantity(
+        "captured-energy",
+        "Share of the nominal step's squared length within the sampled directions, median over the updates.",
+        "",
+        SHARE,
+        of_summary("captured_energy", SCPO),
+    ),
+    Quantity("rollouts", "Evaluations of all g_i.", "rollouts", COUNT, of_summary("rollouts")),
+    Quantity(
+        "rollouts-per-update",
+        "Evaluations of all g_i per update.",
+        "rollouts",
+        Format("size", 2),
+        _share_of_updates("rollouts"),
+    ),
+    Quantity("median-step", "Length of a step, median over the updates.", "", SIZE, of_summary("median_step")),
+    Quantity(
+        "median-nominal-step",
+        "Length of the nominal step, median over the updates.",
+        "",
+        SIZE,
+        of_summary("median_nominal"),
+    ),
+    Quantity(
+        "median-smoothness",
+        "Largest smoothness constant L_i in use, median over the updates.",
+        "",
+        SIZE,
+        of_summary("median_smoothness"),
+    ),
+    Quantity(
+        "largest-required-smoothness",
+        "Largest L_i with which some step of the run would have met its bound.",
+        "",
+        SIZE,
+        of_summary("largest_required"),
+    ),
+)

@@ -1,0 +1,124 @@
+"""The quantities of the results as a whole: the referee's, the planted faults', the benchmarks'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from replication.results.quantities import COUNT, NO_SEED, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row
+from replication.results.summaries import BENCHMARKS, read_benchmarks, read_findings, read_referee
+
+ERROR = Format("size", 1)
+REFEREE = (
+    Quantity("referee-runs", "Runs that the referee recomputed.", "runs", COUNT),
+    Quantity("referee-iterates", "Saved iterates that the referee recomputed.", "iterates", COUNT),
+    Quantity("referee-values", "Values that the referee recomputed.", "values", COUNT),
+    Quantity("recorded-unsafe", "Saved iterates that are unsafe by the records.", "iterates", COUNT),
+    Quantity(
+        "recomputed-unsafe", "Saved iterates that are unsafe when the referee recomputes them.", "iterates", COUNT
+    ),
+    Quantity("referee-difference-g", "Largest difference between recorded and recomputed g_i.", "", ERROR),
+    Quantity(
+        "referee-difference-others", "Largest difference between other recorded and recomputed values.", "", ERROR
+    ),
+    Quantity("referee-difference", "Largest difference between any recorded and recomputed values.", "", ERROR),
+    Quantity("referee-tolerance", "Difference from which the referee disagrees.", "", NUMBER),
+    Quantity("referee-every", "One saved iterate in so many is recomputed in full.", "iterates", COUNT),
+)
+#: Key in an arm's entry of referee.json -> the quantity.
+_OF_ARM = {
+    "runs": "referee-runs",
+    "iterates": "referee-iterates",
+    "values": "referee-values",
+    "recorded": "recorded-unsafe",
+    "recomputed": "recomputed-unsafe",
+    "worst_g": "referee-difference-g",
+    "worst_other": "referee-difference-others",
+}
+#: What is summed over the arms.
+_TOTALS = ("runs", "iterates", "values", "recorded", "recomputed")
+
+
+def _referee(results: Path) -> Iterator[Row]:
+    found = read_referee(results)
+    for arm in found["arms"]:
+        of = (arm["experiment"], arm["arm"], NO_SEED)
+        for key, name in _OF_ARM.items():
+            yield (*of, name, float(arm[key]))
+        yield (*of, "referee-difference", float(max(arm["worst_g"], arm["worst_other"])))
+    for key in _TOTALS:
+        yield "", "", NO_SEED, _OF_ARM[key], float(sum(arm[key] for arm in found["arms"]))
+    yield "", "", NO_SEED, "referee-tolerance", float(found["tolerance"])
+    yield "", "", NO_SEED, "referee-every", float(found["every"])
+
+
+FAULTS = (
+    Quantity("planted-faults", "Faults that were planted on purpose.", "faults", COUNT),
+    Quantity("planted-faults-missed", "Planted faults that went by without being caught.", "faults", COUNT),
+    Quantity("sweep-runs", "Runs with each L below, at and above the proven one.", "runs", COUNT),
+    Quantity("sweep-updates", "Updates with each L below, at and above the proven one.", "updates", COUNT),
+    Quantity("sweep-sound-updates", "Updates with an L that is at least the proven one.", "updates", COUNT),
+    Quantity("sweep-sound-misses", "Of those, updates that missed their bound.", "updates", COUNT),
+    Quantity("sweep-sound-unsafe", "Of those, updates to an unsafe policy.", "updates", COUNT),
+    Quantity("sweep-least-factor", "Smallest L that was tried, over the proven one.", "", NUMBER),
+    Quantity("sweep-least-miss-share", "Share of the updates with the smallest L that missed their bound.", "", SHARE),
+    Quantity("sweep-least-unsafe-share", "Share of the updates with the smallest L to an unsafe policy.", "", SHARE),
+    Quantity("sweep-least-unsafe-runs", "Runs with the smallest L that had an unsafe policy.", "runs", COUNT),
+)
+#: The planted fault of several sizes: smoothness constants that are too small.
+SWEEP = "constants-too-small"
+
+
+def _faults(results: Path) -> Iterator[Row]:
+    findings = read_findings(results)
+    values: dict[str, float] = {
+        "planted-faults": len(findings),
+        "planted-faults-missed": sum(not finding["caught"] for finding in findings),
+    }
+    for finding in findings:
+        if finding["name"] == SWEEP:
+            values |= _sweep(finding["numbers"])
+    for name, value in values.items():
+        yield "", "", NO_SEED, name, float(value)
+
+
+def _sweep(sweep: Mapping[str, Any]) -> dict[str, float]:
+    sound = [index for index, factor in enumerate(sweep["factors"]) if factor >= 1.0]
+    misses, unsafe, updates = sweep["bound_misses"], sweep["unsafe_iterates"], sweep["updates"]
+    return {
+        "sweep-runs": sweep["runs"],
+        "sweep-updates": updates,
+        "sweep-sound-updates": updates * len(sound),
+        "sweep-sound-misses": sum(misses[index] for index in sound),
+        "sweep-sound-unsafe": sum(unsafe[index] for index in sound),
+        "sweep-least-factor": sweep["factors"][-1],
+        "sweep-least-miss-share": misses[-1] / updates,
+        "sweep-least-unsafe-share": unsafe[-1] / updates,
+        "sweep-least-unsafe-runs": sweep["unsafe_runs"][-1],
+    }
+
+
+SPEED = (
+    Quantity("update-over-yardstick-regression", "Time of an update of the regression over its arithmetic.", "", RATIO),
+    Quantity(
+        "update-over-yardstick-double-integrator",
+        "Time of an update of the double integrator over its arithmetic.",
+        "",
+        RATIO,
+    ),
+    Quantity("literal-over-update", "Time of an update taken literally over that of ours.", "", RATIO),
+    Quantity("exponent-in-dimension", "Slope of log time of an update over log d.", "", RATIO),
+)
+
+
+def _benchmarks(results: Path) -> Iterator[Row]:
+    """Yield the benchmarks' ratios; none where ``make bench`` was not run."""
+    if (results.parent / BENCHMARKS).is_file():
+        ratios = read_benchmarks(results)
+        for quantity in SPEED:
+            if (value := ratios.get(quantity.name.replace("-", "_"))) is not None:
+                yield "", "", NO_SEED, quantity.name, float(value)
+
+
+PROVIDERS = (Provider(REFEREE, _referee), Provider(FAULTS, _faults), Provider(SPEED, _benchmarks))
