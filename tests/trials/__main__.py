@@ -23,13 +23,15 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="trial", help=f"{', '.join(names)}; all of them by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--working-tree", action="store_true", help="clones: compare copies of the working tree")
+    parser.add_argument("--sample", type=int, default=60, help="mutants: how many to try (60)")
+    parser.add_argument("--pattern", default="*", help="mutants: of their names, such as '*pull_back*'")
     options = parser.parse_args()
     if unknown := set(options.names) - set(names):
         parser.error(f"no trial {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     trials: dict[str, Callable[[Path], bool]] = {
         "faults": faults.main,
         "kills": kills.main,
-        "mutants": lambda folder: mutants.main(folder, options.jobs),
+        "mutants": lambda folder: mutants.main(folder, options.jobs, options.sample, options.pattern),
         "clones": lambda folder: clones.main(folder, options.jobs, working_tree=options.working_tree),
     }
     passed = True
