@@ -74,7 +74,6 @@ bundle: figures ## One archive of sources, shipped results, report and claims th
 ship: ## For maintainers: take the finished paper scale as the shipped results
 	@bash workflow/setup.sh
 	@python -m replication ship --results results/paper --out shipped/results/paper
-	@python -m replication reviewer
 
 verify: ## Check every claim of SCALE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
 	@bash workflow/setup.sh

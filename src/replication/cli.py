@@ -171,12 +171,6 @@ def _page(options: argparse.Namespace) -> None:
     html.write(options.claims, options.out)
 
 
-def _reviewer(options: argparse.Namespace) -> None:
-    from replication.report import reviewer
-
-    reviewer.refresh(options.file, options.shipped)
-
-
 def _ship(options: argparse.Namespace) -> None:
     from replication.shipped import collection
 
@@ -314,10 +308,6 @@ def _parser() -> argparse.ArgumentParser:
     page = command("page", _page, "Lay out the verdicts on the claims as a page of HTML.")
     page.add_argument("--claims", type=Path, required=True, help="results/<scale>/claims.json")
     page.add_argument("--out", type=Path, required=True)
-
-    reviewer = command("reviewer", _reviewer, "Write the generated parts of REPRODUCE.md.")
-    reviewer.add_argument("--file", type=Path, default=Path("REPRODUCE.md"))
-    reviewer.add_argument("--shipped", type=Path, default=Path("shipped/results/paper"))
 
     ship = command("ship", _ship, "Copy what the report reads of finished results, with a manifest.")
     _add_results(ship)

@@ -14,7 +14,7 @@ from replication import files, report
 from replication.cli import main
 from replication.config import Config, load_json
 from replication.errors import ResultError
-from replication.report import macros
+from replication.report import macros, parts
 from replication.results.integrity import Records
 from replication.results.inventory import files_of
 from replication.results.summaries import BENCHMARKS
@@ -89,10 +89,14 @@ def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1765756800")
     with files.reading() as read:
-        made = _render(results, tmp_path / "made", [*report.figures_for(EXPERIMENTS), *report.tables_for(EXPERIMENTS)])
+        made = _render(
+            results,
+            tmp_path / "made",
+            sorted(parts.all_parts()),
+        )
     inside = {path.relative_to(results).as_posix() for path in read if path.is_relative_to(results)}
     assert inside <= {*files_of(config), "claims.json"}
-    for name in report.figures_for(EXPERIMENTS):  # which the workflow lets wait for nothing that they do not read
+    for name in parts.names_for("figure", EXPERIMENTS):  # the workflow lets them wait for nothing else
         stamp = (tmp_path / f"made/{name}.stamp.json").read_text(encoding="utf-8")
         assert "run.json" in stamp or "falsification.json" in stamp
         assert "referee.json" not in stamp

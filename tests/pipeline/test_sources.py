@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from replication import report, tasks
+from replication import tasks
 from replication.paths import SOURCES
 from replication.provenance import sources
+from replication.report import parts
 from scpo.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
@@ -120,7 +121,7 @@ def test_training_depends_on_the_method_and_not_on_the_report():
     assert "replication/cli" not in reached
 
 
-@pytest.mark.parametrize("name", sorted(report.FIGURES | report.TABLES))
+@pytest.mark.parametrize("name", sorted(parts.all_parts()))
 def test_figures_and_tables_depend_on_no_training(name):
-    reached = names(sources.closure(report.module_of(name)))
+    reached = names(sources.closure(parts.part(name).module))
     assert not reached & {"replication/training/train", "replication/cli", "scpo/projection/solvers", "scpo/optimizer"}

@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from replication import report, tasks
+from replication import tasks
+from replication.report import parts
 from replication.training.eager import eager
 
 SLOW = ("torch", "torch._dynamo", "scipy.optimize", "scipy.stats", "cvxpy", "networkx", "sympy")
@@ -24,7 +25,7 @@ def slow_imports(code: str) -> list[str]:
 
 
 def test_reading_settings_drawing_data_certifying_and_reporting_need_no_torch():
-    modules = {report.module_of(name) for name in report.FIGURES | report.TABLES}
+    modules = {parts.part(name).module for name in parts.all_parts()}
     modules |= {
         "replication.report.macros",
         "replication.training.datasets",

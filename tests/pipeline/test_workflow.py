@@ -120,7 +120,7 @@ def test_after_a_finished_run_and_edits_of_commands_and_comments_there_is_nothin
 
 def test_editing_the_projection_retrains(finished):
     rules = finished.scheduled_after_editing("src/scpo/projection/project.py")
-    assert {"train_regression", "figure", "tables_report_tables", "macros", "notebook"} <= rules
+    assert {"train_regression", "figure", "tables_regression_tables", "macros", "notebook"} <= rules
 
 
 def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
@@ -132,7 +132,7 @@ def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
 def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
     plan = finished.plan_after_editing("workflow/scripts/referee.py")
     rules = rules_of(plan)
-    assert {"referee", "falsification", "tables_report_tables", "macros"} <= rules
+    assert {"referee", "falsification", "tables_regression_tables", "macros"} <= rules
     assert re.findall(r"Drawing figure (.*)", plan) == ["falsification-smoothness"]
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 

@@ -57,7 +57,7 @@ def test_an_unknown_figure_is_refused(tmp_path, capsys):
 
 
 def test_every_table_needs_a_file_of_its_own(tmp_path, capsys):
-    two = ["table", "referee", "settings", "--results", str(tmp_path)]
+    two = ["table", "referee", "regression-settings", "--results", str(tmp_path)]
     assert main([*two, "--out", str(tmp_path / "one.tex")]) == 2
     assert "2 names, but 1 files after --out" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from replication.errors import ResultError
 from replication.experiments.double_integrator import figures as figures
 from replication.experiments.double_integrator import tables as tables
 from replication.experiments.double_integrator.read import SCENARIOS, read_certificates, read_references, read_scenario
-from replication.report import macros
+from replication.report import macros, parts
 from replication.tasks.double_integrator.experts import PredictiveController
 from replication.typeset import numbers
 
@@ -23,7 +23,7 @@ from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_results
 
-NAMES = sorted(set(report.figures_for([EXPERIMENT])) - set(report.figures_for([])))
+NAMES = sorted(set(parts.names_for("figure", [EXPERIMENT])) - set(parts.names_for("figure", [])))
 
 
 @pytest.fixture(scope="module")

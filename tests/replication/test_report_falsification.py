@@ -21,7 +21,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_the_table_prints_every_fault_in_latex(results: Path) -> None:
     lines = [
-        line for line in falsification.table(results).splitlines() if line.endswith(r"refused \num{3} of \num{3} \\")
+        line for line in falsification.faults(results).splitlines() if line.endswith(r"refused \num{3} of \num{3} \\")
     ]
     assert len(lines) == len(falsification.HEADINGS)
     assert all(r"\num{1e-7} of a\_b \& \num{100}\% & refused &" in line for line in lines)
@@ -30,7 +30,7 @@ def test_the_table_prints_every_fault_in_latex(results: Path) -> None:
 
 def test_a_fault_that_was_not_caught_is_never_printed(tmp_path: Path) -> None:
     synthetic_falsification.write(tmp_path, caught=False)
-    for make in (falsification.table, falsification.smoothness, falsification.collect):
+    for make in (falsification.faults, falsification.smoothness, falsification.collect):
         with pytest.raises(ResultError, match="not caught"):
             make(tmp_path)
 

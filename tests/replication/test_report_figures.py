@@ -14,7 +14,7 @@ from replication.config import Config
 from replication.errors import ResultError
 from replication.experiments.regression import figures as regression_figures
 from replication.experiments.regression.published import read_loss
-from replication.report import macros
+from replication.report import macros, parts
 from replication.training.series import EARLY
 from replication.typeset.style import INK, png, spaced
 from scpo.errors import ConfigurationError
@@ -55,30 +55,18 @@ def _texts(axes: Axes) -> str:
     return " ".join([axes.get_title(loc="right"), *(text.get_text() for text in axes.texts)])
 
 
-def test_the_registry_knows_what_a_scale_makes() -> None:
-    assert report.figures_for(["regression"]) == [
-        "falsification-smoothness",
-        "regression-replication",
-        "regression-safety",
-        "regression-smoothness",
-        "regression-supervision",
-    ]
-    assert report.figures_for([]) == ["falsification-smoothness"]
-    assert report.tables_for([]) == [
-        "claims-abstract",
-        "claims-changes",
-        "claims-figure",
-        "claims-ours",
-        "falsification",
-        "referee",
-        "settings",
-    ]
-    assert report.module_of("regression-safety") == "replication.experiments.regression.figures"
+def test_a_scale_makes_the_parts_of_its_experiments() -> None:
+    every, general = ({*parts.names_for("figure", of), *parts.names_for("table", of)} for of in ([EXPERIMENT], []))
+    assert {parts.part(name).experiment for name in every - general} == {EXPERIMENT}
+    assert {parts.part(name).experiment for name in general} == {None}
+
+
+def test_an_unknown_part_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are claims-abstract, claims"):
-        report.module_of("guess")
+        parts.part("guess")
 
 
-@pytest.mark.parametrize("name", report.figures_for(["regression"]))
+@pytest.mark.parametrize("name", parts.names_for("figure", ["regression"]))
 def test_a_figure_is_a_pdf_without_dates_and_the_same_each_time(results: Path, tmp_path: Path, name: str) -> None:
     first, second = tmp_path / "1.pdf", tmp_path / "2.pdf"
     report.render(name, results, first)
@@ -190,7 +178,7 @@ def _one_update(results: Path, **columns: float | bool) -> Path:
 @pytest.mark.parametrize("columns", [{"required_max": np.nan}, {"required_max": 0.0, "max_g": 0.0}])
 def test_runs_of_one_update_and_edge_values_can_be_drawn(tmp_path: Path, columns: dict[str, float]) -> None:
     results = _one_update(tmp_path, **columns)
-    for items, suffix in ((report.FIGURES, "pdf"), (report.TABLES, "tex")):
-        for name in (name for name, item in items.items() if item.experiment == EXPERIMENT):
-            report.render(name, results, tmp_path / f"{name}.{suffix}")
+    for name, one in parts.all_parts().items():
+        if one.experiment == EXPERIMENT:
+            report.render(name, results, tmp_path / name)
     macros.write(results, tmp_path / "macros.tex")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from replication import report
 from replication.config import Config
 from replication.experiments.regression import side_experiments as regression_extras
-from replication.report import macros
+from replication.report import macros, parts
 from replication.results.read import read_arm
 
 from .synthetic_results import EXPERIMENT, small_config, write_results
@@ -93,7 +92,7 @@ def test_the_text_types_no_result() -> None:
 
 def test_every_figure_and_table_is_shown() -> None:
     shown = set(re.findall(r"figures/([a-z0-9-]+)", ALL)) | set(re.findall(r"tables/([a-z0-9-]+)", ALL))
-    assert shown == {*report.FIGURES, *report.TABLES}
+    assert shown == set(parts.all_parts())
 
 
 def test_citations_references_and_inputs_are_complete() -> None:

@@ -13,12 +13,16 @@ from replication.claims import decide as verify
 from replication.cli import main
 from replication.errors import ResultError
 from replication.provenance import page
-from replication.report import explain, paper
+from replication.report import explain, paper, parts
 from scpo.errors import ConfigurationError
 
 from . import planted_claims
 
-PARTS = {"figures/falsification-smoothness": ".pdf", "tables/settings": ".tex", "tables/claims-figure": ".tex"}
+PARTS = {
+    "figures/falsification-smoothness": ".pdf",
+    "tables/regression-settings": ".tex",
+    "tables/claims-figure": ".tex",
+}
 SHOWN = r"""
 \input{macros}\input{provenance}
 \input{sections/text}
@@ -29,7 +33,8 @@ TEXT = r"""
 \RegBound{} of \RegGrid % \RegHidden
 \begin{figure}\includegraphics[width=1cm]{figures/falsification-smoothness}
 \caption{F \provenance{figures/falsification-smoothness}}\end{figure}
-\begin{table}\resizebox{1cm}{!}{\input{tables/settings}\unskip}\caption{T \provenance{tables/settings}}\end{table}
+\begin{table}\input{tables/regression-settings}
+\caption{T \provenance{tables/regression-settings}}\end{table}
 """
 MACROS = "\\newif\\ifDoubleIntegrator\n\\newcommand{\\RegBound}{\\num{1.4}}\n\\newcommand{\\RegGrid}{\\num{100}}\n"
 
@@ -56,8 +61,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the report in another place; its registry knows what is in it."""
-    monkeypatch.setattr(report, "figures_for", lambda _: ["falsification-smoothness"])
-    monkeypatch.setattr(report, "tables_for", lambda _: ["settings", "claims-figure"])
+    shown = {name.partition("/")[2]: parts.part(name.partition("/")[2]) for name in PARTS}
+    monkeypatch.setattr(parts, "all_parts", lambda: shown)
     folder = tmp_path / "moved"
     shutil.copytree(once, folder, ignore=shutil.ignore_patterns("regression", "double-integrator"))
     for experiment in ("regression", "double-integrator"):
@@ -94,9 +99,9 @@ def test_every_part_has_a_hash_which_is_that_of_its_stamp(made: Path) -> None:
 
 def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path: Path) -> None:
     results = planted_claims.copied(once / "results/paper", tmp_path / "elsewhere/paper", ())
-    out = results / "report/tables/settings.tex"
-    before = page.read(once / "results/paper/report/tables/settings.tex")
-    report.render("settings", results, out)
+    out = results / "report/tables/regression-settings.tex"
+    before = page.read(once / "results/paper/report/tables/regression-settings.tex")
+    report.render("regression-settings", results, out)
     assert page.read(out)["hash"] == before["hash"]
     for key in ("commit", "host", "dirty", "versions", "platform"):
         assert page.short_hash(before | {key: "other"}) == before["hash"]
@@ -106,7 +111,7 @@ def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path:
 
 def test_inputs_are_what_was_read(once: Path) -> None:
     results = once / "results/paper"
-    assert page.read(results / "report/tables/settings.tex")["inputs"].keys() == {"results:config.json"}
+    assert page.read(results / "report/tables/regression-settings.tex")["inputs"].keys() == {"results:config.json"}
     figure = page.read(results / "report/figures/falsification-smoothness.pdf")
     assert "results:falsification.json" in figure["inputs"]
     decided = page.read(results / "claims.json")
@@ -118,7 +123,12 @@ def test_inputs_are_what_was_read(once: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "problem"),
     [
-        ("results/paper/report/tables/settings.tex", "setting", "sitting", "settings.tex: altered since it was made"),
+        (
+            "results/paper/report/tables/regression-settings.tex",
+            "setting",
+            "sitting",
+            "regression-settings.tex: altered since it was made",
+        ),
         (
             "results/paper/falsification.json",
             "refused",
@@ -126,7 +136,7 @@ def test_inputs_are_what_was_read(once: Path) -> None:
             r"smoothness.pdf: made from another .*falsification",
         ),
         (
-            "results/paper/report/tables/settings.stamp.json",
+            "results/paper/report/tables/regression-settings.stamp.json",
             '"code_sha256": "',
             '"code_sha256": "0',
             "code that has changed",
@@ -134,14 +144,24 @@ def test_inputs_are_what_was_read(once: Path) -> None:
         ("results/paper/report/macros.tex", "100", "101", "macros.tex: altered since it was made"),
         ("results/paper/claims.json", "supported", "reproduced", "claims.json: altered since it was made"),
         ("text/sections/text.tex", r"\RegGrid", "", r"RegGrid is written and not used"),
-        ("text/sections/text.tex", r"\input{tables/settings}", "", "tables/settings: made and not shown"),
         (
             "text/sections/text.tex",
-            r"tables/settings",
+            r"\input{tables/regression-settings}",
+            "",
+            "tables/regression-settings: made and not shown",
+        ),
+        (
+            "text/sections/text.tex",
+            r"tables/regression-settings",
             "tables/guess",
             "tables/guess: shown in the report and not made",
         ),
-        ("text/sections/text.tex", r"T \provenance{tables/settings}", "T", r"tab-2 lacks .provenance.tables/settings"),
+        (
+            "text/sections/text.tex",
+            r"T \provenance{tables/regression-settings}",
+            "T",
+            r"tab-2 lacks .provenance.tables/regression-settings",
+        ),
         (
             "text/sections/text.tex",
             r"{T ",
@@ -162,7 +182,7 @@ def test_what_is_stale_or_unreferenced_stops_the_report(
 
 
 def test_a_part_without_a_stamp_stops_the_report(made: Path) -> None:
-    (made / "results/paper/report/tables/settings.stamp.json").unlink()
+    (made / "results/paper/report/tables/regression-settings.stamp.json").unlink()
     with pytest.raises(ResultError, match="no stamp"):
         _write(made)
 
@@ -186,8 +206,8 @@ def _explain(name: str, folder: Path) -> tuple[str, bool]:
         ("fig-1", "figures/falsification-smoothness, fig-1 of the report"),
         ("figure 1", "figures/falsification-smoothness, fig-1 of the report"),
         ("falsification-smoothness", "figures/falsification-smoothness, fig-1 of the report"),
-        ("table 2", "tables/settings, tab-2 of the report"),
-        ("tables/settings", "tables/settings, tab-2 of the report"),
+        ("table 2", "tables/regression-settings, tab-2 of the report"),
+        ("tables/regression-settings", "tables/regression-settings, tab-2 of the report"),
         (r"\RegBound", r"\RegBound, a number of the report's text: \num{1.4}"),
         ("RegGrid", r"\RegGrid, a number of the report's text: \num{100}"),
         ("regression-feasible", "claim regression-feasible (abstract v1, v3; setting R): Regression with"),
@@ -217,7 +237,7 @@ def test_what_no_longer_matches_is_said(made: Path, capsys: pytest.CaptureFixtur
     options = ["--results", str(made / "results/paper"), "--paper", str(made / "text")]
     assert main(["explain", "tab-2", *options]) == 1
     out = capsys.readouterr().out
-    assert re.search(r"^state +CHANGED\n .*settings.tex: made from another .*config.json", out, re.MULTILINE)
+    assert re.search(r"^state +CHANGED\n .*regression-settings.tex: made from another .*config.json", out, re.MULTILINE)
     assert main(["explain", "fig-1", *options]) == 0  # it does not read the settings
 
 
@@ -228,15 +248,10 @@ def test_an_unknown_name_is_answered_with_those_there_are(made: Path) -> None:
         explain.explain("fig-1", made / "results/none")
 
 
-def test_figures_and_tables_do_not_share_names() -> None:
-    assert not report.FIGURES.keys() & report.TABLES.keys()
-
-
 def test_the_reports_own_floats_say_what_they_show() -> None:
     every = paper.floats(paper.text(paper.FOLDER, r"\DoubleIntegratortrue"))
     assert {name for one in every for name in one.shows} == {
-        *(f"figures/{name}" for name in report.FIGURES),
-        *(f"tables/{name}" for name in report.TABLES),
+        f"{one.kind}s/{name}" for name, one in parts.all_parts().items()
     }
     for one in every:
         assert one.shows == one.says, one.label

@@ -18,9 +18,10 @@ from replication.claims.metrics import METRICS
 from replication.claims.verdicts import Verdict
 from replication.config import Config
 from replication.experiments.double_integrator import tables as double_integrator_tables
+from replication.experiments.regression import tables
 from replication.planted_faults import report as falsification
 from replication.report import claims as claim_tables
-from replication.report import tables
+from replication.report import tables as report_tables
 from replication.results.read import read_arm
 from replication.typeset import numbers
 from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING, EstimatedSmoothness
@@ -73,7 +74,7 @@ def test_safety_metrics_that_are_no_number_say_so() -> None:
         (numbers.safety(5.85e3, 3), "+5.85e3"),
         (numbers.fixed(1e30, 0), f"{1e30:.0f}"),
         (double_integrator_tables._short(8333.1, 1), "8.3e3"),
-        (tables._size(7e-15), "7e-15"),
+        (report_tables._size(7e-15), "7e-15"),
         (claim_tables._number(1.5e10), "1.5e10"),
         (falsification.latex("1e+03"), "1e3"),
     ],
@@ -97,7 +98,7 @@ def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) ->
     assert {len(cells) for cells in rows.values()} == {len(tables.HEADINGS)}
     assert all(len(line) <= 10 for heading in tables.HEADINGS.values() for line in heading)  # none runs into the next
     for line in range(3):
-        assert tables.row("", [heading[line] for heading in tables.HEADINGS.values()]) in table.splitlines()
+        assert report_tables.row("", [heading[line] for heading in tables.HEADINGS.values()]) in table.splitlines()
     runs = {name: read_arm(results, EXPERIMENT, name) for name in tables.HEADINGS}
     for name, cell in zip(runs, rows[r"worst raw \(g\), iterates"], strict=True):
         worst = max(run.series["max_g_high"].max() for run in runs[name])
@@ -115,7 +116,7 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
     raw[EXPERIMENT]["bound"] = 1.25
     raw[EXPERIMENT]["scpo"] |= {"smoothness": 77.0, "samples": 9}
     write_results(tmp_path, Config.model_validate(raw))
-    report.render("settings", tmp_path, tmp_path / "settings.tex")
+    report.render("regression-settings", tmp_path, tmp_path / "settings.tex")
     table = (tmp_path / "settings.tex").read_text()
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(table).items()}
     assert rows[r"bound on \(|\pi_\theta|\)"] == [r"\num{1.25}", r"\F"]
@@ -158,13 +159,13 @@ def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: py
     claim = next(one for one in load_claims().claims if one.id == "regression-rejects")
     made = [Verdict.of(claim, "supported", measured=0.5)]
     monkeypatch.setattr(verdicts, "read", lambda path: made)
-    assert rf"\range{{[{METRICS[claim.metric].means}]}} & \R \Cal & \num{{0.5}}" in claim_tables.abstract(results)
+    assert rf"\range{{[{METRICS[claim.metric].means}]}} & \R \Cal & \num{{0.5}}" in claim_tables.of_abstract(results)
 
 
 def test_a_claim_has_one_number_in_all_tables(tmp_path: Path) -> None:
     stated = load_claims().claims
     verdicts.write(tmp_path / verdicts.NAME, [verdicts.Verdict.of(claim, "not-run", reason="none") for claim in stated])
-    shown = "".join(made(tmp_path) for made in (claim_tables.abstract, claim_tables.figure, claim_tables.ours))
+    shown = "".join(made(tmp_path) for made in (claim_tables.of_abstract, claim_tables.of_figure, claim_tables.of_ours))
     for number, claim in enumerate(stated, start=1):
         assert f"\n{number}. {claim_tables._escaped(claim.statement)} " in shown
     changes = claim_tables.changes(tmp_path)

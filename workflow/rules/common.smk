@@ -10,10 +10,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import report as in_html
 from snakemake.logging import logger
 
-from replication import report
 from scpo.errors import ScpoError
 from replication.results import inventory
 from replication.provenance import sources
+from replication.report import parts
 from replication import scales
 from replication import tasks
 from replication.config import load_json

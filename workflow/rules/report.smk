@@ -2,8 +2,8 @@
 
 REPORT = f"{RESULTS}/report"
 PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
-FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in report.figures_for(EXPERIMENTS)]
-TABLES = [f"{REPORT}/tables/{name}.tex" for name in report.tables_for(EXPERIMENTS)]
+FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for('figure', EXPERIMENTS)]
+TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for('table', EXPERIMENTS)]
 MACROS = f"{REPORT}/macros.tex"
 PARTS = [*FIGURES, *TABLES, MACROS, CLAIMS]
 PROVENANCE = f"{REPORT}/provenance.tex"
@@ -42,13 +42,13 @@ rule figure:
     input:
         records=drawn_from,
         published=PUBLISHED,
-        code=lambda wildcards: code(*report.modules_of(wildcards.name)),
+        code=lambda wildcards: code(*parts.part(wildcards.name).modules),
     output:
         in_html(
             f"{REPORT}/figures/{{name}}.pdf",
             caption="../report/figure.rst",
             category="Figures",
-            subcategory=lambda wildcards: report.about(wildcards.name),
+            subcategory=lambda wildcards: parts.part(wildcards.name).experiment or "method",
             labels={"figure": "{name}"},
         ),
         stamp_of(f"{REPORT}/figures/{{name}}.pdf"),
@@ -59,7 +59,7 @@ rule figure:
     threads: 1
     params:
         results=RESULTS,
-        caption=lambda wildcards: report.caption(wildcards.name),
+        caption=lambda wildcards: parts.part(wildcards.name).shows,
     message:
         "Drawing figure {wildcards.name}"
     shell:
@@ -67,7 +67,7 @@ rule figure:
 
 
 # tables of one module share its code, and the start of a process takes longer than a table
-for made_by, names in report.tables_by_rule(EXPERIMENTS).items():
+for made_by, names in parts.tables_by_rule(EXPERIMENTS).items():
 
     rule:
         """Write the tables of one module from the records of the runs."""
@@ -77,7 +77,7 @@ for made_by, names in report.tables_by_rule(EXPERIMENTS).items():
             records=REPORTED,
             published=PUBLISHED,
             claims=[CLAIMS] if made_by == "tables_report_claims" else [],
-            code=code(report.module_of(names[0])),
+            code=code(parts.part(names[0]).module),
         output:
             tables=[f"{REPORT}/tables/{name}.tex" for name in names],
             stamps=[stamp_of(f"{REPORT}/tables/{name}.tex") for name in names],

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 from replication.errors import ResultError
 from replication.report.tables import row
 from replication.results.summaries import read_findings
-from replication.typeset import numbers, style
+from replication.typeset import numbers, parts, style
 
 #: finding -> heading above it in the table
 HEADINGS = {
@@ -35,7 +35,8 @@ def read(results: Path) -> list[dict[str, Any]]:
     return findings
 
 
-def table(results: Path) -> str:
+@parts.table("falsification")
+def faults(results: Path) -> str:
     """What was planted, what must happen and what happened, fault by fault."""
     column = r">{\raggedright\arraybackslash}p"
     lines = [
@@ -51,12 +52,13 @@ def table(results: Path) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
+@parts.figure("falsification-smoothness")
 def smoothness(results: Path) -> Figure:
     """Share of updates with a bound miss, and of unsafe iterates, against the L used over the proven one."""
     sweep = _sweep(results)
     with style.look():
-        figure = style.new_figure(0.62 * style.TEXT_WIDTH, 2.1)
-        axes = figure.subplots()
+        drawing = style.new_figure(0.62 * style.TEXT_WIDTH, 2.1)
+        axes = drawing.subplots()
         for name, label, marker, colour in (
             ("bound_misses", "bound missed", "o", style.BLUE),
             ("unsafe_iterates", "iterate unsafe", "s", style.VERMILION),
@@ -74,7 +76,7 @@ def smoothness(results: Path) -> Figure:
         axes.invert_xaxis()
         axes.legend(loc="upper left", bbox_to_anchor=(0.18, 1.0))
         style.tidy(axes)
-        return figure
+        return drawing
 
 
 def collect(results: Path) -> dict[str, str]:

@@ -7,26 +7,30 @@ from pathlib import Path
 from replication.claims import claims, verdicts
 from replication.claims.verdicts import Verdict
 from replication.report.tables import row
-from replication.typeset import numbers
+from replication.typeset import numbers, parts
 
 _SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
 
 
-def abstract(results: Path) -> str:
+@parts.table("claims-abstract")
+def of_abstract(results: Path) -> str:
     """Verdicts on what the paper's abstract claims."""
     return _table(results, "abstract")
 
 
-def figure(results: Path) -> str:
+@parts.table("claims-figure")
+def of_figure(results: Path) -> str:
     """Verdicts on what the published figure shows."""
     return _table(results, "figure")
 
 
-def ours(results: Path) -> str:
+@parts.table("claims-ours")
+def of_ours(results: Path) -> str:
     """Verdicts on the claims that this replication adds."""
     return _table(results, "ours")
 
 
+@parts.table("claims-changes")
 def changes(results: Path) -> str:
     """Changes of what is judged or expected with their reasons, and what was chosen with an expected value in view."""
     known = {claim.id: claim for claim in claims.load().claims}

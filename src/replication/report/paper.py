@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from replication import report
 from replication.claims import verdicts
 from replication.errors import ResultError
 from replication.files import write_text
 from replication.paths import REPOSITORY
 from replication.provenance import page
+from replication.report import parts
 from replication.results.read import read_config
 
 FOLDER = REPOSITORY / "paper"
@@ -118,5 +118,5 @@ def write(results: Path, out: Path, folder: Path = FOLDER) -> None:
 def _parts(results: Path) -> list[str]:
     """Return the figures and tables that the scale makes, sorted."""
     experiments = list(read_config(results).experiments)
-    figures, tables = report.figures_for(experiments), report.tables_for(experiments)
+    figures, tables = parts.names_for("figure", experiments), parts.names_for("table", experiments)
     return sorted([*(f"figures/{name}" for name in figures), *(f"tables/{name}" for name in tables)])

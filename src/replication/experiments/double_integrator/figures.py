@@ -23,7 +23,7 @@ from replication.experiments.double_integrator.read import (
     read_settings,
 )
 from replication.results.read import Run
-from replication.typeset import style
+from replication.typeset import parts, style
 from scpo.arrays import Array
 
 BACKUP, MPC = style.GREY, style.OCHRE
@@ -36,6 +36,7 @@ Place = Literal["outside upper center", "outside lower center"]
 Scenario = Mapping[str, tuple[Run, ...]]
 
 
+@parts.figure("double-integrator-portraits")
 def portraits(results: Path) -> Figure:
     """Closed-loop trajectories of backup, SCPO and unconstrained training in the phase plane, first seeds."""
     references, scenarios = read_references(results), _scenarios(results)
@@ -58,6 +59,7 @@ def portraits(results: Path) -> Figure:
         return figure
 
 
+@parts.figure("double-integrator-gauge")
 def gauge(results: Path) -> Figure:
     """Largest relative gauge Psi(x_t) / Psi(x_0) over the shown starts, along closed-loop trajectories; every seed."""
     references, scenarios, settings = read_references(results), _scenarios(results), read_settings(results)
@@ -87,6 +89,7 @@ def gauge(results: Path) -> Figure:
         return figure
 
 
+@parts.figure("double-integrator-policy")
 def policy(results: Path) -> Figure:
     """The learned input over the plane (first seeds), and its slice at x_2 = 0 (every seed)."""
     references, scenarios = read_references(results), _scenarios(results)
@@ -114,6 +117,7 @@ def policy(results: Path) -> Figure:
         return figure
 
 
+@parts.figure("double-integrator-training")
 def training(results: Path) -> Figure:
     """Closed-loop cost, loss on good labels and raw worst safety metric over training; every seed."""
     references, scenarios = read_references(results), _scenarios(results)
@@ -158,6 +162,7 @@ def training(results: Path) -> Figure:
         return figure
 
 
+@parts.figure("double-integrator-certificate")
 def certificate(results: Path) -> Figure:
     """What is proven of final policies (first seed), and the areas proven over training (certified seeds)."""
     references, scenarios = read_references(results), _scenarios(results)

@@ -30,7 +30,7 @@ from replication.results.outcomes import first_unsafe, reduction, total, worst_h
 from replication.results.read import Run
 from replication.results.statistics import Summary, summarise
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
-from replication.typeset import numbers
+from replication.typeset import numbers, parts
 
 NAMES = {"scpo": "SCPO, bound only", "scpo-verified": "SCPO, verified", "unconstrained": "unconstrained"}
 RULE = r"\addlinespace"
@@ -39,6 +39,7 @@ Metric = Callable[[Run], float | None]
 Column = tuple[str, str, Callable[[Runs], str]]
 
 
+@parts.table("double-integrator-objective")
 def objective(results: Path) -> str:
     """Closed-loop cost, share of the backup-MPC gap closed, imitation losses: median and range over seeds."""
     references = read_references(results)
@@ -62,6 +63,7 @@ def objective(results: Path) -> str:
     return _table(results, columns, head)
 
 
+@parts.table("double-integrator-safety")
 def safety(results: Path) -> str:
     """Counts over all seeds of unsafe iterates, misses, probes; raw worst metrics; the held-out starts."""
     columns: list[Column] = [
@@ -78,6 +80,7 @@ def safety(results: Path) -> str:
     return _table(results, columns, [])
 
 
+@parts.table("double-integrator-certificates")
 def certificates(results: Path) -> str:
     """What the set-based certificate proves of the final policies: one line per scenario and method."""
     first = ["runs", "certified", "certified", "refuted", "level", r"\(\rho O_\infty\) covered"]
@@ -92,6 +95,7 @@ def certificates(results: Path) -> str:
     return _closed(lines)
 
 
+@parts.table("double-integrator-settings")
 def settings(results: Path) -> str:
     """The settings of the experiment, each with the mark of where it comes from."""
     section, system = read_settings(results), read_references(results).figures

@@ -16,7 +16,7 @@ from replication.experiments.regression.published import read_loss, read_policy
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.regression.data import target
 from replication.training.series import EARLY, KEPT
-from replication.typeset import style
+from replication.typeset import parts, style
 from scpo.arrays import Array
 
 EXPERIMENT = "regression"
@@ -25,6 +25,7 @@ SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
+@parts.figure("regression-replication")
 def replication(results: Path) -> Figure:
     """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side.
 
@@ -54,6 +55,7 @@ def replication(results: Path) -> Figure:
         return figure
 
 
+@parts.figure("regression-safety")
 def safety(results: Path) -> Figure:
     """Raw worst safety metric of every iterate, and on held-out points; one row per arm."""
     arms = _arms(results, SAFETY_ARMS)
@@ -87,6 +89,7 @@ def safety(results: Path) -> Figure:
         return figure
 
 
+@parts.figure("regression-smoothness")
 def smoothness(results: Path) -> Figure:
     """The smoothness constant that zero misses would have needed, against the one used, over training."""
     arms = _arms(results, SMOOTHNESS_ARMS)

@@ -17,7 +17,7 @@ from replication.results.outcomes import merit_at, total, unsafe_evaluations, un
 from replication.results.read import Run, read_arm, read_config
 from replication.results.statistics import paired_differences, summarise
 from replication.tasks.regression.settings import RegressionConfig
-from replication.typeset import numbers
+from replication.typeset import numbers, parts
 
 EXPERIMENT = "regression"
 METHODS = {"scpo": "SCPO", "unconstrained": "unconstrained"}
@@ -87,6 +87,7 @@ def rejected(run: Run, name: str = "rejected_share", epoch: float = np.inf) -> f
     return float(shares.median()) if len(shares) else np.nan
 
 
+@parts.table("regression-supervision-results")
 def supervision(results: Path) -> str:
     """Loss, safety and rejected share for each share of adversarial labels, SCPO beside unconstrained."""
     families = supervision_arms(read_settings(results))
@@ -114,6 +115,7 @@ _SHARES = ("rejected_share", "clean_rejected_share")
 _TWO = [r"\multicolumn{2}{c@{}}{rejected share}"]
 
 
+@parts.table("regression-activations")
 def activations(results: Path) -> str:
     """ReLU, tanh and softplus at the same epoch: loss, safety, and the constants they need."""
     runs = read_arms(results, list(ACTIVATIONS))
@@ -134,6 +136,7 @@ def activations(results: Path) -> str:
     return _columns(runs, [[ACTIVATIONS[name] for name in runs]], rows)
 
 
+@parts.table("regression-alternatives")
 def alternatives(results: Path) -> str:
     """SCPO with one thing left out at a time, its plain reading, a line search and no constraint, at the same epoch."""
     runs = read_arms(results, list(ALTERNATIVES))
@@ -155,6 +158,7 @@ def alternatives(results: Path) -> str:
     return _columns(runs, [[ALTERNATIVES[name][line] for name in runs] for line in range(3)], rows)
 
 
+@parts.table("regression-coverage")
 def coverage(results: Path) -> str:
     """What margin on the grid brings the policy between its points within the bound, and what it costs in loss."""
     section = read_settings(results)
@@ -175,6 +179,7 @@ def coverage(results: Path) -> str:
     return _columns(runs, [margins], rows, first="margin")
 
 
+@parts.table("regression-proven")
 def proven(results: Path) -> str:
     """The same small network on proven constants, on estimated ones and without the projection."""
     runs = read_arms(results, list(PROVEN))

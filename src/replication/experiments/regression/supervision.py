@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from replication.experiments.regression.side_experiments import EXPERIMENT, read_settings, supervision_arms, until
 from replication.results.read import Run, read_arm
-from replication.typeset import style
+from replication.typeset import parts, style
 
 LOW, HIGH = -0.25, 1.25  # of the rejected share's axis; what lies beyond is drawn at its edge
 SHARES = {
@@ -20,6 +20,7 @@ SHARES = {
 }
 
 
+@parts.figure("regression-supervision")
 def supervision(results: Path) -> Figure:
     """A column for each share of adversarial labels: loss of SCPO and unconstrained, shares that SCPO rejects."""
     families = supervision_arms(read_settings(results))
