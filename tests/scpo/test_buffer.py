@@ -16,6 +16,8 @@ from scpo.optimizer import SafeOptimizer
 
 from .small_networks import residual, train, wrap
 
+pytestmark = pytest.mark.slow
+
 LIMIT = np.array([[2.0, 0.0]])  # one metric, slope 2 along the first axis
 WIDTH = 0.1
 

@@ -25,6 +25,8 @@ from replication.planted_faults.smooth import (
 from scpo.optimizer import SafeOptimizer
 from scpo.projection.region import LocalSafeRegion
 
+pytestmark = pytest.mark.slow
+
 
 def wrap(problem: Smooth, policy: Vector, inner: str = "momentum", **options: Any) -> SafeOptimizer:
     options = {"smoothness": problem.constants, "sampler": "isotropic", "samples": 4, "verify": False} | options

@@ -11,6 +11,8 @@ from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
 from .small_networks import follow
 
+pytestmark = pytest.mark.slow
+
 
 class Known(FixedSmoothness):
     """L and c that are known."""
