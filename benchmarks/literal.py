@@ -29,7 +29,7 @@ def metrics(measured: Measured, policy: Any) -> Array:
         for _ in range(problem.horizon):
             inputs.append(policy(states[-1]))
             states.append(states[-1] @ drift + inputs[-1] @ push)
-        return problem.metrics(Rollout(torch.stack(states)[None], torch.stack(inputs)[None]))[0].numpy()
+        return problem.rollout_constraint(Rollout(torch.stack(states)[None], torch.stack(inputs)[None]))[0].numpy()
 
 
 def update(measured: Measured) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from replication.tasks.double_integrator import sets, starts, system
-from replication.tasks.double_integrator.metrics import Metrics
+from replication.tasks.double_integrator.constraints import RolloutConstraint
 from replication.tasks.double_integrator.rollout import Rollout, rollout, rollout_policy
 from replication.tasks.double_integrator.task import backup_module
 from scpo.errors import ConfigurationError, ShapeError
@@ -120,7 +120,7 @@ def naive_metrics(result: Rollout, contraction: float) -> np.ndarray:
 def test_metrics_agree_with_naive_loops(contraction: float) -> None:
     policy = make_policy()
     result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
-    g = Metrics(FACETS, contraction)(result)
+    g = RolloutConstraint(FACETS, contraction)(result)
     assert g.shape == (3, 72)
     np.testing.assert_allclose(g.numpy(), naive_metrics(result, contraction), rtol=1e-12, atol=1e-12)
 
@@ -130,8 +130,8 @@ def test_metrics_agree_with_naive_loops(contraction: float) -> None:
 def test_logsumexp_is_a_smooth_upper_bound(seed: int, scale: float, sharpness: float) -> None:
     policy = make_policy()
     result = rollout(policy, perturbed(policy, 2, scale, seed), STARTS, 20)
-    hard = Metrics(FACETS)(result)
-    smooth = Metrics(FACETS, aggregation="logsumexp", sharpness=sharpness)(result)
+    hard = RolloutConstraint(FACETS)(result)
+    smooth = RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=sharpness)(result)
     rounding = 1e-13 * hard.abs().clamp(min=1.0)  # an unstable policy's g is in the thousands
     assert (smooth >= hard - rounding).all()
     count = torch.tensor([4.0 * 21, 2.0 * 20, len(FACETS)], dtype=torch.float64).log().repeat_interleave(24) / sharpness
@@ -141,7 +141,7 @@ def test_logsumexp_is_a_smooth_upper_bound(seed: int, scale: float, sharpness: f
 def test_the_soft_maximum_is_logsumexp_of_both_signs() -> None:
     policy, beta = make_policy(), 200.0
     result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
-    found = Metrics(FACETS, aggregation="logsumexp", sharpness=beta)(result)
+    found = RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=beta)(result)
     for block, values in ((0, result.states / 5.0), (1, result.inputs)):
         expected = torch.logsumexp(beta * torch.cat([values, -values], dim=-1), dim=(1, 3)) / beta - 1.0
         torch.testing.assert_close(found[:, 24 * block : 24 * (block + 1)], expected, rtol=0.0, atol=1e-14)
@@ -149,7 +149,7 @@ def test_the_soft_maximum_is_logsumexp_of_both_signs() -> None:
 
 def test_the_soft_maximum_of_infinity_is_infinite() -> None:
     states = torch.ones(1, 2, 1, 2, dtype=torch.float64)
-    metrics = Metrics(FACETS, aggregation="logsumexp")
+    metrics = RolloutConstraint(FACETS, aggregation="logsumexp")
     assert metrics(Rollout(states, torch.full((1, 1, 1, 1), -math.inf).double()))[0, 1] == math.inf
     assert metrics(Rollout(states, torch.full((1, 1, 1, 1), math.nan).double()))[0, 1].isnan()
 
@@ -158,11 +158,11 @@ def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
     """|u| of two equal inputs: the maximum's slope jumps from -1 to 1 at zero, the smooth one's does not."""
     states = torch.ones(1, 2, 1, 2, dtype=torch.float64)
 
-    def slope(metrics: Metrics, at: float) -> float:
+    def slope(metrics: RolloutConstraint, at: float) -> float:
         values = [metrics(Rollout(states, torch.full((1, 1, 1, 1), u).double()))[0, 1] for u in (at - 1e-6, at + 1e-6)]
         return float(values[1] - values[0]) / 2e-6
 
-    hard, smooth = Metrics(FACETS), Metrics(FACETS, aggregation="logsumexp", sharpness=50.0)
+    hard, smooth = RolloutConstraint(FACETS), RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=50.0)
     assert slope(hard, 1e-3) - slope(hard, -1e-3) == pytest.approx(2.0, abs=1e-3)
     assert slope(smooth, 1e-3) - slope(smooth, -1e-3) == pytest.approx(2.0 * math.tanh(0.05), abs=2e-2)
 
@@ -173,4 +173,4 @@ def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
 )
 def test_bad_metrics_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Metrics(FACETS, **change)  # type: ignore[arg-type]
+        RolloutConstraint(FACETS, **change)  # type: ignore[arg-type]

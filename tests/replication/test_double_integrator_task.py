@@ -65,7 +65,7 @@ def test_unsafe_policies_are_found() -> None:
     assert found["heldout_max_g"] == max(parts)
 
 
-def test_heldout_metrics_agree_with_the_training_metrics_on_the_same_starts() -> None:
+def test_heldout_and_training_constraints_agree() -> None:
     task = DoubleIntegratorTask(DATA, starts=48, heldout=300, cost_starts=100)
     task.starts = task.heldout_starts
     task._chosen = task._chosen[:1]

@@ -168,7 +168,7 @@ def test_what_cannot_be_proven_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="finite"):
         OneLayerSmoothness(np.zeros(3), 1.4, 2, np.inf)
     model = OneLayerSmoothness(np.linspace(-1, 1, 3), 1.4, 2, 0.1)
-    with pytest.raises(ShapeError, match="6 metrics"):
+    with pytest.raises(ShapeError, match="6 constraints"):
         model.start(5)
     with pytest.raises(ShapeError, match="one hidden layer"):
         model.visit(torch.zeros(6))

@@ -1,4 +1,4 @@
-"""Set-based certificate: a proof of safety and convergence for whole sets of starts (R, beyond the paper)."""
+"""The set-based certificate: a proof of safety and convergence for whole sets of starts (R, beyond the paper)."""
 
 from replication.certificate.cells import ClosedLoop
 from replication.certificate.certify import Certificate, certify

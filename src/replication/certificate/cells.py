@@ -1,9 +1,9 @@
 """Enclosures of the policy and of the closed loop over boxes of states.
 
-Closed loop: x+ = A x + B pi(x), pi(x) = -K x + phi(x) - phi(0), phi a tanh network, all numbers taken as the exact
-reals that the given float64 stand for.  Over a box X with centre c and half widths r the mean value theorem gives
-f(X) in f(c) + [f'(X)] [-r, r] for any enclosure [f'(X)] of the Jacobian over X; it is propagated forwards through the
-layers together with the values, and every layer's values are cut with their own mean-value form.
+The closed loop is x+ = f(x) = A x + B pi(x) with pi(x) = -K x + phi(x) - phi(0) and a tanh network phi.  The given
+float64 numbers are taken as exact reals.  Over a box X with centre c and half widths r the mean value theorem gives
+f(X) in f(c) + [f'(X)] [-r, r] for any enclosure [f'(X)] of the Jacobian over X.  The Jacobian is enclosed layer by
+layer together with the values, and the values of each layer are intersected with their own mean-value form.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
 CHUNK = 2048
-"""Boxes enclosed at once: the working arrays then fit the processor's cache."""
+"""Boxes that are enclosed at once: the working arrays then fit the processor's cache."""
 
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """A linear system under a residual policy, with its constraints |x_i| <= state_bound_i and |u| <= input_bound.
+    """A linear system with a residual policy and the constraints |x_i| <= state_bound_i and |u| <= input_bound.
 
     Args:
         a: A (n, n).
@@ -31,8 +31,8 @@ class ClosedLoop:
         k: backup gain K (m, n).
         weights: of phi, each (fan-in, fan-out) as in x @ W + b; the last fan-out is m.
         biases: of phi, each (fan-out,).
-        state_bound: (n,), positive.
-        input_bound: positive; the same for all inputs.
+        state_bound: limits of the states (n,), positive.
+        input_bound: limit of every input, positive.
 
     Raises:
         ShapeError: shapes do not fit together.
@@ -59,7 +59,7 @@ class ClosedLoop:
         state_bound: Array,
         input_bound: float,
     ) -> ClosedLoop:
-        """Build from anything that NumPy can turn into arrays; B may be a vector, K a row."""
+        """Return the closed loop of anything that NumPy can turn into arrays; B may be a vector and K a row."""
         a, b = np.atleast_2d(np.asarray(a, dtype=np.float64)), np.asarray(b, dtype=np.float64)
         return cls(
             a,
@@ -95,12 +95,12 @@ class ClosedLoop:
 
 @dataclass(frozen=True)
 class Enclosure:
-    """What is known of the closed loop over N boxes.
+    """Enclosures of the closed loop over N boxes.
 
     Args:
-        inputs: of pi, (N, m).
-        gain: of pi', (N, m, n).
-        successor: of A x + B pi(x), (N, n).
+        inputs: encloses pi, (N, m).
+        gain: encloses the Jacobian of pi, (N, m, n).
+        successor: encloses A x + B pi(x), (N, n).
     """
 
     inputs: Interval
@@ -109,15 +109,15 @@ class Enclosure:
 
 
 def residual(loop: ClosedLoop, box: Interval) -> tuple[Interval, Interval, Interval]:
-    """Enclose the network phi.
+    """Return enclosures of the network phi.
 
     Args:
-        loop: the closed loop whose phi is meant.
+        loop: the closed loop with the network.
         box: boxes (N, n).
 
     Returns:
-        phi over the boxes (N, m), phi at their centres (N, m), and phi' over the boxes, (N, n, m): derivative with
-        respect to state j in row j.
+        Enclosures of phi over the boxes (N, m), of phi at their centres (N, m), and of its derivatives over the boxes
+        (N, n, m); row j holds the derivative with respect to state j.
     """
     middle, radius = centre(box)
     over, at = box, point(middle)
@@ -126,7 +126,7 @@ def residual(loop: ClosedLoop, box: Interval) -> tuple[Interval, Interval, Inter
     for layer, (weight, bias) in enumerate(zip(loop.weights, loop.biases, strict=True)):
         offset = point(bias)
         over, at = matmul(over, weight) + offset, matmul(at, weight) + offset
-        if layer == 0:  # the identity's image is the weight itself, exactly
+        if layer == 0:  # the identity times the weight is the weight, exactly
             slopes = point(np.broadcast_to(weight, (len(middle), *weight.shape)))
         else:
             slopes = matmul(slopes, weight)
@@ -138,7 +138,7 @@ def residual(loop: ClosedLoop, box: Interval) -> tuple[Interval, Interval, Inter
 
 
 def enclose(loop: ClosedLoop, box: Interval) -> Enclosure:
-    """Enclose inputs, gains and successors over boxes (N, n); see the module's text."""
+    """Return enclosures of inputs, gains and successors over boxes (N, n)."""
     parts = [_enclose(loop, box[start : start + CHUNK]) for start in range(0, max(len(box.lo), 1), CHUNK)]
     return Enclosure(
         _join([part.inputs for part in parts]),
@@ -160,7 +160,7 @@ def _enclose(loop: ClosedLoop, box: Interval) -> Enclosure:
         at_centre = at - origin - matmul(point(middle), loop.k.T)
         over_box = over - origin - matmul(box, loop.k.T)
         inputs = over_box.meet(at_centre + spread(slopes, radius))
-        # f' = A + B pi', row j holding the derivative with respect to state j
+        # f' = A + B pi'; row j holds the derivative with respect to state j
         transition = matmul(slopes, loop.b.T) + point(loop.a.T)
         successor = matmul(point(middle), loop.a.T) + matmul(at_centre, loop.b.T) + spread(transition, radius)
         successor = successor.meet(matmul(box, loop.a.T) + matmul(inputs, loop.b.T))

@@ -1,15 +1,19 @@
-"""The certificate: from which states all constraints hold for all time and the origin is approached.
+"""The certificate: states from which all constraints hold for all time and the trajectory converges to the origin.
 
-Three proofs are chained.  (1) In the terminal ellipsoid E constraints hold and V decreases (:mod:`.local`).  (2) From a
-certified cell of a small window around the origin the trajectory passes admissible cells only and enters E in finitely
-many steps (:func:`.fixpoints.least_arrival`).  (3) The same over the next larger window, up to the state box, where
-whatever was proven before counts as arrived, then again on ever finer cells.  Nothing is sampled and no rounding is
-left out: a cell is admissible only if its enclosure proves |u| <= input_bound, and it lies in the state box by
-construction.
+It is a chain of three proofs.
 
-The converse is proven too: from a *refuted* cell every trajectory violates a constraint.  Finer cells are examined only
-where coarser ones decided neither.  The statements are about the closed loop in real arithmetic with the given float64
-numbers.  A cell that is neither certified nor refuted is undecided.
+1. In the terminal ellipsoid E the constraints hold and V decreases (:mod:`.terminal_set`).
+2. From a certified cell in a small window around the origin, the trajectory passes only admissible cells and enters E
+   in finitely many steps (:func:`.fixpoints.least_arrival`).
+3. The same is proven over larger and larger windows, up to the state box, and then on finer and finer cells.  Every set
+   that was proven before counts as arrived.
+
+Nothing is sampled, and all rounding is accounted for.  A cell is admissible only if its enclosure proves
+|u| <= input_bound; by construction it lies in the state box.
+
+The opposite is proven as well: from a *refuted* cell every trajectory violates a constraint.  A cell that is neither
+certified nor refuted is undecided, and only undecided cells are examined on a finer grid.  All statements are about
+the closed loop in real arithmetic with the given float64 numbers.
 """
 
 from __future__ import annotations
@@ -31,16 +35,16 @@ from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 
 WINDOWS = (6, 5, 4, 3, 2, 1)
-"""Windows around the origin tried before the state box: the box halved so many times."""
+"""Windows around the origin that come before the state box: the box halved so many times."""
 COARSEST = 100
-"""Cells along each axis of the coarsest grids: each halving of the finest number that is at least this is solved."""
+"""Fewest cells along each axis of a coarse grid: the finest number is halved as long as it stays at least this."""
 
 
 class Sink(Protocol):
-    """A set from which safety and convergence are proven already."""
+    """A set for which safety and convergence are proven already."""
 
     def contains(self, box: Interval) -> Mask:
-        """Return for each box (N, 2) whether it is proven to lie in the set."""
+        """Return True for each box (N, 2) that is proven to lie in the set."""
         ...
 
 
@@ -50,25 +54,25 @@ class Region:
 
     Args:
         grid: all cells.
-        mask: those that belong to the union.
+        mask: the cells that belong to the union.
     """
 
     grid: Grid
     mask: Mask
 
     def contains(self, box: Interval) -> Mask:
-        """Return for each box (N, 2) whether cells of the union cover it."""
+        """Return True for each box (N, 2) that cells of the union cover."""
         return self.grid.cover(box).within(self.mask)
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is proven of one closed loop.
+    """Everything that is proven about one closed loop.
 
     Args:
         grid: cells over the state box.
-        mask: certified cells: all constraints for all time, and convergence to the origin.
-        invariant: cells from which all constraints are proven for all time; holds ``mask``.
+        mask: certified cells: the constraints hold for all time, and the trajectory converges to the origin.
+        invariant: cells from which the constraints hold for all time; a superset of ``mask``.
         refuted: cells from which every trajectory is proven to violate a constraint.
         input_proven: cells over which |u| <= input_bound is proven.
         terminal: the terminal ellipsoid, or None.
@@ -85,7 +89,7 @@ class Certificate:
 
     @property
     def certified(self) -> bool:
-        """Whether any cell is certified; ask :meth:`covers` about a set that matters."""
+        """True if any cell is certified; :meth:`covers` asks about a given set."""
         return bool(self.mask.any())
 
     @property
@@ -94,7 +98,7 @@ class Certificate:
         return self.grid.area(self.mask)
 
     def summary(self) -> dict[str, bool | int | float | str]:
-        """Return the figures for a record, JSON types only."""
+        """Return the quantities for a record, in JSON types."""
         return {
             "certified": self.certified,
             "area": self.area,
@@ -109,28 +113,28 @@ class Certificate:
         }
 
     def contains(self, states: Array) -> Mask:
-        """Return for states (N, 2) whether each lies in a certified cell; cells are closed."""
+        """Return True for each state (N, 2) that lies in a certified cell; cells include their edges."""
         states = np.asarray(states, dtype=np.float64)
         found = np.zeros(len(states), dtype=bool)
         padded = np.pad(self.mask, 1)
         (i0, i1), (j0, j1) = (_neighbours(e, x) for e, x in zip(self.grid.edges, states.T, strict=True))
-        for i, j in product((i0, i1), (j0, j1)):  # a state on an edge lies in the cells on both sides
+        for i, j in product((i0, i1), (j0, j1)):  # a state on an edge belongs to the cells on both sides
             found |= padded[i, j]
         return found
 
     def covers(self, halfspaces: Array, level: float = 1.0) -> bool:
         """Return whether {x : h_j^T x <= level for all j} is proven to lie in the certified set.
 
-        Every cell must be certified or proven disjoint from the polytope by one of its rows.  A ring of cells around
-        the state box counts as not certified: the polytope is connected and holds the origin, so it cannot leave the
-        box without meeting the ring.
+        Every cell must be certified, or one of the rows must prove that it is disjoint from the polytope.  A ring of
+        cells around the state box counts as not certified: the polytope is connected and contains the origin, so it
+        cannot leave the box without meeting the ring.
 
         Args:
             halfspaces: rows h_j (q, 2).
-            level: positive, for example rho for rho O_inf.
+            level: positive; rho for the set rho O_inf.
 
         Raises:
-            ShapeError: rows do not have two entries.
+            ShapeError: the rows do not have two entries.
             ConfigurationError: the level is not positive.
         """
         halfspaces = np.asarray(halfspaces, dtype=np.float64)
@@ -143,11 +147,11 @@ class Certificate:
     def covers_hull(self, vertices: Array) -> bool:
         """Return whether the convex hull of vertices (q, 2), not all on a line, is proven to lie in the certified set.
 
-        Separating directions are the hull's facet normals and the axes; their supports over the vertices are enclosed,
-        so that the directions themselves need not be exact.
+        A cell is proven disjoint from the hull by a separating direction: a facet normal of the hull, or an axis.  The
+        largest value over the vertices in that direction is enclosed, so the directions need not be exact.
 
         Raises:
-            ShapeError: vertices do not have two entries.
+            ShapeError: the vertices do not have two entries.
         """
         vertices = np.asarray(vertices, dtype=np.float64)
         if vertices.ndim != 2 or vertices.shape[1] != 2:
@@ -159,6 +163,7 @@ class Certificate:
         return self._covers(directions, matmul(point(vertices), directions.T).hi.max(axis=0))
 
     def _covers(self, directions: Array, supports: Array) -> bool:
+        """Return whether each cell, and each of a ring around them, is certified or lies beyond one of the supports."""
         ringed = [np.concatenate([[2 * e[0] - e[1]], e, [2 * e[-1] - e[-2]]]) for e in self.grid.edges]
         boxes = Grid((ringed[0], ringed[1])).boxes()
         disjoint = (matmul(boxes, directions.T).lo > supports).any(axis=1)
@@ -166,23 +171,23 @@ class Certificate:
 
 
 def _neighbours(edges: Array, x: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices, into a mask padded by one, of the cells on both sides of each coordinate."""
+    """Return the indices of the cells on both sides of each coordinate, in a mask that is padded by one cell."""
     last = len(edges)
     left, right = np.searchsorted(edges, x, side="left"), np.searchsorted(edges, x, side="right")
     return np.minimum(left, last), np.minimum(right, last)
 
 
 def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
-    """Prove what can be proven of a closed loop with two states on ``cells`` x ``cells`` cells.
+    """Return the certificate of a closed loop with two states, on ``cells`` x ``cells`` cells.
 
     Args:
         loop: the closed loop with its constraints.
-        cells: along each axis of the state box.  Coarser cells come first, those with half as many along each axis and
-            so on while the number is even and at least COARSEST, and only what they leave open is refined.  Windows
-            have half as many, but not fewer than COARSEST unless the box has fewer itself.
+        cells: number along each axis of the state box.  Coarser grids come first: the number is halved while it is
+            even and the half is at least COARSEST; only undecided cells are refined.  Windows have half as many
+            cells, but not fewer than COARSEST unless the box itself has fewer.
 
     Returns:
-        The certificate; a loop of which nothing can be proven gives one without certified cells, not an error.
+        The certificate.  If nothing can be proven it has no certified cells, and says why.
 
     Raises:
         ConfigurationError: the loop does not have two states, or there are fewer than two cells.
@@ -212,10 +217,10 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
 def _refined(
     loop: ClosedLoop, bound: Array, cells: int, sinks: Sequence[Sink], refuted: Sequence[Region] | None
 ) -> Certificate:
-    """Solve on ever finer cells over |x_i| <= bound_i, each time only where the coarser ones left something open."""
+    """Return the certificate over |x_i| <= bound_i from finer and finer grids; only undecided cells are refined."""
     sizes = [cells]
     while sizes[0] % 2 == 0 and sizes[0] // 2 >= COARSEST:
-        sizes.insert(0, sizes[0] // 2)  # edges of coarser grids are edges of the finer ones, exactly
+        sizes.insert(0, sizes[0] // 2)  # edges of a coarser grid are exactly edges of the finer one
     known = list(sinks)
     for size in sizes:
         found = _solve(loop, Grid.over(bound, size), known, refuted)
@@ -227,10 +232,10 @@ def _refined(
 
 
 def _solve(loop: ClosedLoop, grid: Grid, sinks: Sequence[Sink], refuted: Sequence[Region] | None = None) -> Certificate:
-    """Solve the fixed points on one grid; a cell that lies in a sink, or is mapped into one, has arrived.
+    """Return the certificate from the fixed points on one grid; cells in a sink, or mapped into one, have arrived.
 
-    Only cells that lie in no sink and are not refuted are enclosed.  Without ``refuted`` the grid is a window, which
-    may be left: nothing is refuted then.
+    Only cells that lie in no sink and are not refuted are enclosed.  If ``refuted`` is None the grid is a window, which
+    trajectories may leave, so no cell can be refuted.
     """
     boxes = grid.boxes()
     proven, lost = _contained(sinks, boxes), _contained(refuted or (), boxes)
@@ -240,7 +245,7 @@ def _solve(loop: ClosedLoop, grid: Grid, sinks: Sequence[Sink], refuted: Sequenc
     safe[rows] = admissible(loop, known.inputs)
     absorbed[rows] = _contained(sinks, known.successor)
     allowed[rows] = ~violating(loop, known.inputs)
-    cover = grid.cover(boxes)  # itself, where nothing is enclosed: no fixed point looks there again
+    cover = grid.cover(boxes)  # cells that are not enclosed map to themselves; no fixed point looks at them again
     part = grid.cover(known.successor)
     for whole, enclosed in zip(cover.arrays(), part.arrays(), strict=True):
         whole[rows] = enclosed
@@ -257,9 +262,9 @@ def _solve(loop: ClosedLoop, grid: Grid, sinks: Sequence[Sink], refuted: Sequenc
 
 
 def _contained(regions: Sequence[Sink], boxes: Interval) -> Mask:
-    """Return for each box whether one of the regions is proven to contain it."""
+    """Return True for each box that one of the regions is proven to contain."""
     inside = np.zeros(len(boxes.lo), dtype=bool)
-    for region in reversed(regions):  # the last ones hold most
+    for region in reversed(regions):  # the last regions contain most boxes
         rest = np.flatnonzero(~inside)
         inside[rest] = region.contains(boxes[rest])
     return inside

@@ -1,8 +1,8 @@
-"""Grid of cells over the state box, and the fixed points on it.
+"""A grid of cells over the state box, and the fixed points of sets of cells.
 
-A cell is a closed box; neighbours share their faces, so the cells cover the state box.  A successor box is covered by
-the cells of an index range; whether all of them belong to a set is one look-up in a summed-area table, and a sweep
-over all cells costs O(cells).
+A cell is a closed box.  Neighbours share their faces, so the cells cover the state box.  A successor box is covered by
+a rectangle of cells.  A summed-area table tells in one look-up whether all of them belong to a set, so a sweep over all
+cells takes O(cells).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of a box in the plane, given by their edges.
+    """A grid of cells in the plane, given by its edges.
 
     Args:
         edges: ascending float64 per axis; cell (i, j) is [edges[0][i], edges[0][i+1]] x [edges[1][j], edges[1][j+1]].
@@ -31,7 +31,7 @@ class Grid:
 
     @classmethod
     def over(cls, bound: Array, cells: int) -> Grid:
-        """Return ``cells`` x ``cells`` cells over |x_i| <= bound_i, the outermost edges exactly on the bounds."""
+        """Return ``cells`` x ``cells`` cells over |x_i| <= bound_i; the outermost edges are exactly the bounds."""
         if cells < 2 or bound.shape != (2,):
             raise ConfigurationError(f"grid: needs two states and at least 2 cells, got {bound.shape} and {cells}")
         lines = [np.linspace(-size, size, cells + 1) for size in bound]
@@ -39,11 +39,11 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of cells along each axis."""
+        """The number of cells along each axis."""
         return len(self.edges[0]) - 1, len(self.edges[1]) - 1
 
     def boxes(self) -> Interval:
-        """Return all cells as boxes (N, 2), the second axis running fastest."""
+        """Return all cells as boxes (N, 2); the second axis changes fastest."""
         low = np.meshgrid(self.edges[0][:-1], self.edges[1][:-1], indexing="ij")
         high = np.meshgrid(self.edges[0][1:], self.edges[1][1:], indexing="ij")
         return Interval(np.stack([x.ravel() for x in low], axis=-1), np.stack([x.ravel() for x in high], axis=-1))
@@ -51,8 +51,8 @@ class Grid:
     def cover(self, box: Interval) -> Cover:
         """Return the range of cells that covers each box (N, 2).
 
-        The first cell's lower edge is the last edge <= lo, the last cell's upper edge the first edge >= hi: exact
-        comparisons.  NaN is no bound: such a box may reach anywhere.
+        The lower edge of the first cell is the last edge <= lo; the upper edge of the last cell is the first edge
+        >= hi.  These comparisons are exact.  A box with a NaN may reach anywhere.
         """
         first, end = np.empty(box.lo.shape, dtype=np.intp), np.empty(box.lo.shape, dtype=np.intp)
         inside, outside = np.ones(len(box.lo), dtype=bool), np.zeros(len(box.lo), dtype=bool)
@@ -74,13 +74,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cover:
-    """Index ranges [first, end) of cells (N, 2), cut to the grid; none is empty.
+    """Index ranges [first, end) of the cells that cover N boxes, cut to the grid; none is empty.
 
     Args:
-        first: (N, 2).
-        end: (N, 2).
-        inside: false where a box may leave the grid.
-        outside: true where a box has no point in common with the grid.
+        first: index of the first cell along each axis (N, 2).
+        end: index after the last cell along each axis (N, 2).
+        inside: False where a box may leave the grid (N,).
+        outside: True where a box has no point in common with the grid (N,).
     """
 
     first: NDArray[np.intp]
@@ -89,17 +89,17 @@ class Cover:
     outside: Mask
 
     def within(self, mask: Mask) -> Mask:
-        """Return for each box whether all cells that cover it are in ``mask``."""
+        """Return True for each box that lies in the grid and whose cells are all in ``mask``."""
         complete: Mask = self.inside & (self._count(~mask) == 0)
         return complete
 
     def avoids(self, mask: Mask) -> Mask:
-        """Return for each box whether no cell that covers its part in the grid is in ``mask``."""
+        """Return True for each box that meets no cell of ``mask`` or lies outside the grid."""
         free: Mask = self.outside | (self._count(mask) == 0)
         return free
 
     def _count(self, mask: Mask) -> NDArray[np.int32]:
-        """Return how many cells of each range are in ``mask``."""
+        """Return the number of cells of each range that are in ``mask``."""
         table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), dtype=np.int32)
         table[1:, 1:] = np.cumsum(np.cumsum(mask, axis=0, dtype=np.int32), axis=1)
         (i0, j0), (i1, j1) = self.first.T, self.end.T
@@ -107,7 +107,7 @@ class Cover:
         return found
 
     def arrays(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Mask, Mask]:
-        """Return the four arrays themselves."""
+        """Return the four arrays."""
         return self.first, self.end, self.inside, self.outside
 
     def select(self, rows: NDArray[np.intp]) -> Cover:
@@ -116,15 +116,15 @@ class Cover:
 
 
 def greatest_invariant(admissible: Mask, cover: Cover, absorbed: Mask) -> Mask:
-    """Return the largest set S of admissible cells whose successors all lie in S or in an absorbing safe set.
+    """Return the largest set S of admissible cells whose successors lie in S or in an absorbing safe set.
 
     Args:
         admissible: cells (p, q) over which all constraints are proven to hold.
-        cover: of the successors of all p q cells.
-        absorbed: (p, q), cells whose successors are proven to lie in the absorbing safe set.
+        cover: the cells that cover the successors of all p q cells.
+        absorbed: cells (p, q) whose successors are proven to lie in the absorbing safe set.
 
     Returns:
-        S (p, q): from S the constraints hold for all time (greatest fixed point, by removal).
+        S (p, q), from which the constraints hold for all time.  It is the greatest fixed point, found by removal.
     """
     inside = admissible.copy()
     while True:
@@ -140,11 +140,11 @@ def possibly_safe(allowed: Mask, cover: Cover) -> Mask:
 
     Args:
         allowed: cells (p, q) over which no violation is proven.
-        cover: of the successors of all p q cells.
+        cover: the cells that cover the successors of all p q cells.
 
     Returns:
-        P (p, q): from every state of every other cell a constraint is violated in finitely many steps, since its
-        successor violates one or lies in a cell that was removed before.
+        P (p, q).  From every state in any other cell a constraint is violated in finitely many steps: its successor
+        violates one, or lies in a cell that was removed before.
     """
     inside = allowed.copy()
     while True:
@@ -156,15 +156,15 @@ def possibly_safe(allowed: Mask, cover: Cover) -> Mask:
 
 
 def least_arrival(admissible: Mask, cover: Cover, absorbed: Mask) -> Mask:
-    """Return the smallest set R of admissible cells with: absorbed cells are in R, and so are cells that map into R.
+    """Return the smallest set R of admissible cells that contains the absorbed cells and all cells that map into R.
 
     Args:
         admissible: cells (p, q) over which all constraints are proven to hold.
-        cover: of the successors of all p q cells.
-        absorbed: (p, q), cells whose successors are proven to lie in the terminal set.
+        cover: the cells that cover the successors of all p q cells.
+        absorbed: cells (p, q) whose successors are proven to lie in the terminal set.
 
     Returns:
-        R (p, q): from R the terminal set is reached in finitely many steps, and the constraints hold until then.
+        R (p, q), from which the terminal set is reached in finitely many steps; the constraints hold until then.
     """
     arrived = admissible & absorbed
     while True:

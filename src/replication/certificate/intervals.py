@@ -1,22 +1,21 @@
-"""Outward-rounded interval arithmetic on arrays.
+"""Interval arithmetic on arrays, rounded outwards.
 
 An :class:`Interval` stands, entry by entry, for all reals between ``lo`` and ``hi``.  Every operation returns an
-interval that contains the exact real result for all real arguments in its operands.
+interval that contains the exact result for all reals in its operands.
 
-Assumptions, all of them checkable, on which the bounds rest:
+The bounds rest on these assumptions, which can be checked:
 
-1. ``+``, ``-`` and ``*`` of float64 arrays are rounded to nearest (IEEE 754).  Then the exact result lies within one
-   unit in the last place of the computed one, and :func:`up` and :func:`down` move by at least that.
-   Where a result underflows the error is far below TINY, even if subnormal numbers are flushed to zero, as long as no
-   operand exceeds 2^60.
+1. ``+``, ``-`` and ``*`` of float64 arrays are rounded to nearest (IEEE 754).  The exact result then is within one
+   unit in the last place of the computed one, and :func:`up` and :func:`down` move by at least that much.  If a result
+   underflows the error is far below TINY, even if subnormal numbers are flushed to zero, while no operand exceeds 2^60.
 2. A matrix product sums the k products of each entry in any order, with or without fused multiply-adds (so not
    Strassen's scheme).  Then |fl(x w) - x w| <= gamma_k |x| |w|, gamma_k = k u / (1 - k u), u = 2^-53 (Higham,
-   Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5), plus at most 2 k TINY where a term underflows.
+   Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5), plus at most 2 k TINY if a term underflows.
 3. ``numpy.tanh`` errs by at most :data:`TANH_ULPS` units in the last place (NumPy documents fewer than 4 for its
    vector kernels; the tests compare with 60 digits).
 
-A computation that overflows ends in NaN or infinity, never in a finite wrong bound; comparisons with NaN are false, so
-all tests in this package are written such that false means "not proven".
+A computation that overflows ends in NaN or infinity, never in a wrong finite bound.  Comparisons with NaN are false, so
+in all tests of this package false means "not proven".
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from scpo.arrays import Array
 from scpo.errors import ShapeError
 
 EPS = 2.0**-52
-"""Spacing of float64 at 1, twice the unit roundoff u."""
+"""Spacing of float64 at 1: twice the unit roundoff u."""
 TINY = 2.0**-960
-"""Bounds every error made by underflow: 2^62 times the smallest normal float64."""
+"""Bound on every error from underflow: 2^62 times the smallest normal float64."""
 TANH_ULPS = 8.0
-"""Assumed bound on the error of ``numpy.tanh`` in units in the last place."""
+"""Assumed bound on the error of ``numpy.tanh``, in units in the last place."""
 
 
 def up(value: Array) -> Array:
@@ -68,14 +67,14 @@ class Interval:
         return Interval(down(self.lo - other.hi), up(self.hi - other.lo))
 
     def __mul__(self, other: Interval) -> Interval:
-        """Return the enclosure of the entrywise product: extremes lie among the four products of the ends."""
+        """Return the enclosure of the entrywise product; its extremes are among the four products of the ends."""
         ends = (self.lo * other.lo, self.lo * other.hi, self.hi * other.lo, self.hi * other.hi)
         lo = np.minimum(np.minimum(ends[0], ends[1]), np.minimum(ends[2], ends[3]))
         hi = np.maximum(np.maximum(ends[0], ends[1]), np.maximum(ends[2], ends[3]))
         return Interval(down(lo), up(hi))
 
     def __neg__(self) -> Interval:
-        """Return the negative; exact."""
+        """Return the negative, which is exact."""
         return Interval(-self.hi, -self.lo)
 
     def __getitem__(self, index: Any) -> Interval:
@@ -83,16 +82,16 @@ class Interval:
         return Interval(self.lo[index], self.hi[index])
 
     def magnitude(self) -> Array:
-        """Return the largest absolute value of each entry; exact."""
+        """Return the largest absolute value of each entry, which is exact."""
         return np.maximum(np.abs(self.lo), np.abs(self.hi))
 
     def meet(self, other: Interval) -> Interval:
-        """Return the intersection; both operands must enclose the same quantity, so it is not empty."""
+        """Return the intersection; both operands must enclose the same number, so it is not empty."""
         return Interval(np.maximum(self.lo, other.lo), np.minimum(self.hi, other.hi))
 
 
 def point(value: Array) -> Interval:
-    """Return the interval that holds ``value`` alone."""
+    """Return the interval that contains ``value`` alone."""
     return Interval(value, value)
 
 
@@ -102,7 +101,7 @@ def ball(radius: Array) -> Interval:
 
 
 def centre(x: Interval) -> tuple[Array, Array]:
-    """Return (c, r) with |x - c| <= r for all x in the interval; c is a float64 near the middle."""
+    """Return (c, r) with |x - c| <= r for all x in the interval; c is near the middle."""
     middle = 0.5 * (x.lo + x.hi)
     return middle, up(np.maximum(x.hi - middle, middle - x.lo))
 
@@ -130,7 +129,7 @@ def matmul(x: Interval, matrix: Array) -> Interval:
 
 
 def tanh(x: Interval) -> Interval:
-    """Return the enclosure of tanh, clipped to [-1, 1]: monotone, so the ends suffice, widened by twice TANH_ULPS."""
+    """Return the enclosure of tanh within [-1, 1]: its values at the ends (it is monotone), widened by 2 TANH_ULPS."""
     lo, hi = np.tanh(x.lo), np.tanh(x.hi)
     margin = 2.0 * TANH_ULPS * EPS
     lo = lo - (np.abs(lo) * margin + TINY)
@@ -149,7 +148,7 @@ def tanh_slope(value: Interval) -> Interval:
 
 
 def scale(x: Interval, factor: Interval) -> Interval:
-    """Return the enclosure of x * factor for a factor that is nowhere negative (two comparisons fewer)."""
+    """Return the enclosure of x * factor for a factor that is not negative; faster than a general product."""
     lo = np.minimum(x.lo * factor.lo, x.lo * factor.hi)
     hi = np.maximum(x.hi * factor.lo, x.hi * factor.hi)
     return Interval(down(lo), up(hi))
@@ -158,7 +157,7 @@ def scale(x: Interval, factor: Interval) -> Interval:
 def spread(slopes: Interval, radius: Array) -> Interval:
     """Return the enclosure of sum_j slopes[..., j, :] d_j over |d_j| <= radius[..., j].
 
-    For a symmetric d_j each term lies in +-|slopes|_max radius_j, and the sum of n terms is rounded upwards n times.
+    Each term lies in +-|slopes|_max radius_j.  The sum is rounded upwards after each term.
 
     Args:
         slopes: (..., n, p).

@@ -1,13 +1,14 @@
-"""Terminal set: an ellipsoid in which a quadratic Lyapunov function proves convergence to the origin.
+"""The terminal set: an ellipsoid in which a quadratic Lyapunov function proves convergence to the origin.
 
-E = {x : V(x) <= c}, V(x) = x^T P x.  Suppose that over E the constraints hold and every Jacobian J of the closed loop
-f satisfies J^T P J < P.  E is convex and f(0) = 0 (the residual is anchored), so f(x) = (int_0^1 f'(t x) dt) x, and in
-the norm |x|_P = V(x)^(1/2) the mean matrix is no longer than the longest f'(y), y in E: V(f(x)) <= q V(x), q < 1.
-Hence E is invariant, the constraints hold for all time, and every trajectory converges to the origin exponentially.
+Let E = {x : V(x) <= c} with V(x) = x^T P x.  Suppose that over E the constraints hold and every Jacobian J of the
+closed loop f satisfies J^T P J < P.  E is convex and f(0) = 0 (the residual is anchored), so
+f(x) = (int_0^1 f'(t x) dt) x.  In the norm |x|_P = V(x)^(1/2) this mean matrix is at most as large as the largest
+f'(y), y in E.  Therefore V(f(x)) <= q V(x) with q < 1: E is invariant, the constraints hold for all time, and every
+trajectory converges to the origin exponentially.
 
 The condition is checked over cells that cover E.  Over a cell f' = A + B pi' depends affinely on the gain pi', which
-lies in an interval box; the P-norm is convex, so the corners of that box suffice, and J^T P J < P at a corner is a
-2 x 2 matrix with two positive leading minors, evaluated in interval arithmetic.
+lies in an interval box.  The P-norm is convex, so the corners of that box suffice.  At a corner J^T P J < P says that
+the leading minors of a 2 x 2 matrix are positive, which is evaluated in interval arithmetic.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from replication.certificate.intervals import Interval, matmul, point
 from scpo.arrays import Array
 
 WINDOWS = 8
-"""Windows tried for the terminal set: the state box halved up to seven times."""
+"""Number of windows that are tried: the state box halved up to seven times."""
 CELLS = 64
 """Cells along each axis of a window."""
 STABLE = 1.0 - 1e-6
-"""Largest spectral radius for which a Lyapunov equation is solved; nearer to 1 it is ill-conditioned."""
+"""Largest spectral radius for which a Lyapunov equation is solved; closer to 1 it is ill-conditioned."""
 SHARES = (1.0, 0.8, 0.6, 0.45)
-"""Shares of the gain at the origin for which Lyapunov equations are solved to get candidates for P."""
+"""Shares of the gain at the origin; their Lyapunov equations give candidates for P."""
 WEIGHT = 0.01
 """Weight of |x|^2 beside |gain x|^2 in half of those equations."""
 SHRINK = 1.0 - 2.0**-10
-"""The level keeps this share of the lowest value of V found on a refused cell."""
+"""The level is this share of the lowest value of V on a cell that is not proven."""
 
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """{x : x^T shape x <= level} in the plane.
+    """The ellipsoid {x : x^T shape x <= level} in the plane.
 
     Args:
         shape: P (2, 2), proven positive definite.
@@ -51,11 +52,11 @@ class Ellipsoid:
 
     @property
     def area(self) -> float:
-        """Area, computed to rounding."""
+        """Area, up to rounding."""
         return float(np.pi * self.level / np.sqrt(np.linalg.det(self.shape)))
 
     def contains(self, box: Interval) -> Mask:
-        """Return for each box (N, 2) whether it is proven to lie inside: V is convex, so its corners suffice."""
+        """Return True for each box (N, 2) that is proven to lie inside; V is convex, so its corners suffice."""
         inside = np.ones(len(box.lo), dtype=bool)
         for ends in product((box.lo, box.hi), repeat=2):
             corner = np.stack([ends[0][:, 0], ends[1][:, 1]], axis=-1)
@@ -64,13 +65,13 @@ class Ellipsoid:
 
 
 def terminal_set(loop: ClosedLoop) -> tuple[Ellipsoid | None, str]:
-    """Find the largest proven ellipsoid over a few windows around the origin and a few shapes.
+    """Return the largest proven ellipsoid among a few windows around the origin and a few shapes.
 
     Args:
         loop: closed loop with two states.
 
     Returns:
-        The ellipsoid, or None and the reason why there is none.
+        The ellipsoid and an empty string, or None and the reason why there is none.
     """
     gain = enclose(loop, point(np.zeros((1, 2)))).gain
     middle = (0.5 * (gain.lo + gain.hi))[0]
@@ -98,7 +99,7 @@ def _spectral_radius(matrix: Array) -> float:
 
 
 def _shapes(loop: ClosedLoop, gain: Array) -> list[Array]:
-    """Return candidates P: Lyapunov solutions for the gain at the origin and for weaker ones, as under saturation."""
+    """Return candidates for P: Lyapunov solutions for the gain at the origin and, as under saturation, weaker ones."""
     shapes = []
     for share in SHARES:
         jacobian = loop.a + share * loop.b @ gain
@@ -112,7 +113,7 @@ def _shapes(loop: ClosedLoop, gain: Array) -> list[Array]:
 
 
 def contracting(loop: ClosedLoop, shape: Array, gain: Interval) -> Mask:
-    """Return for each of N gain boxes (m, 2) whether J^T P J < P is proven for all J = A + B g, g in the box."""
+    """Return True for each of N gain boxes (m, 2) with J^T P J < P proven for all J = A + B g, g in the box."""
     flat_lo, flat_hi = gain.lo.reshape(len(gain.lo), -1), gain.hi.reshape(len(gain.hi), -1)
     proven = np.ones(len(gain.lo), dtype=bool)
     for corner in product((False, True), repeat=flat_lo.shape[1]):
@@ -130,7 +131,7 @@ def contracting(loop: ClosedLoop, shape: Array, gain: Interval) -> Mask:
 
 
 def _level(loop: ClosedLoop, shape: Array, window: Grid, known: Enclosure) -> float:
-    """Return c such that all cells that E meets are proven and E lies in the window, or a value <= 0."""
+    """Return a level c such that E lies in the window and meets only proven cells; a value <= 0 if there is none."""
     boxes = window.boxes()
     proven = contracting(loop, shape, known.gain) & admissible(loop, known.inputs)
     edge = Interval(
@@ -144,20 +145,20 @@ def _level(loop: ClosedLoop, shape: Array, window: Grid, known: Enclosure) -> fl
 
 
 def _frame(window: Grid) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Return the four sides of the window: E is connected and holds the origin, so it cannot pass them."""
+    """Return the four sides of the window, which E must not meet: it is connected and contains the origin."""
     first, second = ((float(edges[0]), float(edges[-1])) for edges in window.edges)
     sides = [((end, end), second) for end in first]
     return sides + [(first, (end, end)) for end in second]
 
 
 def admissible(loop: ClosedLoop, inputs: Interval) -> Mask:
-    """Return for each enclosure (N, m) of inputs whether |u| <= input_bound is proven."""
+    """Return True for each enclosure (N, m) of inputs that proves |u| <= input_bound."""
     proven: Mask = np.all((inputs.lo >= -loop.input_bound) & (inputs.hi <= loop.input_bound), axis=1)
     return proven
 
 
 def violating(loop: ClosedLoop, inputs: Interval) -> Mask:
-    """Return for each enclosure (N, m) of inputs whether |u| > input_bound is proven."""
+    """Return True for each enclosure (N, m) of inputs that proves |u| > input_bound."""
     proven: Mask = np.any((inputs.lo > loop.input_bound) | (inputs.hi < -loop.input_bound), axis=1)
     return proven
 
@@ -165,8 +166,8 @@ def violating(loop: ClosedLoop, inputs: Interval) -> Mask:
 def lowest(shape: Array, box: Interval) -> Array:
     """Return a lower bound of V over each box (N, 2).
 
-    V is convex: V(x) >= V(y) + 2 y^T P (x - y) for every y, so any y gives a bound, evaluated in interval arithmetic.
-    y is the minimiser over the box up to rounding: the origin, or the best point of the four sides.
+    V is convex, so V(x) >= V(y) + 2 y^T P (x - y) for every y.  The bound is this expression in interval arithmetic, at
+    the minimiser y over the box up to rounding: the origin, or the best point of the four sides.
     """
     p, q = shape, box
     candidates = [np.clip(0.0, q.lo, q.hi)]
@@ -181,17 +182,17 @@ def lowest(shape: Array, box: Interval) -> Array:
 
 
 def _quadratic(shape: Array, x: Interval) -> Interval:
-    """Enclose V over intervals (N, 2); sharp for points."""
+    """Return the enclosure of V over intervals (N, 2); it is sharp for points."""
     return _dot(matmul(x, shape), x)
 
 
 def _dot(x: Interval, y: Interval) -> Interval:
-    """Enclose the inner products of rows (N, 2)."""
+    """Return the enclosure of the inner products of rows (N, 2)."""
     terms = x * y
     return terms[:, 0] + terms[:, 1]
 
 
 def _positive(matrix: Interval) -> Mask:
-    """Return for each symmetric matrix in (N, 2, 2) whether it is proven positive definite (Sylvester)."""
+    """Return True for each symmetric matrix in (N, 2, 2) that is proven positive definite (Sylvester)."""
     minor = matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
     return (matrix.lo[:, 0, 0] > 0.0) & (minor.lo > 0.0)

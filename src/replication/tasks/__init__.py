@@ -1,6 +1,6 @@
-"""The learning problems: from an experiment's settings to its data and its task.  One module each, found by name.
+"""The tasks of the experiments, found by name.
 
-The training loop reaches these by name only, so that editing one experiment does not rerun another.
+The training loop imports only the module of its own experiment, so editing one experiment does not rerun another.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ MODULES = {
 
 
 def module_of(experiment: str) -> Any:
-    """Return the module of ``experiment``."""
+    """Return the module that draws the data and builds the task of ``experiment``."""
     return import_module(MODULES[experiment])

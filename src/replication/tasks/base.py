@@ -1,4 +1,4 @@
-"""What a task offers.  Tasks know nothing of methods, training or files."""
+"""The interface of a task.  Tasks know nothing of methods, training or files."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from torch import Tensor
 
 from scpo.policies import ResidualPolicy
 
-#: inputs (S, input) and labels (S, output), and in a drawn batch which samples are harmful (S,) bool
+#: inputs (S, input) and labels (S, output); a drawn batch also has harmful (S,) bool
 Batch = tuple[Tensor, ...]
 
 
 class Task(Protocol):
-    """A learning problem with safety metrics g(theta) <= 0 that are a black box to the method."""
+    """A learning problem: policy, loss and a constraint g(theta) <= 0 that is a black box to the method."""
 
     def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
-        """Return the safe initial policy theta_0 (the backup: the residual's last layer is zero)."""
+        """Return the safe initial policy: the backup, since the last layer of the residual network is zero."""
         ...
 
     def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
-        """Draw (inputs, labels, harmful) of a training batch; ``harmful`` is for the records, not for training."""
+        """Return a random batch (inputs, labels, harmful); ``harmful`` goes into the records, not into training."""
         ...
 
     def loss(self, policy: ResidualPolicy, batch: Batch) -> Tensor:
-        """Return the differentiable task loss of a batch, a scalar."""
+        """Return the differentiable loss of a batch, a scalar."""
         ...
 
     def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return the safety metrics g (m, k) of m stacked parameter sets; no gradient is recorded."""
+        """Return the constraint values g (m, k) of m stacked parameter sets, without gradients."""
         ...
 
     def states(self) -> Tensor:
-        """Return the states (S, input) visited by the latest rollouts of the first parameter set given."""
+        """Return the states (S, input) that the latest rollouts of the first parameter set visited."""
         ...
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
-        """Return held-out figures of merit and raw maxima of the held-out safety metrics."""
+        """Return quantities on held-out data: losses, costs and the largest constraint values."""
         ...
 
     def exhibits(self, policy: ResidualPolicy) -> Mapping[str, Mapping[str, NDArray[np.generic]]]:
-        """Return what a final policy is shown by: tables by name, each of named columns of one length."""
+        """Return the tables from which a final policy is plotted: name -> column -> values of one length."""
         ...

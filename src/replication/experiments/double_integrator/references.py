@@ -71,7 +71,7 @@ def _figures(experiment: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
         "stage_input_weight": system.STAGE_INPUT_WEIGHT,
         "backup_input_weight": system.BACKUP_INPUT_WEIGHT,
         "malicious_above": MALICIOUS_ABOVE,
-        "sharpness": experiment.metrics.sharpness,
+        "sharpness": experiment.rollout_constraint.sharpness,
     }
 
 

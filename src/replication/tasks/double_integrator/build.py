@@ -1,4 +1,4 @@
-"""Data and task object of the double integrator, as the configuration describes them."""
+"""Builds data and task of the double integrator from its settings."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 if TYPE_CHECKING:
     from replication.tasks.double_integrator.task import DoubleIntegratorTask
 
-#: visited states offered to the sampler
+#: visited states that the directions are drawn from
 VISITED = 256
 
 
 def generate_data(settings: DoubleIntegratorConfig, dataset: str, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Draw data set ``dataset``."""
+    """Return the arrays of data set ``dataset``."""
     chosen = settings.datasets[dataset]
     return generate_dataset(chosen.scenario, rng, chosen.size, rho=settings.rho)
 
 
 def build(settings: DoubleIntegratorConfig, data: Mapping[str, NDArray[Any]]) -> DoubleIntegratorTask:
-    """Return the task on ``data``."""
+    """Return the task with the arrays ``data``."""
     from replication.tasks.double_integrator.task import DoubleIntegratorTask  # here, since drawing data needs no torch
 
     return DoubleIntegratorTask(

@@ -1,4 +1,4 @@
-"""Imitation data of the three scenarios: who labels which states (R)."""
+"""Imitation data of the three scenarios, which differ in who labels which states (R)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MALICIOUS_ABOVE = 1.0
 
 
 def harmful_states(scenario: str, states: Array) -> NDArray[np.bool_]:
-    """Return which of the states (S, 2) the malicious expert labels (S,)."""
+    """Return True for each of the states (S, 2) that the malicious expert labels; shape (S,)."""
     if scenario == "cooperative":
         return np.zeros(len(states), dtype=bool)
     if scenario == "mixed":
@@ -39,9 +39,10 @@ def generate_dataset(
     rho: float = 0.95,
     horizon: int = 10,
 ) -> dict[str, NDArray[np.generic]]:
-    """Label states uniform in rho O_inf: the good expert is the MPC, the malicious one thrusts outwards.
+    """Return states drawn uniformly from rho O_inf with the labels of the experts.
 
-    The scenarios of one generator state share their inputs and differ in their labels only.
+    The good expert is the MPC; the malicious one thrusts outwards.  With one state of ``rng`` the scenarios share their
+    inputs and differ only in their labels.
 
     Args:
         scenario: "cooperative" (good labels only), "mixed" (malicious where x_1 > 1) or "hostile" (malicious only).
@@ -52,12 +53,12 @@ def generate_dataset(
         horizon: of the MPC.
 
     Returns:
-        ``inputs`` (size, 2), ``labels`` and ``good_labels`` (size, 1), ``harmful`` (size,) bool; the same four of
-        the held-out states with the prefix ``heldout_``; ``fallbacks`` (), the good labels for which the MPC was
-        infeasible and the clipped backup stood in.
+        ``inputs`` (size, 2), ``labels`` and ``good_labels`` (size, 1), ``harmful`` (size,) bool; the same four arrays
+        for the held-out states, with the prefix ``heldout_``; ``fallbacks`` (), the number of good labels for which
+        the MPC was infeasible and the clipped backup took its place.
 
     Raises:
-        ConfigurationError: unknown scenario or no states.
+        ConfigurationError: the scenario is unknown, or there are no states.
     """
     if size < 1 or heldout < 1:
         raise ConfigurationError(f"dataset: expected at least one state of each kind, got {size} and {heldout}")

@@ -1,4 +1,4 @@
-"""What a finished double-integrator policy is shown by: trajectories from common starts, and its surface."""
+"""Tables from which a final policy of the double integrator is plotted: trajectories, and its surface."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from replication.tasks.double_integrator.system import STATE_BOUND
 from scpo.arrays import Array
 from scpo.policies import ResidualPolicy
 
+#: steps of a plotted trajectory
 STEPS = 40
+#: points along each axis of the surface
 GRID = 41
 
 Table = dict[str, NDArray[Any]]
 
 
 def common_starts(region: Polygon) -> Array:
-    """Return the starts (12, 2) from which every policy is shown: 8 on the boundary of ``region``, 4 half-way in."""
+    """Return the starts (12, 2) of plotted trajectories: 8 on the boundary of ``region``, 4 half-way to the origin."""
     return np.vstack([boundary(region, 8), 0.5 * boundary(region, 4)])
 
 
 def trajectory_table(region: Polygon, states: Array, inputs: Array) -> Table:
-    """Return trajectories in long form, with the gauge Psi of ``region`` at every state.
+    """Return a table of trajectories in long form, with the gauge Psi of ``region`` at every state.
 
     Args:
         region: O_inf.
@@ -47,13 +49,13 @@ def trajectory_table(region: Polygon, states: Array, inputs: Array) -> Table:
 
 
 def trajectories(policy: ResidualPolicy, region: Polygon, starts: Array, steps: int = STEPS) -> Table:
-    """Return closed-loop trajectories of ``steps`` steps from ``starts`` (S, 2)."""
+    """Return a table of closed-loop trajectories over ``steps`` steps from ``starts`` (S, 2)."""
     found = rollout_policy(policy, torch.from_numpy(starts), steps + 1)  # one more, for the input at the last state
     return trajectory_table(region, found.states[0, :-1].numpy(), found.inputs[0].numpy())
 
 
 def surface(policy: ResidualPolicy, points: int = GRID) -> Table:
-    """Return the input u on a ``points`` x ``points`` grid over the state box, x1 changing slowest."""
+    """Return a table of the input u on a ``points`` x ``points`` grid over the state box; x1 changes slowest."""
     axis = np.linspace(-STATE_BOUND, STATE_BOUND, points)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     with torch.no_grad():

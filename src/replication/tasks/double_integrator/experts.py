@@ -1,4 +1,4 @@
-"""The two experts: a constrained model predictive controller, and a malicious one that thrusts outwards (R)."""
+"""The two experts: a model predictive controller with constraints, and a malicious one that thrusts outwards (R)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from scpo.errors import ConfigurationError, ShapeError
 
 
 def malicious(states: Array) -> Array:
-    """Return full thrust outwards, u = sign(x_1 + x_2) (S, 1), of states (S, 2)."""
+    """Return full thrust outwards at states (S, 2): u = sign(x_1 + x_2), shape (S, 1)."""
     return np.asarray(np.sign(states.sum(axis=-1, keepdims=True)))
 
 
 class PredictiveController:
-    """Constrained MPC of the stage cost |x|^2 + 0.1 u^2.
+    """Model predictive controller with the stage cost |x|^2 + 0.1 u^2 and the constraints of the system.
 
-    min over u_0 ... u_{N-1} of sum_t (|x_t|^2 + 0.1 u_t^2) + x_N^T P x_N subject to |x_t|_inf <= 5, |u_t| <= 1 and
-    x_N in O_f, where P is the cost and O_f the maximal invariant set of the LQR of the same stage cost.  The
-    states are eliminated: a quadratic program in the N inputs whose matrices are built once; only its vectors
-    depend on the state.
+    It minimises sum_t (|x_t|^2 + 0.1 u_t^2) + x_N^T P x_N over u_0 ... u_{N-1} subject to |x_t|_inf <= 5, |u_t| <= 1
+    and x_N in O_f.  P is the cost matrix and O_f the maximal invariant set of the LQR with the same stage cost.  The
+    states are eliminated, which leaves a quadratic program in the N inputs; only its vectors depend on the state.
 
-    Two inputs need no program.  In O_f the LQR satisfies all constraints for ever and is optimal without them, so
-    it is the solution.  Where the program is infeasible the fallback is the backup, clipped to |u| <= 1.
+    In O_f the program is not solved: the LQR satisfies all constraints for all time and is optimal without them, so it
+    is the solution.  Where the program is infeasible, the backup is used, clipped to |u| <= 1.
+
+    Args:
+        horizon: N.
+
+    Raises:
+        ConfigurationError: the horizon is below 1.
     """
 
     def __init__(self, horizon: int = 10) -> None:
@@ -56,10 +61,10 @@ class PredictiveController:
         )
         settings = clarabel.DefaultSettings()
         settings.verbose = False
-        # The default 1e-8 leaves errors of 3e-4 in the inputs, these 3e-7; below 1e-12 the solver stalls at times.
+        # The default 1e-8 leaves errors of 3e-4 in the inputs, 1e-11 of 3e-7; below 1e-12 the solver sometimes stalls.
         settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
         settings.reduced_tol_gap_abs = settings.reduced_tol_gap_rel = settings.reduced_tol_feas = 1e-9
-        settings.presolve_enable = False  # its matrices are fixed, so that only vectors are updated
+        settings.presolve_enable = False  # presolve would forbid updating the vectors
         count = len(self._constraints)
         self._solver = clarabel.DefaultSolver(
             sparse.csc_matrix(np.triu(self._hessian)),
@@ -71,7 +76,7 @@ class PredictiveController:
         )
 
     def plan(self, state: Array) -> Array | None:
-        """Return the optimal inputs (N,) from a state (2,) by the quadratic program; None where infeasible."""
+        """Return the optimal inputs (N,) from a state (2,), or None if the quadratic program is infeasible."""
         self._solver.update(q=self._gradient @ state, b=1.0 - self._limits_of_state @ state)
         solution = self._solver.solve()
         if solution.status not in (clarabel.SolverStatus.Solved, clarabel.SolverStatus.AlmostSolved):
@@ -79,7 +84,7 @@ class PredictiveController:
         return np.array(solution.x)
 
     def __call__(self, states: Array) -> tuple[Array, int]:
-        """Return the inputs (S, 1) of states (S, 2), within |u| <= 1, and how many used the fallback.
+        """Return the inputs (S, 1) at states (S, 2), within |u| <= 1, and how many of them are the backup's.
 
         Raises:
             ShapeError: the states are not (S, 2).
@@ -96,5 +101,5 @@ class PredictiveController:
                 inputs[index] = -backup_gain() @ states[index]
             else:
                 inputs[index] = plan[0]
-        # The solver's tolerance, or a state in O_f up to rounding, may leave 1e-9 beyond the bound.
+        # The solver's tolerance, or rounding at the boundary of O_f, may exceed the limit by 1e-9.
         return np.clip(inputs, -INPUT_BOUND, INPUT_BOUND), fallbacks

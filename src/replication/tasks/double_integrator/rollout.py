@@ -1,4 +1,4 @@
-"""Closed-loop rollouts of many parameter sets at once, the only evaluator of bounds, metrics and costs."""
+"""Closed-loop rollouts of many parameter sets at once; constraints and costs are computed from them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Rollout:
     inputs: Tensor
 
     def cost(self) -> Tensor:
-        """Return sum_t |x_t|^2 + 0.1 u_t^2 over t < T (m, M)."""
+        """Return the cost (m, M): the sum of |x_t|^2 + 0.1 u_t^2 over t < T."""
         return self.states[:, :-1].square().sum(dim=(1, 3)) + STAGE_INPUT_WEIGHT * self.inputs.square().sum(dim=(1, 3))
 
 
 @torch.no_grad()
 def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Tensor, horizon: int) -> Rollout:
-    """Roll out m stacked parameter sets of ``policy`` in closed loop, inputs not clipped.
+    """Return the closed-loop trajectories of m stacked parameter sets of ``policy``; inputs are not clipped.
 
     Args:
-        policy: gives architecture and backup; its own weights are not used.
+        policy: of which architecture and backup are used, not the weights.
         parameters: name -> (m, *shape).
         starts: x_0 (M, 2), float64.
         horizon: T.
@@ -50,7 +50,7 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
         raise ConfigurationError(f"horizon: expected at least 1, got {horizon}")
     sets = next(iter(parameters.values())).shape[0]
     drift, push = torch.tensor(A).to(starts).expand(sets, -1, -1), torch.tensor(B).to(starts)
-    states = starts.new_empty(horizon + 1, sets, 2, len(starts))  # columns, as the policy takes them
+    states = starts.new_empty(horizon + 1, sets, 2, len(starts))  # in columns, as the policy reads them
     inputs = starts.new_empty(horizon, sets, 1, len(starts))
     states[0] = starts.T
     act = policy.on_columns(parameters)
@@ -61,6 +61,6 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
 
 
 def rollout_policy(policy: ResidualPolicy, starts: Tensor, horizon: int) -> Rollout:
-    """Roll out one policy at its own weights: :func:`rollout` with m = 1."""
+    """Return the closed-loop trajectories of one policy with its own weights (m = 1); see :func:`rollout`."""
     parameters = {name: value.detach().unsqueeze(0) for name, value in policy.named_parameters()}
     return rollout(policy, parameters, starts, horizon)

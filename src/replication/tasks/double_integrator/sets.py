@@ -1,9 +1,9 @@
 """Invariant sets of the double integrator, exact up to rounding.
 
-A convex polygon with the origin inside is kept as {x : h_j^T x <= 1 for all j}.  Its polar is the hull of the
-rows h_j: the rows that are corners of that hull are the irredundant ones, and the hull's edges are the polygon's
-vertices.  One convex hull (Qhull, through SciPy) therefore gives redundancy, vertices and area, without linear
-programs and their tolerances; the tests compare with the library ``polytope``.
+A convex polygon around the origin is stored as {x : h_j^T x <= 1 for all j}.  Its polar is the convex hull of the rows
+h_j.  Rows that are no corner of that hull are redundant, and the hull's edges give the polygon's vertices.  So one
+convex hull (Qhull, through SciPy) gives redundancy, vertices and area, without linear programs and their tolerances.
+The tests compare with the library ``polytope``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from replication.tasks.double_integrator.system import (
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 
-_TOLERANCE = 1e-12  # on h^T v <= 1 where a recursion asks whether it has ended
+#: tolerance of h^T v <= 1 in the test that ends a recursion
+_TOLERANCE = 1e-12
 _MAX_STEPS = 1000
 
 
 def _polar(points: Array) -> Array:
-    """Return the rows f_j (n, 2) with hull(points) = {x : f_j^T x <= 1}, of points (p, 2) around the origin."""
+    """Return rows f_j (n, 2) such that the hull of points (p, 2) around the origin is {x : f_j^T x <= 1}."""
     try:
         equations = ConvexHull(points).equations
-    except QhullError:  # all on a line
+    except QhullError:  # all points lie on a line
         equations = np.zeros((1, 3))
     if (equations[:, -1] >= 0).any():
         raise ConfigurationError("polygon: the origin must lie in its interior, and the set must be bounded")
@@ -43,7 +44,7 @@ def _polar(points: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
-    """The polygon {x : facets x <= 1}, irredundant, with the origin in its interior.
+    """The polygon {x : facets x <= 1} with the origin in its interior and without redundant rows.
 
     Attributes:
         facets: rows h_j (n, 2).
@@ -54,13 +55,13 @@ class Polygon:
     vertices: Array
 
     def __post_init__(self) -> None:
-        """Freeze the arrays: sets are cached and shared."""
+        """Make the arrays read-only, since sets are cached and shared."""
         self.facets.setflags(write=False)
         self.vertices.setflags(write=False)
 
     @classmethod
     def from_facets(cls, facets: Array) -> Polygon:
-        """Return {x : facets x <= 1} of rows (p, 2), redundant ones dropped.
+        """Return {x : facets x <= 1} for rows (p, 2), without the redundant rows.
 
         Raises:
             ShapeError: the rows are not (p, 2).
@@ -79,15 +80,15 @@ class Polygon:
 
     @property
     def area(self) -> float:
-        """Area, by the convex hull of the vertices."""
+        """Area of the polygon."""
         return float(ConvexHull(self.vertices).volume)
 
     def gauge(self, states: Array) -> Array:
-        """Return Psi(x) = max_j h_j^T x (S,) of states (S, 2): 1 on the boundary, homogeneous of degree 1."""
+        """Return Psi(x) = max_j h_j^T x (S,) of states (S, 2); it is 1 on the boundary and scales with x."""
         return np.asarray((states @ self.facets.T).max(axis=-1))
 
     def scaled(self, factor: float) -> Polygon:
-        """Return factor times this set."""
+        """Return this set scaled by ``factor``."""
         if not factor > 0:
             raise ConfigurationError(f"polygon: the factor must be positive, got {factor}")
         return Polygon(self.facets / factor, self.vertices * factor)
@@ -101,11 +102,11 @@ def state_box() -> Polygon:
 def maximal_invariant_set(gain: Array) -> Polygon:
     """Return O_inf: all starts from which u = -K x satisfies |x_i| <= 5 and |u| <= 1 for all time.
 
-    It is {x : H (A - BK)^t x <= 1, t = 0, 1, ...} with the constraints' rows H, and finitely determined (Gilbert
-    and Tan, 1991): once the rows of a step are redundant, so are all later ones.
+    It is {x : H (A - BK)^t x <= 1, t = 0, 1, ...} with the rows H of the constraints.  Once the rows of one step are
+    redundant, so are those of all later steps (Gilbert and Tan, 1991), which ends the recursion.
 
     Raises:
-        ConfigurationError: the closed loop is not stable, or not enough for the recursion to end.
+        ConfigurationError: the closed loop is not stable, or so slow that the recursion does not end.
     """
     matrix = closed_loop(gain)
     if spectral_radius(matrix) >= 1.0:
@@ -122,15 +123,15 @@ def maximal_invariant_set(gain: Array) -> Polygon:
 
 @cache
 def backup_invariant_set() -> Polygon:
-    """Return O_inf of the backup, the set on which all of task 2 is posed."""
+    """Return O_inf of the backup, from which all starts of the double integrator are taken."""
     return maximal_invariant_set(backup_gain())
 
 
 @cache
 def maximal_control_invariant_set() -> Polygon:
-    """Return C_inf: all starts from which some admissible input sequence satisfies the constraints for all time.
+    """Return C_inf: all starts from which some inputs |u| <= 1 satisfy the constraints for all time.
 
-    Fixed point of C <- X intersected with A^-1 (C + B [-1, 1]), from C = X.
+    It is the fixed point of C <- X intersected with A^-1 (C + B [-1, 1]), started at C = X.
     """
     box = state_box()
     region = box

@@ -1,4 +1,4 @@
-"""Sufficient conditions on the residual for stability of a linear system (claim 5 of the abstract; derived here).
+"""Conditions on the residual that suffice for stability of a linear system (claim 5 of the abstract; derived here).
 
 Closed loop: x+ = A_K x + B r(x), with A_K = A - B K stable, r(x) = phi(x) - phi(0) and |r(x)| <= gamma |x| for all
 x.  A Lipschitz constant of phi is such a gamma.  With V(x) = x^T P x,
@@ -20,7 +20,7 @@ backup's position feedback: a residual r(x) = K_1 x_1 cancels it and leaves an e
 alone can admit more.
 
 Below either bound V decreases by a fixed share each step, so the origin is globally exponentially stable for the
-linear dynamics.  The state and input constraints need their own argument (the metrics, or the set certificate).
+linear dynamics.  The limits of states and inputs need an argument of their own (the set-based certificate).
 """
 
 from __future__ import annotations
@@ -37,16 +37,19 @@ from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 from scpo.policies import ResidualPolicy
 
-_ROUNDING = 1e-9  # bounds are lowered by this share, so that rounding cannot decide
+#: bounds are lowered by this share, so that rounding cannot make them too large
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class ResidualCondition:
-    """|r(x)| <= gamma |x| implies V(x+) - V(x) <= -(c_0 - c_1 gamma - c_2 gamma^2) |x|^2 with V = x^T P x.
+    """A condition on the gain gamma of the residual, |r(x)| <= gamma |x|, under which V = x^T P x decreases.
+
+    It says that V(x+) - V(x) <= -(c_0 - c_1 gamma - c_2 gamma^2) |x|^2.
 
     Attributes:
         lyapunov: P, positive definite.
-        coefficients: c_0, c_2 > 0 and c_1 >= 0, in order.
+        coefficients: (c_0, c_1, c_2) with c_0, c_2 > 0 and c_1 >= 0.
     """
 
     lyapunov: Array
@@ -54,19 +57,19 @@ class ResidualCondition:
 
     @property
     def bound(self) -> float:
-        """The largest gain gamma that is admitted: V decreases below it (lowered by 1e-9 of itself)."""
+        """The largest gain gamma for which V decreases, lowered by the share 1e-9."""
         constant, linear, square = self.coefficients
         root = (math.sqrt(linear**2 + 4.0 * square * constant) - linear) / (2.0 * square)
         return (1.0 - _ROUNDING) * root
 
     def decay(self, gain: float) -> float:
-        """Return the share of V that may remain after a step at a residual gain; below 1 up to ``bound``."""
+        """Return the largest share of V that one step leaves at a residual gain; below 1 for gains up to ``bound``."""
         constant, linear, square = self.coefficients
         decrease = constant - linear * gain - square * gain**2
         return 1.0 - decrease / float(np.linalg.eigvalsh(self.lyapunov)[-1])
 
     def holds(self, policy: ResidualPolicy) -> bool:
-        """Return whether the residual's Lipschitz bound is within ``bound``; sufficient, not necessary."""
+        """Return whether the residual's Lipschitz constant is at most ``bound``: sufficient, not necessary."""
         return policy.anchored and residual_lipschitz(policy) <= self.bound
 
 
@@ -99,7 +102,7 @@ def lyapunov_condition(closed_loop: Array, push: Array, weight: Array | None = N
 
 
 def _decrease(closed_loop: Array, push: Array, lyapunov: Array, gamma: float) -> float:
-    """Return the largest eigenvalue of (2): negative where P proves gamma."""
+    """Return the largest eigenvalue of the matrix in (2); it is negative if P proves gamma."""
     corner = closed_loop.T @ lyapunov @ closed_loop - lyapunov + gamma**2 * np.eye(len(closed_loop))
     cross = closed_loop.T @ lyapunov @ push
     square = push.T @ lyapunov @ push - np.eye(push.shape[1])
@@ -107,7 +110,7 @@ def _decrease(closed_loop: Array, push: Array, lyapunov: Array, gamma: float) ->
 
 
 def _bounded_real(closed_loop: Array, push: Array, gamma: float) -> Array | None:
-    """Return P > 0 that satisfies (2) strictly, from its Riccati equation; None where there is none."""
+    """Return a P > 0 that satisfies (2) strictly, from its Riccati equation; None if there is none."""
     try:  # a slightly larger gamma in the equation leaves strict slack in (2)
         weight = (gamma * (1.0 + 1e-6)) ** 2 * np.eye(len(closed_loop))
         lyapunov = solve_discrete_are(closed_loop, push, weight, -np.eye(push.shape[1]))
@@ -119,9 +122,9 @@ def _bounded_real(closed_loop: Array, push: Array, gamma: float) -> Array | None
 
 
 def tightest_condition(closed_loop: Array, push: Array, *, tolerance: float = 1e-5) -> ResidualCondition:
-    """Return the largest bound that a quadratic V can prove, gamma_2, to a relative ``tolerance`` from below.
+    """Return the condition with the largest bound that a quadratic V can prove, gamma_2 (up to ``tolerance``).
 
-    Bisection on gamma; each accepted value comes with a P whose inequality (2) is checked by its eigenvalues.
+    It is found by bisection on gamma; inequality (2) is checked for each accepted value, by eigenvalues.
 
     Args:
         closed_loop: A_K (n, n), stable.
@@ -148,9 +151,9 @@ def tightest_condition(closed_loop: Array, push: Array, *, tolerance: float = 1e
 
 @torch.no_grad()
 def residual_lipschitz(policy: ResidualPolicy) -> float:
-    """Return the product of the weights' spectral norms: a Lipschitz constant of phi.
+    """Return a Lipschitz constant of phi: the product of its weights' spectral norms.
 
-    Valid because relu, tanh and softplus are 1-Lipschitz.
+    It is valid because relu, tanh and softplus are 1-Lipschitz.
     """
     return math.prod(float(torch.linalg.matrix_norm(weight, 2)) for weight in policy.weights)
 

@@ -1,4 +1,4 @@
-"""Starts of the rollouts: a fixed, dense set for training, and random ones held out."""
+"""Starts of rollouts: a fixed, dense set for training, and random ones for held-out tests."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from replication.tasks.double_integrator.sets import Polygon
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
-#: gauges of the scaled vertices among the training starts, relative to the region; first what few starts need most
+#: gauges of the scaled vertices among the training starts, relative to the region; the most important ones come first
 RINGS = (1e-3, 0.1, 0.6, 0.2, 0.45, 0.05, 0.3, 0.8)
 
 
 def uniform(region: Polygon, count: int, rng: np.random.Generator) -> Array:
-    """Return points (count, 2) uniform in ``region``: a triangle (0, v_i, v_i+1) by area, then uniform in it."""
+    """Return random points (count, 2), uniform in ``region``."""
+    # Choose a triangle (0, v_i, v_i+1) with a probability proportional to its area, then a point in it.
     first, second = region.vertices, np.roll(region.vertices, -1, axis=0)
     areas = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
     chosen = rng.choice(len(areas), size=count, p=areas / areas.sum())
@@ -22,7 +23,7 @@ def uniform(region: Polygon, count: int, rng: np.random.Generator) -> Array:
 
 
 def boundary(region: Polygon, count: int) -> Array:
-    """Return points (count, 2) evenly spaced along the boundary, none of them the first vertex or the one opposite."""
+    """Return points (count, 2) evenly spaced along the boundary; none is the first vertex or the one opposite."""
     corners = np.vstack([region.vertices, region.vertices[:1]])
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
     at = (np.arange(count) + 0.25) / count * length[-1]
@@ -34,14 +35,14 @@ def halton(first: int, count: int) -> Array:
     points = np.zeros((count, 2))
     for column, base in enumerate((2, 3)):
         left, weight = np.arange(first, first + count), 1.0 / base
-        while left.any():  # the digits of the index, mirrored at the point
+        while left.any():  # mirror the digits of the index at the point
             points[:, column] += left % base * weight
             left, weight = left // base, weight / base
     return points
 
 
 def interior(region: Polygon, count: int) -> Array:
-    """Return the first ``count`` points (count, 2) of the Halton sequence on the bounding box that lie inside."""
+    """Return points (count, 2) inside ``region``: the first ones of the Halton sequence on its bounding box."""
     low, high = region.vertices.min(axis=0), region.vertices.max(axis=0)
     points, drawn = np.empty((0, 2)), 0
     while len(points) < count:
@@ -52,10 +53,10 @@ def interior(region: Polygon, count: int) -> Array:
 
 
 def scaled_vertices(region: Polygon, count: int) -> Array:
-    """Return the first ``count`` (count, 2) of the vertices at gauge RINGS[0], then at RINGS[1], and so on.
+    """Return ``count`` scaled vertices (count, 2): first those at gauge RINGS[0], then at RINGS[1], and so on.
 
     Raises:
-        ConfigurationError: there are not so many.
+        ConfigurationError: there are fewer.
     """
     rings = np.vstack([gauge * region.vertices for gauge in RINGS])
     if count > len(rings):
@@ -66,11 +67,12 @@ def scaled_vertices(region: Polygon, count: int) -> Array:
 def training_starts(region: Polygon, count: int = 224) -> Array:
     """Return fixed training starts (count, 2): all vertices, 3/8 scaled ones, the rest on the boundary and inside.
 
-    Were the closed loop linear, the first two metrics would be convex functions of the start, and the third constant
-    along rays with a convex numerator: over {Psi <= r} each has its maximum at a vertex, hence the scaled vertices.
+    Scaled vertices are chosen because of the linear case.  There the state and input constraints are convex functions
+    of the start, and the contraction is constant along rays with a convex numerator.  So over {Psi <= r} each one has
+    its maximum at a vertex.
 
     Raises:
-        ConfigurationError: too few for the vertices and one point of each other kind.
+        ConfigurationError: ``count`` is too small for the vertices and one point of each other kind.
     """
     corners = len(region.vertices)
     small = min(max(4, 3 * (count - corners) // 8), len(RINGS) * corners)

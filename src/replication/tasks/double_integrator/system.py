@@ -1,7 +1,7 @@
-"""The constrained double integrator of Borrelli, Bemporad and Morari, its costs and its LQR gains (R).
+"""The double integrator of Borrelli, Bemporad and Morari with its constraints, costs and LQR gains (R).
 
-x+ = A x + B u with |x_i| <= 5 and |u| <= 1.  Everything is dimensionless.  The choices are this project's own:
-the paper gives only the system's name.
+x+ = A x + B u with |x_i| <= 5 and |u| <= 1, without units.  The paper gives only the system's name; the numbers are
+this project's own choice.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ A.setflags(write=False)
 B.setflags(write=False)
 STATE_BOUND = 5.0
 INPUT_BOUND = 1.0
-STAGE_INPUT_WEIGHT = 0.1  # stage cost |x|^2 + 0.1 u^2, of the costs reported and of the good expert
-BACKUP_INPUT_WEIGHT = 100.0  # the backup is the LQR of |x|^2 + 100 u^2: slow, with a large invariant set
+#: in the stage cost |x|^2 + 0.1 u^2 of the reported costs and of the good expert
+STAGE_INPUT_WEIGHT = 0.1
+#: in the cost |x|^2 + 100 u^2 of the backup, an LQR that is slow and has a large invariant set
+BACKUP_INPUT_WEIGHT = 100.0
 
 
 @cache
 def lqr(input_weight: float) -> tuple[Array, Array]:
-    """Return the gain K (1, 2) of u = -K x and the cost matrix P (2, 2) of the LQR of |x|^2 + input_weight u^2."""
+    """Return the LQR for the cost |x|^2 + input_weight u^2: the gain K (1, 2) of u = -K x, the cost matrix P (2, 2)."""
     cost = solve_discrete_are(A, B, np.eye(2), np.array([[input_weight]]))
     gain = np.linalg.solve(input_weight + B.T @ cost @ B, B.T @ cost @ A)
     for result in (gain, cost):
-        result.setflags(write=False)  # cached, so shared by all callers
+        result.setflags(write=False)  # all callers share the cached arrays
     return gain, cost
 
 
 def backup_gain() -> Array:
-    """Return K (1, 2) of the backup u = -K x."""
+    """Return the gain K (1, 2) of the backup u = -K x."""
     return lqr(BACKUP_INPUT_WEIGHT)[0]
 
 
@@ -45,7 +47,7 @@ def closed_loop(gain: Array) -> Array:
 
 
 def spectral_radius(matrix: Array) -> float:
-    """Return the largest modulus of an eigenvalue of a square matrix; below 1: asymptotically stable."""
+    """Return the largest modulus of an eigenvalue; below 1 the matrix is asymptotically stable."""
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 

@@ -1,4 +1,4 @@
-"""The double integrator as a task: imitation of experts, one of them malicious, under safety metrics."""
+"""The task of the double-integrator experiment: imitate experts, one of them malicious, under constraints."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from replication.tasks.base import Batch
 from replication.tasks.double_integrator import exhibits
+from replication.tasks.double_integrator.constraints import Aggregation, RolloutConstraint
 from replication.tasks.double_integrator.experts import PredictiveController
-from replication.tasks.double_integrator.metrics import Aggregation, Metrics
 from replication.tasks.double_integrator.rollout import Rollout, rollout, rollout_policy
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.stability import equilibrium_jacobian
@@ -31,26 +31,26 @@ def backup_module() -> nn.Linear:
 
 
 class DoubleIntegratorTask:
-    """Imitation on the constrained double integrator; implements :class:`replication.tasks.base.Task`.
+    """Imitation on the double integrator; implements :class:`replication.tasks.base.Task`.
 
-    Policy: u = -K x + phi(x) - phi(0), not clipped.  Metrics: :class:`Metrics` of rollouts from fixed training
-    starts in rho O_inf, k = 3 M.  Held-out starts are uniform in rho O_inf and the same for every run.
+    The policy is u = -K x + phi(x) - phi(0), not clipped.  The constraint is :class:`RolloutConstraint` over rollouts
+    from M fixed starts in rho O_inf, k = 3 M.  Held-out starts are uniform in rho O_inf and the same for every run.
 
     Args:
         data: arrays of :func:`generate_dataset`.
-        starts: M, training starts.
+        starts: M, the number of training starts.
         horizon: T, steps of a rollout.
-        contraction: lambda, the share of Psi(x_0) that may be left at T.
+        contraction: lambda, the largest share of Psi(x_0) that may remain at T.
         rho: scale of the region of starts.
         hidden: widths of the residual network.
         activation: of the residual network.
-        aggregation: "max" or "logsumexp" over time, in the training metrics; held-out metrics always take max.
+        aggregation: "max" or "logsumexp", in the training constraint; the held-out constraint always uses "max".
         sharpness: beta of "logsumexp".
-        heldout: held-out starts for the safety metrics.
-        heldout_seed: of the held-out starts.
-        cost_starts: the first so many held-out starts also give the closed-loop cost.
+        heldout: number of held-out starts.
+        heldout_seed: seed of the held-out starts.
+        cost_starts: the closed-loop cost is averaged over so many of the held-out starts, the first ones.
         cost_horizon: steps of that cost.
-        visited: how many visited states :meth:`states` returns.
+        visited: number of visited states that :meth:`states` returns.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -92,22 +92,24 @@ class DoubleIntegratorTask:
         self.horizon, self.cost_horizon, self.cost_starts = horizon, cost_horizon, cost_starts
         self.sizes, self.activation = (2, *hidden, 1), activation
         facets = torch.from_numpy(self.region.facets.copy())
-        self.metrics = Metrics(facets, contraction, aggregation, sharpness)
-        self.heldout_metrics = Metrics(facets, contraction)
+        self.rollout_constraint = RolloutConstraint(facets, contraction, aggregation, sharpness)
+        self.heldout_constraint = RolloutConstraint(facets, contraction)
         inner = self.region.scaled(rho)
         self.common_starts = exhibits.common_starts(inner)
         self.starts = torch.from_numpy(training_starts(inner, starts))
         self.heldout_starts = torch.from_numpy(uniform(inner, heldout, np.random.default_rng(heldout_seed)))
-        self._policy = self.initial_policy(torch.Generator().manual_seed(0))  # architecture and backup only
+        self._policy = self.initial_policy(
+            torch.Generator().manual_seed(0)
+        )  # only its architecture and backup are used
         self._chosen = torch.randperm(starts * (horizon + 1), generator=torch.Generator().manual_seed(0))[:visited]
         self._states = self._visited(rollout_policy(self._policy, self.starts, horizon))
 
     def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
-        """Return the backup: the residual's last layer is zero, its other weights come from ``generator``."""
+        """Return the backup: the last layer of the residual network is zero, the others are random."""
         return ResidualPolicy(self.sizes, self.activation, backup=backup_module(), anchored=True, generator=generator)
 
     def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
-        """Draw states (size, 2), labels (size, 1) and whose they are, True for the malicious expert's (size,)."""
+        """Return random states (size, 2), labels (size, 1), and True for the malicious expert's labels (size,)."""
         chosen = torch.randint(len(self.inputs), (size,), generator=generator)
         return self.inputs[chosen], self.labels[chosen], self.harmful[chosen]
 
@@ -118,26 +120,26 @@ class DoubleIntegratorTask:
         return error.square().mean()
 
     def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return g (m, 3 M) of m stacked parameter sets: see :class:`Metrics`."""
+        """Return g (m, 3 M) of m stacked parameter sets; see :class:`RolloutConstraint`."""
         trajectories = rollout(self._policy, parameters, self.starts, self.horizon)
         self._states = self._visited(trajectories)
-        return self.metrics(trajectories)
+        return self.rollout_constraint(trajectories)
 
     def states(self) -> Tensor:
-        """Return a fixed choice of the states (visited, 2) of the latest rollouts of the first parameter set.
+        """Return states (visited, 2) from the latest rollouts of the first parameter set, always at the same places.
 
-        Before the first :meth:`constraint` they are the backup's.
+        Before the first call of :meth:`constraint` they come from the backup's rollouts.
         """
         return self._states
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
-        """Return held-out figures of merit.
+        """Return quantities on held-out data.
 
-        ``good_loss`` and ``scenario_loss``: imitation errors against the good expert's labels everywhere and against
-        the scenario's; ``clean_loss``: against those of the scenario's labels that are not harmful (NaN where there
-        are none); ``cost``: mean closed-loop cost over the cost horizon; ``heldout_max_g``: worst raw metric, and of
-        each kind (``state``, ``input``, ``contraction``); ``heldout_unsafe``: share of starts with any metric above 0;
-        ``spectral_radius`` of the closed loop's Jacobian at the origin.
+        ``good_loss``: imitation error against the good expert's labels; ``scenario_loss``: against the scenario's
+        labels; ``clean_loss``: against the scenario's labels that are not harmful (NaN if there are none); ``cost``:
+        mean closed-loop cost; ``heldout_max_g``: largest constraint value, also by kind (``heldout_max_state``,
+        ``_input``, ``_contraction``); ``heldout_unsafe``: share of starts with a violation; ``spectral_radius``: of
+        the closed loop's Jacobian at the origin.
         """
         with torch.no_grad():
             good = self.loss(policy, (self.heldout_inputs, self.heldout_good_labels))
@@ -145,7 +147,7 @@ class DoubleIntegratorTask:
             clean = self.loss(
                 policy, (self.heldout_inputs[self.heldout_clean], self.heldout_labels[self.heldout_clean])
             )
-        safety = self.heldout_metrics(rollout_policy(policy, self.heldout_starts, self.horizon)).view(3, -1)
+        safety = self.heldout_constraint(rollout_policy(policy, self.heldout_starts, self.horizon)).view(3, -1)
         costs = rollout_policy(policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
         worst = safety.amax(dim=1)
         return {
@@ -162,7 +164,7 @@ class DoubleIntegratorTask:
         }
 
     def exhibits(self, policy: ResidualPolicy) -> dict[str, exhibits.Table]:
-        """Return ``trajectories`` and ``surface`` of a policy, and the training ``starts`` that g is measured from."""
+        """Return the tables ``trajectories`` and ``surface`` of a policy, and the training ``starts``."""
         return {
             "trajectories": exhibits.trajectories(policy, self.region, self.common_starts),
             "surface": exhibits.surface(policy),
@@ -170,7 +172,7 @@ class DoubleIntegratorTask:
         }
 
     def reference_costs(self) -> dict[str, float]:
-        """Return mean closed-loop costs of ``backup`` and ``mpc`` from the starts that ``evaluate`` uses."""
+        """Return the mean closed-loop costs of ``backup`` and ``mpc``, over the same starts as in :meth:`evaluate`."""
         controller = PredictiveController()
         states = self.heldout_starts[: self.cost_starts].numpy()
         total = np.zeros(len(states))
@@ -186,7 +188,12 @@ class DoubleIntegratorTask:
 
 
 def _column(data: Mapping[str, Any], name: str, width: int) -> Tensor:
-    """Return array ``name`` (S, width) of a data set as a float64 tensor."""
+    """Return array ``name`` (S, width) of a data set as a float64 tensor.
+
+    Raises:
+        ShapeError: the array is missing or has a wrong shape.
+        NonFiniteError: it holds NaN or infinity.
+    """
     if name not in data:
         raise ShapeError(f"data: no array {name!r}; there are {', '.join(sorted(data))}")
     array: Array = np.array(data[name], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Data and task object of the regression task, as the configuration describes them."""
+"""Builds data and task of the regression from its settings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def generate_data(settings: RegressionConfig, dataset: str, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Draw data set ``dataset``."""
+    """Return the arrays of data set ``dataset``."""
     return generate_dataset(rng, heldout=settings.heldout, **settings.datasets[dataset].model_dump())
 
 
 def build(settings: RegressionConfig, data: Mapping[str, NDArray[Any]]) -> RegressionTask:
-    """Return the task on ``data``."""
+    """Return the task with the arrays ``data``."""
     from replication.tasks.regression.task import RegressionTask  # here, since drawing data needs no torch
 
     return RegressionTask(

@@ -1,4 +1,4 @@
-"""What the regression fits: the target function and data sets of it.  No torch here, so that a figure starts fast."""
+"""The regression's target function and data sets.  Without torch, so that figures start fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def target(x: Array) -> Array:
 
 
 def draw_inputs(inputs: str, size: int, rng: np.random.Generator) -> Array:
-    """Return ``size`` inputs: "normal", N(0, 1), or "uniform" on [-pi, pi]."""
+    """Return ``size`` random inputs: "normal" from N(0, 1), "uniform" from [-pi, pi]."""
     return rng.standard_normal(size) if inputs == "normal" else rng.uniform(-np.pi, np.pi, size)
 
 
@@ -27,13 +27,14 @@ def generate_dataset(
     adversarial_share: float = 0.0,
     adversarial_label: float = 4.0,
 ) -> dict[str, NDArray[np.generic]]:
-    """Return training data and held-out inputs of the same distribution.
+    """Return training data, and held-out inputs of the same distribution.
 
-    An adversarial label has magnitude ``adversarial_label`` and the sign opposite to f(x).  The clean inputs do not
-    depend on the share, so that data sets of one seed differ in the labels alone.
+    An adversarial label has magnitude ``adversarial_label`` and the opposite sign of f(x).  The inputs do not depend on
+    the adversarial share, so data sets of one seed differ only in their labels.
 
     Returns:
-        inputs, labels (size,), harmful (size,) bool (label replaced), heldout (heldout,).
+        ``inputs`` (size,), ``labels`` (size,), ``harmful`` (size,) bool (true for adversarial labels) and ``heldout``
+        (heldout,).
     """
     x = draw_inputs(inputs, size, rng)
     heldout_x = draw_inputs(inputs, heldout, rng)

@@ -1,8 +1,8 @@
-"""Proven smoothness constants of the regression's metrics, for one hidden layer of tanh (ours, R).
+"""Proven smoothness constants L_i of the regression's constraint, for a network with one hidden layer of tanh (R).
 
-g_i = +-pi(x_i) - bound with pi(x) = sum_j v_j tanh(w_j x + b_j) + c has no maximum in it, so a bound on the Hessian of
-pi(x_i) in theta over the ball |D| <= r is an L_i with which the smoothness assumption holds, not an estimate of one.
-The derivation is in docs/method.md, "Proven constants".
+The constraint g_i = +-pi(x_i) - bound with pi(x) = sum_j v_j tanh(w_j x + b_j) + c is smooth in theta.  A bound on the
+Hessian of pi(x_i) over the ball |D| <= r is therefore a valid L_i, not an estimate.  The derivation is in
+docs/method.md, "Proven constants".
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scpo.arrays import UNIT_ROUNDOFF, Array
 from scpo.errors import ConfigurationError, ShapeError
 
-#: eps_g that is given to the method; visit() proves at each iterate that rounding stays below it
+#: eps_g as the method gets it; :meth:`OneLayerSmoothness.visit` proves at each iterate that rounding is smaller
 ROUNDING = 1e-10
-#: largest error of tanh, or of 2 sigmoid - 1 in its place, in units of roundoff (a test looks)
+#: largest error of tanh, or of 2 sigmoid - 1 in its place, in units of roundoff (a test checks it)
 TANH_ROUNDOFFS = 16.0
-#: for the rounding of the constants themselves, and for a basis with |Q^T Q - I| up to 1e-6
+#: covers the rounding of the constants themselves, and a basis with |Q^T Q - I| up to 1e-6
 INFLATION = 1.0 + 1e-6
-#: where |tanh''| is largest
+#: the argument at which |tanh''| is largest
 PEAK = float(np.arctanh(1.0 / np.sqrt(3.0)))
 
 
@@ -34,14 +34,14 @@ def split(theta: Array, hidden: int) -> tuple[Array, Array, Array, float]:
 def curvature_bound(theta: Array, x: Array, hidden: int, radius: float) -> Array:
     """Return bounds (S,) on the spectral norm of the Hessian of pi(x) in theta over |D| <= ``radius``.
 
-    The Hessian has a block for each hidden unit; on (w, b, v), with h = (x, 1) and s = w x + b, it is
-    [[v tanh''(s) h h^T, tanh'(s) h], [tanh'(s) h^T, 0]], of norm (p + sqrt(p^2 + 4 q^2)) / 2 with p = |v tanh''| |h|^2
-    and q = tanh' |h|.  In the ball |v| grows by at most r and s moves by at most r |h|.
+    The Hessian has one block for each hidden unit.  On (w, b, v), with h = (x, 1) and s = w x + b, the block is
+    [[v tanh''(s) h h^T, tanh'(s) h], [tanh'(s) h^T, 0]].  Its norm is (p + sqrt(p^2 + 4 q^2)) / 2 with
+    p = |v tanh''| |h|^2 and q = tanh' |h|.  In the ball |v| grows by at most r and s moves by at most r |h|.
 
     Args:
         theta: (d,).
         x: inputs (S,).
-        hidden: units.
+        hidden: number of hidden units.
         radius: r.
     """
     w, v, b, _ = split(theta, hidden)
@@ -56,10 +56,10 @@ def curvature_bound(theta: Array, x: Array, hidden: int, radius: float) -> Array
 
 
 def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: float) -> float:
-    """Return a bound on the rounding of g within ``radius`` of ``theta``, that of writing theta + Q z included.
+    """Return a bound on the rounding of g within ``radius`` of ``theta``; it includes that of writing theta + Q z.
 
-    Standard error analysis of the sums, in any order of summation, with the error of tanh as TANH_ROUNDOFFS units, for
-    sum v tanh + c and for sum 2 v sigmoid + (c - sum v) alike; a factor 2 covers all terms of second order.
+    The analysis holds for every order of summation, with an error of TANH_ROUNDOFFS units in tanh.  It covers both
+    forms, sum v tanh + c and sum 2 v sigmoid + (c - sum v).  A factor 2 covers all terms of second order.
     """
     w, v, b, c = split(theta, hidden)
     dimension, reach = theta.size, float(np.abs(x).max(initial=0.0))
@@ -73,13 +73,13 @@ def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: fl
 
 
 class OneLayerSmoothness:
-    """L and r of +-pi(x_i) - bound, proven anew at each iterate; a smoothness model (scpo.smoothness).
+    """A smoothness model for +-pi(x_i) - bound whose L is proven anew at each iterate.
 
     Args:
-        x: inputs x_i (S,) of the metrics (pi(x_i) - bound, -pi(x_i) - bound), k = 2 S.
-        bound: on |pi|.
-        hidden: units of the one hidden layer.
-        radius: r; the constants grow with it, and no step is longer.
+        x: inputs x_i (S,) of the constraints (pi(x_i) - bound, -pi(x_i) - bound), k = 2 S.
+        bound: the limit of |pi|.
+        hidden: number of units in the one hidden layer.
+        radius: r, the longest step; the constants grow with it.
     """
 
     #: eps_g, proven too
@@ -92,16 +92,16 @@ class OneLayerSmoothness:
         self._constants = np.full(2 * self._x.size, np.inf)
 
     def start(self, length: int) -> None:
-        """Check that there are two metrics an input; raise ShapeError otherwise."""
+        """Check that there are two constraints for each input; raise ShapeError otherwise."""
         if length != self._constants.size:
-            raise ShapeError(f"smoothness: proven for {self._constants.size} metrics, there are {length}")
+            raise ShapeError(f"smoothness: proven for {self._constants.size} constraints, there are {length}")
 
     def visit(self, theta: Any) -> None:
         """Prove the constants at ``theta`` (d,).
 
         Raises:
-            ShapeError: theta is not that of the network.
-            ConfigurationError: rounding may exceed what was given to the method.
+            ShapeError: theta does not fit the network.
+            ConfigurationError: rounding may exceed ROUNDING, which the method relies on.
         """
         at = np.asarray(theta, dtype=np.float64)
         if at.shape != (3 * self._hidden + 1,):
@@ -116,11 +116,11 @@ class OneLayerSmoothness:
         self._constants = np.tile(INFLATION * curvature_bound(at, self._x, self._hidden, radius), 2)
 
     def constants(self) -> Array:
-        """Return L (k,), proven within r of the theta last visited; infinite before the first visit."""
+        """Return L (k,), proven within r of the last theta visited; infinite before the first visit."""
         return self._constants
 
     def kinks(self) -> Array:
-        """Return zeros (k,): tanh has none."""
+        """Return zeros (k,), since tanh has no kinks."""
         return np.zeros(self._constants.size)
 
     def radius(self) -> float:
@@ -128,11 +128,11 @@ class OneLayerSmoothness:
         return self._radius
 
     def observe(self, required: Array, reliable: NDArray[np.bool_], length: float) -> None:
-        """Learn nothing: the constants are proven."""
+        """Do nothing, since the constants are proven."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing: everything follows from theta."""
+        """Return an empty state, since everything follows from theta."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore nothing."""
+        """Do nothing, since the state is empty."""

@@ -1,7 +1,7 @@
-"""Task 1: regression with harmful supervision.
+"""The task of the regression experiment: fit a function under output bounds, with harmful labels.
 
-Fit f(x) = sin x + sin 3x + sin 7x (F) while |pi(x)| <= bound on a fixed grid (bound F, grid R).  |f| reaches about
-1.95, so labels outside the bound ask for what is unsafe; a share of labels may be adversarial on top (R).
+The policy fits f(x) = sin x + sin 3x + sin 7x (F) and must keep |pi(x)| <= bound on a fixed grid (bound F, grid R).
+|f| reaches about 1.95, so some labels are unsafe to follow.  A share of the labels may be adversarial as well (R).
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from replication.tasks.regression.proof import OneLayerSmoothness
 from scpo.errors import ConfigurationError
 from scpo.policies import ResidualPolicy
 
+#: points at which a final policy is recorded
 CURVE_POINTS = 400
 
 
 class RegressionTask:
-    """Regression under output bounds; see the module's docstring.
+    """Regression under output bounds; implements :class:`replication.tasks.base.Task`.
 
     A sample is harmful if its label is adversarial or, in data without such labels, lies outside the bound.
 
     Args:
-        data: what :func:`replication.tasks.regression.data.generate_dataset` gave.
+        data: arrays of :func:`replication.tasks.regression.data.generate_dataset`.
         bound: |pi(x)| <= bound is safe.
-        grid_size: points of the constraint's grid, linspace(-pi, pi) (k = 2 * grid_size metrics).
-        hidden, activation: of the residual network.
+        grid_size: points of the constraint's grid, linspace(-pi, pi); k = 2 * grid_size.
+        hidden: widths of the residual network.
+        activation: of the residual network.
     """
 
     def __init__(
@@ -51,17 +53,17 @@ class RegressionTask:
         self.heldout = torch.from_numpy(np.asarray(data["heldout"], dtype=np.float64))[:, None]
         self.grid = torch.linspace(-torch.pi, torch.pi, grid_size, dtype=torch.float64)[:, None]
         self.fine_grid = torch.linspace(-torch.pi, torch.pi, 1000, dtype=torch.float64)[:, None]
-        # unseen by training: equally spaced points off the constraint's grid
+        # held-out points, equally spaced, which are not on the constraint's grid
         count = self.heldout.shape[0]
         self.dense = -torch.pi + 2 * torch.pi * (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
         self._shape: ResidualPolicy | None = None
 
     def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
-        """Return pi = 0 + phi with phi's last layer zero: the zero policy, safe."""
+        """Return the policy pi = phi; its last layer is zero, so pi = 0, which is safe."""
         return ResidualPolicy((1, *self.hidden, 1), self.activation, generator=generator)
 
     def sample_batch(self, size: int, generator: torch.Generator) -> Batch:
-        """Draw ``size`` training samples with replacement: inputs (size, 1), labels (size, 1), harmful (size,)."""
+        """Return ``size`` random samples: inputs (size, 1), labels (size, 1), harmful (size,)."""
         index = torch.randint(self.inputs.shape[0], (size,), generator=generator)
         return self.inputs[index], self.labels[index], self.harmful[index]
 
@@ -79,14 +81,14 @@ class RegressionTask:
         return torch.cat([outputs - self.bound, -outputs - self.bound], dim=1)
 
     def states(self) -> Tensor:
-        """Return the grid, where the metrics look at the policy."""
+        """Return the grid (grid_size, 1) on which the constraint evaluates the policy."""
         return self.grid
 
     def proven_smoothness(self, radius: float) -> OneLayerSmoothness:
-        """Return smoothness constants of the metrics that are proven at each iterate, within ``radius``.
+        """Return a smoothness model whose constants are proven at each iterate, for steps up to ``radius``.
 
         Raises:
-            ConfigurationError: the network is another than one hidden layer of tanh, or the radius is not finite.
+            ConfigurationError: the network is not one hidden layer of tanh, or the radius is not finite.
         """
         if len(self.hidden) != 1 or self.activation != "tanh":
             raise ConfigurationError(
@@ -95,7 +97,7 @@ class RegressionTask:
         return OneLayerSmoothness(self.grid[:, 0].numpy(), self.bound, self.hidden[0], radius)
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
-        """Return losses against f (clean), and the raw maximum violation on unseen points."""
+        """Return losses against f, and the largest g and the unsafe share on held-out points."""
         with torch.no_grad():
             fresh, f = policy(self.heldout), torch.from_numpy(target(self.heldout.numpy()))
             fine, f_fine = policy(self.fine_grid), torch.from_numpy(target(self.fine_grid.numpy()))
@@ -109,7 +111,7 @@ class RegressionTask:
         }
 
     def exhibits(self, policy: ResidualPolicy) -> dict[str, dict[str, NDArray[np.generic]]]:
-        """Return ``curve``: the policy ``pi`` at ``x`` on linspace(-pi, pi)."""
+        """Return the table ``curve``: the policy ``pi`` at ``x`` on linspace(-pi, pi)."""
         x = torch.linspace(-torch.pi, torch.pi, CURVE_POINTS, dtype=torch.float64)[:, None]
         with torch.no_grad():
             return {"curve": {"x": x[:, 0].numpy(), "pi": policy(x)[:, 0].numpy()}}

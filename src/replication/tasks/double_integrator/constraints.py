@@ -1,8 +1,8 @@
-"""Safety metrics of a rollout: constraints along it, and contraction at its end.  g <= 0 is safe.
+"""The constraint of the double integrator: limits along a rollout and contraction at its end; g <= 0 is safe.
 
-If for every start in O_inf the constraints hold for t < T and Psi(x_T) <= lambda Psi(x_0) with lambda < 1, then
-the policy may be applied again from x_T: the constraints hold for all time and Psi is a finite-step Lyapunov
-function.  Sampled starts support this; only the set-based certificate proves it.
+Suppose that from every start in O_inf the limits hold for t < T and Psi(x_T) <= lambda Psi(x_0) with lambda < 1.  Then
+the policy can be applied again from x_T: the limits hold for all time, and Psi is a finite-step Lyapunov function.
+Sampled starts only support this; the set-based certificate proves it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Aggregation = Literal["max", "logsumexp"]
 
 
 @dataclass(frozen=True)
-class Metrics:
-    """Three metrics of each start: state constraints, input constraint, contraction of the gauge Psi.
+class RolloutConstraint:
+    """Three constraint values for each start: state limits, input limit and contraction of the gauge Psi.
 
     Attributes:
-        facets: rows h_j (n, 2) of O_inf, Psi(x) = max_j h_j^T x.
+        facets: rows h_j (n, 2) of O_inf; Psi(x) = max_j h_j^T x.
         contraction: lambda, 0 < lambda < 1.
-        aggregation: "max", or "logsumexp": log(sum_i exp(beta v_i)) / beta, smooth, at least the maximum and at
-            most log(count) / beta above it.
-        sharpness: beta of the latter.
+        aggregation: over time and axes, "max" or "logsumexp".  The latter is log(sum_i exp(beta v_i)) / beta: smooth,
+            at least the maximum, and at most log(count) / beta above it.
+        sharpness: beta of "logsumexp".
     """
 
     facets: Tensor
@@ -38,7 +38,7 @@ class Metrics:
     sharpness: float = 200.0
 
     def __post_init__(self) -> None:
-        """Refuse values without a meaning."""
+        """Check the options."""
         if self.aggregation not in get_args(Aggregation):
             raise ConfigurationError(f"aggregation: no {self.aggregation!r}; there are {get_args(Aggregation)}")
         if not 0.0 < self.contraction < 1.0:
@@ -47,18 +47,18 @@ class Metrics:
             raise ConfigurationError(f"sharpness: expected a positive number, got {self.sharpness}")
 
     def gauge(self, states: Tensor) -> Tensor:
-        """Return Psi (...) of states (..., 2)."""
+        """Return Psi (...) at states (..., 2)."""
         return (states @ self.facets.T).amax(dim=-1)
 
     def _aggregate(self, values: Tensor) -> Tensor:
-        """Aggregate ``values`` (m, M, j) over j."""
+        """Return ``values`` (m, M, j) aggregated over j."""
         if self.aggregation == "max":
             return values.amax(dim=-1)
         return torch.logsumexp(self.sharpness * values, dim=-1) / self.sharpness
 
     def _aggregate_modulus(self, values: Tensor) -> Tensor:
-        """Aggregate |values| (m, t, M, i) over t and i: values and -values, to stay smooth at 0."""
-        modulus = values.permute(1, 3, 0, 2).flatten(0, 1).abs()  # as rollouts lie in memory, reduced along its rows
+        """Return |values| (m, t, M, i) aggregated over t and i; -values and values both count, which is smooth at 0."""
+        modulus = values.permute(1, 3, 0, 2).flatten(0, 1).abs()  # the order in which rollouts lie in memory
         highest = modulus.amax(dim=0)
         if self.aggregation == "max":
             return highest
@@ -69,9 +69,10 @@ class Metrics:
 
     @torch.no_grad()
     def __call__(self, trajectories: Rollout) -> Tensor:
-        """Return g (m, 3 M) in blocks of M starts.
+        """Return g (m, 3 M) in three blocks of M starts.
 
-        max over t <= T and i of |x_i| / 5 - 1; max over t < T of |u| - 1; (Psi(x_T) - lambda Psi(x_0)) / Psi(x_0).
+        The blocks are: the maximum over t <= T and i of |x_i| / 5 - 1; the maximum over t < T of |u| - 1; and
+        (Psi(x_T) - lambda Psi(x_0)) / Psi(x_0).
         """
         states, inputs = trajectories.states, trajectories.inputs
         initial = self.gauge(states[:, 0])
