@@ -15,7 +15,7 @@ export OMP_NUM_THREADS := 1
 SNAKEMAKE := snakemake --profile profiles/default --cores $(JOBS)
 with = --config scale=$(1) set="$(SET)"
 # what is left to do of a scale, measured now
-estimate = python -m replication budget --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
+estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
 .PHONY: help setup reproduce test smoke figures review html bundle ship verify readme study bench lint trials schema clean
 

@@ -86,6 +86,6 @@ def test_an_arm_is_measured_by_updates_that_are_taken():
 def test_the_command_reads_a_scale_and_its_changes(monkeypatch, capsys):
     monkeypatch.setattr(budget, "measure", lambda *_: budget.Cost(0.0, 0.0))
     scale = str(PROJECT / "config/smoke.yaml")
-    assert main(["budget", "--scale-file", scale, "--jobs", "2", "--set", "regression.arms.scpo.seeds=37"]) == 0
+    assert main(["estimate", "--scale-file", scale, "--jobs", "2", "--set", "regression.arms.scpo.seeds=37"]) == 0
     out = capsys.readouterr().out
     assert "regression, scpo " in out and " 37 " in out and out.splitlines()[-1].startswith("smoke: about")

@@ -31,14 +31,13 @@ rule notebook:
     wildcard_constraints:
         experiment="|".join(EXPERIMENTS),
     retries: 2
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Executing the notebook of {wildcards.experiment}"
     shell:
-        "{PYTHON} -m replication notebook --template {input.template} --out {output.notebook} --html {output.html}"
-        " --log {log.executed} -p results {params.results} > {log.text} 2>&1"
+        "{PYTHON:q} -m replication notebook --template {input.template} --results {params.results} --out {output.notebook} --html {output.html}"
+        " --log {log.executed} > {log.text} 2>&1"
 
 
 rule tutorial:
@@ -60,11 +59,10 @@ rule tutorial:
     benchmark:
         f"{LOGS}/tutorial/notebook.benchmark.tsv"
     retries: 2
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Executing the tutorial"
     shell:
-        "{PYTHON} -m replication notebook --template {input.template} --out {output.notebook} --html {output.html}"
-        " --log {log.executed} -p results {params.results} > {log.text} 2>&1"
+        "{PYTHON:q} -m replication notebook --template {input.template} --results {params.results} --out {output.notebook} --html {output.html}"
+        " --log {log.executed} > {log.text} 2>&1"

@@ -45,11 +45,10 @@ rule references:
         f"{LOGS}/double-integrator/references.log",
     benchmark:
         f"{LOGS}/double-integrator/references.benchmark.tsv"
-    threads: 1
     message:
         "Computing what the double integrator's runs are compared with"
     shell:
-        "{PYTHON} -m replication references --config {input.config} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication references --config {input.config} --out {output[0]} > {log} 2>&1"
 
 
 rule certificate:
@@ -67,11 +66,10 @@ rule certificate:
         f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.log",
     benchmark:
         f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.benchmark.tsv"
-    threads: 1
     params:
         folder=subpath(input.weights, parent=True),
         options=certificate_options,
     message:
         "Certifying: double-integrator, {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "{PYTHON} -m replication certify --run {params.folder} {params.options} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication certify --run {params.folder} {params.options} --out {output[0]} > {log} 2>&1"

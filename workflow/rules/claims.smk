@@ -19,10 +19,9 @@ rule claims:
         f"{LOGS}/claims.log",
     benchmark:
         f"{LOGS}/claims.benchmark.tsv"
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Deciding the claims"
     shell:
-        "{PYTHON} -m replication claims --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication claims --results {params.results} --out {output[0]} > {log} 2>&1"

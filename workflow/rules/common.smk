@@ -47,8 +47,6 @@ EXPERIMENTS = sorted(SETTINGS.experiments)
 RESULTS = f"results/{FROM}/{SCALE}" if FROM else f"results/{SCALE}"
 LOGS = RESULTS.replace("results", "logs", 1)
 CONFIG = f"{RESULTS}/config.json"
-ARM_CONFIG = f"{RESULTS}/{{experiment}}/{{arm}}/config.json"
-DATASET_CONFIG = f"{RESULTS}/{{experiment}}/data/{{dataset}}/config.json"
 RUN = f"{RESULTS}/{{experiment}}/{{arm}}/seed-{{seed}}"
 # the published figure, digitised
 PUBLISHED = sorted(map(str, Path("shipped/published-figure").glob("*.csv")))
@@ -88,6 +86,18 @@ def relative(paths):
 def code(*modules):
     """Source files that jobs of these modules depend on."""
     return relative(sources.closure(modules))
+
+
+@cache
+def arm_settings(experiment, arm):
+    """Digest of the settings that training reads: a change of any of them trains the arm again."""
+    return scales.digest(scales.for_arm(SETTINGS, experiment, arm))
+
+
+@cache
+def dataset_settings(experiment, dataset):
+    """Digest of the settings that drawing a data set reads."""
+    return scales.digest(scales.for_dataset(SETTINGS, experiment, dataset))
 
 
 def notebook_code(experiment):

@@ -15,8 +15,7 @@ rule falsification:
         f"{LOGS}/falsification.log",
     benchmark:
         f"{LOGS}/falsification.benchmark.tsv"
-    threads: 1
     message:
         "Planting faults that must be caught"
     shell:
-        "{PYTHON} -m replication falsify --referee {input.script} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication plant-faults --referee {input.script} --out {output[0]} > {log} 2>&1"

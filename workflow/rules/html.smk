@@ -14,8 +14,7 @@ rule claims_page:
         f"{LOGS}/report/claims-page.log",
     benchmark:
         f"{LOGS}/report/claims-page.benchmark.tsv"
-    threads: 1
     message:
         "Laying out the claims"
     shell:
-        "{PYTHON} -m replication page --claims {input.claims} --out {output} > {log} 2>&1"
+        "{PYTHON:q} -m replication page --claims {input.claims} --out {output} > {log} 2>&1"

@@ -25,10 +25,9 @@ rule quantities:
         f"{LOGS}/quantities.log",
     benchmark:
         f"{LOGS}/quantities.benchmark.tsv"
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Computing the table of quantities"
     shell:
-        "{PYTHON} -m replication quantities --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication quantities --results {params.results} --out {output[0]} > {log} 2>&1"

@@ -18,10 +18,9 @@ rule referee:
     benchmark:
         f"{LOGS}/referee.benchmark.tsv"
     priority: 1  # it takes longest of what follows the runs
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Refereeing every run"
     shell:
-        "{PYTHON} {input.script} {params.results} {output} > {log} 2>&1"
+        "{PYTHON:q} {input.script} {params.results} {output} > {log} 2>&1"

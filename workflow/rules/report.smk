@@ -56,14 +56,13 @@ rule figure:
         f"{LOGS}/report/figures/{{name}}.log",
     benchmark:
         f"{LOGS}/report/figures/{{name}}.benchmark.tsv"
-    threads: 1
     params:
         results=RESULTS,
         caption=lambda wildcards: parts.part(wildcards.name).shows,
     message:
         "Drawing figure {wildcards.name}"
     shell:
-        "{PYTHON} -m replication figure {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication figure {wildcards.name} --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 # tables of one module share its code, and the start of a process takes longer than a table
@@ -85,14 +84,13 @@ for made_by, names in parts.tables_by_rule(EXPERIMENTS).items():
             f"{LOGS}/report/{made_by}.log",
         benchmark:
             f"{LOGS}/report/{made_by}.benchmark.tsv"
-        threads: 1
         params:
             names=names,
             results=RESULTS,
         message:
             "Writing tables: {params.names}"
         shell:
-            "{PYTHON} -m replication table {params.names} --results {params.results} --out {output.tables} > {log} 2>&1"
+            "{PYTHON:q} -m replication table {params.names} --results {params.results} --out {output.tables} > {log} 2>&1"
 
 
 rule macros:
@@ -108,13 +106,12 @@ rule macros:
         f"{LOGS}/report/macros.log",
     benchmark:
         f"{LOGS}/report/macros.benchmark.tsv"
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Writing the report's numbers"
     shell:
-        "{PYTHON} -m replication macros --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication macros --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 rule provenance:
@@ -130,13 +127,12 @@ rule provenance:
         f"{LOGS}/report/provenance.log",
     benchmark:
         f"{LOGS}/report/provenance.benchmark.tsv"
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Checking what the report shows"
     shell:
-        "{PYTHON} -m replication provenance --results {params.results} --out {output} > {log} 2>&1"
+        "{PYTHON:q} -m replication check-report --results {params.results} --out {output} > {log} 2>&1"
 
 
 rule pdf:
@@ -151,7 +147,6 @@ rule pdf:
         f"{LOGS}/report/pdf.log",
     benchmark:
         f"{LOGS}/report/pdf.benchmark.tsv"
-    threads: 1
     params:
         report=REPORT,
     message:

@@ -20,11 +20,10 @@ rule restore:
         f"{LOGS}/restore.log",
     benchmark:
         f"{LOGS}/restore.benchmark.tsv"
-    threads: 1
     params:
         shipped=SHIPPED_RESULTS,
         results=RESULTS,
     message:
         f"Checking and restoring the shipped results of scale {SCALE}"
     shell:
-        "{PYTHON} -m replication restore --shipped {params.shipped} --out {params.results} > {log} 2>&1"
+        "{PYTHON:q} -m replication restore --shipped {params.shipped} --out {params.results} > {log} 2>&1"

@@ -17,10 +17,9 @@ rule stationarity:
         f"{LOGS}/regression/stationarity.log",
     benchmark:
         f"{LOGS}/regression/stationarity.benchmark.tsv"
-    threads: 1
     params:
         results=RESULTS,
     message:
         "Measuring how far final policies are from a constrained optimum"
     shell:
-        "{PYTHON} -m replication stationarity --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication stationarity --results {params.results} --out {output[0]} > {log} 2>&1"

@@ -14,7 +14,7 @@ for experiment in EXPERIMENTS:
         name:
             f"train_{experiment.replace('-', '_')}"
         input:
-            config=ARM_CONFIG,
+            config=ancient(CONFIG),  # the settings that this job reads are in params
             data=dataset_of,
             code=code("replication.training.train", tasks.MODULES[experiment]),
         output:
@@ -25,13 +25,13 @@ for experiment in EXPERIMENTS:
             f"{LOGS}/{{experiment}}/{{arm}}/seed-{{seed}}.benchmark.tsv"
         wildcard_constraints:
             experiment=experiment,
-        threads: 1
         params:
+            settings=lambda wildcards: arm_settings(wildcards.experiment, wildcards.arm),
             folder=RUN,
             checkpoint=f"{RUN}.checkpoint",  # beside the outputs: those of a failed job are removed
         message:
             "Training: {wildcards.experiment}, {wildcards.arm}, seed {wildcards.seed}"
         shell:
-            "{PYTHON} -m replication train --config {input.config} --experiment {wildcards.experiment} --arm {wildcards.arm}"
+            "{PYTHON:q} -m replication train --config {input.config} --experiment {wildcards.experiment} --arm {wildcards.arm}"
             " --seed {wildcards.seed} --data {input.data} --out {params.folder} --checkpoint {params.checkpoint}"
             " > {log} 2>&1"

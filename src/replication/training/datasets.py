@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from replication import files, tasks
+from replication import files, scales, tasks
 from replication.config import Config, load_json
 from replication.provenance import stamp as provenance
 from replication.seeds import numpy_stream
@@ -15,15 +15,26 @@ from scpo.errors import ConfigurationError
 
 
 def main(config: Path, experiment: str, dataset: str, seed: int, out: Path) -> None:
-    """Write data set ``dataset`` of ``experiment`` for ``seed`` to ``out`` (npz), and its stamp beside it."""
-    settings = load_json(config)
+    """Write data set ``dataset`` of ``experiment`` for ``seed`` to ``out`` (npz), and its stamp beside it.
+
+    Args:
+        config: results/<scale>/config.json.
+        experiment: name of the experiment.
+        dataset: name of the data set.
+        seed: seed of the runs that train on it.
+        out: the file to write.
+
+    Raises:
+        ConfigurationError: the configuration is unusable, or has no such experiment or data set.
+    """
+    settings = scales.for_dataset(load_json(config), experiment, dataset)
     files.write_npz(out, **generate_data(settings, experiment, dataset, seed))
     provenance.write(
         out.with_suffix(".stamp.json"),
         module=[__name__, tasks.MODULES[experiment]],
-        config_sha256=files.sha256(config),
+        config_sha256=scales.digest(settings),
         seeds={"data": seed},
-        inputs=[config],
+        inputs=[],
         outputs=[out],
     )
 

@@ -158,7 +158,7 @@ def write_run(
     problem: Task,
     *,
     identity: dict[str, Any],
-    config: Path,
+    settings_digest: str,
     data: Path,
     seconds: float,
     resumed: bool,
@@ -185,9 +185,9 @@ def write_run(
     provenance.write(
         out / "run.stamp.json",
         module=["replication.training.train", tasks.MODULES[identity["experiment"]]],
-        config_sha256=files.sha256(config),
+        config_sha256=settings_digest,
         seeds={"run": int(identity["seed"])},
-        inputs=[config, data],
+        inputs=[data],
         outputs=outputs,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from replication import files
+from replication import files, scales
 from replication.config import Config, dump, load_json
 from replication.seeds import torch_stream
 from replication.settings import ExperimentSettings, OptimizerConfig
@@ -33,7 +33,7 @@ def run_from_files(
     """Train one arm with one seed on the data set in ``data`` and write the run's files to ``out``.
 
     Args:
-        config: the configuration as canonical JSON.
+        config: results/<scale>/config.json.
         experiment: its name.
         arm: its name.
         seed: of the run.
@@ -46,7 +46,7 @@ def run_from_files(
     """
     process.prepare()
     began = time.perf_counter()
-    settings = load_json(config)
+    settings = scales.for_arm(load_json(config), experiment, arm)
     arrays = files.read_npz(data)
     section = settings.section(experiment).for_arm(arm)
     fingerprint = hashlib.sha256(f"{dump(settings)}{experiment}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
@@ -75,7 +75,7 @@ def run_from_files(
             "seed": seed,
         }
         | {"method": arm_of(settings, experiment, arm).method},
-        config=config,
+        settings_digest=scales.digest(settings),
         data=data,
         seconds=time.perf_counter() - began,
         resumed=resumed,

@@ -1,0 +1,81 @@
+"""Commands that keep the shipped results and the generated files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from replication.cli.app import app
+
+
+@app.command
+def ship(*, results: Path, out: Path, dirty_because: str | None = None) -> None:
+    """Copy the files that the report reads of finished results, and write a manifest of their checksums.
+
+    Args:
+        results: results/<scale>, finished.
+        out: shipped/results/<scale>; what it holds is replaced.
+        dirty_because: Reason for taking results of a checkout with changes.
+    """
+    from replication.shipped import collection
+
+    collection.collect(results, out, dirty_because)
+
+
+@app.command
+def restore(*, shipped: Path, out: Path) -> None:
+    """Check shipped results and copy them to where the report is made.
+
+    Args:
+        shipped: shipped/results/<scale>.
+        out: results/shipped/<scale>.
+    """
+    from replication.shipped import collection
+
+    collection.restore(shipped, out)
+
+
+@app.command
+def bundle(*, results: Path, out: Path) -> None:
+    """Pack sources, shipped results, report and claims into one archive, and print its path.
+
+    Args:
+        results: results/shipped/<scale>, with the report made of it.
+        out: Folder of the archive.
+    """
+    from replication.shipped import bundle
+
+    print(bundle.write(Path.cwd(), results, out))
+
+
+@app.command
+def schema(*, out: Path | None = None) -> None:
+    """Print the JSON schema of a scale.
+
+    Args:
+        out: Write it to this file instead.
+    """
+    from replication import schema
+
+    _print_or_write(schema.json_schema_text(), out)
+
+
+@app.command
+def defaults(*, out: Path | None = None) -> None:
+    """Print the default configuration as commented YAML.
+
+    Args:
+        out: Write it to this file instead.
+    """
+    from replication import schema
+
+    _print_or_write(schema.default_yaml(), out)
+
+
+def _print_or_write(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        from replication.files import write_text
+
+        write_text(out, text)

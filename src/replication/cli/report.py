@@ -1,0 +1,178 @@
+"""Commands that make, check and explain the report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from replication.cli.app import Files, app
+from replication.paths import REPOSITORY
+
+SHIPPED = REPOSITORY / "shipped/results/paper"
+
+
+@app.command
+def figure(*names: str, results: Path | None = None, out: Files | None = None) -> None:
+    """Draw figures as PDF.
+
+    Args:
+        names: Names of figures.
+        results: results/<scale>; by default results/paper if it is there, else the shipped results.
+        out: One file for each name; by default <name>.pdf in this folder.
+    """
+    _render(names, ".pdf", results, out)
+
+
+@app.command
+def table(*names: str, results: Path | None = None, out: Files | None = None) -> None:
+    """Write tables as LaTeX.
+
+    Args:
+        names: Names of tables.
+        results: results/<scale>; by default results/paper if it is there, else the shipped results.
+        out: One file for each name; by default <name>.tex in this folder.
+    """
+    _render(names, ".tex", results, out)
+
+
+def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequence[Path] | None) -> None:
+    from replication.report import parts
+    from scpo.errors import ConfigurationError
+
+    files = [Path(f"{name}{suffix}") for name in names] if out is None else out
+    if not names or len(names) != len(files):
+        raise ConfigurationError(f"{len(names)} names, but {len(files)} files after --out: give one for each")
+    for name, file in zip(names, files, strict=True):
+        parts.render(name, results or _latest_results(), file)
+        if out is None:
+            print(file)
+
+
+def _latest_results() -> Path:
+    """Return results/paper where that scale was begun here, else the shipped results."""
+    own = Path("results/paper")
+    return own if (own / "config.json").is_file() else SHIPPED
+
+
+@app.command
+def macros(*, results: Path, out: Path) -> None:
+    """Write the report's numbers as LaTeX macros.
+
+    Args:
+        results: results/<scale>.
+        out: The .tex file.
+    """
+    from replication.provenance.page import traced
+    from replication.report import macros
+
+    with traced(out, results, ["replication.report.macros"]):
+        macros.write(results, out)
+
+
+@app.command
+def quantities(*, results: Path, out: Path) -> None:
+    """Compute every quantity of the results and write them as one table.
+
+    Args:
+        results: results/<scale>.
+        out: The .parquet file.
+    """
+    from replication.experiments import quantities
+
+    quantities.main(results, out)
+
+
+@app.command
+def claims(*, results: Path, out: Path | None = None, markdown: bool = False, readme: Path | None = None) -> None:
+    """Decide every claim, or print what was decided.
+
+    Args:
+        results: results/<scale>.
+        out: Decide the claims and write the verdicts to this file.
+        markdown: Print the verdicts as a table in Markdown.
+        readme: Put that table between the markers of this file.
+    """
+    from replication.claims import decide, verdicts
+    from replication.files import write_text
+
+    if out is not None:
+        decide.write(results, out)
+    found = verdicts.read(out or results / verdicts.NAME)
+    if markdown:
+        sys.stdout.write(verdicts.markdown(found))
+    if readme is not None:
+        write_text(readme, verdicts.updated(readme.read_text(encoding="utf-8"), found))
+
+
+@app.command
+def verify(*, results: Path, strict: bool = False) -> int:
+    """Check every claim; status 1 if evidence is missing or altered.
+
+    Args:
+        results: results/<scale>.
+        strict: Status 1 on a deviation, too.
+    """
+    from replication.claims import decide
+
+    text, status = decide.judge(results, strict=strict)
+    sys.stdout.write(text)
+    return status
+
+
+@app.command
+def compare(first: Path, second: Path, /) -> int:
+    """Compare two result folders arm by arm; status 1 if an arm differs.
+
+    Args:
+        first: results/<scale>; it may hold fewer seeds than the second folder.
+        second: A result folder made elsewhere or earlier.
+    """
+    from replication.results import compare
+
+    found = compare.compare(first, second)
+    sys.stdout.write(compare.text(found))
+    return int(any(one.tier == "differs" for one in found))
+
+
+@app.command
+def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> None:
+    """Write the hashes that the report's captions print; fail if a part of the report is stale.
+
+    Args:
+        results: results/<scale>.
+        out: The .tex file.
+        paper: Folder of the report's text.
+    """
+    from replication.report import paper as text
+
+    text.write(results, out, paper)
+
+
+@app.command
+def explain(name: str, /, *, results: Path = Path("results/paper"), paper: Path = Path("paper")) -> int:
+    """Print what a figure, a table, a number or a claim was made from; status 1 if that has changed.
+
+    Args:
+        name: fig-3, tab-2, a figure's or table's name, a number's name, or a claim's id.
+        results: results/<scale>.
+        paper: Folder of the report's text.
+    """
+    from replication.report import explain
+
+    text, matches = explain.explain(name, results, paper)
+    sys.stdout.write(text)
+    return 0 if matches else 1
+
+
+@app.command
+def page(*, claims: Path, out: Path) -> None:
+    """Write the verdicts on the claims as an HTML page.
+
+    Args:
+        claims: results/<scale>/claims.json.
+        out: The .html file.
+    """
+    from replication.report import html
+
+    html.write(claims, out)

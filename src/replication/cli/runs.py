@@ -1,0 +1,154 @@
+"""Commands that run the stages of the workflow up to the notebooks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from replication.cli.app import Changes, app
+
+
+@app.command
+def config(*, scale_file: Path, changes: Changes = None, out: Path) -> None:
+    """Write the configuration of a scale as canonical JSON.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
+        out: The JSON file.
+    """
+    from replication import scales
+    from replication.config import dump
+    from replication.files import write_text
+
+    write_text(out, dump(scales.load_scale(scale_file, changes or [])))
+
+
+@app.command
+def estimate(*, scale_file: Path, changes: Changes = None, jobs: int = 1, results: Path | None = None) -> None:
+    """Estimate how long a scale will take, from a few updates measured now.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
+        jobs: Processes that run side by side.
+        results: results/<scale>; runs that are finished there are left out.
+    """
+    from replication import budget, scales
+
+    sys.stdout.write(budget.estimate(scales.load_scale(scale_file, changes or []), jobs, results))
+
+
+@app.command
+def dataset(*, config: Path, experiment: str, dataset: str, seed: int, out: Path) -> None:
+    """Draw one data set of an experiment.
+
+    Args:
+        config: results/<scale>/config.json.
+        experiment: Name of the experiment.
+        dataset: Name of the data set.
+        seed: Seed of the runs that train on it.
+        out: The data set, an .npz file.
+    """
+    from replication.training import datasets
+
+    datasets.main(config, experiment, dataset, seed, out)
+
+
+@app.command
+def train(
+    *,
+    config: Path,
+    experiment: str,
+    arm: str,
+    seed: int,
+    data: Path,
+    out: Path,
+    checkpoint: Path | None = None,
+) -> None:
+    """Train one arm of an experiment with one seed.
+
+    Args:
+        config: results/<scale>/config.json.
+        experiment: Name of the experiment.
+        arm: Name of the arm.
+        seed: Seed of the run.
+        data: The data set, made by `replicate dataset`.
+        out: Folder of the run's records.
+        checkpoint: Folder that lets an interrupted run continue.
+    """
+    from replication.training.train import run_from_files
+
+    run_from_files(config, experiment, arm, seed, data, out, checkpoint)
+
+
+@app.command
+def references(*, config: Path, out: Path) -> None:
+    """Compute the costs and sets that the double integrator's runs are compared with.
+
+    Args:
+        config: results/<scale>/config.json.
+        out: The .json file; arrays are written beside it.
+    """
+    from replication.experiments.double_integrator import references
+
+    references.main(config, out)
+
+
+@app.command
+def certify(*, run: Path, cells: int, cells_over_training: int, iterates: int, rho: float, out: Path) -> None:
+    """Certify the safety of a double-integrator run's policies.
+
+    Args:
+        run: Folder of the run's records.
+        cells: Cells along each axis, for the final policy.
+        cells_over_training: Cells along each axis, for policies saved during training.
+        iterates: How many policies saved during training are certified.
+        rho: The starts lie in rho O_inf.
+        out: The .json file; the cells are written beside it.
+    """
+    from replication.experiments.double_integrator import certificates
+
+    certificates.main(run, out, cells=cells, cells_over_training=cells_over_training, iterates=iterates, rho=rho)
+
+
+@app.command
+def stationarity(*, results: Path, out: Path) -> None:
+    """Measure how far the regression's final policies are from a constrained optimum.
+
+    Args:
+        results: results/<scale>.
+        out: The .json file.
+    """
+    from replication.experiments.regression import stationarity
+
+    stationarity.main(results, out)
+
+
+@app.command
+def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Path) -> None:
+    """Plant faults on purpose, and fail if one of them is not caught.
+
+    Args:
+        referee: The referee's script.
+        out: The .json file.
+    """
+    from replication.planted_faults import run
+
+    run.main(referee, out)
+
+
+@app.command
+def notebook(*, template: Path, results: Path, out: Path, html: Path, log: Path) -> None:
+    """Execute a notebook; keep the executed copy and an HTML page.
+
+    Args:
+        template: The notebook.
+        results: results/<scale>, the value of the notebook's parameter `results`.
+        out: The executed copy.
+        html: The HTML page.
+        log: Where the notebook is executed; this copy stays if a cell fails.
+    """
+    from replication import notebook
+
+    notebook.execute(template, out, html, log, {"results": str(results)})
