@@ -1,19 +1,22 @@
-"""Configuration: pydantic models are the one source; the default YAML and the JSON schema are generated.
+"""The configuration of a scale: pydantic models, from which the default YAML and the JSON schema are generated.
 
-A scale (``config/smoke.yaml``, ``config/paper.yaml``) is an overlay on the defaults of the models, merged key by
-key.  Results of an arm lie in ``results/<scale>/<experiment>/<arm>/seed-<n>/``.
+A scale (``config/smoke.yaml``, ``config/paper.yaml``) names the settings that differ from the defaults of the models.
+Three keys shorten a scale as a whole: ``max_seeds`` and ``max_epochs`` cap the defaults of every arm, so that an arm
+that the scale does not mention is short as well, and ``only`` names the arms to run.  Results of an arm lie in
+``results/<scale>/<experiment>/<arm>/seed-<n>/``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from replication.settings import ExperimentSettings, Model, Name, merge
+from replication.settings import Count, ExperimentSettings, Model, Name, merge
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
 from replication.upgrade import upgrade_config
@@ -24,6 +27,9 @@ class Config(Model):
     """The whole configuration of one scale."""
 
     scale: Name = Field("default", description="name of the scale; results lie in results/<scale>/")
+    max_seeds: Count | None = Field(None, description="most seeds of an arm that the scale does not state")
+    max_epochs: Count | None = Field(None, description="most epochs of a run that the scale does not state")
+    only: tuple[Name, ...] | None = Field(None, description="the arms to run; null: all")
     base_seed: Annotated[int, Field(ge=0)] = Field(20251215, description="root of every derived seed")
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="where training runs; evaluations and certificates are the CPU's"
@@ -46,11 +52,15 @@ class Config(Model):
         return self.experiments[experiment]
 
 
-def load(path: Path | str) -> Config:
-    """Read a scale's overlay and return the validated configuration.
+#: Keys that shorten a scale as a whole; the arms of a loaded configuration are shortened already.
+LIMITS = ("max_seeds", "max_epochs", "only")
+
+
+def load(path: Path | str, changes: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration of a scale's file, with ``changes`` laid over the file.
 
     Raises:
-        ConfigurationError: the file is missing, no YAML mapping, or holds an unknown key or a bad value.
+        ConfigurationError: the file is missing, no YAML mapping, or it or a change has an unknown key or a bad value.
     """
     path = Path(path)
     try:
@@ -61,15 +71,53 @@ def load(path: Path | str) -> Config:
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(overlay, dict):
         raise ConfigurationError(f"{path}: expected a mapping at the top level, got {type(overlay).__name__}")
+    config = _validated(overlay, str(path))
+    return _validated(merge(overlay, changes), "--set") if changes else config
+
+
+def _validated(overlay: Mapping[str, Any], where: str) -> Config:
+    """Return the defaults with ``overlay`` laid over them and its limits applied; errors begin with ``where``."""
+    raw = merge(_capped(Config().model_dump(), overlay), overlay)
     try:
-        return Config.model_validate(merge(Config().model_dump(), overlay))
+        if isinstance(only := raw["only"], list):
+            _keep_only(only, raw)
+        return Config.model_validate(raw)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, item['loc'])) or 'top level'}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError(f"{path}: invalid configuration\n" + "\n".join(lines)) from error
+        raise ConfigurationError(f"{where}: invalid configuration\n" + "\n".join(lines)) from error
+
+
+def _capped(defaults: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``defaults`` with seeds and epochs no larger than the limits in ``overlay``."""
+    seeds, epochs = overlay.get("max_seeds"), overlay.get("max_epochs")
+    for section in _sections(defaults):
+        schedules = [section["schedule"], *(arm["overrides"].get("schedule", {}) for arm in section["arms"].values())]
+        if isinstance(epochs, int):
+            for schedule in schedules:
+                schedule |= {"epochs": min(epochs, schedule["epochs"])} if "epochs" in schedule else {}
+        if isinstance(seeds, int):
+            for arm in section["arms"].values():
+                arm["seeds"] = min(seeds, arm["seeds"])
+    return defaults
+
+
+def _keep_only(names: list[Any], raw: dict[str, Any]) -> None:
+    """Set the arms of ``raw`` that are not in ``names`` to null, and experiments that have no other."""
+    known = {arm for section in _sections(raw) for arm in section["arms"]}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigurationError(f"only: no arm {unknown[0]!r}; the arms are {', '.join(sorted(known))}")
+    for key, section in raw.items():
+        if isinstance(section, Mapping) and "arms" in section:
+            arms: dict[str, Any] = {name: arm if name in names else None for name, arm in section["arms"].items()}
+            raw[key] = {**section, "arms": arms} if any(arms.values()) else None
+
+
+def _sections(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [section for section in raw.values() if isinstance(section, dict) and "arms" in section]
 
 
 def load_json(path: Path | str) -> Config:
-    """Read a whole configuration as :func:`dump` wrote it (nothing is merged, nothing may be missing).
+    """Return a configuration that :func:`dump` wrote, such as results/<scale>/config.json.
 
     Raises:
         ConfigurationError: the file is missing, damaged or invalid.
@@ -84,5 +132,5 @@ def load_json(path: Path | str) -> Config:
 
 
 def dump(config: Config) -> str:
-    """Return the configuration as canonical JSON (sorted keys), the form that is hashed and stored."""
+    """Return the configuration as canonical JSON, with sorted keys: the form that is stored and hashed."""
     return json.dumps(config.model_dump(mode="json"), sort_keys=True, indent=2) + "\n"

@@ -1,7 +1,8 @@
-"""Scales as the workflow uses them: single settings changed, and each job's own part of the configuration.
+"""Changes of single settings, and the part of the configuration that each job reads.
 
-A job reads a configuration that holds its experiment, its arm and its data set and nothing else.  So it is repeated
-when a setting that it can see changes, and more seeds or another experiment add runs and repeat none.
+A training job reads its experiment, its arm and its data set, and nothing else of the configuration.  The digest of
+this part decides whether the job runs again: a setting that it reads repeats it; more seeds or another experiment do
+not.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from replication.config import Config, dump, load
+from replication.config import LIMITS, Config, dump, load
 from replication.settings import merge
 from scpo.errors import ConfigurationError
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """Return ``["a.b=1 a.c=x", "d=[2]"]`` as the overlay {"a": {"b": 1, "c": "x"}, "d": [2]}; values are YAML.
+    """Return the nested mapping of ``assignments``: ["a.b=1 a.c=x", "d=[2]"] is {"a": {"b": 1, "c": "x"}, "d": [2]}.
+
+    Args:
+        assignments: texts of one or several changes, separated by blanks; the values are YAML.
+
 
     Raises:
         ConfigurationError: an assignment is not of the form key=value, or its value is not YAML.
@@ -43,26 +47,22 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def load_scale(path: Path | str, assignments: Iterable[str] = ()) -> Config:
-    """Read a scale's file and change single settings of it.
+    """Return the configuration of a scale's file with single settings changed.
+
+    Args:
+        path: the file, config/<scale>.yaml.
+        assignments: the changes, as for :func:`parse`.
 
     Raises:
         ConfigurationError: as for :func:`replication.config.load`, or an assignment is unusable.
     """
-    config = load(path)
-    overlay = parse(assignments)
-    if not overlay:
-        return config
-    try:
-        return Config.model_validate(merge(config.model_dump(), overlay))
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'top level'}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError("--set: invalid configuration\n" + "\n".join(lines)) from error
+    return load(path, parse(assignments))
 
 
 def for_arm(config: Config, experiment: str, arm: str) -> Config:
-    """Return the part of ``config`` that runs of one arm read.
+    """Return the part of ``config`` that the runs of one arm read.
 
-    The number of seeds is left out (it reads 1): a run's seed is given to it.
+    The arm's number of seeds is 1 in it: each run is told its seed.
 
     Raises:
         ConfigurationError: there is no such experiment or arm.
@@ -83,14 +83,14 @@ def for_dataset(config: Config, experiment: str, dataset: str) -> Config:
 
 
 def digest(config: Config) -> str:
-    """Return the SHA-256 of a configuration's canonical JSON, which is that of the file that holds it."""
+    """Return the SHA-256 of a configuration's canonical JSON."""
     return hashlib.sha256(dump(config).encode()).hexdigest()
 
 
 def digest_on_disk(raw: Mapping[str, Any], experiment: str, arm: str) -> str:
-    """Return the digest of what runs of one arm read, from the content of a config.json as it lies on disk.
+    """Return the digest of the part that one arm's runs read, from the content of a config.json.
 
-    The file may have been written by an earlier version: its own names are kept.
+    The file may be of an earlier version: its own names are kept, so the digest is the one that was stamped then.
     """
     part = _arm_part(raw, _field(experiment), arm)
     return hashlib.sha256((json.dumps(part, sort_keys=True, indent=2) + "\n").encode()).hexdigest()
@@ -111,9 +111,10 @@ def _arm_part(raw: Mapping[str, Any], field: str, arm: str) -> dict[str, Any]:
 
 
 def _part(raw: Mapping[str, Any], field: str, dataset: str, arms: dict[str, Any]) -> dict[str, Any]:
-    """Return ``raw`` with one experiment's section, one data set and the given arms; certificates are left out."""
-    sections = [name for name, value in raw.items() if isinstance(value, Mapping) and "arms" in value]
+    """Return ``raw`` with one experiment, one data set and ``arms``, without limits and certificates."""
+    others = [name for name, value in raw.items() if isinstance(value, Mapping) and "arms" in value]
+    limits = [name for name in LIMITS if name in raw]
     section = raw[field] | {"arms": arms, "datasets": {dataset: raw[field]["datasets"][dataset]}}
-    if "certificate" in section:  # made of finished runs
+    if "certificate" in section:  # certificates are made of finished runs
         section["certificate"] = None
-    return {**raw, **dict.fromkeys(sections), field: section}
+    return {**raw, **dict.fromkeys([*others, *limits]), field: section}

@@ -142,6 +142,59 @@ def test_merging_lays_one_mapping_over_the_other(base, overlay):
         assert merged == overlay
 
 
+def test_limits_cap_what_a_scale_does_not_state(tmp_path):
+    text = """
+max_seeds: 2
+max_epochs: 9
+regression:
+  schedule: {epochs: 30}
+  arms:
+    scpo: {seeds: 3}
+    scpo-tanh: {overrides: {schedule: {epochs: 20}}}
+    new: {method: scpo, dataset: normal, seeds: 5}
+"""
+    section = load(write(tmp_path, text)).regression
+    epochs = {name: section.for_arm(name).schedule.epochs for name in section.arms}
+    seeds = {name: arm.seeds for name, arm in section.arms.items()}
+    assert (seeds.pop("scpo"), seeds.pop("new")) == (3, 5)
+    assert set(seeds.values()) == {2}
+    assert (epochs["scpo"], epochs["scpo-tanh"], epochs["scpo-softplus"], epochs["backtracking"]) == (30, 20, 9, 9)
+    assert load(write(tmp_path, "max_epochs: 9")).double_integrator.schedule.epochs == 9
+
+
+def test_a_change_wins_over_a_limit(tmp_path):
+    changes = ["regression.arms.scpo.seeds=4", "max_epochs=3"]
+    section = scales.load_scale(write(tmp_path, "{max_seeds: 1}"), changes).regression
+    assert (section.arms["scpo"].seeds, section.arms["unconstrained"].seeds) == (4, 1)
+    assert section.for_arm("scpo-tanh").schedule.epochs == 3
+
+
+def test_only_keeps_the_arms_it_names(tmp_path):
+    config = load(write(tmp_path, "only: [scpo, unconstrained]"))
+    assert set(config.experiments) == {"regression"}
+    assert set(config.regression.arms) == {"scpo", "unconstrained"}
+    with pytest.raises(ConfigurationError, match="only: no arm 'scop'; the arms are backtracking"):
+        load(write(tmp_path, "only: [scop]"))
+
+
+@pytest.mark.parametrize("scale", ["smoke", "review"])
+def test_no_arm_of_a_small_scale_is_forgotten(scale):
+    """One seed each; in smoke few epochs, those of a new arm included."""
+    config, limits = load(PROJECT / f"config/{scale}.yaml"), {"smoke": 6, "review": 5000}
+    for section in config.experiments.values():
+        for name, arm in section.arms.items():
+            assert arm.seeds == 1
+            assert section.for_arm(name).schedule.epochs <= limits[scale]
+
+
+def test_limits_are_no_setting_of_a_run():
+    base = Config()
+    limited = base.model_copy(update={"max_seeds": 1, "max_epochs": 9999, "only": ("scpo",)})
+    digests = {scales.digest(scales.for_arm(config, "regression", "scpo")) for config in (base, limited)}
+    digests.add(scales.digest_on_disk(json.loads(dump(limited)), "regression", "scpo"))
+    assert len(digests) == 1
+
+
 def test_assignments_become_an_overlay():
     assert scales.parse(["a.b=1 a.c=x", "d=[2]"]) == {"a": {"b": 1, "c": "x"}, "d": [2]}
     assert scales.parse([""]) == {}
