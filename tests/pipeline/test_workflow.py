@@ -113,7 +113,7 @@ def finished(tmp_path_factory):
 
 
 def test_after_a_finished_run_and_edits_of_commands_and_comments_there_is_nothing_to_do(finished):
-    plan = finished.plan_after_editing("src/replication/cli.py", "config/smoke.yaml")
+    plan = finished.plan_after_editing("src/replication/cli/runs.py", "config/smoke.yaml")
     assert "Nothing to be done" in plan, f"{plan}\nwithout the edits:\n{finished.plan()}"
     assert rules_of(plan) == set()
 
