@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from replication import schema
+from replication import report, schema
 from replication.cli import app, main
 from replication.config import load
-from replication.report import parts
 
 PROJECT = Path(__file__).parents[2]
 
@@ -86,7 +85,7 @@ def test_a_wrong_command_line_is_status_2(arguments):
 
 def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(parts, "render", lambda name, results, out: drawn.append((name, results, out)))
+    monkeypatch.setattr(report, "render", lambda name, results, out: drawn.append((name, results, out)))
     drawn = []
     assert main(["figure", "regression-safety"]) == 0
     assert capsys.readouterr().out == "regression-safety.pdf\n"

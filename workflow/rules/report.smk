@@ -2,8 +2,8 @@
 
 REPORT = f"{RESULTS}/report"
 PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
-FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for('figure', EXPERIMENTS)]
-TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for('table', EXPERIMENTS)]
+FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for("figure", EXPERIMENTS)]
+TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for("table", EXPERIMENTS)]
 MACROS = f"{REPORT}/macros.tex"
 PARTS = [*FIGURES, *TABLES, MACROS, CLAIMS]
 PROVENANCE = f"{REPORT}/provenance.tex"

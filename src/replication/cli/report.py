@@ -37,14 +37,14 @@ def table(*names: str, results: Path | None = None, out: Files | None = None) ->
 
 
 def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequence[Path] | None) -> None:
-    from replication.report import parts
+    from replication import report
     from scpo.errors import ConfigurationError
 
     files = [Path(f"{name}{suffix}") for name in names] if out is None else out
     if not names or len(names) != len(files):
         raise ConfigurationError(f"{len(names)} names, but {len(files)} files after --out: give one for each")
     for name, file in zip(names, files, strict=True):
-        parts.render(name, results or _latest_results(), file)
+        report.render(name, results or _latest_results(), file)
         if out is None:
             print(file)
 
