@@ -40,8 +40,8 @@ class Config(Model):
     @property
     def experiments(self) -> dict[str, ExperimentSettings]:
         """Sections of the experiments that this scale runs, by experiment name as used in paths."""
-        sections = {"regression": self.regression, "double-integrator": self.double_integrator}
-        return {name: section for name, section in sections.items() if section is not None}
+        sections = {name.replace("_", "-"): getattr(self, name) for name in type(self).model_fields}
+        return {name: section for name, section in sections.items() if isinstance(section, ExperimentSettings)}
 
     def section(self, experiment: str) -> ExperimentSettings:
         """Return the settings of ``experiment``, named as in paths."""

@@ -99,8 +99,9 @@ def test_closure_holds_all_that_an_import_loads():
 
 
 def test_computed_imports_are_where_rules_know_them():
-    """A computed import is in no closure: it may stand only where the rules name the modules, or above the floors."""
+    """A computed import stands only where the graph is told, where the rules name the modules, or above the floors."""
     known = {"scpo/__init__.py", "replication/tasks/__init__.py", "replication/report/__init__.py"}
+    known |= {f"{name.replace('.', '/')}.py" for name in sources.COMPUTED}
     found = {path for path in SOURCES.rglob("*.py") if "import_module(" in path.read_text(encoding="utf-8")}
     assert {path.relative_to(SOURCES).as_posix() for path in found} <= known
 
@@ -125,3 +126,12 @@ def test_training_depends_on_the_method_and_not_on_the_report():
 def test_figures_and_tables_depend_on_no_training(name):
     reached = names(sources.closure(parts.part(name).module))
     assert not reached & {"replication/training/train", "replication/cli", "scpo/projection/solvers", "scpo/optimizer"}
+
+
+def test_computed_imports_are_in_the_closures():
+    closure = names(sources.closure("replication.experiments.quantities"))
+    for experiment in ("regression", "double_integrator"):
+        assert f"replication/experiments/{experiment}/quantities" in closure
+        assert f"replication/tasks/{experiment}/columns" in closure
+    training = names(sources.closure(["replication.training.train", tasks.MODULES["regression"]]))
+    assert not any("double_integrator/columns" in name for name in training)

@@ -56,10 +56,6 @@ REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 
 # What a run writes: records that later stages read, and beside them where it comes from and how long it took.
 RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
-EXPERIMENT_RECORDS = {
-    "regression": ["curve.parquet"],
-    "double-integrator": ["trajectories.parquet", "surface.parquet", "starts.parquet"],
-}
 STAMPS = ["run.stamp.json", "run.timing.json"]
 
 # One thread per process: seeds are what runs in parallel.  A fixed date makes figures and the PDF reproducible.
@@ -107,7 +103,8 @@ def notebook_code(experiment):
 
 def records_of(experiment):
     """Files of one run of an experiment that later stages read."""
-    return RECORDS + EXPERIMENT_RECORDS.get(experiment, [])
+    tables = inventory.tables_of(experiment)
+    return RECORDS + [f"{name}.parquet" for name in (*tables.exhibits, *tables.for_referee)]
 
 
 def runs_of(*experiments):

@@ -7,12 +7,14 @@ TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for("table", EXP
 MACROS = f"{REPORT}/macros.tex"
 PARTS = [*FIGURES, *TABLES, MACROS, CLAIMS]
 PROVENANCE = f"{REPORT}/provenance.tex"
+# the experiments that have a section
+TEXT_IS_ABOUT = {name for name in tasks.MODULES if Path(f"paper/sections/{name.replace('-', '_')}.tex").exists()}
 TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Path("paper").rglob(pattern))]
 
 
 def all_report_parts():
     """Figures, tables, macros and claims; if the scale runs what the text is about, the check that they agree."""
-    return [*PARTS, *([] if set(tasks.MODULES) - set(EXPERIMENTS) else [PROVENANCE])]
+    return [*PARTS, *([] if TEXT_IS_ABOUT - set(EXPERIMENTS) else [PROVENANCE])]
 
 
 def stamp_of(path):
@@ -28,7 +30,7 @@ def drawn_from(wildcards):
 
 def all_pdfs():
     """The PDF of the report, where there is TeX to make it and the scale runs both experiments that it is about."""
-    if left_out := sorted(set(tasks.MODULES) - set(EXPERIMENTS)):
+    if left_out := sorted(TEXT_IS_ABOUT - set(EXPERIMENTS)):
         logger.warning(f"{PDF} is left out: its text is about {', '.join(left_out)} too.")
         return []
     if shutil.which("latexmk") and shutil.which("pdflatex"):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from replication.errors import ResultError
-from replication.experiments.double_integrator import quantities as double_integrator
-from replication.experiments.regression import quantities as regression
+from replication.experiments import modules
 from replication.files import write_parquet
 from replication.provenance.page import traced
 from replication.results import quantities, whole
 from replication.results.quantities import Provider, Quantity, Row, Table
 from replication.results.read import read_config, read_run
 
-#: Experiment -> the module that declares its quantities.
-EXPERIMENTS: dict[str, ModuleType] = {"regression": regression, "double-integrator": double_integrator}
+#: Experiment -> the module that declares its quantities, the file quantities.py in the experiment's folder.
+EXPERIMENTS: dict[str, ModuleType] = {
+    experiment: import_module(name) for experiment, name in modules("quantities").items()
+}
 
 
 def main(results: Path, out: Path) -> None:

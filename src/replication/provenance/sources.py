@@ -2,8 +2,8 @@
 
 Rules of the workflow list these files as inputs, so that editing a figure redraws it and retrains nothing, while
 editing the projection retrains.  grimp reads the imports without running them.  Imports inside functions count;
-imports for type checkers alone do not.  A module that is imported by a computed name (importlib) is not seen: the
-rule that needs it names it (:data:`replication.tasks.MODULES`).
+imports for type checkers alone do not.  A module that is imported by a computed name (importlib) is not seen: it is
+listed here (:data:`COMPUTED`), or the rule that needs it names it (:data:`replication.tasks.MODULES`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from replication.paths import SOURCES
 from scpo.errors import ConfigurationError
 
 PACKAGES = ("scpo", "replication")
+#: Module -> the folders whose modules of a name it imports for every experiment, and that name.
+COMPUTED = {
+    "replication.results.inventory": ("replication.tasks", "columns"),
+    "replication.experiments.quantities": ("replication.experiments", "quantities"),
+}
 
 
 def closure(modules: str | Iterable[str]) -> list[Path]:
@@ -66,9 +71,13 @@ def digest(files: Iterable[Path]) -> str:
 def import_graph() -> grimp.ImportGraph:
     """Return which module of this project imports which, read once per process."""
     try:
-        return grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
+        graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
     except SourceSyntaxError as error:
         raise ConfigurationError(str(error)) from error
+    for importer, (folder, name) in COMPUTED.items():
+        for module in graph.find_matching_modules(f"{folder}.*.{name}") if importer in graph.modules else ():
+            graph.add_import(importer=importer, imported=module)
+    return graph
 
 
 def _reached(names: set[str]) -> set[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from replication.results.inventory import tables_of
 from replication.results.outcomes import Runs, merit, seeds_unsafe
 from replication.results.read import Run, read_arm, read_config
 from replication.results.statistics import Interval, median_interval, proportion_interval
@@ -21,8 +22,6 @@ from scpo.errors import NonFiniteError
 
 COUNTS = ("updates", "unsafe_iterates", "unsafe_proposals", "unsafe_probes", "bound_misses", "rollouts")
 ROUNDING = 1e-9  # absolute up to 1, relative above
-#: what is shown of a run that has drifted; of other experiments the first in the alphabet
-MERITS = {"regression": "fresh_loss", "double-integrator": "cost"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _close(first: float, second: float) -> bool:
 
 def _beside(experiment: str, same: Sequence[tuple[Run, Run]], other: Runs) -> Iterator[str]:
     """Yield a figure of merit and the unsafe iterates of each run beside those of the same seed in the other folder."""
-    shown = MERITS.get(experiment, sorted(other[0].final)[0])
+    shown = tables_of(experiment).merit
     values = [value for run in other if math.isfinite(value := merit(run, shown))] or [math.nan]
     for ours, theirs in same:
         unsafe = f"unsafe iterates {ours.summary['unsafe_iterates']} and {theirs.summary['unsafe_iterates']}"

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from replication.config import Config
+from importlib import import_module
 
-FLOAT, INT, BOOL = "f", "i", "b"
-#: Tables of a run that show its final policy, with the kinds of their columns.
-EXHIBITS = {
-    "regression": {"curve": {"x": FLOAT, "pi": FLOAT}},
-    "double-integrator": {
-        "trajectories": {"start": INT, "t": INT, "x1": FLOAT, "x2": FLOAT, "u": FLOAT, "psi": FLOAT},
-        "surface": {"x1": FLOAT, "x2": FLOAT, "u": FLOAT},
-    },
-}
+from replication.config import Config
+from replication.tasks import MODULES, Tables
+
 #: Of a run, beside the exhibits of its experiment.
 RUN = ("run.json", "series.parquet", "evaluations.parquet")
 CERTIFICATE = ("certificate.json", "certificate.npz")
@@ -22,9 +16,16 @@ REFERENCES = ("references.json", "references.npz")
 WHOLE = ("config.json", "referee.json", "falsification.json")
 
 
+def tables_of(experiment: str) -> Tables:
+    """Return what the tables of the runs of ``experiment`` hold."""
+    folder = MODULES[experiment].rpartition(".")[0]
+    tables: Tables = import_module(f"{folder}.columns").TABLES
+    return tables
+
+
 def run_files(experiment: str) -> list[str]:
     """Return the names of a run's files that report, claims and notebooks read."""
-    return [*RUN, *(f"{name}.parquet" for name in EXHIBITS.get(experiment, {}))]
+    return [*RUN, *(f"{name}.parquet" for name in tables_of(experiment).exhibits)]
 
 
 def files_of(config: Config) -> list[str]:

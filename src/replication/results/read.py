@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from replication.config import Config
 from replication.errors import ResultError
 from replication.files import note
-from replication.results.inventory import BOOL, EXHIBITS, FLOAT, INT
+from replication.results.inventory import tables_of
 from replication.settings import ExperimentSettings
+from replication.tasks import BOOL, FLOAT, INT
 from replication.training.series import COUNTED, KEPT
 from replication.upgrade import upgrade_config, upgrade_run
 
@@ -34,32 +35,8 @@ SERIES = {
     "updates": INT,
     **dict.fromkeys(COUNTED, INT),
 }
-EVALUATIONS = {
-    "regression": {
-        "update": INT,
-        "epoch": FLOAT,
-        "fresh_loss": FLOAT,
-        "clipped_loss": FLOAT,
-        "uniform_loss": FLOAT,
-        "heldout_max_g": FLOAT,
-        "heldout_unsafe": FLOAT,
-        "rejected_share": FLOAT,
-        "clean_rejected_share": FLOAT,
-    },
-    "double-integrator": {
-        "update": INT,
-        "epoch": FLOAT,
-        "good_loss": FLOAT,
-        "scenario_loss": FLOAT,
-        "clean_loss": FLOAT,
-        "cost": FLOAT,
-        "heldout_max_g": FLOAT,
-        "heldout_unsafe": FLOAT,
-        "rejected_share": FLOAT,
-        "clean_rejected_share": FLOAT,
-        "spectral_radius": FLOAT,
-    },
-}
+#: Of every experiment's evaluations; the others are the task's.
+EVALUATIONS = {"update": INT, "epoch": FLOAT, "rejected_share": FLOAT, "clean_rejected_share": FLOAT}
 SUMMARY = (
     "experiment",
     "arm",
@@ -184,13 +161,13 @@ def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
     """
     folder = results / experiment / arm / f"seed-{seed}"
     summary = _summary(folder / "run.json", {"experiment": experiment, "arm": arm, "seed": seed})
-    evaluations = _table(folder / "evaluations.parquet", EVALUATIONS.get(experiment, {"update": INT, "epoch": FLOAT}))
+    tables = tables_of(experiment)
+    evaluations = _table(folder / "evaluations.parquet", EVALUATIONS | dict(tables.evaluations))
     series = _table(folder / "series.parquet", SERIES)
     early = series[series["early"]].reset_index(drop=True)
     series = series[~series["early"]].reset_index(drop=True)
     _agree(folder, summary, series)
-    tables = EXHIBITS.get(experiment, {})
-    exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.items()}
+    exhibits = {name: _table(folder / f"{name}.parquet", columns) for name, columns in tables.exhibits.items()}
     arms = read_arms(results, experiment)
     return Run(experiment, arm, seed, summary, series, early, evaluations, exhibits, arms)
 

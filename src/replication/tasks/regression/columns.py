@@ -1,0 +1,17 @@
+"""What the tables of a run of the regression hold."""
+
+from __future__ import annotations
+
+from replication.tasks import FLOAT, Tables
+
+TABLES = Tables(
+    evaluations={
+        "fresh_loss": FLOAT,
+        "clipped_loss": FLOAT,
+        "uniform_loss": FLOAT,
+        "heldout_max_g": FLOAT,
+        "heldout_unsafe": FLOAT,
+    },
+    exhibits={"curve": {"x": FLOAT, "pi": FLOAT}},
+    merit="fresh_loss",
+)
