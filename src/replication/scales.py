@@ -87,6 +87,16 @@ def digest(config: Config) -> str:
     return hashlib.sha256(dump(config).encode()).hexdigest()
 
 
+def require_digest(config: Config, planned: str | None) -> None:
+    """Refuse settings that are not those with the digest ``planned``, if one is given.
+
+    Raises:
+        ConfigurationError: they are others: the scale's file was edited after the workflow had planned the job.
+    """
+    if planned not in (None, digest(config)):
+        raise ConfigurationError("the settings were changed after this job was planned; run the workflow again")
+
+
 def digest_on_disk(raw: Mapping[str, Any], experiment: str, arm: str) -> str:
     """Return the digest of the part that one arm's runs read, from the content of a config.json.
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from replication import tasks
-from replication.config import Config, dump
+from replication.config import Config
 from replication.scales import for_dataset
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
@@ -90,9 +90,8 @@ def test_data_sets_do_not_depend_on_the_device():
 def test_a_run_on_a_gpu_writes_what_a_run_on_the_cpu_does(name, arm, tmp_path):
     found = {}
     for device in ("cpu", "cuda"):
-        config = tmp_path / f"{device}.json"
         sections = {"regression": SECTIONS["regression"], "double_integrator": SECTIONS["double-integrator"]}
-        config.write_text(dump(Config(device=device, **sections)))
+        config = Config(device=device, **sections)
         dataset = SECTIONS[name].arms[arm].dataset
         datasets.main(config, name, dataset, 0, tmp_path / "data.npz")
         out = tmp_path / device

@@ -67,8 +67,8 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, arm in section.arms.items():
             seed = arm.first_seed
             data = results / task / "data" / arm.dataset / f"seed-{seed}.npz"
-            datasets.main(config, task, arm.dataset, seed, data)
-            train.run_from_files(config, task, name, seed, data, results / task / name / f"seed-{seed}")
+            datasets.main(settings, task, arm.dataset, seed, data)
+            train.run_from_files(settings, task, name, seed, data, results / task / name / f"seed-{seed}")
     references.main(config, results / "double-integrator" / "references.json")
     return results
 

@@ -1,19 +1,22 @@
 """Training runs: the same from run to run, resumable, comparable between methods, complete on disk."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from replication import files
-from replication.config import Config, dump
+from replication import files, scales
+from replication.cli import main
+from replication.config import Config, load
 from replication.errors import ResultError
 from replication.provenance import stamp as provenance
 from replication.training import checkpoint as checkpoints
 from replication.training import datasets, train
 from scpo.errors import ConfigurationError, NonFiniteError
 
+PROJECT = Path(__file__).parents[2]
 SCHEDULE = {"epochs": 12, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 5, "checkpoint_every": 4}
 SMALL = {
     "regression": {
@@ -46,6 +49,7 @@ SMALL = {
         "datasets": {name: {"scenario": name, "size": 64} for name in ("cooperative", "mixed", "hostile")},
     },
 }
+CONFIG = Config.model_validate(SMALL)
 TABLES = ("metrics.parquet", "series.parquet", "evaluations.parquet")
 DETERMINISTIC = (*TABLES, "weights.npz", "final.safetensors", "run.json")
 
@@ -53,10 +57,8 @@ DETERMINISTIC = (*TABLES, "weights.npz", "final.safetensors", "run.json")
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    config = folder / "config.json"
-    config.write_text(dump(Config.model_validate(SMALL)))
     for experiment, dataset in (("regression", "normal"), ("double-integrator", "mixed")):
-        datasets.main(config, experiment, dataset, 3, folder / f"{experiment}-{dataset}.npz")
+        datasets.main(CONFIG, experiment, dataset, 3, folder / f"{experiment}-{dataset}.npz")
     return folder
 
 
@@ -73,9 +75,7 @@ CASES = [
 
 def run(folder, experiment, dataset, arm, name, checkpoint=None):
     out = folder / name
-    train.run_from_files(
-        folder / "config.json", experiment, arm, 3, folder / f"{experiment}-{dataset}.npz", out, checkpoint
-    )
+    train.run_from_files(CONFIG, experiment, arm, 3, folder / f"{experiment}-{dataset}.npz", out, checkpoint)
     return out
 
 
@@ -159,11 +159,11 @@ def test_constants_are_proven_where_there_is_a_proof_and_nowhere_else(prepared):
         ("regression", "normal", "scpo", "one hidden layer"),
     ):
         settings = SMALL | {experiment: SMALL[experiment] | {"scpo": {"smoothness": "proven"}}}
-        (prepared / "unproven.json").write_text(dump(Config.model_validate(settings)))
+        unproven = Config.model_validate(settings)
         name = experiment.replace("_", "-")
         data = prepared / f"{name}-{dataset}.npz"
         with pytest.raises(ConfigurationError, match=message):
-            train.run_from_files(prepared / "unproven.json", name, arm, 3, data, prepared / "unproven")
+            train.run_from_files(unproven, name, arm, 3, data, prepared / "unproven")
 
 
 def test_checkpoint_of_other_settings_or_damaged_is_not_used(prepared, capsys):
@@ -185,10 +185,9 @@ def test_checkpoint_of_other_settings_or_damaged_is_not_used(prepared, capsys):
 
 def test_diverging_run_is_a_typed_error_and_leaves_no_results(prepared):
     broken = Config.model_validate(SMALL | {"regression": SMALL["regression"] | {"optimizer": {"learning_rate": 1e30}}})
-    (prepared / "broken.json").write_text(dump(broken))
     with pytest.raises(NonFiniteError, match=r"NaN|inf"):
         train.run_from_files(
-            prepared / "broken.json",
+            broken,
             "regression",
             "unconstrained",
             3,
@@ -202,10 +201,19 @@ def test_unknown_names_and_missing_files_say_what_there_is(prepared):
     with pytest.raises(ConfigurationError, match="unconstrained-uniform"):
         run(prepared, "regression", "normal", "no-such-arm", "none")
     with pytest.raises(ConfigurationError, match="regression"):
-        datasets.main(prepared / "config.json", "no-such-experiment", "normal", 1, prepared / "x.npz")
+        datasets.main(CONFIG, "no-such-experiment", "normal", 1, prepared / "x.npz")
     with pytest.raises(ConfigurationError, match="uniform"):
-        datasets.main(prepared / "config.json", "regression", "no-such-data", 1, prepared / "x.npz")
+        datasets.main(CONFIG, "regression", "no-such-data", 1, prepared / "x.npz")
     with pytest.raises(ResultError, match="no such file"):
-        train.run_from_files(
-            prepared / "config.json", "regression", "scpo", 3, prepared / "missing.npz", prepared / "none"
-        )
+        train.run_from_files(CONFIG, "regression", "scpo", 3, prepared / "missing.npz", prepared / "none")
+
+
+def test_settings_edited_after_planning_are_refused(prepared, capsys):
+    options = ["--experiment=regression", "--dataset=normal", "--seed=0", f"--out={prepared / 'late.npz'}"]
+    scale = ["--scale-file", str(PROJECT / "config/smoke.yaml")]
+    planned = scales.digest(scales.for_dataset(load(PROJECT / "config/smoke.yaml"), "regression", "normal"))
+    assert main(["dataset", *scale, "--set=regression.heldout=600", *options, "--planned", planned]) == 2
+    assert "changed after this job was planned" in capsys.readouterr().err
+    assert not (prepared / "late.npz").exists()
+    assert main(["dataset", *scale, "--set=regression.bound=9 regression.arms.scpo.seeds=7", *options]) == 0
+    assert (prepared / "late.npz").exists()

@@ -22,7 +22,7 @@ rule config:
 rule dataset:
     """Draw one data set of an experiment."""
     input:
-        config=ancient(CONFIG),  # the settings that this job reads are in params
+        scale=ancient(SCALE_FILE),  # the settings that this job reads are in params
         code=lambda wildcards: code("replication.training.datasets", tasks.MODULES[wildcards.experiment]),
     output:
         data=DATASET,
@@ -36,5 +36,6 @@ rule dataset:
     message:
         "Drawing data: {wildcards.experiment}, {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "{PYTHON:q} -m replication dataset --config {input.config} --experiment {wildcards.experiment} --dataset {wildcards.dataset}"
+        "{PYTHON:q} -m replication dataset --scale-file {input.scale} --set={SET:q} --planned {params.settings}"
+        " --experiment {wildcards.experiment} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --out {output.data} > {log} 2>&1"

@@ -14,7 +14,7 @@ for experiment in EXPERIMENTS:
         name:
             f"train_{experiment.replace('-', '_')}"
         input:
-            config=ancient(CONFIG),  # the settings that this job reads are in params
+            scale=ancient(SCALE_FILE),  # the settings that this job reads are in params
             data=dataset_of,
             code=code("replication.training.train", tasks.MODULES[experiment]),
         output:
@@ -32,6 +32,7 @@ for experiment in EXPERIMENTS:
         message:
             "Training: {wildcards.experiment}, {wildcards.arm}, seed {wildcards.seed}"
         shell:
-            "{PYTHON:q} -m replication train --config {input.config} --experiment {wildcards.experiment} --arm {wildcards.arm}"
+            "{PYTHON:q} -m replication train --scale-file {input.scale} --set={SET:q} --planned {params.settings}"
+            " --experiment {wildcards.experiment} --arm {wildcards.arm}"
             " --seed {wildcards.seed} --data {input.data} --out {params.folder} --checkpoint {params.checkpoint}"
             " > {log} 2>&1"

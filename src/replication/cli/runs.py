@@ -40,45 +40,66 @@ def estimate(*, scale_file: Path, changes: Changes = None, jobs: int = 1, result
 
 
 @app.command
-def dataset(*, config: Path, experiment: str, dataset: str, seed: int, out: Path) -> None:
+def dataset(
+    *,
+    scale_file: Path,
+    changes: Changes = None,
+    experiment: str,
+    dataset: str,
+    seed: int,
+    out: Path,
+    planned: str | None = None,
+) -> None:
     """Draw one data set of an experiment.
 
     Args:
-        config: results/<scale>/config.json.
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
         experiment: Name of the experiment.
         dataset: Name of the data set.
         seed: Seed of the runs that train on it.
         out: The data set, an .npz file.
+        planned: Digest of the settings that the workflow planned with; others are refused.
     """
+    from replication import scales
     from replication.training import datasets
 
+    config = scales.load_scale(scale_file, changes or [])
+    scales.require_digest(scales.for_dataset(config, experiment, dataset), planned)
     datasets.main(config, experiment, dataset, seed, out)
 
 
 @app.command
 def train(
     *,
-    config: Path,
+    scale_file: Path,
+    changes: Changes = None,
     experiment: str,
     arm: str,
     seed: int,
     data: Path,
     out: Path,
     checkpoint: Path | None = None,
+    planned: str | None = None,
 ) -> None:
     """Train one arm of an experiment with one seed.
 
     Args:
-        config: results/<scale>/config.json.
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
         experiment: Name of the experiment.
         arm: Name of the arm.
         seed: Seed of the run.
         data: The data set, made by `replicate dataset`.
         out: Folder of the run's records.
         checkpoint: Folder that lets an interrupted run continue.
+        planned: Digest of the settings that the workflow planned with; others are refused.
     """
+    from replication import scales
     from replication.training.train import run_from_files
 
+    config = scales.load_scale(scale_file, changes or [])
+    scales.require_digest(scales.for_arm(config, experiment, arm), planned)
     run_from_files(config, experiment, arm, seed, data, out, checkpoint)
 
 

@@ -76,10 +76,10 @@ class Case:
 
 
 def _train(results: Path) -> None:
-    config, data = results / "config.json", results / EXPERIMENT / "data" / "normal" / f"seed-{SEED}.npz"
-    files.write_text(config, dump(for_arm(CONFIG, EXPERIMENT, ARM)))
-    datasets.main(config, EXPERIMENT, "normal", SEED, data)
-    train.run_from_files(config, EXPERIMENT, ARM, SEED, data, _run(results))
+    data = results / EXPERIMENT / "data" / "normal" / f"seed-{SEED}.npz"
+    files.write_text(results / "config.json", dump(for_arm(CONFIG, EXPERIMENT, ARM)))
+    datasets.main(CONFIG, EXPERIMENT, "normal", SEED, data)
+    train.run_from_files(CONFIG, EXPERIMENT, ARM, SEED, data, _run(results))
 
 
 def _run(results: Path) -> Path:

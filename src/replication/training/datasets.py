@@ -8,31 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replication import files, scales, tasks
-from replication.config import Config, load_json
+from replication.config import Config
 from replication.provenance import stamp as provenance
 from replication.seeds import numpy_stream
 from scpo.errors import ConfigurationError
 
 
-def main(config: Path, experiment: str, dataset: str, seed: int, out: Path) -> None:
+def main(config: Config, experiment: str, dataset: str, seed: int, out: Path) -> None:
     """Write data set ``dataset`` of ``experiment`` for ``seed`` to ``out`` (npz), and its stamp beside it.
 
     Args:
-        config: results/<scale>/config.json.
+        config: of the scale.
         experiment: name of the experiment.
         dataset: name of the data set.
         seed: seed of the runs that train on it.
         out: the file to write.
 
     Raises:
-        ConfigurationError: the configuration is unusable, or has no such experiment or data set.
+        ConfigurationError: there is no such experiment or data set.
     """
-    settings = scales.for_dataset(load_json(config), experiment, dataset)
-    files.write_npz(out, **generate_data(settings, experiment, dataset, seed))
+    config = scales.for_dataset(config, experiment, dataset)
+    files.write_npz(out, **generate_data(config, experiment, dataset, seed))
     provenance.write(
         out.with_suffix(".stamp.json"),
         module=[__name__, tasks.MODULES[experiment]],
-        config_sha256=scales.digest(settings),
+        config_sha256=scales.digest(config),
         seeds={"data": seed},
         inputs=[],
         outputs=[out],

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from replication import files, scales
-from replication.config import Config, dump, load_json
+from replication.config import Config, dump
 from replication.seeds import torch_stream
 from replication.settings import ExperimentSettings, OptimizerConfig
 from replication.tasks.base import Task
@@ -28,12 +28,12 @@ PROGRESS_LINES = 20
 
 
 def run_from_files(
-    config: Path, experiment: str, arm: str, seed: int, data: Path, out: Path, checkpoint_path: Path | None = None
+    config: Config, experiment: str, arm: str, seed: int, data: Path, out: Path, checkpoint_path: Path | None = None
 ) -> None:
     """Train one arm with one seed on the data set in ``data`` and write the run's files to ``out``.
 
     Args:
-        config: results/<scale>/config.json.
+        config: of the scale.
         experiment: its name.
         arm: its name.
         seed: of the run.
@@ -46,7 +46,7 @@ def run_from_files(
     """
     process.prepare()
     began = time.perf_counter()
-    settings = scales.for_arm(load_json(config), experiment, arm)
+    settings = scales.for_arm(config, experiment, arm)
     arrays = files.read_npz(data)
     section = settings.section(experiment).for_arm(arm)
     fingerprint = hashlib.sha256(f"{dump(settings)}{experiment}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
