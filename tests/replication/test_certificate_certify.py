@@ -95,7 +95,7 @@ def certificate_of(name: str, cells: int = 100) -> tuple[ClosedLoop, Certificate
     return loop, certify(loop, cells)
 
 
-def test_backup_is_certified_nearly_on_its_maximal_safe_set_and_never_beyond() -> None:
+def test_backup_is_certified_on_nearly_its_maximal_safe_set() -> None:
     loop, certificate = certificate_of("backup")
     halfspaces, vertices = backup_safe_set()
     boxes = certificate.grid.boxes()[certificate.mask.ravel()]
@@ -115,7 +115,7 @@ def test_a_finer_grid_proves_more() -> None:
     assert areas[2] >= 40.3
 
 
-def test_a_saturated_controller_is_certified_on_most_of_the_largest_possible_set() -> None:
+def test_a_saturated_controller_is_certified_nearly_everywhere() -> None:
     loop, certificate = certificate_of("good")
     assert certificate.certified
     assert certificate.reasons == ()
@@ -127,7 +127,7 @@ def test_a_saturated_controller_is_certified_on_most_of_the_largest_possible_set
 
 
 @pytest.mark.parametrize("name", ["backup", "good", "cycling"])
-def test_from_refuted_cells_every_simulated_trajectory_violates_a_constraint(name: str) -> None:
+def test_every_trajectory_from_refuted_cells_is_unsafe(name: str) -> None:
     loop, certificate = certificate_of(name, 200)
     assert not (certificate.refuted & (certificate.mask | certificate.invariant)).any()
     assert certificate.grid.area(certificate.refuted) >= 45.0  # C_inf has 50 of the box's 100
@@ -167,7 +167,7 @@ def test_a_policy_unsafe_in_a_small_pocket_is_refused(half: float) -> None:
     assert not certificate.input_proven.all()
 
 
-def test_a_policy_that_leaves_the_state_box_from_a_pocket_is_refused() -> None:
+def test_a_policy_that_leaves_the_box_in_a_pocket_is_refused() -> None:
     at = (3.0, 0.4)  # inputs stay within bounds; the push outwards is what is unsafe
     loop = build(cancel_backup(), saturating(-AGGRESSIVE * 0.5, 0.45), pocket(at, 0.4, 1.2))
     control = policy(loop, np.array([at]))
@@ -178,7 +178,7 @@ def test_a_policy_that_leaves_the_state_box_from_a_pocket_is_refused() -> None:
     assert not certificate.contains(np.array([at]))[0]
 
 
-def test_a_policy_with_a_limit_cycle_around_an_unstable_origin_is_refused() -> None:
+def test_a_limit_cycle_around_an_unstable_origin_is_refused() -> None:
     loop = cycling()
     unsafe, last = simulate(loop, np.array([[0.01, 0.0], [1.0, 0.0]]), 3000)
     assert not unsafe.any()
@@ -190,7 +190,7 @@ def test_a_policy_with_a_limit_cycle_around_an_unstable_origin_is_refused() -> N
     assert "spectral radius" in certificate.reasons[0]
 
 
-def test_a_policy_with_a_limit_cycle_around_a_stable_origin_is_refused() -> None:
+def test_a_limit_cycle_around_a_stable_origin_is_refused() -> None:
     loop = build(saturating(np.array([0.0, 0.9]), 0.2), saturating(np.array([0.0, -0.9]), 0.02))
     _, last = simulate(loop, np.array([[0.005, 0.0], [1.0, 0.0]]), 3000)
     assert np.abs(last[0]).max() < 1e-6  # the origin attracts what is near,
@@ -208,7 +208,7 @@ def test_a_policy_unstable_at_the_origin_is_refused() -> None:
     assert certificate.reasons[0].startswith("terminal set")
 
 
-def test_a_policy_that_violates_the_input_only_in_a_corner_is_refused() -> None:
+def test_an_unsafe_input_in_a_corner_is_refused() -> None:
     halfspaces, vertices = backup_safe_set()
     corner = 0.9 * vertices[(vertices @ np.array([-1.0, 1.0])).argmax()]
     loop = build(pocket((float(corner[0]), float(corner[1])), 0.25, -0.8))
@@ -231,7 +231,7 @@ def test_random_policies_keep_what_is_certified(seed: int) -> None:
     assert not (simulate(loop, states, 100)[0] & certificate.contains(states)).any()
 
 
-def test_sets_are_covered_only_if_every_cell_they_meet_is_certified() -> None:
+def test_a_set_is_covered_if_all_its_cells_are_certified() -> None:
     _, certificate = certificate_of("backup")
     square = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     corners = 0.5 * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
@@ -256,7 +256,7 @@ def test_sets_are_covered_only_if_every_cell_they_meet_is_certified() -> None:
         certificate.covers_hull(np.ones(4))
 
 
-def test_a_state_belongs_to_the_closed_cells_on_both_sides_of_an_edge() -> None:
+def test_a_state_on_an_edge_belongs_to_both_cells() -> None:
     certificate = certificate_of("backup")[1]
     mask = np.zeros_like(certificate.mask)
     mask[0, 50] = mask[40, 99] = True

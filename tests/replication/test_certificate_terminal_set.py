@@ -50,7 +50,7 @@ def test_containment_in_an_ellipsoid_is_decided_by_corners() -> None:
     assert not ellipsoid.contains(Interval(np.full((1, 2), np.nan), np.zeros((1, 2))))[0]
 
 
-def test_contraction_agrees_with_singular_values_and_refuses_boxes_that_reach_further() -> None:
+def test_contraction_agrees_with_singular_values() -> None:
     loop, rng = linear_loop(), np.random.default_rng(1)
     shape = solve_discrete_lyapunov((A - B @ K).T, np.eye(2))
     factor = np.linalg.cholesky(shape).T
@@ -70,7 +70,7 @@ def test_contraction_agrees_with_singular_values_and_refuses_boxes_that_reach_fu
 
 
 @pytest.mark.parametrize("input_bound", [1.0, 0.4])
-def test_terminal_set_of_a_linear_loop_nearly_touches_its_constraints(input_bound: float) -> None:
+def test_terminal_set_of_a_linear_loop_nearly_touches_limits(input_bound: float) -> None:
     ellipsoid, reason = terminal_set(linear_loop(input_bound=input_bound))
     assert reason == ""
     assert ellipsoid is not None

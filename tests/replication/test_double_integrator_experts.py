@@ -51,7 +51,7 @@ def test_plan_agrees_with_cvxpy() -> None:
         np.testing.assert_allclose(plan, expected, atol=1e-5)
 
 
-def test_plan_keeps_all_constraints_and_ends_in_the_terminal_set() -> None:
+def test_plan_is_safe_and_ends_in_the_terminal_set() -> None:
     controller = PredictiveController()
     for state in sample(50, 3):
         plan = controller.plan(state)
@@ -85,7 +85,7 @@ def test_mpc_is_cheaper_than_the_backup_from_common_starts() -> None:
     assert mpc.mean() == pytest.approx(23.0, abs=0.1)
 
 
-def test_infeasible_states_use_the_clipped_backup_and_are_counted() -> None:
+def test_infeasible_states_use_the_clipped_backup() -> None:
     controller = PredictiveController()
     outside = np.array([[4.0, 3.0], [6.0, 0.0], [0.1, 0.1]])
     inputs, fallbacks = controller(outside)

@@ -61,7 +61,7 @@ def test_control_invariant_set_is_the_known_polygon() -> None:
 
 
 @pytest.mark.parametrize("weight", [100.0, 10.0, 1.0, 0.1])
-def test_invariant_set_maps_into_itself_and_satisfies_the_constraints(weight: float) -> None:
+def test_invariant_set_is_invariant_and_safe(weight: float) -> None:
     gain = system.lqr(weight)[0]
     region = sets.maximal_invariant_set(gain)
     assert np.abs(region.vertices).max() <= system.STATE_BOUND + 1e-12
@@ -191,7 +191,7 @@ def test_training_starts_cover_boundary_interior_and_origin(count: int) -> None:
     np.testing.assert_array_equal(chosen, starts.training_starts(region, count))
 
 
-def test_the_default_training_starts_hold_the_vertices_at_every_ring() -> None:
+def test_training_starts_hold_the_vertices_of_every_ring() -> None:
     region = sets.backup_invariant_set().scaled(0.95)
     chosen = starts.training_starts(region)
     for gauge in starts.RINGS:

@@ -39,7 +39,7 @@ def test_bounds_have_the_derived_values() -> None:
     assert tight.bound <= 1.0 / max(norms)
 
 
-def test_a_residual_just_above_the_tightest_bound_can_destabilise() -> None:
+def test_a_residual_above_the_tightest_bound_can_destabilise() -> None:
     """r(x) = c x_1 with c just above K_1: no condition on |r| / |x| alone could admit it."""
     bound = CONDITIONS[1].bound
     for factor, stable in ((0.999, True), (1.001, False)):

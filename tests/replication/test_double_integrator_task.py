@@ -76,7 +76,7 @@ def test_heldout_and_training_constraints_agree() -> None:
     assert found["heldout_unsafe"] == float((g.view(3, -1) > 0).any(dim=0).double().mean())
 
 
-def test_loss_is_the_mean_squared_imitation_error_and_has_a_gradient() -> None:
+def test_loss_is_the_mean_squared_imitation_error() -> None:
     learner = policy()
     inputs, labels, harmful = TASK.sample_batch(64, torch.Generator().manual_seed(9))
     assert torch.equal(harmful, inputs[:, 0] > MALICIOUS_ABOVE) and 0 < int(harmful.sum()) < 64

@@ -60,7 +60,7 @@ def in_ball(rng: np.random.Generator, dimension: int, radius: float) -> np.ndarr
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases())
-def test_no_hessian_in_the_ball_and_no_displacement_exceeds_the_bound(case) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_in_the_ball_exceeds_the_bound(case) -> None:  # type: ignore[no-untyped-def]
     theta, x, hidden, radius, rng = case
     bound = float(curvature_bound(theta, np.array([x]), hidden, radius)[0])
     for _ in range(5):
@@ -76,14 +76,15 @@ def test_no_hessian_in_the_ball_and_no_displacement_exceeds_the_bound(case) -> N
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases())
-def test_at_the_centre_the_bound_is_the_norm_itself_so_a_smaller_one_is_caught(case) -> None:  # type: ignore[no-untyped-def]
+def test_at_the_centre_the_bound_is_sharp(case) -> None:  # type: ignore[no-untyped-def]
     theta, x, hidden, _, _ = case
     bound = float(curvature_bound(theta, np.array([x]), hidden, 0.0)[0])
     values, vectors = np.linalg.eigh(hessian(theta, x))
     norm = np.abs(values).max()
     assert bound == pytest.approx(norm, rel=1e-9, abs=1e-12)
     step = 1e-4 * vectors[:, np.abs(values).argmax()]
-    assert displacement_excess(theta, step, x) > 0.5 * 0.98 * bound * (step @ step)  # planted: 2 % too small
+    rounding = 1e-17  # of the excess, in extended precision; it matters where tanh is saturated
+    assert displacement_excess(theta, step, x) > 0.5 * 0.98 * bound * (step @ step) - rounding  # planted: 2 % too small
 
 
 def test_a_bound_that_forgets_the_ball_is_caught() -> None:
@@ -98,7 +99,7 @@ def test_a_bound_that_forgets_the_ball_is_caught() -> None:
 
 
 @pytest.mark.parametrize("hidden", [1, 16])
-def test_rounding_stays_below_its_bound_and_the_bound_is_no_fantasy(hidden: int) -> None:
+def test_rounding_stays_below_its_bound(hidden: int) -> None:
     rng = np.random.default_rng(5)
     grid = torch.linspace(-torch.pi, torch.pi, 100, dtype=torch.float64)
     task = small_task(hidden)
@@ -118,7 +119,7 @@ def test_rounding_stays_below_its_bound_and_the_bound_is_no_fantasy(hidden: int)
     assert worst > 1e-4
 
 
-def test_tanh_as_it_is_computed_is_as_accurate_as_the_proof_assumes() -> None:
+def test_computed_tanh_is_as_accurate_as_assumed() -> None:
     x = torch.cat([torch.linspace(-25, 25, 200_001, dtype=torch.float64), torch.logspace(-18, 0, 2001).double()])
     exact = np.tanh(x.numpy().astype(np.longdouble))
     for computed in (torch.tanh(x), 2.0 * torch.sigmoid(2.0 * x) - 1.0):

@@ -23,7 +23,7 @@ def test_target_at_hand_computed_points():
     assert target(np.array([np.pi / 2]))[0] == pytest.approx(1 - 1 - 1)
 
 
-def test_clean_labels_are_the_target_and_inputs_follow_the_distribution():
+def test_clean_labels_are_the_target():
     normal, uniform = dataset(size=20_000), dataset(inputs="uniform", size=20_000)
     np.testing.assert_array_equal(normal["labels"], target(normal["inputs"]))
     assert not normal["harmful"].any()
@@ -32,7 +32,7 @@ def test_clean_labels_are_the_target_and_inputs_follow_the_distribution():
     assert uniform["inputs"].std() == pytest.approx(np.pi / np.sqrt(3), abs=0.03)
 
 
-def test_adversarial_labels_oppose_the_target_and_change_nothing_else():
+def test_adversarial_labels_oppose_the_target():
     clean, attacked = dataset(), dataset(adversarial_share=0.3, adversarial_label=5.0)
     np.testing.assert_array_equal(clean["inputs"], attacked["inputs"])
     np.testing.assert_array_equal(clean["heldout"], attacked["heldout"])
@@ -73,7 +73,7 @@ def test_heldout_points_are_not_the_constraint_grid(task):
     assert float(distance) > 0
 
 
-def test_harmful_samples_are_the_adversarial_ones_or_else_those_outside_the_bound():
+def test_which_samples_are_harmful():
     for data, expected in (
         (dataset(), lambda data: np.abs(data["labels"]) > 1.4),
         (dataset(adversarial_share=0.3), lambda data: data["harmful"]),
@@ -87,7 +87,7 @@ def test_harmful_samples_are_the_adversarial_ones_or_else_those_outside_the_boun
         assert 0 < int(harmful.sum()) < 200
 
 
-def test_batches_come_from_the_training_data_and_their_generator(task):
+def test_batches_come_from_the_training_data(task):
     first = task.sample_batch(64, torch.Generator().manual_seed(5))
     again = task.sample_batch(64, torch.Generator().manual_seed(5))
     torch.testing.assert_close(first[0], again[0], rtol=0, atol=0)
