@@ -12,7 +12,7 @@ SCALE ?= paper
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # one thread per process; what runs in parallel are processes
 export OMP_NUM_THREADS := 1
-SNAKEMAKE := snakemake --profile profiles/default --cores $(JOBS)
+SNAKEMAKE := bash workflow/run.sh --profile profiles/default --cores $(JOBS)
 with = --config scale=$(1) set="$(SET)"
 # what is left to do of a scale, measured now
 estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)

@@ -13,8 +13,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-include: "workflow/rules/locks.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/runs.smk"
 
 
 if FROM:
@@ -28,7 +28,7 @@ else:
     include: "workflow/rules/certificate.smk"
     include: "workflow/rules/stationarity.smk"
     include: "workflow/rules/referee.smk"
-    include: "workflow/rules/falsification.smk"
+    include: "workflow/rules/planted_faults.smk"
     include: "workflow/rules/analysis.smk"
 
 

@@ -134,14 +134,14 @@ def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
 def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
     plan = finished.plan_after_editing("workflow/scripts/referee.py")
     rules = rules_of(plan)
-    assert {"referee", "falsification", "tables_regression_tables", "macros"} <= rules
+    assert {"referee", "plant_faults", "tables_regression_tables", "macros"} <= rules
     assert re.findall(r"Drawing figure (.*)", plan) == ["falsification-smoothness"]
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
 
 def test_editing_the_claims_decides_them_again_and_retrains_nothing(finished):
     rules = finished.scheduled_after_editing("config/claims.yaml")
-    assert {"claims", "tables_report_claims", "provenance", "pdf"} <= rules
+    assert {"claims", "tables_report_claims", "check_report", "pdf"} <= rules
     assert not rules & {"figure", "macros", "notebook", "referee"}
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 

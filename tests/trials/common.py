@@ -76,7 +76,7 @@ def command(*arguments: object) -> list[str]:
 
 def snakemake(*options: str, settings: str = "", jobs: int = 1, scale: str = "smoke") -> list[str]:
     """Return a command that runs the workflow."""
-    start = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", str(jobs), *options]
+    start = ["bash", "workflow/run.sh", "--profile", "profiles/default", "--cores", str(jobs), *options]
     return [*start, "--config", f"scale={scale}", f"set={settings}"]
 
 

@@ -116,7 +116,7 @@ rule macros:
         "{PYTHON:q} -m replication macros --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
-rule provenance:
+rule check_report:
     """Check that nothing in the report is stale or unreferenced; write the hashes that its captions print."""
     input:
         parts=PARTS,
@@ -126,9 +126,9 @@ rule provenance:
     output:
         PROVENANCE,
     log:
-        f"{LOGS}/report/provenance.log",
+        f"{LOGS}/report/check.log",
     benchmark:
-        f"{LOGS}/report/provenance.benchmark.tsv"
+        f"{LOGS}/report/check.benchmark.tsv"
     params:
         results=RESULTS,
     message:
