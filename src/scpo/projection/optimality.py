@@ -39,11 +39,6 @@ def kkt_residual(region: LocalSafeRegion, target: Array, point: Array, duals: Ar
     return max(stationarity, complementarity) / scale
 
 
-def relative_gap(region: LocalSafeRegion, target: Array, point: Array, duals: Array) -> float:
-    """Return :func:`distance_gap` relative to the longest step that S may hold."""
-    return distance_gap(region, target, point, duals) / region.reach(target)
-
-
 def distance_gap(region: LocalSafeRegion, target: Array, point: Array, duals: Array) -> float:
     """Return |point - target| minus the lower bound of :func:`dual_distance`; negative multipliers count as 0.
 

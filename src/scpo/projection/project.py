@@ -161,7 +161,8 @@ class _Search:
 
     def __init__(self, region: LocalSafeRegion, target: Array) -> None:
         self.region, self.target = region, target
-        self.sizes = region.sizes(region.reach(target))
+        self.longest = region.reach(target)
+        self.sizes = region.sizes(self.longest)
         self.kept = np.flatnonzero(_may_be_active(region, target))
         self.reduced, self.goal, self.basis = _in_span(region.of_rows(self.kept), target)
         self.nearest = np.zeros_like(target)
@@ -201,7 +202,7 @@ class _Search:
     def _measured(self, point: Array, duals: Array, name: str, missed: tuple[str, ...]) -> Projection:
         """Return a point of S and multipliers with their KKT residual and gap."""
         kkt = kkt_residual(self.region, self.target, point, duals)
-        gap = distance_gap(self.region, self.target, point, duals) / self.region.reach(self.target)
+        gap = distance_gap(self.region, self.target, point, duals) / self.longest
         active = (self.region.rows(point) >= -1e-6 * self.sizes) & (self.sizes > 0)
         return Projection(point, "projected", active, duals, name, kkt, gap, missed)
 

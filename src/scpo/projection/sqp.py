@@ -40,13 +40,13 @@ class _Scaled:
     weight: float
     offset: Array
     slopes: Array
-    error: Array
-    curvature: Array
+    bends: Array  # e and L, (k, 2)
     sizes: Array
     longest: float
 
     @classmethod
     def of(cls, region: LocalSafeRegion, target: Array, offset: Array) -> _Scaled:
+        """Return the problem with ``offset`` (k,) in place of kappa g."""
         longest, pull = region.reach(target), length_of(target)
         a, e, curvature = region.slopes, region.probe_error, region.smoothness * longest
         sizes = region.norms + e + 0.5 * curvature
@@ -57,7 +57,7 @@ class _Scaled:
             a = np.vstack([a, np.zeros(target.size)])
             e, curvature = np.append(e, 1.0), np.append(curvature, 0.0)
             offset = np.append(offset, -region.radius / longest)
-        return cls(target / pull, longest / pull, offset, a, e, curvature, sizes, longest)
+        return cls(target / pull, longest / pull, offset, a, np.column_stack([e, curvature]), sizes, longest)
 
     def start(self, solution: Solution) -> tuple[Array, Array]:
         """Return another solver's point and multipliers in these units."""
@@ -78,9 +78,8 @@ class _Scaled:
     def linearised(self, z: Array) -> tuple[Array, Array]:
         """Return the rows' values and gradients at z."""
         outward, length = self.outward(z)
-        values = self.offset + self.slopes @ z + (self.error + 0.5 * self.curvature * length) * length
-        bends = np.column_stack([self.error, self.curvature]) @ np.stack([outward, z])
-        return values, self.slopes + bends
+        values = self.offset + self.slopes @ z + self.bends @ np.array([length, 0.5 * length**2])
+        return values, self.slopes + self.bends @ np.stack([outward, z])
 
     def outward(self, z: Array) -> tuple[Array, float]:
         """Return z / |z| and |z|; at 0, where |z| has no gradient, the direction of the target is taken."""
@@ -90,9 +89,11 @@ class _Scaled:
     def hessian(self, z: Array, multipliers: Array) -> Array:
         """Return the Hessian of the Lagrangian at z, (n, n)."""
         outward, length = self.outward(z)
-        bend = float(multipliers @ self.error) / length
-        diagonal = self.weight + float(multipliers @ self.curvature) + bend
-        return np.asarray(diagonal * np.eye(z.size) - bend * np.outer(outward, outward))
+        error, curvature = multipliers @ self.bends
+        bend = float(error) / length
+        hessian = -bend * np.outer(outward, outward)
+        hessian.flat[:: z.size + 1] += self.weight + float(curvature) + bend
+        return hessian
 
 
 def solve(region: LocalSafeRegion, target: Array, offset: Array, start: Solution | None = None) -> Solution | None:
