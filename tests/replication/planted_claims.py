@@ -71,17 +71,17 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
     value = (least + most) / 2 + inside if good else (most + FAR if up else least - FAR)
     folders = {arm: sorted((results / arm).glob("seed-*")) for arm in (*claim.needs.arms, *claim.needs.baselines)}
     judged = [folder for arm in claim.needs.arms for folder in folders[arm]]
-    if claim.metric in _ROWS:
+    if claim.quantity in _ROWS:
         for folder in judged:
-            _rows(folder, _ROWS[claim.metric](good))
+            _rows(folder, _ROWS[claim.quantity](good))
         for arm in claim.needs.baselines:
             for folder in folders[arm]:
                 _rows(folder, lambda rows: rows.update_from(1, unsafe_iterate=True, max_g=1.0))
-    elif claim.metric in _WHOLE:
-        _WHOLE[claim.metric](results, claim, value, good)
+    elif claim.quantity in _WHOLE:
+        _WHOLE[claim.quantity](results, claim, value, good)
     else:
         for folder in judged:
-            _RUNS[claim.metric](folder, value)
+            _RUNS[claim.quantity](folder, value)
     write_stamps(results, config)
 
 
@@ -123,7 +123,7 @@ def _missed_then_unsafe(rows: Rows) -> None:
 
 _ROWS: dict[str, Callable[[bool], Callable[[Rows], None]]] = {
     "unsafe-iterates": lambda good: _nothing if good else _unsafe(5),
-    "unsafe-share-avoided": lambda good: _nothing if good else _unsafe(5),
+    "unsafe-share": lambda good: _nothing if good else _unsafe(5),
     "unsafe-before-a-miss": lambda good: _missed_then_unsafe if good else _unsafe(5),
     "worst-g": lambda good: _nothing if good else (lambda rows: rows.update_from(7, unsafe_iterate=True, max_g=0.1)),
     "bound-misses": lambda good: _nothing if good else _missed(20),
@@ -172,7 +172,7 @@ def _curve(folder: Path, value: float) -> None:
 
 
 _RUNS: dict[str, Callable[[Path, float], None]] = {
-    "heldout-unsafe": _merit("final", "heldout_unsafe"),
+    "heldout-unsafe-share": _merit("final", "heldout_unsafe"),
     "heldout-worst-g": _evaluations(heldout_max_g=lambda value: value),
     "solver-failures": lambda folder, value: _summary(folder, solver_failures=int(value)),
     "harmful-part-removed": _evaluations(rejected_share=lambda value: 0.5 + value, clean_rejected_share=lambda _: 0.5),
@@ -181,10 +181,10 @@ _RUNS: dict[str, Callable[[Path, float], None]] = {
     "fresh-loss-reduction": _reduced("fresh_loss"),
     "clean-loss-reduction": _reduced("clean_loss"),
     "gap-closed": lambda folder, value: _merit("final", "cost")(folder, BACKUP_COST - value * (BACKUP_COST - MPC_COST)),
-    "initial-loss": _merit("initial", "uniform_loss"),
+    "initial-uniform-loss": _merit("initial", "uniform_loss"),
     "loss-at-200": _evaluations(fresh_loss=lambda value: value),
     "late-loss": _evaluations(fresh_loss=lambda value: value),
-    "grid-loss": _merit("final", "uniform_loss"),
+    "uniform-loss": _merit("final", "uniform_loss"),
     "upper-level": _curve,
     "lower-level": _curve,
     "spectral-radius": _merit("final", "spectral_radius"),
@@ -228,7 +228,7 @@ def _faults(results: Path, claim: Claim, value: float, good: bool) -> None:
 
 
 def _ratio(results: Path, claim: Claim, value: float, good: bool) -> None:
-    ratios = {claim.metric.replace("-", "_"): value}
+    ratios = {claim.quantity.replace("-", "_"): value}
     (results.parent / BENCHMARKS).write_text(json.dumps({"ratios": ratios}), encoding="utf-8")
 
 
@@ -236,8 +236,8 @@ _WHOLE: dict[str, Callable[[Path, Claim, float, bool], None]] = {
     "planted-faults-missed": _faults,
     "recomputed-unsafe": _referee("recomputed"),
     "referee-difference": _referee("worst_other"),
-    "clipped-loss-difference": _differences("clipped_loss"),
-    "fresh-loss-difference": _differences("fresh_loss"),
+    "clipped-loss-at-side": _differences("clipped_loss"),
+    "fresh-loss-at-side": _differences("fresh_loss"),
     "uncertified": _certified,
     "certified-starts": _certified,
     "update-over-yardstick-regression": _ratio,

@@ -12,6 +12,7 @@ from replication import files, report
 from replication.claims import decide as verify
 from replication.cli import main
 from replication.errors import ResultError
+from replication.experiments import quantities
 from replication.provenance import page
 from replication.report import explain, paper, parts
 from scpo.errors import ConfigurationError
@@ -45,6 +46,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("once")
     results, text = folder / "results/paper", folder / "text"
     planted_claims.write(results)
+    quantities.main(results, results / "quantities.parquet")
     verify.write(results, results / "claims.json")
     for name, suffix in PARTS.items():
         report.render(name.partition("/")[2], results, results / "report" / f"{name}{suffix}")
@@ -115,7 +117,8 @@ def test_inputs_are_what_was_read(once: Path) -> None:
     figure = page.read(results / "report/figures/falsification-smoothness.pdf")
     assert "results:falsification.json" in figure["inputs"]
     decided = page.read(results / "claims.json")
-    assert {"config/claims.yaml", "results:regression/scpo/seed-1/run.json"} <= decided["inputs"].keys()
+    assert {"config/claims.yaml", "results:quantities.parquet"} <= decided["inputs"].keys()
+    assert "results:regression/scpo/seed-1/run.json" in page.read(results / "quantities.parquet")["inputs"]
     assert not any("../" in name or name.startswith("/") for name in decided["inputs"])
     assert decided["seeds"]["regression/scpo"] == [0, 1]
 

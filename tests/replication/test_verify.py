@@ -12,14 +12,15 @@ import pytest
 from replication.claims import claims, verdicts
 from replication.claims import decide as verify
 from replication.claims.claims import Claim, Claims
-from replication.claims.metrics import METRICS
 from replication.claims.verdicts import Verdict
 from replication.cli import main
-from replication.config import Config, load
+from replication.config import Config, dump, load
 from replication.errors import ResultError
+from replication.experiments.quantities import QUANTITIES
 from replication.experiments.regression import published
 from replication.provenance import page
 from replication.results.integrity import WITHOUT
+from replication.results.quantities import of_rows
 from replication.shipped import collection
 from scpo.errors import ConfigurationError
 
@@ -69,7 +70,7 @@ def test_evidence_that_is_missing_is_not_run(results: Path) -> None:
     (results / "regression/scpo/seed-1/run.json").unlink()
     found = _one(results, _named("regression-feasible"))
     assert (found.status, found.measured) == ("not-run", None)
-    assert found.reason.startswith("regression/scpo/seed-1/run.json: no such file")
+    assert found.reason.startswith("missing evidence: regression/scpo/seed-1/run.json: no such file")
 
 
 def test_without_results_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,22 +160,53 @@ def everything_holds(results: Path, made: tuple[Path, Config], monkeypatch: pyte
     return results
 
 
-def test_verify_prints_writes_and_exits_with_0_if_all_was_decided(everything_holds: Path, capsys) -> None:
+def _decide(results: Path) -> Path:
+    """Make the table of quantities and the claims, as the workflow does; return claims.json."""
+    assert main(["quantities", "--results", str(results), "--out", str(results / "quantities.parquet")]) == 0
+    out = results / "claims.json"
+    assert main(["claims", "--results", str(results), "--out", str(out)]) == 0
+    return out
+
+
+def _contents(results: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+
+
+def test_verify_writes_nothing_and_exits_with_0_if_all_was_decided(everything_holds: Path, capsys) -> None:
+    before = _contents(everything_holds)
     assert main(["verify", "--results", str(everything_holds)]) == 0
     out = capsys.readouterr().out
     assert "not-run  speed-literal: benchmarks.json: no such file; run make bench" in out
     assert "5 claims: 1 reproduced, 3 supported, 0 deviates, 1 not-run" in out
-    rows = json.loads((everything_holds / "claims.json").read_text())
+    assert _contents(everything_holds) == before
+
+
+def test_verify_writes_nothing_on_incomplete_results(everything_holds: Path) -> None:
+    _decide(everything_holds)
+    (everything_holds / "regression/scpo/seed-0/run.json").unlink()
+    before = _contents(everything_holds)
+    assert main(["verify", "--results", str(everything_holds)]) == 1
+    assert _contents(everything_holds) == before
+
+
+def test_claims_are_decided_by_the_table(everything_holds: Path) -> None:
+    rows = json.loads(_decide(everything_holds).read_text())
     assert [row["status"] for row in rows] == ["supported", "supported", "reproduced", "supported", "not-run"]
     keys = {"id", "statement", "source", "status", "measured", "expected", "tolerance", "seeds", "evidence"}
     assert keys <= rows[0].keys()
-    assert (everything_holds / "claims.stamp.json").is_file()
+    assert "results:quantities.parquet" in page.read(everything_holds / "claims.json")["inputs"]
+
+
+def test_without_a_table_no_claim_is_written(everything_holds: Path, capsys) -> None:
+    assert main(["claims", "--results", str(everything_holds), "--out", str(everything_holds / "claims.json")]) == 2
+    assert "quantities.parquet: no such file; make it: replicate quantities" in capsys.readouterr().err
+    assert not (everything_holds / "claims.json").exists()
 
 
 def test_deciding_again_leaves_the_report_valid(results: Path) -> None:
     made = []
     for _ in range(2):  # a stamp that is there already lies among those of the evidence, and is none of it
-        verify.judge(results, strict=False)
+        _decide(results)
         made.append((results / "claims.stamp.json").read_bytes())
     assert made[0] == made[1]
     assert page.changed(results / "claims.json", results) == []
@@ -187,38 +219,83 @@ def test_a_deviation_fails_only_if_strict(everything_holds: Path, made: tuple[Pa
 
 
 def test_missing_or_altered_evidence_fails_and_nothing_is_written(everything_holds: Path, capsys) -> None:
+    before = _decide(everything_holds).read_bytes()
     path = everything_holds / "regression/scpo/seed-0/run.json"
     text = path.read_text()
     path.write_text(text + " ")
     assert main(["verify", "--results", str(everything_holds)]) == 1
     assert f"altered evidence: {path}" in capsys.readouterr().out
-    assert not (everything_holds / "claims.json").exists()
     with pytest.raises(ResultError, match=r"altered evidence: .*seed-0/run\.json"):
         verify.write(everything_holds, everything_holds / "claims.json")
     path.unlink()
     assert main(["verify", "--results", str(everything_holds)]) == 1
-
-
-def test_a_summary_without_a_stamp_is_held_against_the_last_decision(everything_holds: Path, capsys) -> None:
+    with pytest.raises(ResultError, match=r"missing evidence: .*seed-0/run\.json: no such file"):
+        verify.write(everything_holds, everything_holds / "claims.json")
+    path.write_text(text)
     assert main(["verify", "--results", str(everything_holds)]) == 0
+    assert (everything_holds / "claims.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"outputs": {"run.json"', ""])
+def test_a_damaged_stamp_is_named_and_fails(everything_holds: Path, content: str, capsys) -> None:
+    _decide(everything_holds)
+    path = everything_holds / "regression/scpo/seed-0/run.stamp.json"
+    path.write_text(content)
+    assert main(["verify", "--results", str(everything_holds)]) == 1
+    assert f"altered evidence: {path}: damaged, not the stamp of a job" in capsys.readouterr().out
+    with pytest.raises(ResultError, match="damaged, not the stamp of a job"):
+        verify.write(everything_holds, everything_holds / "claims.json")
+
+
+def test_a_file_without_a_stamp_is_held_against_the_table(everything_holds: Path, capsys) -> None:
+    _decide(everything_holds)
     path = everything_holds / "referee.json"
     assert path.name in WITHOUT
     path.write_text(path.read_text() + " ")
-    before = (everything_holds / "claims.json").read_bytes()
     assert main(["verify", "--results", str(everything_holds)]) == 1
-    assert f"{path} is not what the claims were decided on" in capsys.readouterr().out
-    assert (everything_holds / "claims.json").read_bytes() == before
+    assert f"{path} is not what quantities.parquet was made of" in capsys.readouterr().out
+
+
+def test_seeds_that_only_one_of_two_arms_has_are_left_out(results: Path) -> None:
+    claim = planted_claims.relaxed(_named("regression-rejects"))
+    only = STATED.model_copy(update={"claims": (claim,)})
+    rows = [("regression", "scpo", seed, "unsafe-share", 0.1) for seed in (0, 1)]
+    rows += [("regression", "unconstrained", seed, "unsafe-share", 0.4) for seed in (1, 2)]
+    rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
+    found = verify.evaluate(results, only, of_rows(rows))[0]
+    assert (found.measured, found.seeds) == (pytest.approx(0.75), (1,))
+    assert found.reason == "regression/scpo: needs 2 seeds that may be judged, there are 1"
+    apart = of_rows([row for row in rows if row[2] != 1])
+    assert "no seed is in both regression/scpo and" in verify.evaluate(results, only, apart)[0].reason
+
+
+def test_a_baseline_without_unsafe_iterates_leaves_nothing_to_avoid(results: Path) -> None:
+    claim = planted_claims.relaxed(_named("regression-rejects"))
+    rows = [("regression", arm, seed, "unsafe-share", 0.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
+    rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
+    found = verify.evaluate(results, STATED.model_copy(update={"claims": (claim,)}), of_rows(rows))[0]
+    assert (found.status, found.measured) == ("deviates", 0.0)
+
+
+def test_a_missing_arm_is_named(results: Path, made: tuple[Path, Config]) -> None:
+    arm = _named("regression-rejects").needs.baselines[0].partition("/")[2]
+    raw = made[1].model_dump(mode="json")
+    del raw["regression"]["arms"][arm]
+    (results / "config.json").write_text(dump(Config.model_validate(raw)))
+    found = _one(results, _named("regression-rejects"))
+    assert (found.status, found.reason) == ("not-run", f"config.json: the scale does not run regression/{arm}")
 
 
 def test_the_table_of_the_readme_is_made_from_the_verdicts(everything_holds: Path, tmp_path: Path, capsys) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n\n{verdicts.BEGIN}\nold\n{verdicts.END}\n\nafter\n")
+    _decide(everything_holds)
     options = ["claims", "--results", str(everything_holds)]
     assert main([*options, "--out", str(everything_holds / "claims.json"), "--readme", str(readme), "--markdown"]) == 0
     table = capsys.readouterr().out
     assert readme.read_text() == f"before\n\n{table}\nafter\n"
     assert table.count("**supported**") == 3
-    assert f"| {METRICS['unsafe-iterates'].means} | 0 |" in table
+    assert f"| {_named('regression-feasible').measures} | 0 |" in table
     assert main([*options, "--readme", str(readme)]) == 0
     assert readme.read_text() == f"before\n\n{table}\nafter\n"
     readme.write_text("no markers")
@@ -234,7 +311,7 @@ def test_verdicts_survive_their_file(everything_holds: Path) -> None:
         verdicts.read(everything_holds / "claims.json")
 
 
-def test_all_eight_claims_of_the_abstract_and_every_metric_are_there() -> None:
+def test_all_eight_claims_of_the_abstract_are_there() -> None:
     ids = {claim.id for claim in STATED.claims if claim.source.startswith("abstract")}
     eight = ("safe-without-gradients", "bound-from-rollouts", "convex-projection", "safe-by-induction")
     eight += ("closed-loop-stability", "adaptation-beyond-backup")
@@ -244,7 +321,6 @@ def test_all_eight_claims_of_the_abstract_and_every_metric_are_there() -> None:
         for what in ("rejects", "feasible", "improves")
     )
     assert ids >= set(eight)
-    assert {claim.metric for claim in STATED.claims} == METRICS.keys()
 
 
 def test_the_paper_scale_makes_the_evidence_that_claims_need() -> None:
@@ -256,7 +332,9 @@ def test_the_paper_scale_makes_the_evidence_that_claims_need() -> None:
             schedule = config.section(experiment).for_arm(arm).schedule
             assert config.section(experiment).arms[arm].seeds >= claim.needs.seeds, claim.id
             assert schedule.epochs * schedule.updates_per_epoch >= claim.needs.updates, claim.id
-            assert METRICS[claim.metric].safety <= (not config.section(experiment).for_arm(arm).scpo.verify), claim.id
+            assert QUANTITIES[claim.quantity].judged <= (not config.section(experiment).for_arm(arm).scpo.verify), (
+                claim.id
+            )
         if "certificates" in claim.needs.others:
             assert config.double_integrator is not None
             assert config.double_integrator.certificate is not None
@@ -266,9 +344,9 @@ def test_the_paper_scale_makes_the_evidence_that_claims_need() -> None:
 def test_every_iterate_decides_what_the_abstract_says_of_all_policies_and_every_arm_is_recomputed() -> None:
     config, headline = load(PROJECT / "config/paper.yaml"), set(_named("safe-by-induction-estimated").needs.arms)
     claim = _named("safe-without-gradients")
-    assert (claim.metric, set(claim.needs.arms)) == ("unsafe-iterates", headline)
+    assert (claim.quantity, set(claim.needs.arms)) == ("unsafe-iterates", headline)
     saved = _named("saved-iterates-safe")
-    assert (saved.metric, saved.source, set(saved.needs.arms)) == ("recomputed-unsafe", "ours", headline)
+    assert (saved.quantity, saved.source, set(saved.needs.arms)) == ("recomputed-unsafe", "ours", headline)
     everything = {f"{experiment}/{arm}" for experiment, section in config.experiments.items() for arm in section.arms}
     assert set(_named("referee-agrees").needs.arms) == everything
 
@@ -320,12 +398,13 @@ def test_the_readme_shows_the_verdicts_on_the_reference_results(tmp_path: Path) 
     ("change", "message"),
     [
         ({"surprise": 1}, "Extra inputs are not permitted"),
-        ({"metric": "guess"}, "no metric 'guess'"),
+        ({"quantity": "guess"}, "no quantity 'guess'"),
         ({"tolerance": 0.1}, "an exact claim has no tolerance"),
         ({"tolerance": -0.1}, "greater than or equal to 0"),
         ({"comparator": "within"}, "a pair is expected"),
-        ({"comparator": "covers"}, "'covers' goes with a metric over a range"),
-        ({"tier": "statistical"}, "wrong tier"),
+        ({"comparator": "covers"}, "'covers' goes with the statistic 'range'"),
+        ({"tier": "statistical"}, "does not go with tier"),
+        ({"pairing": "difference"}, "a pairing goes with baselines"),
         ({"mark": "F"}, "the mark is R"),
         ({"effort": "none"}, "no effort none"),
         ({"needs": {"arms": ["scpo"]}}, "String should match pattern"),
@@ -350,7 +429,7 @@ def test_claims_with_one_id_are_refused() -> None:
 
 def test_intervals_must_hold_as_a_whole() -> None:
     claim = _named("regression-loss")
-    value, low, high = verify.reduce(METRICS[claim.metric], [list(np.linspace(0.05, 0.09, 10))])
+    value, low, high = verify.reduce(claim, [list(np.linspace(0.05, 0.09, 10))])
     assert low < claim.expected < high
     assert value == pytest.approx(0.07)
     assert not verify.holds(claim, low, high)

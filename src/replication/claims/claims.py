@@ -1,7 +1,7 @@
-"""The claims that this project checks, read from config/claims.yaml: the one place where they are stated.
+"""The claims that this project checks, read from config/claims.yaml, the one place where they are stated.
 
-A claim says what is measured (a metric of :mod:`replication.claims.metrics`), what is expected, within which tolerance
-and why, and which evidence decides it.  Unknown keys are refused.
+A claim names a quantity and a statistic over its values, the expected value with its tolerance and the reason for both,
+and the evidence that decides it.  Unknown keys are refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from replication.claims.metrics import METRICS
+from replication.experiments.quantities import QUANTITIES
 from replication.files import note
 from replication.paths import REPOSITORY
 from replication.settings import Count, Model, Name
@@ -23,11 +23,22 @@ from scpo.errors import ConfigurationError
 #: The claims of this project.
 FILE = REPOSITORY / "config" / "claims.yaml"
 
-#: Task and arm, as in paths.
+#: Experiment and arm, as in paths.
 Arm = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 #: Evidence beside the runs.
 Other = Literal["references", "certificates", "referee", "falsification", "published", "benchmarks"]
 Text = Annotated[str, Field(min_length=3)]
+
+#: Statistic over the values -> how it is said.
+STATISTICS = {
+    "sum": "sum over runs",
+    "max": "largest of any run",
+    "min": "smallest of any run",
+    "median": "median over seeds",
+    "range": "median and range over seeds",
+}
+#: Pairing of a run with the baseline's run of the same seed -> how it is said.
+PAIRINGS = {"difference": "difference to the baseline", "reduction": "reduction against the baseline"}
 
 
 class Effort(Model):
@@ -39,7 +50,7 @@ class Effort(Model):
 
 
 class Change(Model):
-    """A change of what is judged or expected after it was first committed, or a claim that was added later."""
+    """A change to a claim after it was first committed, or the addition of a claim."""
 
     on: date
     change: Text
@@ -68,11 +79,15 @@ class Claim(Model):
 
     id: Name
     statement: Text
-    source: Text = Field(description="where it stands: abstract v1, v2 or v3; figure; ours")
+    source: Text = Field(description="where it is made: abstract v1, v2 or v3; figure; ours")
     mark: Literal["S", "F", "R"] = Field(
         description="of the setting in which it is judged: S or F the source's, R ours"
     )
-    metric: str
+    quantity: Name
+    statistic: Literal["sum", "max", "min", "median", "range"] = Field(description="taken over the quantity's values")
+    pairing: Literal["difference", "reduction"] | None = Field(
+        None, description="run less baseline, or 1 - run / baseline, seed by seed; null without baselines"
+    )
     comparator: Literal["equals", "at_most", "at_least", "below", "within", "covers"] = Field(
         description="measured against expected; covers: the range over seeds holds the expected value"
     )
@@ -85,27 +100,38 @@ class Claim(Model):
     needs: Needs
     effort: Name
     calibrated: tuple[Text, ...] = Field(
-        (), description="what was chosen with an expected value in view, on tuning seeds or on the published figure"
+        (), description="settings chosen with an expected value in view, on tuning seeds or on the published figure"
     )
     history: tuple[Change, ...] = ()
 
+    @property
+    def measures(self) -> str:
+        """What is measured, in words."""
+        sentence = QUANTITIES[self.quantity].sentence.rstrip(".")
+        paired = [PAIRINGS[self.pairing]] if self.pairing else []
+        statistic = [STATISTICS[self.statistic]] if self.needs.arms else []
+        return "; ".join([sentence, *paired, *statistic])
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        metric = METRICS.get(self.metric)
-        if metric is None:
-            raise ValueError(f"claim {self.id!r}: no metric {self.metric!r}; there are {', '.join(sorted(METRICS))}")
+        if self.quantity not in QUANTITIES:
+            raise ValueError(
+                f"claim {self.id!r}: no quantity {self.quantity!r}; there are {', '.join(sorted(QUANTITIES))}"
+            )
+        if (self.pairing is not None) != bool(self.needs.baselines):
+            raise ValueError(f"claim {self.id!r}: a pairing goes with baselines, and only with them")
         if (self.comparator == "within") != isinstance(self.expected, tuple):
             raise ValueError(f"claim {self.id!r}: a pair is expected with 'within', and only there")
         if isinstance(self.expected, tuple) and self.expected[0] > self.expected[1]:
             raise ValueError(f"claim {self.id!r}: expected [{self.expected[0]}, {self.expected[1]}] is no interval")
         if self.tier == "exact" and self.tolerance:
             raise ValueError(f"claim {self.id!r}: an exact claim has no tolerance, got {self.tolerance}")
-        if (self.tier == "statistical") != (metric.over in ("median", "range")):
-            raise ValueError(f"claim {self.id!r}: metric {self.metric!r} is taken over {metric.over}: wrong tier")
-        if (self.comparator == "covers") != (metric.over == "range"):
-            raise ValueError(f"claim {self.id!r}: 'covers' goes with a metric over a range, and only with one")
+        if (self.tier == "statistical") != (self.statistic in ("median", "range")):
+            raise ValueError(f"claim {self.id!r}: statistic {self.statistic!r} does not go with tier {self.tier!r}")
+        if (self.comparator == "covers") != (self.statistic == "range"):
+            raise ValueError(f"claim {self.id!r}: 'covers' goes with the statistic 'range', and only with it")
         if self.calibrated and self.mark != "R":
-            raise ValueError(f"claim {self.id!r}: calibrated quantities are choices of ours: the mark is R")
+            raise ValueError(f"claim {self.id!r}: calibrated settings are choices of ours: the mark is R")
         return self
 
 
@@ -126,7 +152,7 @@ class Claims(Model):
 
 
 def load(path: Path = FILE) -> Claims:
-    """Read and validate the claims.
+    """Return the claims of ``path``, validated.
 
     Raises:
         ConfigurationError: the file is missing, no YAML, or holds an unknown key or a bad value.

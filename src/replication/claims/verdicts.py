@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 
 from replication import files
 from replication.claims.claims import Claim
-from replication.claims.metrics import METRICS
 from replication.errors import ResultError
 
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
@@ -60,7 +59,7 @@ class Verdict:
             source=claim.source,
             mark=claim.mark,
             status=status,
-            quantity=METRICS[claim.metric].means,
+            quantity=claim.measures,
             measured=measured,
             interval=interval,
             comparator=claim.comparator,

@@ -60,6 +60,7 @@ def declared() -> dict[str, Quantity]:
     modules = [*EXPERIMENTS.values()]
     of_runs = [quantities.RUN, *(module.RUN for module in modules)]
     of_providers = [one.quantities for module in (whole, *modules) for one in module.PROVIDERS]
+    of_providers += [one.quantities for module in modules for one in module.ARM_PROVIDERS]
     for quantity in (one for group in (*of_runs, *of_providers) for one in group):
         if quantity.name in found:
             raise ValueError(f"the quantity {quantity.name!r} is declared twice")
@@ -80,8 +81,10 @@ def _parts(results: Path) -> Iterator[tuple[Iterable[str], Iterable[Row]]]:
         for arm, settings in section.arms.items():
             for seed in settings.seed_range:
                 yield [f"{experiment}/{arm}"], _of_run(results, experiment, arm, seed, chosen)
+            for provider in module.ARM_PROVIDERS if module else ():
+                yield [f"{experiment}/{arm}/{one.name}" for one in provider.quantities], provider.rows(results, arm)
     for provider in providers:
-        yield [quantity.name for quantity in provider.quantities], provider.rows(results)
+        yield [one.name for one in provider.quantities], provider.rows(results)
 
 
 def _of_run(results: Path, experiment: str, arm: str, seed: int, chosen: Iterable[Quantity]) -> Iterator[Row]:

@@ -78,7 +78,7 @@ def _claim(one: verdicts.Verdict) -> list[str]:
     stated = claims.load()
     for claim in (claim for claim in stated.claims if claim.id == one.id):
         effort = stated.efforts[claim.effort]
-        lines += [f"metric    {claim.metric}: {one.quantity}", f"because   {claim.reason}"]
+        lines += [f"quantity  {claim.quantity}: {one.quantity}", f"because   {claim.reason}"]
         lines += [f"changed   {change.on}: {change.change} ({change.reason})" for change in claim.history]
         lines += [f"chosen    with this in view: {', '.join(claim.calibrated)}"] if claim.calibrated else []
         lines += [f"effort    {effort.command}: {effort.human} of yours, {effort.compute} of the machine"]

@@ -1,4 +1,4 @@
-"""Whether files are still those that their stamps describe."""
+"""Tells whether files are still those that their stamps describe."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.paths import PUBLISHED
 from replication.provenance.stamp import SUFFIX
 from replication.results.summaries import BENCHMARKS
 from replication.scales import digest_on_disk
 
-#: Made without a stamp of their own; the stamp of the claims says what they were when these were decided.
+#: Files without a stamp of their own.  The stamp of the table of quantities holds their checksums.
 WITHOUT = ("config.json", "referee.json", BENCHMARKS)
 
 
 class Records:
-    """What the stamps under results/<scale> say of the files beside them."""
+    """The files of results/<scale>, held against the stamps beside them."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
@@ -26,9 +27,9 @@ class Records:
         self._checked = cache(self._check)
 
     def altered(self, paths: Iterable[str]) -> list[str]:
-        """Return what is wrong with the files at ``paths``, relative to the results, and with those made with them.
+        """Return what is wrong with the files at ``paths`` (relative to the results) and with those of the same jobs.
 
-        A stamp names all files of its job, and those that are there must match.
+        A stamp names all files of its job.  Those that are present must match; a missing one is the reader's to report.
         """
         inside = [path for path in paths if path not in PUBLISHED and Path(path).name not in WITHOUT]
         found = [problem for path in inside for problem in self._checked(self.results / path)]
@@ -36,13 +37,17 @@ class Records:
 
     def _check(self, path: Path) -> list[str]:
         if not path.is_file():
-            return []  # missing, which is for its reader to say
+            return []
         for stamp in sorted(path.parent.glob(f"*{SUFFIX}")):
-            content = read_json(stamp)
-            outputs = {Path(output).name: found for output, found in content["outputs"].items()}
+            try:
+                content = read_json(stamp)
+                outputs = {Path(output).name: found for output, found in content["outputs"].items()}
+                settings = content["config_sha256"]
+            except (ResultError, KeyError, TypeError, AttributeError):
+                return [f"{stamp}: damaged, not the stamp of a job; run the pipeline again"]
             if path.name in outputs:
                 made = [self._checked_file(path.parent / name, found, stamp) for name, found in outputs.items()]
-                return [*filter(None, made), *self._configuration(stamp, content)]
+                return [*filter(None, made), *self._configuration(stamp, settings)]
         return [f"{path}: no stamp says where it comes from"]
 
     def _checked_file(self, path: Path, found: str, stamp: Path) -> str | None:
@@ -50,11 +55,11 @@ class Records:
             return None
         return f"{path}: not the file that {stamp.name} describes"
 
-    def _configuration(self, stamp: Path, content: dict[str, Any]) -> list[str]:
-        """A run must have been made with the settings that the scale's configuration gives its arm."""
+    def _configuration(self, stamp: Path, settings: Any) -> list[str]:
+        """Return a problem if a run was made with other settings than the scale's configuration gives its arm."""
         if stamp.name != f"run{SUFFIX}":
             return []
         experiment, arm = stamp.parts[-4:-2]
-        if content["config_sha256"] == digest_on_disk(self._settings, experiment, arm):
+        if settings == digest_on_disk(self._settings, experiment, arm):
             return []
         return [f"{self.results / 'config.json'}: not the settings that {stamp.parent} was made with"]

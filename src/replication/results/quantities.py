@@ -86,12 +86,25 @@ class Provider:
 
 
 @dataclass(frozen=True)
+class ArmProvider:
+    """As :class:`Provider`, for each arm of an experiment by itself, so that one arm's damage leaves the others.
+
+    Attributes:
+        quantities: what the rows are about.
+        rows: returns the rows for results/<scale> and an arm.
+    """
+
+    quantities: tuple[Quantity, ...]
+    rows: Callable[[Path, str], Iterable[Row]]
+
+
+@dataclass(frozen=True)
 class Table:
     """The table of quantities of one scale.
 
     Attributes:
         frame: columns experiment, arm, seed, quantity, value; sorted.
-        problems: "experiment/arm" or the name of a quantity -> why its rows could not be computed.
+        problems: why rows could not be computed, by "experiment/arm", "experiment/arm/quantity" or quantity.
     """
 
     frame: pd.DataFrame
@@ -131,8 +144,9 @@ class Table:
         found: list[float] = []
         for one in arm.split("+"):
             own = f"{experiment}/{one}"
-            if problem := self.problems.get(own) or self.problems.get(quantity):
-                raise ResultError(problem)
+            for key in (own, f"{own}/{quantity}", quantity):
+                if key in self.problems:
+                    raise ResultError(self.problems[key])
             if (experiment, one, quantity) not in self._rows:
                 raise ResultError(f"{FILE}: no value of {quantity!r} for {own.strip('/') or 'the results'}")
             more = self._rows[experiment, one, quantity]
@@ -300,7 +314,7 @@ RUN = (
     # safety on the training points, of every iterate
     Quantity(
         "unsafe-iterates",
-        "Iterates with max_i g_i > 0.",
+        "Iterates at which a constraint is above 0.",
         "iterates",
         COUNT,
         of_summary("unsafe_iterates"),
@@ -308,7 +322,7 @@ RUN = (
     ),
     Quantity(
         "unsafe-share",
-        "Share of the run's iterates with max_i g_i > 0.",
+        "Share of the iterates at which a constraint is above 0.",
         "",
         SHARE,
         _share_of_updates("unsafe_iterates"),
@@ -316,33 +330,31 @@ RUN = (
     ),
     Quantity(
         "first-unsafe-update",
-        "First update after which max_i g_i > 0; no value for a run that is never unsafe.",
+        "First update after which a constraint is above 0; no value for a run that stays safe.",
         "updates",
         COUNT,
         of_summary("first_unsafe_update"),
     ),
     Quantity(
         "unsafe-before-a-miss",
-        "1 for a run that is unsafe before its bound was missed once, which the induction excludes; else 0.",
+        "Whether the run was unsafe before any bound miss (1 or 0); the induction excludes it.",
         "runs",
         COUNT,
         _unsafe_before_a_miss,
         judged=True,
     ),
-    Quantity(
-        "worst-g", "Largest max_i g_i of any iterate, the initial one included.", "", SAFETY, of_summary("max_g"), True
-    ),
+    Quantity("worst-g", "Largest constraint value of any iterate.", "", SAFETY, of_summary("max_g"), True),
     # safety on held-out points, of the evaluated iterates
     Quantity(
         "unsafe-evaluations",
-        "Evaluated iterates with max_i g_i > 0 on held-out points.",
+        "Evaluated iterates at which a constraint is above 0 on held-out points.",
         "iterates",
         COUNT,
         lambda run: int((run.evaluations["heldout_max_g"] > 0).sum()),
     ),
     Quantity(
         "heldout-worst-g",
-        "Largest max_i g_i on held-out points of any evaluated iterate.",
+        "Largest constraint value on held-out points of any evaluated iterate.",
         "",
         SAFETY,
         lambda run: float(run.evaluations["heldout_max_g"].max()),
@@ -350,14 +362,14 @@ RUN = (
     ),
     Quantity(
         "final-heldout-worst-g",
-        "Largest max_i g_i of the final policy on held-out points.",
+        "Largest constraint value of the final policy on held-out points.",
         "",
         SAFETY,
         final("heldout_max_g"),
     ),
     Quantity(
         "heldout-excess",
-        "By how much max_i g_i of the final policy is above 0 on held-out points; no value where it is not.",
+        "Largest constraint value of the final policy on held-out points, where it is above 0.",
         "",
         LOSS,
         _heldout_excess,
@@ -373,7 +385,7 @@ RUN = (
     # the bound and the projection
     Quantity(
         "bound-misses",
-        "Updates in which some g_i exceeded its step bound u_i(z).",
+        "Updates in which a constraint exceeded its step bound u(z).",
         "updates",
         COUNT,
         of_summary("bound_misses", SCPO),
@@ -381,28 +393,28 @@ RUN = (
     ),
     Quantity(
         "bound-miss-share",
-        "Share of the run's updates in which some g_i exceeded its step bound u_i(z).",
+        "Share of the updates in which a constraint exceeded its step bound u(z).",
         "",
         SHARE,
         _share_of_updates("bound_misses", SCPO),
     ),
     Quantity(
         "first-missed-update",
-        "First update in which some g_i exceeded its step bound; no value for a run without one.",
+        "First update in which a constraint exceeded its step bound; no value for a run without one.",
         "updates",
         COUNT,
         of_summary("first_missed_update", SCPO),
     ),
     Quantity(
         "worst-miss",
-        "Largest g_i - u_i(z) of any update; above 0 where the bound was missed.",
+        "Size of the largest bound miss: constraint less step bound u(z), over all updates; negative without a miss.",
         "",
         SAFETY,
         _worst_miss,
     ),
     Quantity(
         "median-miss",
-        "Largest g_i - u_i(z) in a bin of updates with a miss, the median over such bins; no value without a miss.",
+        "Size of a typical bound miss: the largest in a bin of the series, median over bins with a miss.",
         "",
         SAFETY,
         _median_miss,
@@ -421,7 +433,9 @@ RUN = (
         Format("size", 2),
         _share_of_updates("unsafe_proposals"),
     ),
-    Quantity("unsafe-probes", "Probes with max_i g_i > 0.", "probes", COUNT, of_summary("unsafe_probes", SCPO)),
+    Quantity(
+        "unsafe-probes", "Probes at which a constraint is above 0.", "probes", COUNT, of_summary("unsafe_probes", SCPO)
+    ),
     Quantity(
         "restoring-updates",
         "Updates that started unsafe and stepped back towards the safe set.",
@@ -450,10 +464,10 @@ RUN = (
         SHARE,
         of_summary("captured_energy", SCPO),
     ),
-    Quantity("rollouts", "Evaluations of all g_i.", "rollouts", COUNT, of_summary("rollouts")),
+    Quantity("rollouts", "Evaluations of all constraints.", "rollouts", COUNT, of_summary("rollouts")),
     Quantity(
         "rollouts-per-update",
-        "Evaluations of all g_i per update.",
+        "Evaluations of all constraints per update.",
         "rollouts",
         Format("size", 2),
         _share_of_updates("rollouts"),
@@ -468,14 +482,14 @@ RUN = (
     ),
     Quantity(
         "median-smoothness",
-        "Largest smoothness constant L_i in use, median over the updates.",
+        "Largest smoothness constant in use, median over the updates.",
         "",
         SIZE,
         of_summary("median_smoothness"),
     ),
     Quantity(
         "largest-required-smoothness",
-        "Largest L_i with which some step of the run would have met its bound.",
+        "Largest smoothness constant that a step of the run would have needed to meet its bound.",
         "",
         SIZE,
         of_summary("largest_required"),

@@ -18,7 +18,9 @@ REFEREE = (
     Quantity(
         "recomputed-unsafe", "Saved iterates that are unsafe when the referee recomputes them.", "iterates", COUNT
     ),
-    Quantity("referee-difference-g", "Largest difference between recorded and recomputed g_i.", "", ERROR),
+    Quantity(
+        "referee-difference-g", "Largest difference between recorded and recomputed constraint values.", "", ERROR
+    ),
     Quantity(
         "referee-difference-others", "Largest difference between other recorded and recomputed values.", "", ERROR
     ),

@@ -21,6 +21,7 @@ from replication.results.quantities import (
     NUMBER,
     RATIO,
     SHARE,
+    ArmProvider,
     Format,
     Provider,
     Quantity,
@@ -35,11 +36,11 @@ from replication.tasks.double_integrator.system import lqr
 ONE_DECIMAL, FOUR_DECIMALS = Format("loss", 1), Format("loss", 4)
 #: Held-out values of a policy: key in run.json -> what it is, how it is printed.
 VALUES = {
-    "cost": ("Closed-loop cost", ONE_DECIMAL),
-    "good_loss": ("Mean squared error against the good expert", LOSS),
-    "scenario_loss": ("Mean squared error against the scenario's labels", LOSS),
-    "clean_loss": ("Mean squared error on the labels that are not harmful", LOSS),
-    "spectral_radius": ("Spectral radius of the closed loop's Jacobian at the origin", LOSS),
+    "cost": ("closed-loop cost", ONE_DECIMAL),
+    "good_loss": ("loss against the good expert", LOSS),
+    "scenario_loss": ("loss against the scenario's labels", LOSS),
+    "clean_loss": ("loss on the good labels", LOSS),
+    "spectral_radius": ("spectral radius of the closed loop at the origin", LOSS),
 }
 #: The data set without any label that is worth following.
 ALL_HARMFUL = "hostile"
@@ -53,15 +54,15 @@ def _applies(key: str, compute: Callable[[Run], float]) -> Callable[[Run], float
 def _values() -> Iterator[Quantity]:
     for key, (what, shown) in VALUES.items():
         name = key.replace("_", "-")
-        yield Quantity(name, f"{what}, final policy.", "", shown, _applies(key, final(key)))
-        yield Quantity(f"initial-{name}", f"{what}, initial policy.", "", shown, _applies(key, initial(key)))
+        yield Quantity(name, f"Final {what}.", "", shown, _applies(key, final(key)))
+        yield Quantity(f"initial-{name}", f"Initial {what}.", "", shown, _applies(key, initial(key)))
 
 
 RUN = (
     *_values(),
     Quantity(
         "clean-loss-reduction",
-        "Share by which the loss on the labels that are not harmful fell.",
+        "Share by which the loss on the good labels fell.",
         "",
         SHARE,
         _applies("clean_loss", reduction("clean_loss")),
@@ -97,7 +98,7 @@ REFERENCES = (
 )
 GAP = (
     Quantity(
-        "gap-closed", "Share of the backup's cost above that of the MPC that the final policy removes.", "", SHARE
+        "gap-closed", "Share of the gap between the costs of backup and MPC that the final policy closes.", "", SHARE
     ),
 )
 #: The scenario whose expert is the MPC, so that its cost can be reached.
@@ -139,25 +140,27 @@ def _references(results: Path) -> Iterator[Row]:
         yield EXPERIMENT, "", NO_SEED, name, float(value)
 
 
-def _gaps(results: Path) -> Iterator[Row]:
-    references = read_references(results)
-    for arm, settings in read_settings(results).arms.items():
-        if settings.dataset == REACHES_MPC:
-            for run in read_arm(results, EXPERIMENT, arm):
-                yield EXPERIMENT, arm, run.seed, "gap-closed", references.gap_closed(final("cost")(run))
+def _gaps(results: Path, arm: str) -> Iterator[Row]:
+    if read_settings(results).arms[arm].dataset == REACHES_MPC:
+        references = read_references(results)
+        for run in read_arm(results, EXPERIMENT, arm):
+            yield EXPERIMENT, arm, run.seed, "gap-closed", references.gap_closed(final("cost")(run))
 
 
 CERTIFICATES = (
     Quantity(
         "certified",
-        "1 where the certificate proves a set of starts safe and stable for the final policy, else 0.",
+        "Whether a set of starts is certified for the final policy (1 or 0).",
         "policies",
         COUNT,
     ),
+    Quantity("uncertified", "Whether no set of starts is certified for the final policy (1 or 0).", "policies", COUNT),
     Quantity(
-        "uncertified", "1 where the certificate proves no set of starts safe and stable, else 0.", "policies", COUNT
+        "covers-starts",
+        "Whether the whole set of starts is certified for the final policy (1 or 0).",
+        "policies",
+        COUNT,
     ),
-    Quantity("covers-starts", "1 where the certified set holds all of the set of starts, else 0.", "policies", COUNT),
     Quantity("certified-area", "Certified area of the final policy.", "", ONE_DECIMAL),
     Quantity("refuted-area", "Area from which the final policy is proven to violate a constraint.", "", ONE_DECIMAL),
     Quantity(
@@ -168,12 +171,13 @@ CERTIFICATES = (
 )
 
 
-def _certificates(results: Path) -> Iterator[Row]:
-    references, settings = read_references(results), read_settings(results)
-    for arm, chosen in settings.arms.items():
-        for seed, one in zip(chosen.seed_range, read_certificates(results, arm), strict=False):
-            for name, value in _certificate(one, references).items():
-                yield EXPERIMENT, arm, seed, name, value
+def _certificates(results: Path, arm: str) -> Iterator[Row]:
+    seeds, found = read_settings(results).arms[arm].seed_range, read_certificates(results, arm)
+    references = read_references(results) if found else None
+    for seed, one in zip(seeds, found, strict=False):  # certificates are made for the first seeds only
+        assert references is not None
+        for name, value in _certificate(one, references).items():
+            yield EXPERIMENT, arm, seed, name, value
 
 
 def _certificate(one: Certificate, references: References) -> dict[str, float]:
@@ -193,4 +197,5 @@ def _certificate(one: Certificate, references: References) -> dict[str, float]:
     }
 
 
-PROVIDERS = (Provider(REFERENCES, _references), Provider(GAP, _gaps), Provider(CERTIFICATES, _certificates))
+PROVIDERS = (Provider(REFERENCES, _references),)
+ARM_PROVIDERS = (ArmProvider(GAP, _gaps), ArmProvider(CERTIFICATES, _certificates))

@@ -16,6 +16,7 @@ from replication.results.quantities import (
     NUMBER,
     RATIO,
     SHARE,
+    ArmProvider,
     Format,
     Provider,
     Quantity,
@@ -32,9 +33,9 @@ from replication.tasks.regression.settings import RegressionConfig
 EXPERIMENT = "regression"
 #: Held-out losses: key in run.json and evaluations.parquet -> what the loss is.
 LOSSES = {
-    "fresh_loss": "Mean squared error on fresh inputs",
-    "clipped_loss": "Mean squared error against the clean target clipped to the bounds, fresh inputs,",
-    "uniform_loss": "Mean squared error on a uniform grid over [-pi, pi]",
+    "fresh_loss": "loss on fresh inputs",
+    "clipped_loss": "loss against the clipped clean target",
+    "uniform_loss": "loss on a uniform grid",
 }
 #: Shares of the nominal step that the projection removes: column -> along which samples.
 SHARES = {"rejected_share": "the harmful samples", "clean_rejected_share": "the other samples"}
@@ -129,19 +130,13 @@ def _places(run: Run) -> dict[str, float]:
 
 
 def _losses() -> Iterator[Quantity]:
-    for key, what in LOSSES.items():
+    for key, loss in LOSSES.items():
         name = key.replace("_", "-")
-        yield Quantity(name, f"{what} of the final policy.", "", LOSS, final(key))
-        yield Quantity(f"initial-{name}", f"{what} of the initial policy.", "", LOSS, initial(key))
+        yield Quantity(name, f"Final {loss}.", "", LOSS, final(key))
+        yield Quantity(f"initial-{name}", f"Initial {loss}.", "", LOSS, initial(key))
+        yield Quantity(f"{name}-reduction", f"Share by which the {loss} fell.", "", SHARE, reduction(key))
         yield Quantity(
-            f"{name}-reduction", f"Share by which this loss fell: {what.lower()}.", "", SHARE, reduction(key)
-        )
-        yield Quantity(
-            f"{name}-at-side",
-            f"{what} at the last evaluation within the shortest arm's epochs.",
-            "",
-            LOSS,
-            _at_side(key),
+            f"{name}-at-side", f"{loss.capitalize()} after the epochs of the shortest arm.", "", LOSS, _at_side(key)
         )
 
 
@@ -173,14 +168,14 @@ RUN = (
     *_rejected_shares(),
     Quantity(
         "removable-loss-removed",
-        "Share of the initial loss above the floor that is gone at the end, fresh inputs.",
+        "Share of the initial loss above the floor that is gone at the end (fresh inputs).",
         "",
         SHARE,
         _removable_loss_removed,
     ),
     Quantity(
         "harmful-part-removed",
-        "Rejected share along the harmful samples less that along the others, median over the evaluations.",
+        "Rejected share along the harmful samples less that along the others (median of the evaluations).",
         "",
         RATIO,
         _harmful_part_removed,
@@ -188,7 +183,7 @@ RUN = (
     Quantity("loss-at-200", "Loss on fresh inputs at the evaluation nearest to epoch 200.", "", LOSS, _nearest_to(200)),
     Quantity(
         "late-loss",
-        "Loss on fresh inputs from epoch 1,000 on, median over the evaluations.",
+        "Loss on fresh inputs from epoch 1,000 on (median of the evaluations).",
         "",
         LOSS,
         _late_loss,
@@ -274,3 +269,4 @@ def _stationarity(results: Path) -> Iterator[Row]:
 
 
 PROVIDERS = (Provider(PUBLISHED, _published), Provider(STATIONARITY, _stationarity))
+ARM_PROVIDERS: tuple[ArmProvider, ...] = ()

@@ -1,0 +1,132 @@
+"""The evidence of the claims: which files it is, whether they are what their stamps say, and the values to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from replication.claims.claims import Claim
+from replication.errors import ResultError
+from replication.experiments.quantities import QUANTITIES
+from replication.paths import PUBLISHED, REPOSITORY
+from replication.results.integrity import Records
+from replication.results.quantities import NO_SEED, Table
+from replication.results.read import read_config
+from replication.results.summaries import BENCHMARKS
+
+#: How the reason of a claim begins that cannot be decided because of its files.
+ALTERED, MISSING = "altered evidence", "missing evidence"
+#: Evidence beside the runs -> its file, relative to the results.
+OTHERS = {
+    "references": "double-integrator/references.json",
+    "referee": "referee.json",
+    "falsification": "falsification.json",
+    "benchmarks": f"../{BENCHMARKS}",
+}
+
+
+class Evidence:
+    """The evidence in results/<scale> and the table of quantities that was computed from it."""
+
+    def __init__(self, results: Path, table: Table) -> None:
+        self.results = results
+        self.table = table
+        self.config = read_config(results)
+        self._records = Records(results)
+
+    def files(self, claim: Claim) -> list[str]:
+        """Return the files that hold a claim's evidence, relative to the results or of the repository, sorted.
+
+        Raises:
+            ResultError: the scale does not run an arm, or makes no certificates.
+        """
+        needs, others = claim.needs, claim.needs.others
+        found = [f"{arm}/seed-{seed}/run.json" for arm in (*needs.arms, *needs.baselines) for seed in self.seeds(arm)]
+        if "certificates" in others:
+            count = self._certified()
+            found += [f"{arm}/seed-{seed}/certificate.json" for arm in needs.arms for seed in self.seeds(arm)[:count]]
+        found += [path for name, path in OTHERS.items() if name in others]
+        return sorted({*found, *(PUBLISHED if "published" in others else ())})
+
+    def problem(self, paths: Sequence[str]) -> str | None:
+        """Return what is wrong with the files at ``paths``, the first problem only, or None."""
+        for path in paths:
+            place = REPOSITORY / path if path in PUBLISHED else self.results / path
+            if not place.is_file():
+                if place.name == BENCHMARKS:
+                    return f"{BENCHMARKS}: no such file; run make bench"
+                return f"{MISSING}: {path}: no such file; run the pipeline again"
+        altered = self._records.altered(paths)
+        return f"{ALTERED}: {altered[0]}" if altered else None
+
+    def seeds(self, name: str) -> range:
+        """Return the seeds that the scale's configuration gives the arm ``name`` (experiment/arm).
+
+        Raises:
+            ResultError: the scale does not run the arm.
+        """
+        experiment, arm = name.split("/")
+        settings = self.config.experiments.get(experiment)
+        if settings is None or arm not in settings.arms:
+            raise ResultError(f"{self.results / 'config.json'}: the scale does not run {name}")
+        return settings.arms[arm].seed_range
+
+    def values(self, claim: Claim) -> dict[str, pd.Series[float]]:
+        """Return the values that a claim is judged on, arm by arm, indexed by seed; without arms under "".
+
+        Raises:
+            ResultError: a value is missing, or a run and its baseline have no seed in common.
+        """
+        needs = claim.needs
+        if not needs.arms:
+            return {"": self.table.values("", "", claim.quantity)}
+        found = {arm: self._judged(arm, claim.quantity) for arm in needs.arms}
+        for arm, baseline in zip(needs.arms, needs.baselines, strict=False):
+            found[arm] = _paired(claim, arm, found[arm], baseline, self._values(baseline, claim.quantity))
+        return found
+
+    def updates(self, name: str) -> pd.Series[float]:
+        """Return the number of updates of each run of the arm ``name``, indexed by seed."""
+        return self._values(name, "updates")
+
+    def _values(self, name: str, quantity: str) -> pd.Series[float]:
+        experiment, arm = name.split("/")
+        return self.table.values(experiment, arm, quantity)
+
+    def _judged(self, name: str, quantity: str) -> pd.Series[float]:
+        """Return the values of a quantity, without those of runs that do not show how safe the bound alone is.
+
+        A verified arm refuses proposals that the bound alone would have taken, so only its runs without a refused
+        proposal count for a quantity that is judged on the bound.
+        """
+        experiment, arm = name.split("/")
+        values = self._values(name, quantity)
+        verified = self.config.section(experiment).for_arm(arm).scpo.verify
+        if not (QUANTITIES[quantity].judged and verified):
+            return values
+        refused = self._values(name, "unsafe-proposals")
+        if list(values.index) == [NO_SEED]:
+            return values if not refused.any() else values[:0]
+        return values[values.index.isin(refused.index[refused == 0])]
+
+    def _certified(self) -> int:
+        section = self.config.double_integrator
+        if section is None or section.certificate is None:
+            raise ResultError(f"{self.results / 'config.json'}: the scale makes no certificates")
+        return section.certificate.seeds
+
+
+def _paired(
+    claim: Claim, arm: str, values: pd.Series[float], baseline: str, other: pd.Series[float]
+) -> pd.Series[float]:
+    """Compare ``values`` with those of the baseline, over the seeds that both have."""
+    common = values.index.intersection(other.index)
+    if common.empty:
+        raise ResultError(f"no seed is in both {arm} and {baseline}")
+    first, second = values[common], other[common]
+    if claim.pairing == "difference":
+        return first - second
+    # where the baseline has nothing to reduce, nothing was reduced
+    return (1.0 - first / second).where(second != 0.0, 0.0)
