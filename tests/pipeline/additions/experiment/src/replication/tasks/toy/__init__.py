@@ -1,0 +1,1 @@
+"""The toy task: follow a line that leaves the safe band."""
