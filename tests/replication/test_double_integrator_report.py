@@ -12,12 +12,17 @@ import pytest
 
 from replication import report
 from replication.errors import ResultError
-from replication.experiments.double_integrator import figures as figures
-from replication.experiments.double_integrator import tables as tables
-from replication.experiments.double_integrator.read import SCENARIOS, read_certificates, read_references, read_scenario
+from replication.experiments.double_integrator import figures, planes, tables
+from replication.experiments.double_integrator.read import (
+    SCENARIOS,
+    read_certificates,
+    read_references,
+    read_scenario,
+    read_settings,
+)
 from replication.report import macros, parts
 from replication.tasks.double_integrator.experts import PredictiveController
-from replication.typeset import numbers
+from replication.typeset import numbers, style
 
 from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics
@@ -53,7 +58,7 @@ def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=10, double_integrator=True))
     (tmp_path / EXPERIMENT / "scpo-mixed/seed-0/certificate.json").unlink()
     with pytest.raises(ResultError, match=r"scpo-mixed/seed-0/certificate\.json: no such file"):
-        figures.certificate(tmp_path)
+        planes.certificate(tmp_path)
     path = tmp_path / EXPERIMENT / "references.json"
     path.write_text(json.dumps({"costs": {}}))
     with pytest.raises(ResultError, match=r"references\.json: lacks cost_starts, cost_horizon, gain"):
@@ -69,7 +74,7 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
         metrics["unsafe_iterate"] = metrics["max_g"] > 0
         write_metrics(folder, metrics)
     axes = next(axes for axes in figures.training(tmp_path).axes if axes.get_ylabel() == "$\\max_i\\, g_i$")
-    dots = [y for line in axes.get_lines() if line.get_marker() == "." for y in np.atleast_1d(line.get_ydata())]
+    dots = [y for line in axes.get_lines() if line.get_marker() == "x" for y in np.atleast_1d(line.get_ydata())]
     assert 4e-13 in dots
     assert any(text.get_text() == "1 of 160 unsafe" for text in axes.texts)
     row = next(line for line in tables.safety(tmp_path).splitlines() if "bound only" in line)
@@ -81,17 +86,17 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
     ]
 
 
-def test_counts_of_unsafe_iterates_stand_at_the_line_of_zero(results: Path) -> None:
+def test_counts_stand_at_the_line_of_zero(results: Path) -> None:
     for axes in figures.training(results).axes[-3:]:  # not on the curves: those of SCPO below it, of others above
         sides = {text.get_color(): (text.xy[1], text.get_va()) for text in axes.texts if "unsafe" in text.get_text()}
         assert sides == {
-            figures.style.COLOURS["scpo"]: (0.0, "top"),
-            figures.style.COLOURS["unconstrained"]: (0.0, "bottom"),
+            style.COLOURS["scpo"]: (0.0, "top"),
+            style.COLOURS["unconstrained"]: (0.0, "bottom"),
         }
 
 
-def test_the_contraction_asked_for_stands_out_from_the_curves(results: Path) -> None:
-    settings = figures.read_settings(results)
+def test_the_contraction_asked_for_stands_out(results: Path) -> None:
+    settings = read_settings(results)
     for axes in figures.gauge(results).axes:
         (asked,) = (line for line in axes.get_lines() if line.get_marker() == "v")
         assert list(asked.get_xydata()[0]) == [settings.horizon, settings.contraction]
@@ -99,25 +104,33 @@ def test_the_contraction_asked_for_stands_out_from_the_curves(results: Path) -> 
         assert asked.get_zorder() > max(line.get_zorder() for line in axes.get_lines() if line is not asked)
 
 
-def test_slices_of_the_policy_have_a_legend_and_one_kind_of_dashes(results: Path) -> None:
-    figure = figures.policy(results)
+def test_slices_of_the_policy_show_the_backup_dashed(results: Path) -> None:
+    figure = planes.policy(results)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["backup", *(figures.style.LABELS[name] for name in figures.SHOWN)]
+    assert labels == [*(style.LABELS[name] for name in figures.SHOWN), "backup"]
     for axes in figure.axes[6:9]:
         dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
-        assert [line.get_color() for line in dashed] == [figures.BACKUP]
+        assert [line.get_color() for line in dashed] == [style.GREY]
 
 
-def test_the_final_areas_are_those_of_the_fine_cells(results: Path) -> None:
-    for axes, scenario in zip(figures.certificate(results).axes[6:9], figures.SCENARIOS, strict=True):
-        shown = [(line.get_color(), *line.get_xydata()[0]) for line in axes.get_lines() if line.get_marker() == "D"]
-        expected = [
-            (figures.style.COLOURS[method], one.figures["over_training"][-1]["update"], one.area)
-            for method in figures.CERTIFIED
-            for one in read_certificates(results, f"{method}-{scenario}")
-        ]
-        assert len(expected) == len(figures.CERTIFIED)
-        assert shown == expected
+def test_areas_over_training_share_their_cells(results: Path) -> None:
+    for axes, scenario in zip(planes.certificate(results).axes[6:9], SCENARIOS, strict=True):
+        found = [(m, one) for m in planes.CERTIFIED for one in read_certificates(results, f"{m}-{scenario}")]
+        assert len(found) == len(planes.CERTIFIED)
+        fine = [line for line in axes.get_lines() if line.get_marker() == "D"]
+        coarse = [line for line in axes.get_lines() if len(line.get_xdata()) > 1][: len(found)]
+        for (method, one), end, line in zip(found, fine, coarse, strict=True):
+            rows = one.figures["over_training"]
+            assert (end.get_color(), *end.get_xydata()[0]) == (style.COLOURS[method], rows[-1]["update"], one.area)
+            assert list(line.get_ydata()) == [row["invariant_area"] for row in rows]
+
+
+def test_a_relative_gauge_is_the_worst_of_the_starts(results: Path) -> None:
+    runs = read_scenario(results, "mixed")["scpo"]
+    found = figures.relative_gauge(runs)
+    psi = runs[0].exhibits["trajectories"].pivot_table(index="t", columns="start", values="psi").to_numpy()
+    expected = np.minimum((psi / psi[0]).max(axis=1), 1e3)
+    np.testing.assert_array_equal(found.loc[found["seed"] == runs[0].seed, "gauge"], expected)
 
 
 def test_objective_has_two_references_and_every_arm(results: Path) -> None:

@@ -14,9 +14,14 @@ from replication import report
 from replication.config import Config
 from replication.errors import ResultError
 from replication.experiments.regression import figures as regression_figures
-from replication.experiments.regression.published import read_loss
+from replication.experiments.regression import supervision
+from replication.experiments.regression.published import read_loss, read_policy
+from replication.experiments.regression.side_experiments import rejected
 from replication.report import macros, parts
+from replication.results import frames
+from replication.results.read import read_arm
 from replication.training.series import EARLY
+from replication.typeset import plots
 from replication.typeset.style import INK, png, spaced
 from scpo.errors import ConfigurationError
 
@@ -49,7 +54,7 @@ def tiny_violation(tmp_path: Path) -> Path:
 
 
 def _dots(axes: Axes) -> list[float]:
-    return [float(y) for line in axes.get_lines() if line.get_marker() == "." for y in np.atleast_1d(line.get_ydata())]
+    return [float(y) for line in axes.get_lines() if line.get_marker() == "x" for y in np.atleast_1d(line.get_ydata())]
 
 
 def _texts(axes: Axes) -> str:
@@ -68,7 +73,7 @@ def test_an_unknown_part_is_answered_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", parts.names_for("figure", ["regression"]))
-def test_a_figure_is_a_pdf_without_dates_and_the_same_each_time(results: Path, tmp_path: Path, name: str) -> None:
+def test_a_figure_is_the_same_each_time_and_without_dates(results: Path, tmp_path: Path, name: str) -> None:
     first, second = tmp_path / "1.pdf", tmp_path / "2.pdf"
     report.render(name, results, first)
     report.render(name, results, second)
@@ -84,20 +89,26 @@ def test_a_figure_without_results_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_replication_has_the_published_three_panels_twice(results: Path) -> None:
+def test_the_replication_has_the_published_panels(results: Path) -> None:
     figure = regression_figures.replication(results)
     panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
     assert len(panels) == 6
     assert [axes.get_ylabel() for axes in panels[0::2]] == ["policy $\\pi_\\theta(x)$", "batch loss", "violation"]
-    labels = [text.get_text() for text in panels[0].get_legend().get_texts()]
-    assert "published policy" in labels
-    assert "published policy" not in [text.get_text() for text in panels[1].get_legend().get_texts()]
-    seeds = [line for line in panels[0].get_lines() if line.get_linewidth() == regression_figures.THIN["linewidth"]]
+    policy = read_policy()
+    behind = [len(line.get_xdata()) == len(policy) for axes in panels[:2] for line in axes.get_lines()]
+    assert sum(behind) == 1  # behind SCPO's alone
+    seeds = [line for line in panels[0].get_lines() if line.get_linewidth() == plots.THIN["linewidth"]]
     assert len(seeds) == 2
+    assert "published" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert png(figure, dpi=30).startswith(b"\x89PNG")
 
 
-def test_the_first_epochs_have_a_row_of_their_own_and_cover_no_loss(tmp_path: Path) -> None:
+def test_panels_have_letters_in_their_order(results: Path) -> None:
+    panels = regression_figures.replication(results).axes
+    assert [axes.get_title(loc="left").split()[0] for axes in panels] == [rf"$\mathbf{{{one}}}$" for one in "abcdef"]
+
+
+def test_the_first_epochs_have_a_row_of_their_own(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=int(EARLY) + 10))
     figure = regression_figures.replication(tmp_path)
     assert [axes.get_ylabel() for axes in figure.axes[0::2]] == [
@@ -126,7 +137,7 @@ def test_a_tiny_violation_is_marked_and_counted(tiny_violation: Path) -> None:
     assert _dots(violation) == [TINY]
 
 
-def test_safety_has_a_row_for_each_arm_and_counts_the_heldout(results: Path) -> None:
+def test_safety_has_a_row_for_each_arm(results: Path) -> None:
     figure = regression_figures.safety(results)
     assert len(figure.axes) == 2 * len(regression_figures.SAFETY_ARMS)
     assert all("unsafe" in _texts(axes) for axes in figure.axes)
@@ -134,11 +145,22 @@ def test_safety_has_a_row_for_each_arm_and_counts_the_heldout(results: Path) -> 
     drawn = [text for axes in figure.axes[0::2] for text in axes.findobj(Text) if text.get_text() in titles]
     assert {title.get_color() for title in drawn if title.get_text()} == {INK}  # whatever the colour of the curves
     top = max(axes.get_ylim()[1] for axes in figure.axes)
-    worst = max(run.summary["max_g"] for run in regression_figures.read_arm(results, EXPERIMENT, "unconstrained"))
+    worst = max(run.summary["max_g"] for run in read_arm(results, EXPERIMENT, "unconstrained"))
     assert top > worst
 
 
-def test_smoothness_draws_the_share_of_updates_with_a_miss_and_counts_every_one(tmp_path: Path) -> None:
+def test_the_share_of_seeds_unsafe_on_heldout_points(results: Path) -> None:
+    runs = read_arm(results, EXPERIMENT, "scpo")
+    heldout = regression_figures.safety(results).axes[1]
+    (line,) = heldout.get_lines()
+    expected = np.mean([run.evaluations["heldout_max_g"] > 0 for run in runs], axis=0)
+    np.testing.assert_allclose(line.get_ydata(), expected)
+    low, high = (f([path.vertices[:, 1] for path in heldout.collections[0].get_paths()]) for f in (np.min, np.max))
+    assert 0.0 <= low <= expected.min()
+    assert expected.max() <= high <= 1.0
+
+
+def test_the_share_of_missed_updates_loses_no_miss(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=400))  # a bin holds more updates than one
     for every, name in enumerate(regression_figures.SMOOTHNESS_ARMS, start=3):
         for seed in (0, 1):
@@ -146,25 +168,37 @@ def test_smoothness_draws_the_share_of_updates_with_a_miss_and_counts_every_one(
             metrics = pd.read_parquet(folder / "metrics.parquet")
             metrics["bound_misses"] = (metrics["update"] % (every + seed) == 1).astype(metrics["bound_misses"].dtype)
             write_metrics(folder, metrics)
-    figure = regression_figures.smoothness(tmp_path)
-    panels, columns = figure.axes, len(regression_figures.SMOOTHNESS_ARMS)
+    panels, columns = regression_figures.smoothness(tmp_path).axes, len(regression_figures.SMOOTHNESS_ARMS)
     assert len(panels) == 2 * columns
-    for constants, axes, name in zip(
-        panels[:columns], panels[columns:], regression_figures.SMOOTHNESS_ARMS, strict=True
-    ):
-        runs = regression_figures.read_arm(tmp_path, EXPERIMENT, name)
-        missed, updates = (np.sum([run.series[key] for run in runs], axis=0) for key in ("bound_misses", "updates"))
-        steps = axes.collections[0].get_paths()[0].vertices
-        for epoch, share in zip(runs[0].series["epoch"], missed / np.maximum(updates, 1), strict=True):
-            assert steps[steps[:, 0] == epoch, 1].max() == share
-            assert axes.get_ylim()[1] >= share
-        count = sum(run.summary["bound_misses"] for run in runs)
-        assert count == missed.sum() > 0
-        whole = sum(run.summary["updates"] for run in runs)
-        assert spaced(f"{count:,} of {whole:,} updates with a miss") in _texts(axes)
-        assert not constants.texts  # nothing is written over the constants
-        assert constants.get_legend() is None
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["needed for no miss", "used"]
+    for axes, name in zip(panels[columns:], regression_figures.SMOOTHNESS_ARMS, strict=True):
+        runs = read_arm(tmp_path, EXPERIMENT, name)
+        data = frames.series(runs)
+        updates = data.groupby(frames.windows(data, regression_figures.WINDOWS))["updates"].sum()
+        shares = regression_figures.miss_shares(data)
+        misses, whole = (sum(run.summary[key] for run in runs) for key in ("bound_misses", "updates"))
+        assert (shares * updates).sum() == pytest.approx(misses)
+        assert misses > 0
+        assert axes.get_ylim()[1] >= shares.max()
+        assert spaced(f"{misses:,} of {whole:,} updates with a miss") in _texts(axes)
+
+
+def test_the_constants_are_named_and_no_extreme_is_lost(results: Path) -> None:
+    constants = regression_figures.smoothness(results).axes[0]
+    assert [text.get_text() for text in constants.get_legend().get_texts()] == ["needed for no miss", "used"]
+    needed = frames.series(read_arm(results, EXPERIMENT, "scpo"))["required_max_high"]
+    band = constants.collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(needed.max())
+
+
+def test_rejected_shares_are_those_of_the_table(results: Path) -> None:
+    runs = read_arm(results, EXPERIMENT, "scpo")
+    single, medians = supervision.rejected_shares({0.0: runs}, runs[0].epochs)
+    assert set(single["adversarial"]) == set(medians["adversarial"]) == {"0 %"}
+    found = medians[medians["samples"] == "harmful samples"].set_index("seed")["rejected"]
+    assert found.to_dict() == {run.seed: rejected(run) for run in runs}
+    assert (
+        single.groupby(["samples", "seed"])["rejected"].median() == medians.set_index(["samples", "seed"])["rejected"]
+    ).all()
 
 
 def _one_update(results: Path, **columns: float | bool) -> Path:

@@ -56,16 +56,16 @@ def faults(results: Path) -> str:
 def smoothness(results: Path) -> Figure:
     """Share of updates with a bound miss, and of unsafe iterates, against the L used over the proven one."""
     sweep = _sweep(results)
+    lines = (("bound_misses", "bound missed", "o", style.BLUE), ("unsafe_iterates", "iterate unsafe", "x", style.INK))
     with style.look():
         drawing = style.new_figure(0.62 * style.TEXT_WIDTH, 2.1)
         axes = drawing.subplots()
-        for name, label, marker, colour in (
-            ("bound_misses", "bound missed", "o", style.BLUE),
-            ("unsafe_iterates", "iterate unsafe", "s", style.VERMILION),
-        ):
+        for name, label, marker, colour in lines:
             shares = [count / sweep["updates"] for count in sweep[name]]
-            axes.plot(sweep["factors"], shares, marker=marker, markersize=3.5, color=colour, label=label)
-        axes.axvline(1.0, color=style.INK, linewidth=0.6, linestyle=(0, (5, 3)))
+            axes.plot(sweep["factors"], shares, marker=marker, markersize=4, color=colour)
+            beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": colour, "fontsize": 8}
+            axes.annotate(label, (sweep["factors"][-1], shares[-1]), (6, 0), **beside)
+        axes.axvline(1.0, color=style.INK, linewidth=0.6, linestyle=style.DASHED)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(sweep["factors"]))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -74,8 +74,6 @@ def smoothness(results: Path) -> Figure:
         axes.set_xlabel("$L$ used / $L$ proven")
         axes.set_ylabel("share of updates")
         axes.invert_xaxis()
-        axes.legend(loc="upper left", bbox_to_anchor=(0.18, 1.0))
-        style.tidy(axes)
         return drawing
 
 

@@ -1,78 +1,74 @@
-"""One look for every figure: vector PDF, the report's fonts, a palette that colour-blind readers can tell apart.
+"""One look for every figure: the report's fonts, colours that colour-blind readers can tell apart, no dates.
 
-Colours are those of Okabe and Ito.  Files carry no dates, so that equal results give equal bytes.
+A colour means the same in all figures.  An arm has its colour in ``COLOURS``, most of them those of Okabe and Ito.
+Ink marks what is unsafe or missed, yellow the published figure, grey the backup.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from numpy.typing import ArrayLike
 
 from replication.files import write_bytes
 
 TEXT_WIDTH = 6.3  # inches, the report's
 
-BLUE, GREEN, SKY = "#0072B2", "#009E73", "#56B4E9"
-VERMILION, ORANGE, PURPLE = "#D55E00", "#E69F00", "#CC79A7"
+BLUE, GREEN, SKY = "#0072B2", "#009E73", "#2F9BD8"
+VERMILION, YELLOW, PURPLE = "#D55E00", "#E69F00", "#CC79A7"
 INK, GREY, SAND, OCHRE = "#222222", "#7A7A7A", "#D9CDB4", "#8F6200"
+DASHED, DOTTED = (0, (4, 2)), (0, (1, 1.5))
 
 COLOURS = {
     "scpo": BLUE,
     "scpo-verified": GREEN,
     "scpo-no-margin": SKY,
-    "scpo-curvature": OCHRE,
     "scpo-uniform": PURPLE,
     "unconstrained": VERMILION,
-    "unconstrained-uniform": ORANGE,
 }
 LABELS = {
     "scpo": "SCPO, bound only",
     "scpo-verified": "SCPO, verified",
-    "scpo-no-margin": "SCPO, no margin",
-    "scpo-curvature": "SCPO, no kink constants",
+    "scpo-no-margin": "SCPO, no tightening",
     "scpo-uniform": "SCPO, uniform inputs",
     "unconstrained": "Unconstrained",
-    "unconstrained-uniform": "Unconstrained, uniform inputs",
 }
 
-_RC: dict[Any, Any] = {
+_OURS: dict[str, Any] = {
     "font.family": "cmr10",
     "mathtext.fontset": "cm",
     "axes.formatter.use_mathtext": True,
     "axes.unicode_minus": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlepad": 5,
     "font.size": 9,
     "axes.labelsize": 9,
-    "axes.titlesize": 10,
+    "axes.titlesize": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
     "legend.frameon": False,
-    "axes.axisbelow": True,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
+    **{f"{part}.linewidth": 0.6 for part in ("axes", "patch")},
+    **{f"{axis}tick.{which}.width": 0.6 for axis in "xy" for which in ("major", "minor")},
+    **{f"{axis}tick.major.size": 3 for axis in "xy"},
+    **{f"{axis}tick.minor.size": 1.5 for axis in "xy"},
+    **{f"{axis}tick.color": INK for axis in "xy"},
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
     "lines.linewidth": 1.2,
-    "lines.solid_capstyle": "round",
-    "lines.solid_joinstyle": "round",
-    "patch.edgecolor": "white",
-    "patch.force_edgecolor": True,
     "pdf.fonttype": 42,
     "pdf.compression": 9,
     "savefig.dpi": 200,
@@ -83,7 +79,8 @@ _RC: dict[Any, Any] = {
 @contextmanager
 def look() -> Iterator[None]:
     """Draw in the report's style inside this context; the global settings stay as they are."""
-    with mpl.rc_context(_RC):
+    theme = sns.axes_style("ticks") | sns.plotting_context("paper") | _OURS
+    with mpl.rc_context(theme):
         yield
 
 
@@ -91,15 +88,15 @@ def save(figure: Figure, out: Path) -> None:
     """Write ``figure`` as PDF to ``out``, atomically and without dates."""
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it doubts the dates inside the Computer Modern fonts
     buffer = BytesIO()
-    with mpl.rc_context(_RC):
+    with look():
         figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "ModDate": None, "Creator": "scpo"})
     write_bytes(out, buffer.getvalue())
 
 
-def png(figure: Figure, dpi: int = 110) -> bytes:
+def png(figure: Figure, dpi: int = 140) -> bytes:
     """Return ``figure`` as PNG, for a notebook."""
     buffer = BytesIO()
-    with mpl.rc_context(_RC):
+    with look():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -109,36 +106,46 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def tidy(axes: Axes) -> None:
-    """Remove the box's upper and right line."""
-    axes.spines[["top", "right"]].set_visible(False)
+def letters(axes: ArrayLike) -> None:
+    """Put a, b, c ... before the left titles of the panels ``axes``, in their order."""
+    for letter, panel in zip(ascii_lowercase, np.asarray(axes, dtype=object).ravel(), strict=False):
+        title = panel.get_title(loc="left")
+        panel.set_title(rf"$\mathbf{{{letter}}}$" + (f"  {title}" if title else ""), loc="left")
 
 
 def note(axes: Axes, text: str, x: float = 0.985, y: float = 0.93, **style: object) -> None:
-    """Write ``text`` inside ``axes``, placed in axes coordinates, on a faint ground so that lines stay behind it."""
+    """Write ``text`` inside ``axes``, placed in axes coordinates, on a faint ground that lines stay behind."""
     options: dict[str, object] = {"ha": "right", "va": "top", "fontsize": 8, "color": INK} | style
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
     axes.text(x, y, text, transform=axes.transAxes, bbox=ground, **options)  # type: ignore[arg-type]
 
 
-def symlog(axes: Axes, threshold: float, top: float, bottom: float) -> None:
-    """Scale y of ``axes`` as symlog with sparse ticks; ``threshold`` is where it turns linear."""
+def aside(axes: Axes, text: str) -> None:
+    """Write ``text`` above ``axes``, on the right, where it hides nothing."""
+    axes.set_title(text, loc="right", fontsize=8, color=INK)
+
+
+def symlog(axes: Axes, threshold: float, bottom: float, top: float, decades: int = 2) -> None:
+    """Scale y of ``axes`` as symmetric logarithm, with a tick at 0 and at every so many ``decades``.
+
+    Args:
+        axes: the panel.
+        threshold: where the scale turns linear around 0.
+        bottom: lower end of the axis.
+        top: upper end of the axis.
+        decades: from one tick to the next; the first is as far from the threshold.
+    """
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.6)
     axes.set_ylim(bottom, top)
-    powers = 10.0 ** np.arange(np.log10(threshold) + 2.0, 1.0, 2.0)
+    powers = 10.0 ** np.arange(np.log10(threshold) + decades, 1.0, decades)
     ticks = np.r_[-powers[::-1], 0.0, powers]
     axes.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= bottom) & (ticks <= top)].tolist()))
     axes.yaxis.set_minor_locator(FixedLocator([]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
 
 
-def aside(axes: Axes, text: str) -> None:
-    """Write ``text`` above ``axes``, on the right, where it hides nothing."""
-    axes.set_title(text, loc="right", fontsize=8, color=INK, pad=4)
-
-
 def log(axes: Axes) -> None:
-    """Scale y of ``axes`` as log, with labels at powers of ten only."""
+    """Scale y of ``axes`` as logarithm, with labels at powers of ten only."""
     axes.set_yscale("log")
     axes.yaxis.set_minor_formatter(NullFormatter())
 
@@ -150,7 +157,7 @@ def thousands(axes: Axes) -> None:
 
 def spaced(text: str) -> str:
     """Return ``text`` with the commas between thousands as thin spaces."""
-    return text.replace(",", r"$\,$")
+    return re.sub(r"(?<=\d),(?=\d)", r"$\\,$", text)
 
 
 def _power(value: float) -> str:

@@ -140,6 +140,12 @@ def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:
     }
 
 
+def read_scenarios(results: Path) -> dict[str, dict[str, tuple[Run, ...]]]:
+    """Return the runs of every scenario that the scale has, by method."""
+    found = {scenario: read_scenario(results, scenario) for scenario in SCENARIOS}
+    return {scenario: runs for scenario, runs in found.items() if runs}
+
+
 def read_references(results: Path) -> References:
     """Return the references.
 

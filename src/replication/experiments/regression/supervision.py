@@ -1,73 +1,94 @@
-"""The figure of harder supervision: loss against the clean target, and what the projection rejects, over training."""
+"""The figure of harder supervision: the loss over training, and what the projection rejects at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from replication.experiments.regression.side_experiments import EXPERIMENT, read_settings, supervision_arms, until
+from replication.experiments.regression.side_experiments import (
+    EXPERIMENT,
+    read_settings,
+    rejected,
+    supervision_arms,
+    until,
+)
+from replication.results import frames
 from replication.results.read import Run, read_arm
-from replication.typeset import parts, style
+from replication.typeset import parts, plots, style
 
-LOW, HIGH = -0.25, 1.25  # of the rejected share's axis; what lies beyond is drawn at its edge
-SHARES = {
-    "rejected_share": ("harmful samples", style.PURPLE),
-    "clean_rejected_share": ("other samples", style.GREEN),
-}
+LOW, HIGH = -0.3, 1.2  # of the rejected share's axis
+SAMPLES = {"rejected_share": "harmful samples", "clean_rejected_share": "other samples"}
+SHADES = {"harmful samples": style.BLUE, "other samples": "#9CC3DE"}
 
 
 @parts.figure("regression-supervision")
 def supervision(results: Path) -> Figure:
-    """A column for each share of adversarial labels: loss of SCPO and unconstrained, shares that SCPO rejects."""
+    """Loss of SCPO and of unconstrained training for each share of adversarial labels, and what SCPO rejects."""
     families = supervision_arms(read_settings(results))
     runs = {arm: read_arm(results, EXPERIMENT, arm) for arms in families.values() for arm in arms.values()}
     epoch = until(runs)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 3.6)
-        grid = figure.subplots(2, len(families), sharex=True, sharey="row", squeeze=False)
-        for column, (share, arms) in enumerate(families.items()):
-            loss, rejected = grid[:, column]
-            loss.set_title(f"{100 * share:.0f} % adversarial", pad=8)
+        figure = style.new_figure(style.TEXT_WIDTH, 4.0)
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.0, 0.95]))
+        losses = above.subplots(1, len(families), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (share, arms) in zip(losses, families.items(), strict=True):
+            axes.set_title(f"{100 * share:.0f} % adversarial", loc="left")
             for method, arm in arms.items():
-                _seeds(loss, runs[arm], "clipped_loss", epoch, style.LABELS[method], style.COLOURS[method])
-            style.log(loss)
-            for reference in (0.0, 1.0):
-                rejected.axhline(reference, color=style.INK, linewidth=0.6, linestyle=(0, (5, 3)))
-            if "scpo" in arms:
-                for name, (label, colour) in SHARES.items():
-                    _shares(rejected, runs[arms["scpo"]], name, epoch, label, colour)
-            rejected.set_ylim(LOW, HIGH)
-            rejected.set_xlim(0.0, epoch)
-            rejected.set_xlabel("epoch")
-            style.thousands(rejected)
-            for axes in (loss, rejected):
-                style.tidy(axes)
-        grid[0, 0].set_ylabel("loss, clipped target")
-        grid[1, 0].set_ylabel("rejected share")
-        figure.legend(*grid[0, 0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
-        figure.legend(*grid[1, 0].get_legend_handles_labels(), ncols=2, loc="outside lower center")
-        figure.align_ylabels(grid[:, 0])
+                data = frames.evaluations(runs[arm], epoch)
+                plots.seeds(axes, data, "epoch", "clipped_loss", style.COLOURS[method])
+                plots.median(axes, data, "epoch", "clipped_loss", style.COLOURS[method], label=style.LABELS[method])
+            axes.set_xlim(0.0, epoch)
+            axes.set_xlabel("epoch")
+            style.thousands(axes)
+        style.log(losses[0])
+        losses[0].set_ylabel("loss, clipped target")
+        above.legend(*losses[0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
+        shares = below.subplots()
+        constrained = {share: runs[arms["scpo"]] for share, arms in families.items() if "scpo" in arms}
+        _rejected_panel(shares, constrained, epoch)
+        style.letters([*losses, shares])
         return figure
 
 
-def _seeds(axes: Axes, runs: Sequence[Run], metric: str, epoch: float, label: str, colour: str) -> None:
-    curves = []
-    for run in runs:
-        rows = run.evaluations[run.evaluations["epoch"] <= epoch]
-        axes.plot(rows["epoch"], rows[metric], color=colour, linewidth=0.5, alpha=0.35)
-        curves.append(rows[metric].to_numpy())
-    axes.plot(rows["epoch"], np.median(curves, axis=0), color=colour, linewidth=1.3, label=label)
+def rejected_shares(runs: Mapping[float, tuple[Run, ...]], epoch: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rejected shares of SCPO's runs, by share of adversarial labels, as two long tables.
+
+    Both have the columns adversarial (such as "10 %"), samples, seed and rejected.
+
+    Returns:
+        each evaluation in the second half of the epochs up to ``epoch``; the median of these of each seed.
+    """
+    single, medians = [], []
+    for adversarial, of in runs.items():
+        for column, samples in SAMPLES.items():
+            same = {"adversarial": f"{100 * adversarial:.0f} %", "samples": samples}
+            rows = frames.evaluations(of, epoch)
+            rows = rows[rows["epoch"] > epoch / 2].dropna(subset=column)
+            pairs = zip(rows["seed"], rows[column], strict=True)
+            single += [same | {"seed": seed, "rejected": share} for seed, share in pairs]
+            medians += [same | {"seed": run.seed, "rejected": rejected(run, column, epoch)} for run in of]
+    return pd.DataFrame(single), pd.DataFrame(medians)
 
 
-def _shares(axes: Axes, runs: Sequence[Run], name: str, epoch: float, label: str, colour: str) -> None:
-    """Draw each seed's shares as points and their median over seeds as a line."""
-    rows = [run.evaluations[run.evaluations["epoch"] <= epoch] for run in runs]
-    found = np.clip([of[name].to_numpy() for of in rows], LOW, HIGH)
-    for shares in found:
-        axes.plot(rows[0]["epoch"], shares, ".", color=colour, markersize=1.5, alpha=0.35, clip_on=False)
-    known = np.isfinite(found).any(axis=0)
-    axes.plot(rows[0]["epoch"][known], np.nanmedian(found[:, known], axis=0), color=colour, linewidth=1.2, label=label)
+def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: float) -> None:
+    """Draw the median of the evaluations with a bar over their middle half, and a dot for each seed's median."""
+    single, medians = rejected_shares(runs, epoch)
+    shared: dict[str, Any] = {"x": "adversarial", "y": "rejected", "hue": "samples", "hue_order": list(SHADES)}
+    shared |= {"palette": SHADES, "ax": axes}
+    bars: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 50), "err_kws": {"linewidth": 8.0, "alpha": 0.4}}
+    sns.pointplot(single, dodge=0.4, linestyle="none", marker="_", markersize=22, markeredgewidth=1.6, **bars, **shared)
+    dots: dict[str, Any] = {"size": 3.5, "edgecolor": style.INK, "linewidth": 0.6, "legend": False}
+    sns.swarmplot(medians, dodge=True, zorder=3, **dots, **shared)
+    for reference in (0.0, 1.0):
+        axes.axhline(reference, color=style.INK, linewidth=0.6, linestyle=style.DASHED, zorder=0)
+    axes.set_ylim(LOW, HIGH)
+    axes.set_xlabel("adversarial labels")
+    axes.set_ylabel("rejected share")
+    axes.legend(loc="center", ncols=2, title=None)

@@ -1,0 +1,71 @@
+"""The plots that several figures share: seeds and their spread, drawn by seaborn, and the axis of a constraint.
+
+Tables are long: a row per seed and time, with the column seed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from replication.results.statistics import proportion_interval
+from replication.typeset import style
+
+THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
+
+
+def seeds(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, **look: Any) -> None:
+    """Draw ``y`` against ``x``, a thin line for each seed."""
+    options = THIN | look
+    sns.lineplot(data, x=x, y=y, units="seed", estimator=None, color=colour, legend=False, ax=axes, **options)
+    _unlabelled(axes)
+
+
+def median(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, **look: Any) -> None:
+    """Draw the median over seeds of ``y`` at each ``x``, a bold line."""
+    middle = data.groupby(x)[y].median()
+    axes.plot(middle.index, middle, color=colour, **({"linewidth": 1.3} | look))
+
+
+def spread(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, *, percent: float, **look: Any) -> None:
+    """Draw the median of ``y`` at each ``x``, and around it the interval of the middle ``percent`` of the values."""
+    options: dict[str, Any] = {"linewidth": 1.3, "err_kws": {"alpha": 0.22, "linewidth": 0}} | look
+    sns.lineplot(
+        data, x=x, y=y, estimator="median", errorbar=("pi", percent), color=colour, legend=False, ax=axes, **options
+    )
+    _unlabelled(axes)
+
+
+def share_of_seeds(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str) -> None:
+    """Draw the share of seeds in which ``y`` holds, over ``x``, and its exact 95 % interval."""
+
+    def interval(values: pd.Series[float]) -> tuple[float, float]:
+        found = proportion_interval(int(values.sum()), len(values))
+        return found.low, found.high
+
+    shown = data.assign(**{y: data[y].astype(float)})
+    look: dict[str, Any] = {"linewidth": 1.0, "err_kws": {"alpha": 0.15, "linewidth": 0}}
+    sns.lineplot(shown, x=x, y=y, estimator="mean", errorbar=interval, color=colour, ax=axes, **look)
+    _unlabelled(axes)
+
+
+def constraint_axis(axes: Axes, bottom: float, top: float) -> None:
+    """Scale y of ``axes`` for raw values of g: symmetric logarithm, a line at 0, the unsafe side tinted."""
+    style.symlog(axes, 1e-5, bottom, top)
+    axes.axhspan(0.0, top, color=style.INK, alpha=0.08, linewidth=0)
+    axes.axhline(0.0, color=style.INK, linewidth=0.6)
+
+
+def mark_unsafe(axes: Axes, data: pd.DataFrame, x: str) -> None:
+    """Mark every bin that holds an unsafe iterate at its highest g, however small that is."""
+    unsafe = data[data["max_g_high"] > 0.0]
+    cross: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8, "color": style.INK, "zorder": 4}
+    axes.plot(unsafe[x], unsafe["max_g_high"], linestyle="", **cross)
+
+
+def _unlabelled(axes: Axes) -> None:
+    """Remove the names of columns that seaborn writes at the axes; the figures write their own."""
+    axes.set(xlabel="", ylabel="")
