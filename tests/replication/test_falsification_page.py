@@ -125,7 +125,7 @@ def _page(monkeypatch: pytest.MonkeyPatch, *, caught: bool) -> None:
 def test_the_page_is_written_with_its_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _page(monkeypatch, caught=True)
     out = tmp_path / "falsification.json"
-    assert cli.main(["falsify", "--referee", str(REFEREE), "--out", str(out)]) == 0
+    assert cli.main(["plant-faults", "--referee", str(REFEREE), "--out", str(out)]) == 0
     found: Any = json.loads(out.read_text())
     assert [finding["name"] for finding in found["findings"]] == ["planted", "planted"]
     assert list(json.loads((tmp_path / "falsification.stamp.json").read_text())["outputs"]) == [str(out)]
@@ -137,7 +137,7 @@ def test_a_fault_that_is_not_caught_stops_the_build(
     _page(monkeypatch, caught=False)
     with pytest.raises(FalsificationError, match="1 of 2 planted faults"):
         page.main(REFEREE, tmp_path / "falsification.json")
-    assert cli.main(["falsify", "--referee", str(REFEREE), "--out", str(tmp_path / "falsification.json")]) == 2
+    assert cli.main(["plant-faults", "--referee", str(REFEREE), "--out", str(tmp_path / "falsification.json")]) == 2
     assert "planted: planted a fault; expected caught; observed seen" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
