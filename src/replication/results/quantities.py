@@ -209,6 +209,15 @@ def of_run(run: Run, quantities: Iterable[Quantity]) -> Iterator[Row]:
             yield run.experiment, run.arm, run.seed, quantity.name, float(value)
 
 
+def of_runs(runs: Iterable[Run], quantities: Iterable[Quantity] | None = None) -> Table:
+    """Return the table of runs that are already read; by default of the quantities that every run has.
+
+    Figures write its numbers beside the curves of the same runs, and need no table in a file.
+    """
+    chosen = RUN if quantities is None else tuple(quantities)
+    return of_rows(row for run in runs for row in of_run(run, chosen))
+
+
 def read(results: Path) -> Table:
     """Return the table that the rule ``quantities`` wrote for ``results``.
 

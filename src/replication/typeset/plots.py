@@ -5,12 +5,15 @@ Tables are long: a row per seed and time, with the column seed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from replication.results import quantities
+from replication.results.read import Run
 from replication.results.statistics import proportion_interval
 from replication.typeset import style
 
@@ -64,6 +67,13 @@ def mark_unsafe(axes: Axes, data: pd.DataFrame, x: str) -> None:
     unsafe = data[data["max_g_high"] > 0.0]
     cross: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8, "color": style.INK, "zorder": 4}
     axes.plot(unsafe[x], unsafe["max_g_high"], linestyle="", **cross)
+
+
+def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:
+    """Return "3 of 1 000 <what>": a quantity that counts of another one, both summed over the runs of one arm."""
+    table, of = quantities.of_runs(runs), (runs[0].experiment, runs[0].arm)
+    some, every = (table.statistic(*of, name, "sum") for name in (part, whole))
+    return style.spaced(f"{some:,.0f} of {every:,.0f} {what}")
 
 
 def _unlabelled(axes: Axes) -> None:

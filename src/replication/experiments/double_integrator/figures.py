@@ -150,8 +150,7 @@ def _count_unsafe(axes: Axes, runs: Scenario) -> None:
     """Write how many iterates were unsafe beside the line of zero: of SCPO on the bound below, of others above."""
     for method, side, above in (("scpo", "top", -2.5), ("unconstrained", "bottom", 2.5)):
         if method in runs:
-            unsafe, updates = (sum(run.summary[key] for run in runs[method]) for key in ("unsafe_iterates", "updates"))
-            text = style.spaced(f"{unsafe:,} of {updates:,} unsafe")
+            text = plots.counted(runs[method], "unsafe-iterates", "updates", "unsafe")
             look: dict[str, Any] = {"color": style.COLOURS[method], "fontsize": 7.5, "ha": "right", "va": side}
             place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
             axes.annotate(text, (0.985, 0.0), (0.0, above), **place, **look)

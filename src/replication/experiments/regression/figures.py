@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from replication.experiments.regression.published import read_loss, read_policy
-from replication.results import frames
+from replication.results import frames, quantities
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.regression.data import target
 from replication.training.series import EARLY
@@ -206,8 +206,7 @@ def _miss_panel(axes: Axes, runs: Runs, colour: str) -> None:
     axes.fill_between(shares.index, shares, color=colour, alpha=0.75, linewidth=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_locator(MaxNLocator(2))
-    misses, whole = (sum(run.summary[key] for run in runs) for key in ("bound_misses", "updates"))
-    style.aside(axes, style.spaced(f"{misses:,} of {whole:,} updates with a miss"))
+    style.aside(axes, plots.counted(runs, "bound-misses", "updates", "updates with a miss"))
 
 
 def _arms(results: Path, names: Sequence[str]) -> Mapping[str, Runs]:
@@ -226,11 +225,9 @@ def _seeds(runs: Runs) -> str:
 
 
 def _unsafe_text(runs: Runs) -> str:
-    unsafe, updates = (sum(run.summary[key] for run in runs) for key in ("unsafe_iterates", "updates"))
-    return style.spaced(f"{unsafe:,} of {updates:,} unsafe")
+    return plots.counted(runs, "unsafe-iterates", "updates", "unsafe")
 
 
 def _heldout_text(runs: Runs) -> str:
-    unsafe = sum(int((run.evaluations["heldout_max_g"] > 0).sum()) for run in runs)
-    worst = max(float(run.evaluations["heldout_max_g"].max()) for run in runs)
-    return style.spaced(f"{unsafe:,} of {sum(len(run.evaluations) for run in runs):,} unsafe, largest {worst:.2g}")
+    worst = quantities.of_runs(runs).statistic(EXPERIMENT, runs[0].arm, "heldout-worst-g", "max")
+    return plots.counted(runs, "unsafe-evaluations", "evaluations", f"unsafe, largest {worst:.2g}")

@@ -12,18 +12,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from replication.experiments.regression.side_experiments import (
-    EXPERIMENT,
-    read_settings,
-    rejected,
-    supervision_arms,
-    until,
-)
-from replication.results import frames
-from replication.results.read import Run, read_arm
+from replication.experiments.regression.quantities import EXPERIMENT, RUN, side_epochs
+from replication.experiments.regression.side_experiments import read_settings, supervision_arms
+from replication.results import frames, quantities
+from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style
 
 LOW, HIGH = -0.3, 1.2  # of the rejected share's axis
+#: Column of the evaluations -> which samples it is about.  The quantity of a run is the median over its second half.
 SAMPLES = {"rejected_share": "harmful samples", "clean_rejected_share": "other samples"}
 SHADES = {"harmful samples": style.BLUE, "other samples": "#9CC3DE"}
 
@@ -31,9 +27,8 @@ SHADES = {"harmful samples": style.BLUE, "other samples": "#9CC3DE"}
 @parts.figure("regression-supervision")
 def supervision(results: Path) -> Figure:
     """Loss of SCPO and of unconstrained training for each share of adversarial labels, and what SCPO rejects."""
-    families = supervision_arms(read_settings(results))
+    families, epoch = supervision_arms(read_settings(results)), side_epochs(read_arms(results, EXPERIMENT))
     runs = {arm: read_arm(results, EXPERIMENT, arm) for arms in families.values() for arm in arms.values()}
-    epoch = until(runs)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 4.0)
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.0, 0.95]))
@@ -63,18 +58,21 @@ def rejected_shares(runs: Mapping[float, tuple[Run, ...]], epoch: float) -> tupl
     Both have the columns adversarial (such as "10 %"), samples, seed and rejected.
 
     Returns:
-        each evaluation in the second half of the epochs up to ``epoch``; the median of these of each seed.
+        each evaluation in the second half of the epochs up to ``epoch``; the quantity of each seed, their median.
     """
     single, medians = [], []
     for adversarial, of in runs.items():
+        rows = frames.evaluations(of, epoch)
+        rows = rows[rows["epoch"] > epoch / 2]
+        table = quantities.of_runs(of, RUN)
         for column, samples in SAMPLES.items():
             same = {"adversarial": f"{100 * adversarial:.0f} %", "samples": samples}
-            rows = frames.evaluations(of, epoch)
-            rows = rows[rows["epoch"] > epoch / 2].dropna(subset=column)
-            pairs = zip(rows["seed"], rows[column], strict=True)
-            single += [same | {"seed": seed, "rejected": share} for seed, share in pairs]
-            medians += [same | {"seed": run.seed, "rejected": rejected(run, column, epoch)} for run in of]
-    return pd.DataFrame(single), pd.DataFrame(medians)
+            single.append(rows[["seed"]].assign(rejected=rows[column], **same).dropna())
+            name = column.replace("_", "-") + "-at-side"
+            if table.has(EXPERIMENT, of[0].arm, name):
+                values = table.values(EXPERIMENT, of[0].arm, name)
+                medians.append(values.rename("rejected").reset_index().assign(**same))
+    return pd.concat(single), pd.concat(medians) if medians else pd.concat(single)[:0]
 
 
 def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: float) -> None:
