@@ -79,7 +79,7 @@ def _render(results: Path, out: Path, names: Sequence[str]) -> dict[str, bytes]:
     for name in names:
         report.render(name, results, out / name)
     macros.write(results, out / "macros.tex")
-    made = {path.name: path.read_bytes() for path in out.iterdir() if ".provenance" not in path.name}
+    made = {path.name: path.read_bytes() for path in out.iterdir() if ".stamp." not in path.name}
     return made | {"claims": (results / "claims.json").read_bytes()}
 
 
@@ -114,7 +114,7 @@ def test_stamps_and_times_travel_and_raw_records_do_not(shipped: Path) -> None:
     assert {"series.parquet", "run.json", "run.stamp.json", "run.timing.json"} <= names
     assert not names & {"metrics.parquet", "weights.npz", "final.safetensors"}
     manifest = collection.check(shipped)
-    assert manifest["stamps_by_commit"] == {"c0ffee": sum(".provenance." in name for name in manifest["files"])}
+    assert manifest["stamps_by_commit"] == {"c0ffee": sum(".stamp." in name for name in manifest["files"])}
     assert (manifest["scale"], manifest["dirty_because"]) == ("synthetic", None)
 
 
@@ -153,7 +153,7 @@ def test_incomplete_results_are_refused_and_what_was_there_stays(own: Path, copy
 def test_altered_results_are_refused(own: Path, tmp_path: Path) -> None:
     path = own / "regression/scpo/seed-0/curve.parquet"
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(ResultError, match=r"curve\.parquet: not the file that run\.provenance\.json describes"):
+    with pytest.raises(ResultError, match=r"curve\.parquet: not the file that run\.stamp\.json describes"):
         collection.collect(own, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

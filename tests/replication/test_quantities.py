@@ -14,7 +14,7 @@ import pytest
 from replication.cli import main
 from replication.errors import ResultError
 from replication.experiments import quantities
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.results import quantities as table
 from replication.results.quantities import Table, of_rows
 from replication.results.read import read_arm
@@ -77,7 +77,7 @@ def test_the_command_writes_the_same_table_again(made: Path, tmp_path: Path) -> 
     for out in (first, second):
         assert main(["quantities", "--results", str(made), "--out", str(out)]) == 0
     assert first.read_bytes() == second.read_bytes()
-    assert page.changed(first, made) == []
+    assert stamp.changed(first, made) == []
     frame = table.read(made).frame
     assert tuple(frame.columns) == table.COLUMNS
     assert frame["seed"].dtype == np.int64

@@ -13,7 +13,7 @@ from replication.claims import decide as verify
 from replication.cli import main
 from replication.errors import ResultError
 from replication.experiments import quantities
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.report import explain, paper, parts
 from scpo.errors import ConfigurationError
 
@@ -51,7 +51,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, suffix in PARTS.items():
         report.render(name.partition("/")[2], results, results / "report" / f"{name}{suffix}")
     macros = results / "report/macros.tex"
-    with page.traced(macros, results, ["replication.report.macros"]):
+    with stamp.stamped(macros, results, ["replication.report.macros"]):
         files.read_json(results / "config.json")
         files.write_text(macros, MACROS)
     (text / "sections").mkdir(parents=True)
@@ -95,30 +95,30 @@ def test_every_part_has_a_hash_which_is_that_of_its_stamp(made: Path) -> None:
     assert hashes.keys() == {*PARTS, "macros", "claims"}
     assert len(set(hashes.values())) == len(hashes)
     for name, suffix in PARTS.items():
-        content = page.read(made / f"results/paper/report/{name}{suffix}")
-        assert content["hash"] == hashes[name] == page.short_hash(content)
+        content = stamp.read(made / f"results/paper/report/{name}{suffix}")
+        assert content["hash"] == hashes[name] == stamp.short_hash(content)
 
 
 def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path: Path) -> None:
     results = planted_claims.copied(once / "results/paper", tmp_path / "elsewhere/paper", ())
     out = results / "report/tables/regression-settings.tex"
-    before = page.read(once / "results/paper/report/tables/regression-settings.tex")
+    before = stamp.read(once / "results/paper/report/tables/regression-settings.tex")
     report.render("regression-settings", results, out)
-    assert page.read(out)["hash"] == before["hash"]
+    assert stamp.read(out)["hash"] == before["hash"]
     for key in ("commit", "host", "dirty", "versions", "platform"):
-        assert page.short_hash(before | {key: "other"}) == before["hash"]
+        assert stamp.short_hash(before | {key: "other"}) == before["hash"]
     for key in ("name", "module", "code_sha256", "config_sha256", "inputs"):
-        assert page.short_hash(before | {key: "other"}) != before["hash"]
+        assert stamp.short_hash(before | {key: "other"}) != before["hash"]
 
 
 def test_inputs_are_what_was_read(once: Path) -> None:
     results = once / "results/paper"
-    assert page.read(results / "report/tables/regression-settings.tex")["inputs"].keys() == {"results:config.json"}
-    figure = page.read(results / "report/figures/falsification-smoothness.pdf")
+    assert stamp.read(results / "report/tables/regression-settings.tex")["inputs"].keys() == {"results:config.json"}
+    figure = stamp.read(results / "report/figures/falsification-smoothness.pdf")
     assert "results:falsification.json" in figure["inputs"]
-    decided = page.read(results / "claims.json")
+    decided = stamp.read(results / "claims.json")
     assert {"config/claims.yaml", "results:quantities.parquet"} <= decided["inputs"].keys()
-    assert "results:regression/scpo/seed-1/run.json" in page.read(results / "quantities.parquet")["inputs"]
+    assert "results:regression/scpo/seed-1/run.json" in stamp.read(results / "quantities.parquet")["inputs"]
     assert not any("../" in name or name.startswith("/") for name in decided["inputs"])
     assert decided["seeds"]["regression/scpo"] == [0, 1]
 

@@ -11,7 +11,7 @@ from replication import files, scales
 from replication.cli import main
 from replication.config import Config, load
 from replication.errors import ResultError
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.training import checkpoint as checkpoints
 from replication.training import datasets, train
 from scpo.errors import ConfigurationError, NonFiniteError
@@ -126,10 +126,10 @@ def test_records_are_complete_and_consistent(prepared):
     assert weights["updates"].tolist() == [0, 10, 20, 24]
     sizes = [int(np.prod([side for side in shape if side])) for shape in weights["shapes"]]
     assert weights["theta"].shape == (4, sum(sizes))
-    provenance_file = files.read_json(out / "run.stamp.json")
-    assert provenance_file["outputs"][(out / "metrics.parquet").as_posix()] == files.sha256(out / "metrics.parquet")
-    assert provenance_file["code_sha256"]
-    assert set(provenance_file["versions"]) == set(provenance.versions())
+    stamped = files.read_json(out / "run.stamp.json")
+    assert stamped["outputs"][(out / "metrics.parquet").as_posix()] == files.sha256(out / "metrics.parquet")
+    assert stamped["code_sha256"]
+    assert set(stamped["versions"]) == set(stamp.versions())
 
 
 def test_methods_share_start_data_and_batches(prepared):

@@ -18,7 +18,7 @@ from replication.config import Config, dump, load
 from replication.errors import ResultError
 from replication.experiments.quantities import QUANTITIES
 from replication.experiments.regression import published
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.results.integrity import WITHOUT
 from replication.results.quantities import of_rows
 from replication.shipped import collection
@@ -194,7 +194,7 @@ def test_claims_are_decided_by_the_table(everything_holds: Path) -> None:
     assert [row["status"] for row in rows] == ["supported", "supported", "reproduced", "supported", "not-run"]
     keys = {"id", "statement", "source", "status", "measured", "expected", "tolerance", "seeds", "evidence"}
     assert keys <= rows[0].keys()
-    assert "results:quantities.parquet" in page.read(everything_holds / "claims.json")["inputs"]
+    assert "results:quantities.parquet" in stamp.read(everything_holds / "claims.json")["inputs"]
 
 
 def test_without_a_table_no_claim_is_written(everything_holds: Path, capsys) -> None:
@@ -209,7 +209,7 @@ def test_deciding_again_leaves_the_report_valid(results: Path) -> None:
         _decide(results)
         made.append((results / "claims.stamp.json").read_bytes())
     assert made[0] == made[1]
-    assert page.changed(results / "claims.json", results) == []
+    assert stamp.changed(results / "claims.json", results) == []
 
 
 def test_a_deviation_fails_only_if_strict(everything_holds: Path, made: tuple[Path, Config]) -> None:

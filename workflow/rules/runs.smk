@@ -1,5 +1,6 @@
 """A note of each run, by host and process: workflow/run.sh looks whether the owner of a lock is still at work."""
 
+import atexit
 import os
 
 RUNS = Path(".snakemake/runs")
@@ -8,11 +9,4 @@ NOTE = RUNS / f"{os.uname().nodename}.{os.getpid()}"
 if workflow.is_main_process:
     RUNS.mkdir(parents=True, exist_ok=True)
     NOTE.touch()
-
-
-onsuccess:
-    NOTE.unlink(missing_ok=True)
-
-
-onerror:
-    NOTE.unlink(missing_ok=True)
+    atexit.register(NOTE.unlink, missing_ok=True)

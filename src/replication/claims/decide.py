@@ -23,7 +23,7 @@ from replication.claims.evidence import ALTERED, MISSING, Evidence
 from replication.claims.verdicts import Status, Verdict
 from replication.errors import ResultError
 from replication.experiments import quantities
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.results import quantities as table_of
 from replication.results.integrity import WITHOUT
 from replication.results.quantities import Table
@@ -54,7 +54,7 @@ def write(results: Path, out: Path) -> list[Verdict]:
         ConfigurationError: the claims are missing or invalid.
         ResultError: the table, the configuration or other evidence is missing, or is not what its stamps say.
     """
-    with page.traced(out, results, ["replication.claims.decide"]):
+    with stamp.stamped(out, results, ["replication.claims.decide"]):
         found = evaluate(results, claims.load(), table_of.read(results))
         if problems := [one.reason for one in found if one.reason.startswith((ALTERED, MISSING))]:
             raise ResultError("; ".join(dict.fromkeys(problems)))
@@ -90,13 +90,13 @@ def judge(results: Path, *, strict: bool) -> tuple[str, int]:
 def _changed_since(results: Path) -> list[str]:
     """Return which evidence without a stamp of its own has changed since the table of quantities was made of it."""
     table = results / table_of.FILE
-    if not page.stamp(table).is_file():
+    if not stamp.beside(table).is_file():
         return []
     return [
         f"{ALTERED}: {path} is not what {table_of.FILE} was made of; run the pipeline again"
-        for name, found in page.read(table)["inputs"].items()
+        for name, found in stamp.read(table)["inputs"].items()
         if Path(name.removeprefix("results:")).name in WITHOUT
-        and (path := page.input_path(name, results)).is_file()
+        and (path := stamp.input_path(name, results)).is_file()
         and files.sha256(path) != found
     ]
 

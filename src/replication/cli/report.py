@@ -63,10 +63,10 @@ def macros(*, results: Path, out: Path) -> None:
         results: results/<scale>.
         out: The .tex file.
     """
-    from replication.provenance.page import traced
+    from replication.provenance.stamp import stamped
     from replication.report import macros
 
-    with traced(out, results, ["replication.report.macros"]):
+    with stamped(out, results, ["replication.report.macros"]):
         macros.write(results, out)
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from replication.errors import ResultError
 from replication.experiments import modules
 from replication.files import write_parquet
-from replication.provenance.page import traced
+from replication.provenance.stamp import stamped
 from replication.results import quantities, whole
 from replication.results.quantities import Provider, Quantity, Row, Table
 from replication.results.read import read_config, read_run
@@ -27,7 +27,7 @@ def main(results: Path, out: Path) -> None:
     Raises:
         ResultError: a result file is missing, damaged or has another schema.
     """
-    with traced(out, results, [__name__]):
+    with stamped(out, results, [__name__]):
         write_parquet(out, collect(results).frame)
 
 

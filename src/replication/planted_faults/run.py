@@ -11,7 +11,7 @@ from replication.config import dump
 from replication.errors import FalsificationError
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults.finding import Finding
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.training import process
 
 
@@ -50,7 +50,7 @@ def main(referee: Path, out: Path) -> None:
         lines += [f"  {f.name}: planted {f.planted}; expected {f.expected}; observed {f.observed}" for f in missed]
         raise FalsificationError("\n".join(lines))
     files.write_json(out, {"findings": [asdict(finding) for finding in found], "referee_sha256": digest})
-    provenance.write(
+    stamp.write(
         out.with_suffix(".stamp.json"),
         module=[__name__, tasks.MODULES[records.EXPERIMENT]],
         config_sha256=hashlib.sha256(dump(records.CONFIG).encode()).hexdigest(),

@@ -1,25 +1,37 @@
-"""The stamp written beside a result: what made it, from what, where and with which versions.
+"""Stamps: files beside a result that say what made it, from what, where, and with which versions.
 
-It is written at the end of a job and is no input of any other: a new commit, another machine or a dirty tree
-changes the stamp and reruns nothing.
+A stamp is written when a job is done, and no job has one as its input: a new commit, another machine or a dirty
+checkout changes the stamp and repeats nothing.  The stamps of figures, tables, numbers and claims carry a short hash
+that the report prints.  It covers name, module, code, configuration and inputs, and neither time, host nor commit, so
+that it is the same wherever the same thing is made from the same results.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from replication.files import sha256, write_json
-from replication.paths import SOURCES
+from replication import files
+from replication.errors import ResultError
+from replication.paths import REPOSITORY, SOURCES
 from replication.provenance import sources
+from scpo.errors import ScpoError
 
 SUFFIX = ".stamp.json"
 #: Packages whose versions can change a number.
 PACKAGES = ("scpo", "clarabel", "cvxpy", "numpy", "pandas", "pyarrow", "scipy", "scs", "torch")
+#: Hexadecimal digits of a short hash.
+LENGTH = 8
+#: How an input inside the folder of results is named in a stamp.
+RESULTS = "results:"
 
 
 def write(
@@ -31,21 +43,21 @@ def write(
     inputs: Iterable[Path | str],
     outputs: Iterable[Path | str],
 ) -> None:
-    """Write the stamp ``path`` (``*.stamp.json``).
+    """Write the stamp ``path`` (``*.stamp.json``) of one job.
 
     Args:
         path: the file to write.
-        module: dotted name of the module that made the result, or of several (name a module that
-            is found by name, such as an experiment's); their import closure is what is hashed as code.
-        config_sha256: SHA-256 of the configuration that was used.
-        seeds: every seed that was used, by what it was used for.
+        module: dotted name, or names, of the modules that made the result; the code that they import is hashed.
+            Modules that are found by a computed name, such as an experiment's, must be named.
+        config_sha256: SHA-256 of the settings that were used.
+        seeds: every seed that was used, by its purpose.
         inputs: files read.
         outputs: files written; they must be complete.
 
     Raises:
         ResultError: an input or an output cannot be read.
     """
-    write_json(path, collect(module, config_sha256, seeds, inputs, outputs))
+    files.write_json(path, collect(module, config_sha256, seeds, inputs, outputs))
 
 
 def collect(
@@ -55,7 +67,7 @@ def collect(
     inputs: Iterable[Path | str],
     outputs: Iterable[Path | str],
 ) -> dict[str, Any]:
-    """Return the stamp's content (arguments as for :func:`write`)."""
+    """Return the content of a stamp; the arguments are those of :func:`write`."""
     return {
         "module": module,
         "code_sha256": sources.digest(sources.closure(module)),
@@ -67,6 +79,81 @@ def collect(
         **commit(),
         **host(),
     }
+
+
+@contextmanager
+def stamped(out: Path, results: Path, modules: Sequence[str]) -> Iterator[None]:
+    """Write the stamp of ``out`` when the block that makes it has ended without an error.
+
+    Args:
+        out: the file that the block makes.
+        results: results/<scale>; the files that this project reads in the block are the inputs.
+        modules: dotted names of the modules that make the file.
+    """
+    with files.reading() as read_files:
+        yield
+    inputs = sorted(path for path in read_files - {out, beside(out)} if path.is_file())
+    content = collect(modules, files.sha256(results / "config.json"), {}, inputs, [out])
+    content |= {"name": out.name, "seeds": _seeds(read_files, results), "scale": results.name}
+    content["inputs"] = {_input_name(Path(path), results): digest for path, digest in content["inputs"].items()}
+    files.write_json(beside(out), content | {"results": results.as_posix(), "hash": short_hash(content)})
+
+
+def beside(path: Path) -> Path:
+    """Return the path of the stamp of ``path``."""
+    return path.with_suffix(SUFFIX)
+
+
+def short_hash(content: Mapping[str, Any]) -> str:
+    """Return the short hash of a stamp, over its name, module, code, configuration and inputs."""
+    identity = [content[key] for key in ("name", "module", "code_sha256", "config_sha256", "inputs")]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:LENGTH]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the stamp of ``path``.
+
+    Raises:
+        ResultError: there is none, or it is damaged.
+    """
+    found = beside(path)
+    if not found.is_file():
+        raise ResultError(f"{path}: no stamp {found.name} says where it comes from; make it again")
+    return dict(files.read_json(found))
+
+
+def changed(path: Path, results: Path) -> list[str]:
+    """Return what differs from the stamp of ``path``: the file itself, its inputs, its code.
+
+    Args:
+        path: the file.
+        results: results/<scale> that it was made from, in its present place.
+
+    Raises:
+        ResultError: there is no stamp, or it is damaged.
+    """
+    content = read(path)
+    problems = [] if files.sha256(path) in content["outputs"].values() else [f"{path}: altered since it was made"]
+    for name, digest in content["inputs"].items():
+        place = input_path(name, results)
+        if not place.is_file():
+            problems.append(f"{path}: made from {place}, which is gone")
+        elif files.sha256(place) != digest:
+            problems.append(f"{path}: made from another {place}")
+    try:
+        code = _code(*content["module"])
+    except ScpoError as error:
+        return [*problems, f"{path}: {error}"]
+    if code != content["code_sha256"]:
+        problems.append(f"{path}: made by code that has changed since")
+    if short_hash(content) != content["hash"]:
+        problems.append(f"{beside(path)}: altered, its hash is not that of its content")
+    return problems
+
+
+def input_path(name: str, results: Path) -> Path:
+    """Return the path of an input that a stamp names, with the results in ``results``."""
+    return results / name.removeprefix(RESULTS) if name.startswith(RESULTS) else REPOSITORY / name
 
 
 def versions() -> dict[str, str]:
@@ -81,12 +168,12 @@ def versions() -> dict[str, str]:
 
 
 def host() -> dict[str, str]:
-    """Return what is known of the machine; belongs into stamps and ``*.timing.json`` only."""
+    """Return name, system and processor of this machine, for stamps and ``*.timing.json`` only."""
     return {"host": platform.node(), "platform": platform.platform(), "processor": _processor()}
 
 
 def commit(folder: Path = SOURCES) -> dict[str, str | bool | None]:
-    """Return commit and dirty flag of the repository that holds ``folder``; both None outside of one."""
+    """Return commit and dirty flag of the repository that holds ``folder``; both are None outside of one."""
     head = _git(folder, "rev-parse", "HEAD")
     state = _git(folder, "status", "--porcelain")
     return {"commit": head, "dirty": None if head is None or state is None else bool(state)}
@@ -109,4 +196,29 @@ def _processor() -> str:
 
 
 def _sums(paths: Iterable[Path | str]) -> dict[str, str]:
-    return {Path(path).as_posix(): sha256(path) for path in paths}
+    return {Path(path).as_posix(): files.sha256(path) for path in paths}
+
+
+@cache  # many parts of a report are made by few modules
+def _code(*modules: str) -> str:
+    return sources.digest(sources.closure(modules))
+
+
+def _input_name(path: Path, results: Path) -> str:
+    """Return how a stamp names an input: relative to the results or to the repository, else by its name alone."""
+    resolved, root, folder = path.resolve(), REPOSITORY.resolve(), results.resolve()
+    if resolved.is_relative_to(folder):
+        return f"{RESULTS}{resolved.relative_to(folder).as_posix()}"
+    if resolved.parent == folder.parent:  # the benchmarks, which lie beside the scales
+        return f"{RESULTS}../{resolved.name}"
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path.name
+
+
+def _seeds(paths: set[Path], results: Path) -> dict[str, list[int]]:
+    """Return the seeds of the runs that ``paths`` belong to, by experiment and arm."""
+    found: dict[str, set[int]] = {}
+    for path in paths:
+        if path.is_relative_to(results) and path.parent.name.startswith("seed-"):
+            arm = path.parent.parent.relative_to(results).as_posix()
+            found.setdefault(arm, set()).add(int(path.parent.name.removeprefix("seed-")))
+    return {arm: sorted(seeds) for arm, seeds in sorted(found.items())}

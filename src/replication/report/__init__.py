@@ -16,11 +16,11 @@ def render(name: str, results: Path, out: Path) -> None:
         ResultError: a result file is missing, damaged or has another schema.
     """
     from replication.files import write_text
-    from replication.provenance.page import traced
+    from replication.provenance.stamp import stamped
     from replication.report.parts import part
 
     found = part(name)
-    with traced(out, results, found.modules):
+    with stamped(out, results, found.modules):
         made = getattr(import_module(found.module), found.function)(results)
         if found.kind == "figure":
             from replication.typeset.style import save

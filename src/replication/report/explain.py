@@ -10,7 +10,7 @@ from typing import Any
 from replication.claims import claims, verdicts
 from replication.errors import ResultError
 from replication.files import read_json
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
 from replication.report import paper
 from scpo.errors import ConfigurationError
@@ -31,8 +31,8 @@ def explain(name: str, results: Path, folder: Path = paper.FOLDER) -> tuple[str,
         ResultError: a file or its stamp is missing or damaged.
     """
     headings, path = _found(name, results, folder)
-    content = page.read(path)
-    problems = page.changed(path, results)
+    content = stamp.read(path)
+    problems = stamp.changed(path, results)
     lines = [*headings, f"file      {path}"]
     lines += [f"{key:<10}{value}" for key, value in (_facts(content, path) | _runs(content, results)).items()]
     lines += [
@@ -102,7 +102,7 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
 
 def _runs(content: dict[str, Any], results: Path) -> dict[str, str]:
     """Return at which commits the runs among the inputs were made."""
-    folders = {page.input_path(name, results).parent for name in content["inputs"] if "/seed-" in name}
+    folders = {stamp.input_path(name, results).parent for name in content["inputs"] if "/seed-" in name}
     stamps = [folder / f"run{SUFFIX}" for folder in folders]
     commits = Counter(_commit(read_json(path)) for path in stamps if path.is_file())
     made = "; ".join(f"{count} made at {commit}" for commit, count in sorted(commits.items()))

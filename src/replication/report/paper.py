@@ -14,7 +14,7 @@ from replication.claims import verdicts
 from replication.errors import ResultError
 from replication.files import write_text
 from replication.paths import REPOSITORY
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.report import parts
 from replication.results.read import read_config
 
@@ -86,7 +86,7 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
     used = set(re.findall(r"\\([A-Za-z]+)", typeset))
     found += [rf"macros.tex: \{name} is written and not used" for name in _MACRO.findall(macros) if name not in used]
     for path in files_of(results, known & shown):
-        found += page.changed(path, results)
+        found += stamp.changed(path, results)
     return found
 
 
@@ -108,7 +108,7 @@ def write(results: Path, out: Path, folder: Path = FOLDER) -> None:
         raise ResultError("the report cannot be typeset:\n" + "\n".join(f"  {problem}" for problem in found))
     names = _parts(results)
     hashes = {
-        name: page.read(path)["hash"]
+        name: stamp.read(path)["hash"]
         for name, path in zip([*names, "macros", "claims"], files_of(results, names), strict=True)
     }
     lines = [rf"\expandafter\def\csname provenance@{name}\endcsname{{{found}}}" for name, found in hashes.items()]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from replication.errors import ResultError
 from replication.files import read_json, write_bytes
-from replication.provenance import page
+from replication.provenance import stamp
 from replication.shipped import collection, crate
 
 CHECKSUMS = "SHA256SUMS"
@@ -98,7 +98,7 @@ def made(results: Path) -> dict[str, Path]:
     kinds = ("*.pdf", "*.tex", "*.json")
     report = [path for kind in kinds for path in (results / "report").rglob(kind)]
     found = sorted({*report, *results.glob("claims.*json")})
-    stale = [text for path in found if page.stamp(path).is_file() for text in page.changed(path, results)]
+    stale = [text for path in found if stamp.beside(path).is_file() for text in stamp.changed(path, results)]
     if stale:
         raise ResultError(f"{stale[0]}; run make figures again")
     return {f"{MADE}/{path.relative_to(results).as_posix()}": path for path in found}

@@ -15,7 +15,7 @@ from typing import Any
 from replication.config import dump
 from replication.errors import ResultError
 from replication.files import read_json, sha256, write_bytes, write_json, write_text
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
 from replication.results.integrity import Records
 from replication.results.inventory import files_of
@@ -102,7 +102,7 @@ def _collect(results: Path, made: Path, out: Path, dirty_because: str | None, ke
         "kept": sorted(keep),
         "stamps_by_commit": dict(commits),
         "dirty_because": dirty_because if changed else None,
-        "versions": provenance.versions(),
+        "versions": stamp.versions(),
         "files": {name: sha256(out / name) for name in sorted({name for _, name in copied})},
     }
     write_json(out / MANIFEST, manifest)

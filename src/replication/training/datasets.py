@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from replication import files, scales, tasks
 from replication.config import Config
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.seeds import numpy_stream
 from scpo.errors import ConfigurationError
 
@@ -29,7 +29,7 @@ def main(config: Config, experiment: str, dataset: str, seed: int, out: Path) ->
     """
     config = scales.for_dataset(config, experiment, dataset)
     files.write_npz(out, **generate_data(config, experiment, dataset, seed))
-    provenance.write(
+    stamp.write(
         out.with_suffix(".stamp.json"),
         module=[__name__, tasks.MODULES[experiment]],
         config_sha256=scales.digest(config),

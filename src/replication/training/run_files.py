@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from replication import files, tasks
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.tasks.base import Task
 from replication.training import harmful_share as rejection
 from replication.training import series
@@ -180,9 +180,9 @@ def write_run(
     updates = records.updates
     files.write_json(
         out / "run.timing.json",
-        {"seconds": seconds, "updates": updates, "resumed": resumed, **provenance.host()},
+        {"seconds": seconds, "updates": updates, "resumed": resumed, **stamp.host()},
     )
-    provenance.write(
+    stamp.write(
         out / "run.stamp.json",
         module=["replication.training.train", tasks.MODULES[identity["experiment"]]],
         config_sha256=settings_digest,

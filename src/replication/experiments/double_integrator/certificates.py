@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from replication import files
 from replication.certificate import Certificate, ClosedLoop, certify
 from replication.errors import ResultError
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
 from scpo.arrays import Array
@@ -52,8 +52,8 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     )
     x1, x2 = final.grid.edges
     files.write_npz(outputs[1], mask=final.mask, refuted=final.refuted, x1=x1, x2=x2)
-    files.write_json(out.with_suffix(".timing.json"), {"seconds": time.perf_counter() - began, **provenance.host()})
-    provenance.write(
+    files.write_json(out.with_suffix(".timing.json"), {"seconds": time.perf_counter() - began, **stamp.host()})
+    stamp.write(
         out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(run / "run.json"),

@@ -12,7 +12,7 @@ import numpy as np
 
 from replication import files
 from replication.config import load_json
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.tasks.double_integrator import build as double_integrator
 from replication.tasks.double_integrator import stability, system
 from replication.tasks.double_integrator.data import MALICIOUS_ABOVE, generate_dataset
@@ -41,7 +41,7 @@ def main(config: Path, out: Path) -> None:
     outputs = [out, out.with_suffix(".npz")]
     files.write_json(outputs[0], _figures(experiment, settings.rho))
     files.write_npz(outputs[1], **_arrays(experiment))
-    provenance.write(
+    stamp.write(
         out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(config),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from replication import files
 from replication.errors import ResultError
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 from replication.results.read import read_config
 from replication.tasks.regression import build as regression
 from replication.tasks.regression.settings import RegressionConfig
@@ -53,7 +53,7 @@ def main(results: Path, out: Path) -> None:
             runs.append({"arm": arm, "seed": seed, **of_run(settings, weights, data)})
             inputs += [weights, data]
     files.write_json(out, {"near": NEAR, "runs": runs})
-    provenance.write(
+    stamp.write(
         out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(results / "config.json"),

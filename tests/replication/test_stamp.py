@@ -8,14 +8,14 @@ import pytest
 
 from replication.errors import ResultError
 from replication.files import read_json, sha256
-from replication.provenance import stamp as provenance
+from replication.provenance import stamp
 
 
 def test_the_stamp_names_code_inputs_outputs_seeds_and_versions(tmp_path):
     data, result = tmp_path / "data", tmp_path / "result"
     data.write_text("d")
     result.write_text("r")
-    provenance.write(
+    stamp.write(
         tmp_path / "run.stamp.json",
         module="replication.files",
         config_sha256="c",
@@ -23,30 +23,30 @@ def test_the_stamp_names_code_inputs_outputs_seeds_and_versions(tmp_path):
         inputs=[data],
         outputs=[result],
     )
-    stamp = read_json(tmp_path / "run.stamp.json")
-    assert stamp["inputs"] == {data.as_posix(): sha256(data)}
-    assert stamp["outputs"] == {result.as_posix(): sha256(result)}
-    assert stamp["seeds"] == {"run": 3}
-    assert stamp["config_sha256"] == "c"
-    assert len(stamp["code_sha256"]) == 64
-    assert {"python", "torch", "numpy", "clarabel"} <= set(stamp["versions"])
-    assert {"commit", "dirty", "host", "platform", "processor"} <= set(stamp)
+    content = read_json(tmp_path / "run.stamp.json")
+    assert content["inputs"] == {data.as_posix(): sha256(data)}
+    assert content["outputs"] == {result.as_posix(): sha256(result)}
+    assert content["seeds"] == {"run": 3}
+    assert content["config_sha256"] == "c"
+    assert len(content["code_sha256"]) == 64
+    assert {"python", "torch", "numpy", "clarabel"} <= set(content["versions"])
+    assert {"commit", "dirty", "host", "platform", "processor"} <= set(content)
 
 
 def test_an_output_that_was_not_written_is_an_error(tmp_path):
     with pytest.raises(ResultError, match="missing"):
-        provenance.collect("replication.files", "c", {}, [], [tmp_path / "missing"])
+        stamp.collect("replication.files", "c", {}, [], [tmp_path / "missing"])
 
 
 def test_commit_and_dirty_flag_follow_the_repository(tmp_path):
-    assert provenance.commit(tmp_path) == {"commit": None, "dirty": None}
+    assert stamp.commit(tmp_path) == {"commit": None, "dirty": None}
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     (tmp_path / "a").write_text("1")
     subprocess.run([*git, "add", "a"], check=True)
     subprocess.run([*git, "-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", "a"], check=True)
-    clean = provenance.commit(tmp_path)
+    clean = stamp.commit(tmp_path)
     assert clean["dirty"] is False
     assert len(str(clean["commit"])) == 40
     (tmp_path / "a").write_text("2")
-    assert provenance.commit(tmp_path) == {"commit": clean["commit"], "dirty": True}
+    assert stamp.commit(tmp_path) == {"commit": clean["commit"], "dirty": True}
