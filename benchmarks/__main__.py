@@ -42,7 +42,9 @@ def worker(module: str, *arguments: str, environment: Mapping[str, str] | None =
 def size_of(task: str) -> str:
     """Return this version's settings that the cost of an update depends on, as JSON: the same for both versions."""
     settings = KINDS[task]()
-    size: dict[str, Any] = {"scpo": {"samples": settings.scpo.samples, "recycle": settings.scpo.recycle}}
+    size: dict[str, Any] = {
+        "scpo": {"directions": {"count": settings.scpo.directions.count, "recycled": settings.scpo.directions.recycled}}
+    }
     if task == "double-integrator":
         size |= {"starts": settings.starts, "horizon": settings.horizon}
     return json.dumps(size)

@@ -70,7 +70,7 @@ def orthonormalisations(dimension: int, count: int) -> dict[str, Callable[[], Te
 
 def yardstick(measured: Measured) -> dict[str, Callable[[], Any]]:
     """Return the parts of the yardstick by name."""
-    samples = measured.settings.scpo.samples
+    samples = measured.settings.scpo.directions.count
     probes, verification = evaluations(measured, samples), evaluations(measured, 1)
     dimension = sum(parameter.numel() for parameter in measured.run.policy.parameters() if parameter.requires_grad)
 

@@ -46,7 +46,7 @@ def megabytes() -> float:
 def measure(width: int) -> dict[str, float]:
     """Return d, medians in seconds of an update and of the part of it outside torch, and memory in megabytes."""
     schedule = {"epochs": 1, "updates_per_epoch": 1, "batch_size": BATCH}
-    scpo = {"samples": SAMPLES, "margin": 0.01, "recycle": 4}
+    scpo = {"directions": {"count": SAMPLES, "recycled": 4}, "tightening": 0.01}
     small = begin("regression", hidden=(4, 4), grid_size=GRID, heldout=10, schedule=schedule, scpo=scpo)
     small.carry_on(20)  # imports and solvers are there
     before = megabytes()

@@ -48,7 +48,7 @@ def update(measured: Measured) -> None:
                 parameter.copy_(part.view_as(parameter))
 
     states = measured.problem.states()
-    chosen = torch.linspace(0, len(states) - 1, settings.samples - 1).long()
+    chosen = torch.linspace(0, len(states) - 1, settings.directions.count - 1).long()
     rows = [torch.autograd.grad(policy(states[i : i + 1]).sum(), parameters) for i in chosen.tolist()]
     directions = torch.stack([nominal, *(torch.cat([part.reshape(-1) for part in row]) for row in rows)])
     basis = torch.linalg.qr(directions.T)[0]
@@ -60,7 +60,12 @@ def update(measured: Measured) -> None:
     constants = method.smoothness.constants()
     error = np.sqrt(basis.shape[1]) * 0.5 * constants * step
     region = LocalSafeRegion.build(
-        np.minimum(values + settings.margin, 0.0), slopes, constants, error, method.smoothness.radius(), settings.kappa
+        np.minimum(values + settings.tightening, 0.0),
+        slopes,
+        constants,
+        error,
+        method.smoothness.radius(),
+        settings.kappa,
     )
     z = literal.project(region, (basis.T @ nominal).numpy()).point
     write(theta + basis @ torch.from_numpy(z))

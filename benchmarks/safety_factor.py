@@ -16,7 +16,7 @@ from replication.seeds import FIRST_TUNING_SEED
 from replication.tasks.regression.data import generate_dataset
 from replication.tasks.regression.task import RegressionTask
 from replication.training.process import prepare
-from scpo import EstimatedSmoothness, SafeOptimizer
+from scpo import Constraint, EstimatedSmoothness, SafeOptimizer, Tangent
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
@@ -30,13 +30,11 @@ def run(factor: float, seed: int, updates: int) -> tuple[int, int, float, float]
     optimizer = SafeOptimizer(
         torch.optim.SGD(policy.parameters(), lr=0.1),
         policy,
-        batched_constraint=task.constraint,
-        states=task.states,
-        samples=16,
+        Constraint(task.constraint, batched=True),
+        directions=Tangent(task.states, count=16),
         kappa=0.9,
         smoothness=EstimatedSmoothness(factor=factor, decay=0.995),
         verify=False,
-        stay_on_solver_failure=True,
         seed=seed,
     )
     misses = unsafe = 0
@@ -46,8 +44,8 @@ def run(factor: float, seed: int, updates: int) -> tuple[int, int, float, float]
         task.loss(policy, task.sample_batch(256, batches)).backward()
         info = optimizer.step()
         misses += info.bound_misses > 0
-        unsafe += info.margin < 0
-        worst = max(worst, -info.margin)
+        unsafe += info.slack < 0
+        worst = max(worst, -info.slack)
     return misses, unsafe, worst, task.evaluate(policy)["fresh_loss"]
 
 

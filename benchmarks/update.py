@@ -36,8 +36,8 @@ def measure(measured: Measured, rounds: int = ROUNDS) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     active, projected = [], []
     with (
-        replaced(scpo.update, "_basis", clock.part("directions", scpo.update._basis)),
-        replaced(scpo.update, "_projected", clock.part("projection", scpo.update._projected)),
+        replaced(scpo.update, "draw_basis", clock.part("directions", scpo.update.draw_basis)),
+        replaced(scpo.update, "project_onto", clock.part("projection", scpo.update.project_onto)),
         replaced(ConstraintEvaluator, "__call__", clock.part(kind, ConstraintEvaluator.__call__)),
     ):
         measured.carry_on(3)

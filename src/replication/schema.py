@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
 from replication.config import Config
+from scpo.options import Options
 
 SCHEMA_FILE = "schema.json"
 _HEAD = f"""\
@@ -60,18 +62,25 @@ def _is_required_list(key: str, value: Any) -> bool:
     return key == "required" and isinstance(value, list)  # not a setting of that name
 
 
-def _section(model: BaseModel, depth: int, explained: set[str]) -> Iterator[str]:
-    for name, field in type(model).model_fields.items():
-        setting = f"{type(model).__name__}.{name}"
-        if field.description and setting not in explained:
-            yield from _comment(field.description, depth)
+def descriptions(section: Any) -> dict[str, str | None]:
+    """Return name -> meaning of the settings of a section: a pydantic model, or options of the library."""
+    if isinstance(section, BaseModel):
+        return {name: field.description for name, field in type(section).model_fields.items()}
+    return {field.name: field.metadata.get("description") for field in fields(section)}
+
+
+def _section(section: Any, depth: int, explained: set[str]) -> Iterator[str]:
+    for name, description in descriptions(section).items():
+        setting = f"{type(section).__name__}.{name}"
+        if description and setting not in explained:
+            yield from _comment(description, depth)
             explained.add(setting)
-        yield from _entry(name, getattr(model, name), depth, explained)
+        yield from _entry(name, getattr(section, name), depth, explained)
 
 
 def _entry(name: str, value: Any, depth: int, explained: set[str]) -> Iterator[str]:
     indent = "  " * depth
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel | Options):
         yield f"{indent}{name}:"
         yield from _section(value, depth + 1, explained)
     elif isinstance(value, Mapping) and value:

@@ -7,12 +7,16 @@ experiment's settings.  Unknown keys are refused everywhere, so that a mistyped 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from replication.seeds import FIRST_TUNING_SEED
 from scpo.errors import ConfigurationError
+from scpo.options import Constraint, Options, StepOptions, option
+from scpo.sampling import Directions
+from scpo.smoothness import EstimatedSmoothness
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Positive = Annotated[float, Field(gt=0)]
@@ -35,48 +39,46 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
 
-class ScpoConfig(Model):
-    """The method's own settings (docs/method.md)."""
+def declared(options: type[Options], name: str) -> Any:
+    """Return a field with the default, the limits and the meaning that the library declares for an option."""
+    one = next(one for one in fields(options) if one.name == name)
+    return Field(one.default, **one.metadata)
 
-    samples: Count = Field(32, description="N: sampled directions per update, the nominal step among them")
-    sampler: Literal["tangent", "isotropic", "mixed"] = Field(
-        "tangent", description="tangent: policy derivatives at visited states; isotropic: Gaussian; mixed: half each"
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionSettings(Directions):
+    """Where and how far the constraint is probed."""
+
+    kind: Literal["tangent", "isotropic", "mixed"] = option(
+        "tangent", "tangent: policy derivatives at visited states; isotropic: Gaussian; mixed: half of each"
     )
-    kappa: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.9, description="share of the slack that one update may use (1: all of it, the paper's reading)"
-    )
-    recycle: Annotated[int, Field(ge=0)] = Field(
-        8, description="of the samples, gradients that the last probes revealed of the metrics nearest to their limits"
-    )
-    verify: bool = Field(False, description="roll the proposal out before it is taken (ours; false: the bound alone)")
-    margin: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="coverage margin: train with g + margin <= 0 so that unseen points have room"
-    )
-    buffer: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="zone before the margin in which steps are turned along the limit, or back; 0 turns none"
-    )
-    smoothness: Literal["estimated", "proven"] | Positive = Field(
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothnessSettings(EstimatedSmoothness):
+    """The constants L, c and r.  All settings but ``kind``, ``constant`` and ``max_radius`` belong to the estimate."""
+
+    kind: Literal["estimated", "fixed", "proven"] = option(
         "estimated",
-        description="L: estimated per constraint, or a known constant for all; proven: recomputed at each iterate "
-        "(regression with one hidden layer of tanh)",
+        "estimated from steps; fixed: a known constant; proven at each iterate (regression with one layer of tanh)",
     )
-    initial_smoothness: Positive = Field(10.0, description="estimated L: value before anything was observed")
-    safety_factor: Annotated[float, Field(ge=1)] = Field(2.0, description="estimated L: factor on observed curvature")
-    kink_ratio: Annotated[float, Field(gt=1)] | None = Field(
-        None,
-        description="estimated L: what a step needs beyond so many times the pooled L is a kink of g and goes into c; "
-        "null: all is curvature",
-    )
-    kink_factor: Annotated[float, Field(ge=1)] | None = Field(
-        None, description="estimated c: factor on observed kinks; null: the safety factor"
-    )
-    decay: Annotated[float, Field(gt=0, le=1)] = Field(0.99, description="estimated L: decay of old maxima per update")
-    probe_step: Positive | None = Field(
-        None, description="nu: length of a probe in weight space; null balances curvature against rounding"
-    )
-    safe_probes: bool = Field(False, description="choose nu so that each probe is itself covered by the bound")
-    max_radius: Positive = Field(1.0, description="r: largest step in weight space")
-    backend: Literal["auto", "sqp", "clarabel"] = Field("auto", description="solver of the projection")
+    constant: float | None = option(None, "L of all constraint values, where it is fixed", ge=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind == "fixed" and self.constant is None:
+            raise ConfigurationError("constant: kind=fixed needs it")
+
+
+class ScpoConfig(Model):
+    """The method (docs/method.md).  Defaults, limits and meanings are those of the library."""
+
+    directions: DirectionSettings = DirectionSettings()
+    smoothness: SmoothnessSettings = SmoothnessSettings()
+    kappa: float = declared(StepOptions, "kappa")
+    verify: bool = declared(StepOptions, "verify")
+    tightening: float = declared(Constraint, "tightening")
+    buffer: float = declared(StepOptions, "buffer")
 
 
 class OptimizerConfig(Model):

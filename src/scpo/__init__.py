@@ -6,10 +6,29 @@ The public names are loaded when they are first used, so that ``import scpo`` is
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scpo import errors as errors
+    from scpo.directions import Isotropic as Isotropic
+    from scpo.directions import Mixed as Mixed
+    from scpo.directions import Tangent as Tangent
+    from scpo.optimizer import SafeOptimizer as SafeOptimizer
+    from scpo.options import Constraint as Constraint
+    from scpo.options import Descent as Descent
+    from scpo.policies import ResidualPolicy as ResidualPolicy
+    from scpo.projection.project import Projection as Projection
+    from scpo.projection.project import project as project
+    from scpo.projection.region import LocalSafeRegion as LocalSafeRegion
+    from scpo.records import StepInfo as StepInfo
+    from scpo.sampling import Directions as Directions
+    from scpo.smoothness import EstimatedSmoothness as EstimatedSmoothness
+    from scpo.smoothness import FixedSmoothness as FixedSmoothness
+    from scpo.smoothness import Smoothness as Smoothness
 
 __version__ = "0.1.0"
 
+#: public name -> module that defines it
 _PUBLIC = {
     "project": "scpo.projection.project",
     "Projection": "scpo.projection.project",
@@ -17,23 +36,29 @@ _PUBLIC = {
     "SafeOptimizer": "scpo.optimizer",
     "StepInfo": "scpo.records",
     "ResidualPolicy": "scpo.policies",
-    "FixedSmoothness": "scpo.smoothness",
-    "EstimatedSmoothness": "scpo.smoothness",
+    "Constraint": "scpo.options",
+    "Descent": "scpo.options",
+    "Directions": "scpo.sampling",
     "Isotropic": "scpo.directions",
     "Tangent": "scpo.directions",
     "Mixed": "scpo.directions",
+    "Smoothness": "scpo.smoothness",
+    "FixedSmoothness": "scpo.smoothness",
+    "EstimatedSmoothness": "scpo.smoothness",
     "errors": "scpo",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("scpo.errors")
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'scpo' has no attribute {name!r}; public names: {', '.join(__all__)}")
+if not TYPE_CHECKING:  # a type checker must not take unknown names for known ones
+
+    def __getattr__(name: str) -> Any:
+        if name == "errors":
+            return import_module("scpo.errors")
+        if name in _PUBLIC:
+            return getattr(import_module(_PUBLIC[name]), name)
+        raise AttributeError(f"module 'scpo' has no attribute {name!r}; public names: {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:

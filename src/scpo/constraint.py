@@ -1,13 +1,12 @@
-"""The constraint as a black box: evaluated, checked, counted, never differentiated."""
+"""The evaluator of a constraint: a black box that is called, checked and counted, and never differentiated."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Real
 from types import FrameType
 from typing import Any
 
@@ -24,41 +23,24 @@ from scpo.errors import (
     ScpoError,
     ShapeError,
 )
+from scpo.options import Constraint
 from scpo.parameters import ParameterVector, undisturbed
 
-Constraint = Callable[[nn.Module], Any]
-BatchedConstraint = Callable[[Mapping[str, Tensor]], Any]
-ROUNDING_TRIALS = 4
-ROUNDING_FACTOR = 8.0
+#: perturbations by which rounding is measured, and the factor on the largest move of g
+ROUNDING_TRIALS, ROUNDING_FACTOR = 4, 8.0
 
 
 class ConstraintEvaluator:
-    """Evaluate g at parameter vectors, (m, d) -> (m, k), the one evaluator of both bound and metric.
+    """Evaluates g at parameter vectors, (m, d) -> (m, k), and counts the rollouts.
 
     Args:
-        policy, vector: the policy and the flat view of its trainable parameters.
-        constraint: policy -> k numbers; called with the parameters written into the policy.
-        batched: name -> (m, *shape) stacked parameters -> (m, k); used for everything when it is given.
-        timeout: seconds for one call, or None (Unix, main thread only).
+        policy: whose parameters the constraint reads.
+        vector: the flat view of its trainable parameters.
+        constraint: the black box and its options.
     """
 
-    def __init__(
-        self,
-        policy: nn.Module,
-        vector: ParameterVector,
-        constraint: Constraint | None,
-        batched: BatchedConstraint | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        if constraint is None and batched is None:
-            raise ConfigurationError("constraint: give a constraint, a batched_constraint, or both")
-        for name, function in (("constraint", constraint), ("batched_constraint", batched)):
-            if function is not None and not callable(function):
-                raise ConfigurationError(f"{name}: expected a callable, got {type(function).__name__}")
-        if timeout is not None and not (isinstance(timeout, Real) and 0 < timeout < np.inf):
-            raise ConfigurationError(f"timeout: expected a positive number of seconds, got {timeout!r}")
-        self.policy, self.vector = policy, vector
-        self.constraint, self.batched, self.timeout = constraint, batched, timeout
+    def __init__(self, policy: nn.Module, vector: ParameterVector, constraint: Constraint) -> None:
+        self.policy, self.vector, self.constraint = policy, vector, constraint
         self.length: int | None = None
         self.rollouts = 0
 
@@ -72,10 +54,10 @@ class ConstraintEvaluator:
         """
         count = thetas.shape[0]
         with torch.no_grad():
-            if self.batched is not None:
+            if self.constraint.batched:
                 own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
                 with undisturbed(self.policy, self.vector.parameters):
-                    values = self._call(self.batched, self.vector.stack(own), (count,))
+                    values = self._call(self.vector.stack(own), (count,))
             else:
                 values = self._one_by_one(thetas)
         self.rollouts += count
@@ -119,24 +101,24 @@ class ConstraintEvaluator:
         return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.maximum(1.0, np.abs(base[0]))))
 
     def _one_by_one(self, thetas: Tensor) -> Array:
-        assert self.constraint is not None
         before = self.vector.read()
         rows = []
         try:
             for theta in thetas:
                 self.vector.write(theta)
                 with undisturbed(self.policy, self.vector.parameters):
-                    rows.append(self._call(self.constraint, self.policy, ()))
+                    rows.append(self._call(self.policy, ()))
         finally:
             self.vector.write(before)
         if len({row.size for row in rows}) > 1:
             raise ConstraintError(f"the constraint changed its length: {sorted({row.size for row in rows})} values")
         return np.stack(rows)
 
-    def _call(self, function: Callable[[Any], Any], argument: Any, batch: tuple[int, ...]) -> Array:
+    def _call(self, argument: Any, batch: tuple[int, ...]) -> Array:
+        """Call the black box and return its answer as an array, (k,) or (m, k)."""
         try:
-            with _time_limit(self.timeout):
-                raw = function(argument)
+            with _time_limit(self.constraint.timeout):
+                raw = self.constraint.function(argument)
         except ScpoError:
             raise
         except TimeoutError as error:

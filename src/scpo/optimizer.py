@@ -1,7 +1,6 @@
 """SafeOptimizer: any torch.optim optimiser, its steps projected onto the local safe region.
 
-One update at a safe theta: nominal step p -> sampled basis Q -> probed slopes a -> region S -> projection z* ->
-theta + Q z*.  The arithmetic of an update is in :mod:`scpo.update`; this module keeps what lasts between updates.
+:mod:`scpo.update` has the arithmetic of one update.  This module keeps what lasts between updates.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,63 +18,51 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from scpo.arrays import Array
-from scpo.constraint import BatchedConstraint, Constraint, ConstraintEvaluator
-from scpo.directions import Sampler, SamplingContext, as_sampler
+from scpo.constraint import ConstraintEvaluator
+from scpo.directions import as_directions
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
+from scpo.options import Constraint, Descent, StepOptions, as_constraint
 from scpo.parameters import ParameterVector, Rest, same_rest
-from scpo.records import Settings, StepInfo, Update
-from scpo.smoothness import Smoothness, as_smoothness
-from scpo.update import safe_update
+from scpo.records import StepInfo
+from scpo.sampling import Context, Directions
+from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
+from scpo.state import Method, Start
+from scpo.update import Outcome, safe_update
 
 
 class SafeOptimizer:
     """Wrap an optimiser so that every policy it leaves behind is safe, as far as the smoothness constants hold.
 
-    ``step()`` lets the wrapped optimiser propose a step from the gradients that ``backward`` left, takes it back,
-    and applies its projection onto the local safe region instead (docs/method.md).
+    ``step()`` lets the wrapped optimiser propose a step from the gradients that ``backward`` left.  It takes that step
+    back and applies its projection onto the local safe region instead (docs/method.md).
 
-    The wrapped optimiser's state (momentum, Adam's moments) is a statistic of the gradients it has seen at the
-    iterates.  It does not depend on the step taken, so it stays as the optimiser made it when the step is altered:
-    what the projection removes is removed again at each update for as long as it is proposed.  Optimisers whose state
-    does speak of the steps taken are misled where steps are altered: LBFGS's curvature pairs, ASGD's average.
+    The state of the wrapped optimiser (momentum, Adam's moments) depends on the gradients alone, so it stays as the
+    optimiser made it when the step is altered.  Optimisers that remember the steps themselves are misled by altered
+    steps: LBFGS by its curvature pairs, ASGD by its average.
 
     Args:
         optimizer: any torch.optim optimiser of parameters of ``policy``.
-        policy: the policy; frozen parameters and buffers are left alone, but g is evaluated anew when they change.
-        constraint: policy -> (k,) numbers, <= 0 is safe.  A black box (NumPy, a simulator, a subprocess), evaluated
-            without gradients; it must be deterministic given the parameters.
-        samples: N, directions per update; the nominal step is always among them.
-        sampler: "tangent", "isotropic", "mixed", or an object with ``draw`` (scpo.directions).
-        states: visited states, a tensor or a callable; the tangent sampler needs them (else isotropic, with a warning).
+        policy: the policy.  Frozen parameters and buffers stay, and g is evaluated anew when they change.
+        constraint: policy -> (k,) numbers, safe where all are <= 0; or a :class:`scpo.Constraint` with options.  It is
+            a black box (NumPy, a simulator, a subprocess) and must be deterministic.
+        directions: where g is probed: ``Tangent(states)``, ``Isotropic()``, ``Mixed(states)`` or your own; None:
+            isotropic, with a warning.
+        smoothness: ``EstimatedSmoothness()``, ``FixedSmoothness(L)``, numbers, or your own :class:`scpo.Smoothness`;
+            None: estimated.
         kappa: share of the slack that one update may use, in (0, 1].
-        smoothness: "estimated", a constant, constants (k,), or an object (scpo.smoothness).
-        radius: r for constants given as numbers, and the largest r of estimated ones; an object has its own.
-        verify: roll a proposal out before it is taken; an unsafe one raises L and is solved again, at most
-            ``max_retries`` times, then theta stays.  With False the bound alone decides.
-        batched_constraint: name -> (m, *shape) stacked parameters -> (m, k); replaces ``constraint`` everywhere.
-        descent: keep the batch loss from rising to first order when the nominal step is not -eta grad L (with
-            ``loss_smoothness`` = beta for which L is beta-smooth: from rising at all).
-        margin: train with g + margin <= 0.
-        buffer: width of a zone before that limit in which steps are turned along it, or back; the limit stays where it
-            is (scpo.buffer).  0 turns no step.
-        probe_step: nu, or None for a step that balances curvature against rounding.
-        safe_probes: choose nu so that each probe is itself covered by the bound.
-        gradient_bound: |grad g_i| at the start, scalar or (k,), for safe probes; L carries it on from there.  None
-            takes a first look along each basis with the shortest useful probes, which are not covered themselves.
-        rounding: eps_g (k,) or scalar, the rounding of g; None measures it at the start, and again whenever |theta|
-            has doubled.
-        timeout: seconds for one call of the constraint, or None.
-        backend: of the projection, see :func:`scpo.project`.
-        max_retries: see ``verify``.
-        recycle: how many of the ``samples`` directions are gradients that the last probes revealed, of the metrics
-            nearest to their limits; 0 draws all of them anew.
-        stay_on_solver_failure: when no backend solves a projection, let theta stay and count it, where otherwise
-            SolverError is raised; for long runs.
+        verify: evaluate g at a proposed step before it is taken.  An unsafe proposal raises L and is solved again;
+            after 8 retries theta stays.  With False the bound alone decides.
+        descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=beta)``: nor at all, for a
+            beta-smooth loss; False: it may rise.
+        buffer: width of a zone before the limit in which steps are turned along the limit or back; 0 turns none.
         seed: of the sampled directions.
 
     Raises:
-        UnsafeStartError: g + margin > 0 at the start.
-        NonDeterministicConstraintError, ConstraintError, NonFiniteError, ShapeError, ConfigurationError.
+        UnsafeStartError: g + tightening > 0 at the start.
+        ConstraintError: the constraint fails, or gives two answers for the same parameters.
+        ConfigurationError: an argument is unusable.
+        NonFiniteError: the constraint returned NaN or infinity.
+        ShapeError: the constraint, a constant or a rounding has the wrong shape.
 
     Example:
         >>> import torch, scpo
@@ -83,7 +70,7 @@ class SafeOptimizer:
         >>> _ = torch.nn.init.zeros_(policy.weight)
         >>> inner = torch.optim.SGD(policy.parameters(), lr=0.5)
         >>> limit = lambda policy: [policy.weight.item() - 1.0]          # safe: weight <= 1
-        >>> safe = scpo.SafeOptimizer(inner, policy, limit, smoothness=0.0, sampler="isotropic")
+        >>> safe = scpo.SafeOptimizer(inner, policy, limit, directions=scpo.Isotropic(), smoothness=0.0)
         >>> for _ in range(50):
         ...     safe.zero_grad()
         ...     ((policy.weight - 3.0) ** 2).sum().backward()            # the loss wants weight 3
@@ -96,151 +83,136 @@ class SafeOptimizer:
         self,
         optimizer: torch.optim.Optimizer,
         policy: nn.Module,
-        constraint: Constraint | None = None,
+        constraint: Callable[[Any], Any] | Constraint,
         *,
-        samples: int = 32,
-        sampler: str | Sampler = "tangent",
-        states: Tensor | Callable[[], Tensor] | None = None,
-        kappa: float = 0.5,
-        smoothness: str | ArrayLike | Smoothness = "estimated",
-        radius: float = np.inf,
-        verify: bool = True,
-        batched_constraint: BatchedConstraint | None = None,
-        descent: bool = True,
-        loss_smoothness: float = 0.0,
-        margin: float = 0.0,
-        buffer: float = 0.0,
-        probe_step: float | None = None,
-        safe_probes: bool = False,
-        gradient_bound: ArrayLike | None = None,
-        rounding: ArrayLike | None = None,
-        timeout: float | None = None,
-        backend: str = "auto",
-        max_retries: int = 8,
-        recycle: int = 8,
-        stay_on_solver_failure: bool = False,
+        directions: Directions | None = None,
+        smoothness: EstimatedSmoothness | Smoothness | ArrayLike | None = None,
+        kappa: float = StepOptions.kappa,
+        verify: bool = StepOptions.verify,
+        descent: Descent | Literal[False] | None = None,
+        buffer: float = StepOptions.buffer,
         seed: int = 0,
     ) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ConfigurationError(f"optimizer: expected a torch.optim optimiser, got {type(optimizer).__name__}")
         if not isinstance(policy, nn.Module):
             raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
-        self.settings = Settings(
-            samples=samples,
-            kappa=kappa,
-            verify=verify,
-            descent=descent,
-            loss_smoothness=loss_smoothness,
-            margin=margin,
-            buffer=buffer,
-            probe_step=probe_step,
-            safe_probes=safe_probes,
-            backend=backend,
-            max_retries=max_retries,
-            recycle=recycle,
-            stay_on_solver_failure=stay_on_solver_failure,
-        )
-        self.optimizer, self.policy = optimizer, policy
-        self.vector = ParameterVector(policy, self._held())
-        self.smoothness = as_smoothness(smoothness, radius)
-        self.sampler = as_sampler(sampler, states)
-        states_of = states if callable(states) else None if states is None else (lambda: states)
-        self._context = SamplingContext(policy, self.vector, states_of)
-        self.evaluate = ConstraintEvaluator(policy, self.vector, constraint, batched_constraint, timeout)
         if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
             raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")
-        self._generator = torch.Generator().manual_seed(int(seed))
+        self.optimizer, self.policy = optimizer, policy
+        self.vector = ParameterVector(policy, self._held())
+        self._method = Method(
+            evaluate=ConstraintEvaluator(policy, self.vector, as_constraint(constraint)),
+            context=Context(policy, self.vector),
+            directions=as_directions(directions),
+            smoothness=as_smoothness(smoothness),
+            step=StepOptions(kappa=kappa, verify=verify, buffer=buffer),
+            descent=_as_descent(descent),
+            generator=torch.Generator().manual_seed(int(seed)),
+        )
         self.updates = 0
         self._recycled: Tensor | None = None
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
-        #: p (d,), what the wrapped optimiser proposed for the last step; None before the first
+        #: p (d,), the last step that the wrapped optimiser proposed; None before the first
         self.nominal: Tensor | None = None
         self._theta, self._rest = self.vector.read(), self.vector.read_rest(policy)
         self._values = self.evaluate.check_determinism(self._theta)
         self._refuse_unsafe(self._values, "at the start")
         k = self._values.size
         self.smoothness.start(k)
-        self._gradient_bound = None if gradient_bound is None else _per_metric("gradient_bound", gradient_bound, k)
-        self._measured_at = math.inf  # |theta| where eps_g was measured; infinite where it is given
+        bound, rounding = self.smoothness.gradient_bound, self.evaluate.constraint.rounding
+        self._gradient_bound = None if bound is None else _per_value("gradient_bound", bound, k)
+        self._measured_at = math.inf  # |theta| where the rounding was measured; infinite where it is given
         if rounding is None:
-            self.rounding = self.evaluate.rounding_level(self._theta, self._generator)
-            self._measured_at = float(vector_norm(self._theta))
+            self._measure_rounding()
         else:
-            self.rounding = _per_metric("rounding", rounding, k)
+            self.rounding = _per_value("rounding", rounding, k)
 
     @property
     def values(self) -> Array:
         """g at the current iterate, shape (k,)."""
         return self._values.copy()
 
+    @property
+    def evaluate(self) -> ConstraintEvaluator:
+        """The evaluator of the constraint; ``evaluate.rollouts`` counts its calls."""
+        return self._method.evaluate
+
+    @property
+    def smoothness(self) -> Smoothness:
+        """The smoothness model in use."""
+        return self._method.smoothness
+
+    @property
+    def directions(self) -> Directions:
+        """The source of directions in use."""
+        return self._method.directions
+
+    def __repr__(self) -> str:
+        slack = -self._values.max(initial=-np.inf)
+        return (
+            f"SafeOptimizer({type(self.optimizer).__name__}, {self.vector.dimension} parameters, "
+            f"{self._values.size} constraint values, {self.updates} updates, slack {slack:.3g})"
+        )
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients, as the wrapped optimiser does."""
         self.optimizer.zero_grad(set_to_none=set_to_none)
 
     def refresh(self) -> None:
-        """Forget the stored g, after the constraint itself has changed (new starts, say), and evaluate it again.
+        """Evaluate g again after the constraint itself has changed (new starts, for example).
 
         Raises:
             UnsafeStartError: the policy violates the changed constraint (verified mode).
         """
         values = self.evaluate.check_determinism(self._theta)
-        if self.settings.verify:
+        if self._method.step.verify:
             self._refuse_unsafe(values, "under the changed constraint")
         if math.isfinite(self._measured_at):
-            self.rounding = self.evaluate.rounding_level(self._theta, self._generator)
-            self._measured_at = float(vector_norm(self._theta))
+            self._measure_rounding()
         self._values = values
 
     def step(self, closure: Callable[[], float] | None = None) -> StepInfo:
-        """Take one projected step and return what happened.
+        """Take one projected step and return its record.
 
         Args:
             closure: handed to the wrapped optimiser, for those that need one.
 
         Raises:
-            ScpoError: whatever goes wrong, policy, optimiser, L and random state are as before the call.
+            ScpoError: the step failed.  Policy, optimiser, L and random numbers are as before the call.
         """
-        theta, entry = self.vector.read(), self.vector.read_rest(self.policy)
-        inner = _snapshot(self.optimizer)
-        learned = copy.deepcopy(self.smoothness.state_dict())
-        generator = self._generator.get_state()
+        theta, before = self.vector.read(), self._snapshot()
         try:
             self.vector.refuse_change(self._held())
             nominal, gradient = self._propose(theta, closure)
             rest = self.vector.read_rest(self.policy)
             values, gradient_bound = self._known_at(theta, rest)
             rounding, measured_at = self._rounding_at(theta)
-            outcome = safe_update(
-                Update(theta, values, nominal, gradient, rounding, gradient_bound, self._recycled),
-                self.settings,
-                self.evaluate,
-                self.smoothness,
-                self.sampler,
-                self._context,
-                self._generator,
-            )
+            start = Start(self.updates + 1, theta, values, nominal, gradient, rounding, gradient_bound, self._recycled)
+            outcome = safe_update(start, self._method)
         except BaseException:
             self.vector.write(theta)
-            self.vector.write_rest(self.policy, entry)
-            _restore(self.optimizer, inner)
-            self.smoothness.load_state_dict(learned)
-            self._generator.set_state(generator)
+            self._restore(before)
             raise
+        self._take(outcome, rest)
+        self.nominal, self.rounding, self._measured_at = nominal, rounding, measured_at
+        return outcome.info
+
+    def _take(self, outcome: Outcome, rest: Rest) -> None:
+        """Keep what an update leaves."""
         self.vector.write(outcome.theta)
         self._theta, self._rest = outcome.theta.clone() if self.vector.exact else self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
-        self._recycled, self.unsafe_proposals, self.nominal = outcome.recycled, outcome.unsafe, nominal
-        self.rounding, self._measured_at = rounding, measured_at
+        self._recycled, self.unsafe_proposals = outcome.recycled, outcome.unsafe
         self.updates += 1
-        return replace(outcome.info, update=self.updates, rollouts=self.evaluate.rollouts)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs, beside the policy's own state, to give the same iterates."""
+        """Return all that a resumed run needs beside the policy's own state, to give the same iterates."""
         return {
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "smoothness": {key: _tensor(value) for key, value in self.smoothness.state_dict().items()},
-            "generator": self._generator.get_state(),
+            "generator": self._method.generator.get_state(),
             "theta": self._theta.clone(),
             "rest": copy.deepcopy(self._rest),
             "values": torch.from_numpy(self._values.copy()),
@@ -253,34 +225,21 @@ class SafeOptimizer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore :meth:`state_dict`; build on the initial policy, then load the policy's state, then this.
+        """Restore a :meth:`state_dict`.  Build on the initial policy, load the policy's state, then load this.
 
         Raises:
-            ConfigurationError: entries are missing, or belong to other parameters or another number of metrics.
+            ConfigurationError: entries are missing, or belong to other parameters, another optimiser, another
+                smoothness model or another number of constraint values.
         """
         if absent := sorted(self.state_dict().keys() - state.keys()):
             raise ConfigurationError(f"state: no {', '.join(absent)}; expected what state_dict() returned")
         if state["theta"].shape != self._theta.shape or state["values"].numel() != self._values.size:
             raise ConfigurationError(
-                f"state: for {state['theta'].numel()} parameters and {state['values'].numel()} metrics, "
+                f"state: for {state['theta'].numel()} parameters and {state['values'].numel()} constraint values, "
                 f"here are {self._theta.numel()} and {self._values.size}"
             )
-        inner, learned = _snapshot(self.optimizer), copy.deepcopy(self.smoothness.state_dict())
-        given = {k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
-        try:
-            shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
-            if shapes[0] != shapes[1]:
-                raise ValueError(f"its smoothness has {shapes[0]}, here are {shapes[1]}")
-            for one, other in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
-                if unknown := sorted(one.keys() - other.keys()):
-                    raise ValueError(f"{type(self.optimizer).__name__} has no option {', '.join(unknown)}")
-            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-            self.smoothness.load_state_dict(given)
-        except Exception as error:
-            _restore(self.optimizer, inner)
-            self.smoothness.load_state_dict(learned)
-            raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
-        self._generator.set_state(state["generator"].cpu())
+        self._load_learned(state)
+        self._method.generator.set_state(state["generator"].cpu())
         self._theta = state["theta"].clone().to(self.vector.device)
         self._rest = copy.deepcopy(state["rest"])
         self._values = state["values"].cpu().numpy().copy()
@@ -292,6 +251,44 @@ class SafeOptimizer:
         self._recycled = None if recycled is None else recycled.clone().to(self.vector.device)
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
+
+    def _load_learned(self, state: dict[str, Any]) -> None:
+        """Load the states of the wrapped optimiser and of the smoothness model, or neither of them."""
+        before, learned = self._snapshot(), self.smoothness.state_dict()
+        given = {k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
+        try:
+            shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(f"its smoothness has {shapes[0]}, here are {shapes[1]}")
+            for one, other in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
+                if unknown := sorted(one.keys() - other.keys()):
+                    raise ValueError(f"{type(self.optimizer).__name__} has no option {', '.join(unknown)}")
+            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+            self.smoothness.load_state_dict(given)
+        except Exception as error:
+            self._restore(before)
+            raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
+
+    def _snapshot(self) -> _Snapshot:
+        """Copy everything that a step may change, theta excepted."""
+        groups = self.optimizer.param_groups
+        return _Snapshot(
+            rest=self.vector.read_rest(self.policy),
+            state={key: copy.deepcopy(value) for key, value in self.optimizer.state.items()},
+            groups=[{k: copy.deepcopy(v) for k, v in group.items() if k != "params"} for group in groups],
+            learned=copy.deepcopy(self.smoothness.state_dict()),
+            generator=self._method.generator.get_state(),
+        )
+
+    def _restore(self, saved: _Snapshot) -> None:
+        """Set everything back to a snapshot."""
+        self.vector.write_rest(self.policy, saved.rest)
+        self.optimizer.state.clear()
+        self.optimizer.state.update(saved.state)
+        for group, options in zip(self.optimizer.param_groups, saved.groups, strict=True):
+            group.update(options)
+        self.smoothness.load_state_dict(saved.learned)
+        self._method.generator.set_state(saved.generator)
 
     def _propose(self, theta: Tensor, closure: Callable[[], float] | None) -> tuple[Tensor, Tensor]:
         """Return (p, loss gradient) from a step of the wrapped optimiser that is taken back."""
@@ -322,18 +319,19 @@ class SafeOptimizer:
         return nominal, gradients[0]
 
     def _held(self) -> list[Tensor]:
+        """Return all parameters that the wrapped optimiser holds."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def _known_at(self, theta: Tensor, rest: Rest) -> tuple[Array, Array | None]:
-        """Return g and the bound on |grad g| at theta as known; g evaluated where the policy was changed from outside.
+        """Return g and the bound on |grad g| at theta; g is evaluated where the policy was changed from outside.
 
-        The bound is carried on where theta alone has changed, and given up otherwise.
+        The gradient bound is carried on where theta alone has changed, and given up otherwise.
         """
         same = same_rest(rest, self._rest)
         if same and torch.equal(theta, self._theta):
             return self._values, self._gradient_bound
         values: Array = self.evaluate(theta[None])[0]
-        if self.settings.verify:
+        if self._method.step.verify:
             self._refuse_unsafe(values, "after the parameters or buffers were changed from outside")
         if not same or self._gradient_bound is None:
             return values, None
@@ -341,28 +339,58 @@ class SafeOptimizer:
         constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
         return values, np.asarray(self._gradient_bound + 2.0 * kinks + moved * constants)
 
+    def _measure_rounding(self) -> None:
+        """Measure eps_g (k,) at the current iterate."""
+        self.rounding = self.evaluate.rounding_level(self._theta, self._method.generator)
+        self._measured_at = float(vector_norm(self._theta))
+
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
-        """Return eps_g (k,) and |theta| where it was measured: rounding grows with the parameters."""
+        """Return eps_g (k,) and |theta| where it was measured; it is measured again where |theta| has doubled."""
         size = float(vector_norm(theta))
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
-        return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._generator)), size
+        return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._method.generator)), size
 
     def _refuse_unsafe(self, values: Array, when: str) -> None:
+        """Raise UnsafeStartError if g + tightening > 0 anywhere."""
+        tightening = self._method.tightening
         worst = int(values.argmax()) if values.size else 0
-        if values.size and values[worst] + self.settings.margin > 0:
-            margin = f" with margin {self.settings.margin!r}" if self.settings.margin else ""
+        if values.size and values[worst] + tightening > 0:
+            tightened = f" under tightening {tightening!r}" if tightening else ""
             raise UnsafeStartError(
-                f"{when} metric {worst} is g = {float(values[worst])!r}, which is unsafe{margin}; "
-                "start from a policy with g + margin <= 0, a backup say"
+                f"{when} constraint value {worst} is g = {float(values[worst])!r}, which is unsafe{tightened}; "
+                "start from a policy with g + tightening <= 0, for example from a backup"
             )
 
 
-def _per_metric(name: str, given: ArrayLike, length: int) -> Array:
+@dataclass(frozen=True)
+class _Snapshot:
+    """State of everything that a step may change, theta excepted."""
+
+    rest: Rest
+    state: dict[Any, Any]
+    groups: list[dict[str, Any]]
+    learned: dict[str, Any]
+    generator: Tensor
+
+
+def _as_descent(given: Descent | Literal[False] | None) -> Descent | None:
+    """Return the options of the descent row; None if the loss may rise."""
+    if given is None:
+        return Descent()
+    if given is False:
+        return None
+    if not isinstance(given, Descent):
+        raise ConfigurationError(f"descent: expected Descent(...), False or None, got {given!r}")
+    return given
+
+
+def _per_value(name: str, given: ArrayLike, length: int) -> Array:
+    """Return one number for each of ``length`` constraint values."""
     try:
         array = np.broadcast_to(np.asarray(given, dtype=np.float64), (length,)).copy()
     except (TypeError, ValueError) as error:
-        raise ShapeError(f"{name}: expected a number, or one for each of {length} metrics") from error
+        raise ShapeError(f"{name}: expected a number, or one for each of {length} constraint values") from error
     if not np.isfinite(array).all() or (array < 0).any():
         raise ConfigurationError(f"{name}: must be finite and >= 0, got {array}")
     return array
@@ -370,16 +398,3 @@ def _per_metric(name: str, given: ArrayLike, length: int) -> Array:
 
 def _tensor(value: Any) -> Any:
     return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
-
-
-def _snapshot(optimizer: torch.optim.Optimizer) -> tuple[dict[Any, Any], list[dict[str, Any]]]:
-    """Copy an optimiser's state, tensors included, and its groups' options."""
-    state = {key: copy.deepcopy(value) for key, value in optimizer.state.items()}
-    return state, [{k: copy.deepcopy(v) for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-
-
-def _restore(optimizer: torch.optim.Optimizer, saved: tuple[dict[Any, Any], list[dict[str, Any]]]) -> None:
-    optimizer.state.clear()
-    optimizer.state.update(saved[0])
-    for group, options in zip(optimizer.param_groups, saved[1], strict=True):
-        group.update(options)

@@ -1,243 +1,211 @@
-"""The smoothness constants L_i, the kink constants c_i and the radius r: known beforehand, or estimated from steps.
+"""Smoothness: the constants L_i, the kink constants c_i and the radius r within which they hold.
 
-A metric of a ReLU network or a maximum over time has kinks, where no finite L holds: at a step that crosses one, L
-would grow like 1 / |z|, and steps would shrink with it.  There |g(theta + D) - g - grad g^T D| is at most
-c |D| + (L / 2) |D|^2, and c enters the bound beside the slopes' error.  For smooth metrics c = 0.
+A constraint with kinks (a ReLU policy, a maximum over time) has no finite L.  There |g(theta + D) - g - grad g^T D| is
+at most c |D| + (L / 2) |D|^2, and c enters the bound beside the error of the slopes.  Smooth constraints have c = 0.
 
-Only with constants that are known to hold is the bound a certificate.  Estimated constants make it a forecast,
-and its misses are counted (docs/method.md, what is proven and what is estimated).
+The bound is a certificate only where the constants are known to hold.  With estimated constants it is a forecast, and
+its misses are counted (docs/method.md, section 10).
 """
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
+from scpo.options import Options, option
 
-if TYPE_CHECKING:  # the report reads the constants below without torch
+if TYPE_CHECKING:  # settings are read without torch
     from torch import Tensor
 
-#: of EstimatedSmoothness: quantile over the metrics, how many times the longest reliable step r is, r at the start
-POOLING, GROWTH, FIRST_RADIUS = 0.5, 2.0, 0.1
 
+class Smoothness:
+    """A model of L (k,), c (k,) and r.  Write your own as a subclass that defines :meth:`constants`."""
 
-class Smoothness(Protocol):
-    """A model of L (k,), c (k,) and r.  Write your own with these methods."""
+    #: bound on |grad g_i| at the start, a number or (k,), for safe probes; None: not known
+    gradient_bound: ArrayLike | None = None
 
     def start(self, length: int) -> None:
-        """Get ready for k = ``length`` metrics; called once, before anything else."""
-        ...
+        """Prepare for k = ``length`` constraint values; called once, before everything else."""
 
     def visit(self, theta: Tensor) -> None:
-        """Take note of the iterate ``theta`` (d,), for constants that depend on it; called before each update."""
-        ...
+        """Learn the iterate ``theta`` (d,); called before each update, for constants that depend on theta."""
 
     def constants(self) -> Array:
         """Return L, shape (k,)."""
-        ...
+        raise NotImplementedError(f"{type(self).__name__} must define constants()")
 
     def kinks(self) -> Array:
-        """Return c, shape (k,): how far the slope along a step may jump; zeros for smooth metrics."""
-        ...
+        """Return c, shape (k,): the largest jump of the slope along a step."""
+        return np.zeros(np.shape(self.constants()))
 
     def radius(self) -> float:
-        """Return r, up to which L and c are taken to hold."""
-        ...
+        """Return r, the length up to which L and c hold."""
+        return np.inf
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Learn from a step of ``length`` |z|: ``required`` (k,) is the L with which, c = 0, no bound had been missed.
+        """Learn from a step.
 
-        Entries with ``reliable`` (k,) False are rounding and must be ignored; all are, and ``length`` is 0, where the
-        constants in use left no step at all.
+        Args:
+            required: (k,), the L with which this step would just have met its bound, were c = 0.
+            reliable: (k,), False where ``required`` is rounding and must be ignored.
+            length: |z| of the step.
         """
-        ...
+
+    def blocked(self) -> None:
+        """Learn that the constants in use left no step at all."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
-        ...
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        ...
+        """Restore the state that :meth:`state_dict` returned."""
 
 
-class FixedSmoothness:
-    """Constants that are known: one number for all metrics, or one for each.
+class FixedSmoothness(Smoothness):
+    """Constants that are known: one number for all constraint values, or one for each.
 
     Args:
-        constants: L, a scalar or shape (k,), not negative.
-        radius: r within which they hold.
+        constants: L, a number or shape (k,), not negative.
+        radius: r, within which they hold.
+        gradient_bound: bound on |grad g_i| at the start, a number or (k,), for safe probes.
+
+    Raises:
+        ConfigurationError: the constants or the radius are unusable.
     """
 
-    def __init__(self, constants: ArrayLike, radius: float = np.inf) -> None:
+    def __init__(self, constants: ArrayLike, radius: float = np.inf, gradient_bound: ArrayLike | None = None) -> None:
         try:
             self._given = np.array(constants, dtype=np.float64)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigurationError(f"smoothness: expected numbers, got {type(constants).__name__}") from error
+            raise ConfigurationError(
+                f"smoothness: expected numbers or a scpo.Smoothness, got {type(constants).__name__}"
+            ) from error
         if self._given.ndim > 1 or not np.isfinite(self._given).all() or (self._given < 0).any():
-            raise ConfigurationError("smoothness: expected finite constants >= 0, a scalar or one per metric")
-        if not radius > 0:
-            raise ConfigurationError(f"radius: must be positive, got {radius}")
-        self._radius = float(radius)
-        self._constants = np.atleast_1d(self._given)
+            raise ConfigurationError(
+                "smoothness: expected finite constants >= 0, one number or one per constraint value"
+            )
+        if not isinstance(radius, Real) or not radius > 0:
+            raise ConfigurationError(f"radius: must be a positive number, got {radius!r}")
+        self.gradient_bound = gradient_bound
+        self._radius: float = float(radius)
+        self._constants: Array = np.atleast_1d(self._given)
 
     def start(self, length: int) -> None:
-        """Spread a scalar over the metrics; raise ShapeError where the number does not fit."""
-        if self._given.ndim == 1 and self._given.size != length:
-            raise ShapeError(f"smoothness: {self._given.size} constants for {length} metrics")
-        self._constants = np.broadcast_to(self._given, (length,)).copy()
+        """Give every constraint value its constant.
 
-    def visit(self, theta: Tensor) -> None:
-        """Do nothing: the constants are the same everywhere."""
+        Raises:
+            ShapeError: there are not as many constants as constraint values.
+        """
+        if self._given.ndim == 1 and self._given.size != length:
+            raise ShapeError(f"smoothness: {self._given.size} constants for {length} constraint values")
+        self._constants = np.broadcast_to(self._given, (length,)).copy()
 
     def constants(self) -> Array:
         """Return L, shape (k,)."""
         return self._constants
 
-    def kinks(self) -> Array:
-        """Return zeros (k,): L is all there is."""
-        return np.zeros(self._constants.size)
-
     def radius(self) -> float:
         """Return r."""
         return self._radius
 
-    def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Learn nothing: the constants are known."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: there is no state."""
-        return {}
+@dataclass(frozen=True)
+class EstimatedSmoothness(Options):
+    """Options of an estimate of L, c and r from the steps taken.  :class:`Estimate` is the estimate itself.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore nothing."""
+    L_i = factor * max(decayed maximum of what constraint i needed, a quantile of these maxima).  The quantile lets a
+    constraint that has hardly moved learn from its peers.  The radius is at most ``growth`` times the longest step at
+    which L was observed.
 
-
-class EstimatedSmoothness:
-    """L_i = factor * max(decayed maximum of what metric i needed, a quantile of those maxima over all metrics).
-
-    The quantile lets a metric that has hardly moved learn from its peers.  The radius follows evidence too: at most
-    ``growth`` times the longest step at which L was observed.
-
-    With a finite ``kink_ratio``, curvature is what a step needed up to ``kink_ratio`` times that quantile.  What lies
-    beyond has come from a kink: per |z| it goes into c_i = kink_factor * decayed maximum.
-
-    Args:
-        initial: stands in for observations before there are any; it decays like one.
-        factor: safety factor on what was observed.
-        decay: of the maxima, per step, also where a metric's part in it was rounding.
-        pooling: quantile over the metrics, in [0, 1].
-        kink_ratio: see above, above 1; infinite for metrics without kinks, about 20 for ReLU networks and maxima.
-            Probes are to be much shorter than steps.
-        kink_factor: on the jumps of kinks; None: the same as ``factor``.
-        initial_radius, growth, max_radius: of the radius.
+    With a ``kink_ratio``, a need of up to ``kink_ratio`` times that quantile counts as curvature.  The rest comes from
+    a kink: per |z| it goes into c_i = kink_factor * decayed maximum.  Probes must be much shorter than steps for this.
     """
 
-    def __init__(
-        self,
-        initial: float = 10.0,
-        *,
-        factor: float = 2.0,
-        decay: float = 0.999,
-        pooling: float = POOLING,
-        kink_ratio: float = np.inf,
-        kink_factor: float | None = None,
-        initial_radius: float = FIRST_RADIUS,
-        growth: float = GROWTH,
-        max_radius: float = 1.0,
-    ) -> None:
-        if not (initial > 0 and np.isfinite(initial)):
-            raise ConfigurationError(f"initial: must be positive and finite, got {initial}")
-        for name, given in (("factor", factor), ("kink_factor", factor if kink_factor is None else kink_factor)):
-            if not given >= 1:
-                raise ConfigurationError(f"{name}: must be at least 1, got {given}")
-        if not 0 < decay <= 1:
-            raise ConfigurationError(f"decay: must lie in (0, 1], got {decay}")
-        if not 0 <= pooling <= 1:
-            raise ConfigurationError(f"pooling: must lie in [0, 1], got {pooling}")
-        if not kink_ratio > 1:
-            raise ConfigurationError(f"kink_ratio: must be above 1, got {kink_ratio}")
-        if not (0 < initial_radius and growth >= 1 and max_radius > 0):
-            raise ConfigurationError("radius: initial_radius and max_radius must be positive, growth at least 1")
-        self.initial, self.factor, self.decay, self.pooling = initial, factor, decay, pooling
-        self.kink_ratio, self.growth, self.max_radius = kink_ratio, growth, max_radius
-        self.kink_factor = factor if kink_factor is None else kink_factor
-        self._first = min(initial_radius, max_radius) / growth
+    initial: float = option(10.0, "L before anything was observed; it decays like an observation", gt=0)
+    _: KW_ONLY
+    factor: float = option(2.0, "safety factor on observed curvature", ge=1)
+    decay: float = option(0.999, "factor on old maxima at each step", gt=0, le=1)
+    pooling: float = option(0.5, "quantile of the maxima below which no constraint's L falls", ge=0, le=1)
+    kink_ratio: float | None = option(
+        None, "needs beyond so many times the pooled L are kinks of g and go into c; none: all is curvature", gt=1
+    )
+    kink_factor: float | None = option(None, "safety factor on observed kinks; none: the same as on curvature", ge=1)
+    initial_radius: float = option(0.1, "r before any step", gt=0)
+    growth: float = option(2.0, "r over the longest step that showed something", ge=1)
+    max_radius: float = option(1.0, "largest r", gt=0)
+
+
+class Estimate(Smoothness):
+    """L, c and r as the steps so far suggest them; see :class:`EstimatedSmoothness`."""
+
+    def __init__(self, options: EstimatedSmoothness) -> None:
+        self.options = options
+        self._kink_factor = options.factor if options.kink_factor is None else options.kink_factor
+        self._first = min(options.initial_radius, options.max_radius) / options.growth
         self._longest = self._first
         self._observed, self._jumps = np.zeros(0), np.zeros(0)
 
     def start(self, length: int) -> None:
-        """Begin with ``initial`` for every metric."""
-        self._observed, self._jumps = np.full(length, float(self.initial)), np.zeros(length)
+        """Begin with ``initial`` for every constraint value."""
+        self._observed, self._jumps = np.full(length, float(self.options.initial)), np.zeros(length)
         self._longest = self._first
-
-    def visit(self, theta: Tensor) -> None:
-        """Do nothing: the estimate follows the steps."""
 
     def constants(self) -> Array:
         """Return the estimate of L, shape (k,)."""
-        return np.asarray(self.factor * np.maximum(self._observed, self._pooled()))
+        return np.asarray(self.options.factor * np.maximum(self._observed, self._pooled()))
 
     def kinks(self) -> Array:
         """Return the estimate of c, shape (k,)."""
-        return np.asarray(self.kink_factor * self._jumps)
-
-    def _pooled(self) -> float:
-        """Return the quantile of the maxima; numpy.quantile does the same, at a cost that an update would notice."""
-        if self._observed.size == 0:
-            return 0.0
-        ordered = np.sort(self._observed)
-        place = self.pooling * (ordered.size - 1)
-        below, above = ordered[int(place)], ordered[min(int(place) + 1, ordered.size - 1)]
-        return float(below + (place - int(place)) * (above - below))
+        return np.asarray(self._kink_factor * self._jumps)
 
     def radius(self) -> float:
         """Return r."""
-        return min(self.max_radius, self.growth * self._longest)
+        return min(self.options.max_radius, self.options.growth * self._longest)
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Raise the maxima to what this step needed, after a little decay."""
-        self._jumps = self.decay * self._jumps
-        if length == 0.0:  # kinks that forbid every step cannot be seen again; curvature has not been seen to be less
-            return
+        """Let the maxima decay, then raise them to what this step needed."""
+        ratio = self.options.kink_ratio
+        most = np.inf if ratio is None else ratio * self._pooled()
         needed = np.where(reliable, required, 0.0)
-        most = self.kink_ratio * self._pooled() if np.isfinite(self.kink_ratio) else np.inf
         curvature = np.minimum(needed, most)
-        self._observed = np.maximum(self.decay * self._observed, curvature)
-        self._jumps = np.maximum(self._jumps, 0.5 * length * (needed - curvature))
+        self._observed = np.maximum(self.options.decay * self._observed, curvature)
+        self._jumps = np.maximum(self.options.decay * self._jumps, 0.5 * length * (needed - curvature))
         if reliable.any() or reliable.size == 0:
             self._longest = max(self._longest, length)
+
+    def blocked(self) -> None:
+        """Let c decay: kinks that forbid every step cannot be seen again.  Curvature stays as it was observed."""
+        self._jumps = self.options.decay * self._jumps
+
+    def _pooled(self) -> float:
+        """Return the quantile of the maxima, as numpy.quantile would in many times the time."""
+        if self._observed.size == 0:
+            return 0.0
+        ordered = np.sort(self._observed)
+        place = self.options.pooling * (ordered.size - 1)
+        below, above = ordered[int(place)], ordered[min(int(place) + 1, ordered.size - 1)]
+        return float(below + (place - int(place)) * (above - below))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the maxima and the longest step."""
         return {"observed": self._observed.copy(), "jumps": self._jumps.copy(), "longest": self._longest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore the state that :meth:`state_dict` returned."""
         self._observed = np.array(state["observed"], dtype=np.float64)
-        self._jumps = np.array(state.get("jumps", np.zeros(self._observed.size)), dtype=np.float64)
+        self._jumps = np.array(state["jumps"], dtype=np.float64)
         self._longest = float(state["longest"])
 
 
-def as_smoothness(given: str | ArrayLike | Smoothness, radius: float) -> Smoothness:
-    """Return the model that is named, that has these constants, or that is given itself."""
-    if not isinstance(radius, Real) or not radius > 0:
-        raise ConfigurationError(f"radius: must be a positive number, got {radius!r}")
-    if isinstance(given, str):
-        if given != "estimated":
-            raise ConfigurationError(f"smoothness: no {given!r}; give 'estimated', constants, or an object")
-        return EstimatedSmoothness(max_radius=radius)
-    methods = [name for name in vars(Smoothness) if not name.startswith("_")]
-    present = [name for name in methods if hasattr(given, name)]
-    if len(present) == len(methods) and not isinstance(given, type):
-        if np.isfinite(radius):
-            raise ConfigurationError(f"radius: {type(given).__name__} has its own; leave radius= out")
-        return given
-    if present:
-        raise ConfigurationError(f"smoothness: {given!r} is no object with the methods {', '.join(methods)}")
-    return FixedSmoothness(given, radius)
+def as_smoothness(given: EstimatedSmoothness | Smoothness | ArrayLike | None) -> Smoothness:
+    """Return a model: an estimate for its options or None, the model itself, or fixed constants for numbers."""
+    if given is None or isinstance(given, EstimatedSmoothness):
+        return Estimate(given or EstimatedSmoothness())
+    return given if isinstance(given, Smoothness) else FixedSmoothness(given)

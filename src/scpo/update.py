@@ -1,366 +1,312 @@
-"""One safe update: parameters -> sampled basis -> probes -> local safe region -> projected step.
+"""One safe update: basis -> probes -> aim -> proposals -> the step taken -> its record.
 
-Notation and proofs: docs/method.md.  Nothing here lasts beyond the update but what the smoothness model learns.
+Notation and proofs: docs/method.md.  An update changes nothing but what the smoothness model has learned and the state
+of the random generator.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from scpo.arrays import UNIT_ROUNDOFF, Array, length_of
-from scpo.buffer import turned
-from scpo.constraint import ConstraintEvaluator
-from scpo.directions import (
-    ORTHONORMAL,
-    Directions,
-    Sampler,
-    SamplingContext,
-    captured_energy,
-    extend_basis,
-    orthonormal_basis,
-    product,
-)
-from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError, SolverError
+from scpo.aim import Aim, aim
+from scpo.arrays import Array, length_of
+from scpo.basis import ORTHONORMAL, Basis, draw_basis, product
+from scpo.probing import Probes, median, probe
 from scpo.projection.project import Projection, project_onto
 from scpo.projection.region import LocalSafeRegion
-from scpo.records import Outcome, Settings, StepInfo, Update
-from scpo.smoothness import Smoothness
+from scpo.records import StepInfo
+from scpo.state import Method, Start
 
-#: A nominal step this parallel to -grad L needs no descent row: its projection descends by itself.
-PARALLEL = 1.0 - 1e-12
-#: The probe step is this many times the one that would balance curvature against rounding.
-PROBE_FACTOR = 10.0
-LARGEST_PROBE = 1e-3
-#: A restoring step aims this many times the rounding of g below the limit, at least.
-RESTORING_ROUNDING = 64.0
-#: Share of the directions that must be missing before others are orthogonalised in a second pass.
-WORTH_A_PASS = 0.25
+#: rejected proposals after the first, after which theta stays (verified mode)
+MAX_RETRIES = 8
+#: a step shows L only where L |z|^2 is at least this many times the rounding of g
+RELIABLE = 8.0
 
 
-def safe_update(
-    start: Update,
-    settings: Settings,
-    evaluate: ConstraintEvaluator,
-    smoothness: Smoothness,
-    sampler: Sampler,
-    context: SamplingContext,
-    generator: torch.Generator,
-) -> Outcome:
-    """Return the outcome of one update from a safe theta (or a restoring one from an unsafe theta)."""
-    tightened = start.values + settings.margin
-    restoring = bool((start.values > 0).any())
-    may_rise = settings.descent and not _descends_anyway(start, settings)
-    basis, energy, complete = _basis(start, settings.samples, may_rise, sampler, context, generator)
-    n = basis.shape[1]
-    smoothness.visit(start.theta)
-    constants, kinks = np.asarray(smoothness.constants()), np.asarray(smoothness.kinks())
-    radius = smoothness.radius()
-    if not constants.shape == kinks.shape == start.values.shape:
-        shapes = f"constants {constants.shape} and kinks {kinks.shape}"
-        raise ShapeError(f"smoothness: {shapes} for {start.values.size} metrics")
-    if n == 0:  # p = 0 and nothing sampled
-        return _stay(start, restoring)
-    step, unsafe_looks = _probe_length(start, settings, constants, kinks, radius, evaluate, basis)
-    probes = evaluate(torch.add(start.theta, basis.T, alpha=step))
-    slopes = ((probes - start.values) / step).T
-    unsafe_probes = unsafe_looks + int((probes > 0).any(axis=1).sum())
+@dataclass(frozen=True)
+class Outcome:
+    """What an update leaves.
 
-    target = (basis.T @ start.nominal).cpu().numpy()
-    descent_row = None
-    if restoring:
-        target = _restoring_target(slopes, tightened, start.rounding, radius)
-    elif settings.descent and not start.gradient.any():
-        target *= settings.loss_smoothness == 0  # no direction descends: stay, if a rise can be of second order
-    elif may_rise:
-        descent_row = (basis.T @ start.gradient).cpu().numpy()
-    nominal = target
-    if settings.buffer > 0.0 and not restoring and target.any():
-        target = turned(nominal, slopes, tightened, settings.buffer)
-    tally = _Tally()
-    retries_of_solver = failures_of_solver = 0
-    for attempt in range(settings.max_retries + 2):
-        give_up = settings.verify and attempt == settings.max_retries + 1
-        error = np.sqrt(n) * (0.5 * constants * step + 2.0 * start.rounding / step) + kinks
-        region = _region(start, settings, tightened, slopes, constants, error, radius)
-        try:
-            projection = _projected(region, target, descent_row, settings)
-        except SolverError:
-            if not settings.stay_on_solver_failure:
-                raise
-            failures_of_solver += 1
-            projection = Projection(np.zeros(n), "failed", np.zeros(start.values.size, bool), np.zeros(0), "none")
-        retries_of_solver += len(projection.retries)
-        z = projection.point if not give_up else np.zeros(n)
-        promised = replace(region, values=start.values).bound(z)
-        allowed = np.where(tightened > 0, start.values, -settings.margin)
-        if z.any() and (promised + 2 * start.rounding > allowed).any():
-            z, promised = np.zeros(n), start.values  # less room than rounding: stay
-        if not z.any():
-            theta, values = start.theta, start.values
-            if target.any():  # blocked: kink constants that leave no step to test them are forgotten
-                smoothness.observe(np.zeros(constants.size), np.zeros(constants.size, dtype=bool), 0.0)
-            break
-        theta = start.theta + basis @ torch.from_numpy(z).to(basis)
-        values = evaluate(theta[None])[0]
-        required = tally.add(theta, values, promised, z, slopes, kinks, start, step)
-        length = length_of(z)
-        shown = length**2 * np.maximum(np.maximum(constants, required), 1e-300)
-        smoothness.observe(required, shown >= 8.0 * start.rounding, length)
-        rejected = settings.verify and not restoring and bool((values + settings.margin > 0).any())
-        if not rejected:
-            break
-        raised = np.where(values > promised, np.maximum(2.0 * constants, required), constants)
-        constants = np.maximum(smoothness.constants(), raised)
-    length = length_of(z)
-    info = StepInfo(
-        update=0,
-        margin=-float(values.max(initial=-np.inf)),
-        projected=projection.status != "inside" or target is not nominal,
-        restoring=restoring,
-        bound=float(promised.max(initial=-np.inf)),
-        proposals=tally.proposals,
-        unsafe_proposals=len(tally.unsafe_thetas),
-        unsafe_probes=unsafe_probes,
-        bound_misses=tally.misses,
-        worst_miss=tally.worst,
-        nominal_norm=float(vector_norm(start.nominal)),
-        step_norm=length,
-        smoothness_median=_median(constants),
-        smoothness_max=float(constants.max(initial=0.0)),
-        kink_max=float(kinks.max(initial=0.0)),
-        required_median=tally.required_median,
-        required_max=tally.required_max,
-        captured_energy=energy,
-        active=int(projection.active[: values.size].sum()),
-        solver_retries=retries_of_solver,
-        solver_failures=failures_of_solver,
-        rollouts=0,
-    )
-    known = start.gradient_bound
-    if n == start.theta.numel():  # no gradient has a part outside the basis
-        seen = np.linalg.norm(slopes, axis=1) + error
-        known = seen if known is None else np.minimum(known, seen)
-    return Outcome(
-        theta,
-        values,
-        None if known is None else known + 2.0 * kinks + constants * length,
-        info,
-        None if complete else _recycled(basis, slopes, tightened, projection, settings),
-        tuple(tally.unsafe_thetas),
-    )
-
-
-class _Tally:
-    """Counts over the proposals of one update."""
-
-    def __init__(self) -> None:
-        self.proposals = self.misses = 0
-        self.unsafe_thetas: list[Tensor] = []
-        self.worst = self.required_median = self.required_max = float("nan")
-
-    def add(
-        self,
-        theta: Tensor,
-        values: Array,
-        promised: Array,
-        z: Array,
-        slopes: Array,
-        kinks: Array,
-        start: Update,
-        step: float,
-    ) -> Array:
-        """Count one proposal and return the L (k,) with which its g would just have met the bound without kinks."""
-        length = length_of(z)
-        excess = values - start.values - slopes @ z - np.sqrt(z.size) * 2.0 * start.rounding / step * length
-        curved = 0.5 * np.sqrt(z.size) * step * length + 0.5 * length**2
-        required = np.maximum(0.0, (excess - kinks * length) / curved)
-        self.proposals += 1
-        if (values > 0).any():
-            self.unsafe_thetas.append(theta)
-        if values.size:
-            self.misses += int((values > promised + 2.0 * start.rounding).sum())
-            self.worst = float(np.fmax(self.worst, (values - promised).max()))
-            self.required_median = _median(required)
-            self.required_max = float(np.fmax(self.required_max, required.max()))
-        return np.asarray(np.maximum(0.0, excess / curved))
-
-
-def _basis(
-    start: Update,
-    samples: int,
-    with_gradient: bool,
-    sampler: Sampler,
-    context: SamplingContext,
-    generator: torch.Generator,
-) -> tuple[Tensor, float, bool]:
-    """Return Q (d, n) with the nominal step in its span, the captured energy, and whether no direction is missing."""
-    dimension = start.theta.numel()
-    count = min(samples, dimension)
-    leading = [start.nominal[:, None]]
-    if with_gradient and count > 1:
-        leading.append(start.gradient[:, None])
-    basis = orthonormal_basis(torch.cat(leading, dim=1))
-    fresh = count - basis.shape[1]
-    if fresh <= 0:
-        return basis, float("nan"), basis.shape[1] == dimension
-    recycled = start.theta.new_zeros(dimension, 0) if start.recycled is None else start.recycled[:, : fresh - 1]
-    drawn = _drawn(start.theta, sampler, context, fresh - recycled.shape[1], generator)
-    basis = extend_basis(basis, recycled, drawn.vectors)
-    if drawn.exact:
-        return basis, 1.0, True
-    if recycled.shape[1] and basis.shape[1] < (1.0 - WORTH_A_PASS) * count:  # too many of them depended on others
-        basis = extend_basis(basis, _drawn(start.theta, sampler, context, count - basis.shape[1], generator).vectors)
-    energy = float("nan") if drawn.checks is None else captured_energy(basis, drawn.checks.to(start.theta))
-    return basis, energy, basis.shape[1] == dimension
-
-
-def _drawn(
-    theta: Tensor, sampler: Sampler, context: SamplingContext, count: int, generator: torch.Generator
-) -> Directions:
-    """Return at most ``count`` directions of the sampler, checked."""
-    name, dimension = type(sampler).__name__, theta.numel()
-    try:
-        drawn = sampler.draw(context, count, generator)
-    except ScpoError:
-        raise
-    except Exception as error:
-        raise ConfigurationError(
-            f"{name} cannot draw directions, {type(error).__name__}: {error}; the states must suit the policy, and its "
-            "derivatives exist (sampler='isotropic' needs neither)"
-        ) from error
-    if not isinstance(drawn, Directions):
-        raise ConfigurationError(f"{name}.draw returned {type(drawn).__name__}, expected scpo.directions.Directions")
-    vectors = drawn.vectors.to(theta)
-    if vectors.ndim != 2 or vectors.shape[0] != dimension or vectors.shape[1] > count:
-        raise ShapeError(
-            f"{name} drew directions of shape {tuple(vectors.shape)}, expected ({dimension}, m) with m <= {count}"
-        )
-    if not np.isfinite(float(vector_norm(vectors))):
-        raise NonFiniteError(f"{name} drew directions with NaN or infinite entries, or too long to be squared")
-    return replace(drawn, vectors=vectors)
-
-
-def _recycled(
-    basis: Tensor, slopes: Array, tightened: Array, projection: Projection, settings: Settings
-) -> Tensor | None:
-    """Return the gradients (d, m) that the probes revealed of the metrics nearest to their limits.
-
-    A metric's gradient changes little in one step, so Q a_i is the best known direction for the next update's basis.
-    Fresh directions add to it what they see, update by update: even isotropic samples so close in on the gradients
-    that matter.  The active metrics come first, then those with the least slack per slope.
+    Attributes:
+        theta: the new parameters (d,).
+        values: their g (k,).
+        gradient_bound: on |grad g_i| there (k,), or None if unknown.
+        info: the record.
+        recycled: directions (d, m) for the next update, or None.
+        unsafe: the proposals with max g > 0, each (d,).
     """
-    count = min(settings.recycle, slopes.shape[0])
+
+    theta: Tensor
+    values: Array
+    gradient_bound: Array | None
+    info: StepInfo
+    recycled: Tensor | None = None
+    unsafe: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A step that the bound allows.
+
+    Attributes:
+        step: z (n,); 0 if the bound allows nothing.
+        bound: u(z) (k,), from the raw g.
+        projection: of the target.
+    """
+
+    step: Array
+    bound: Array
+    projection: Projection
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal and its evaluation.
+
+    Attributes:
+        theta: (d,).
+        values: g (k,) there.
+        proposal: the step and its bound.
+        required: (k,), the L with which the step would just have met its bound, were c = 0.
+        required_beside_kinks: (k,), the same beside the c in use.
+    """
+
+    theta: Tensor
+    values: Array
+    proposal: Proposal
+    required: Array
+    required_beside_kinks: Array
+
+    @property
+    def length(self) -> float:
+        """|z|."""
+        return length_of(self.proposal.step)
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether a constraint value is above 0."""
+        return bool((self.values > 0).any())
+
+
+@dataclass(frozen=True)
+class Search:
+    """The proposals of an update.
+
+    Attributes:
+        trials: those that were evaluated, in order.
+        last: the last proposal, evaluated or not.
+        smoothness: L (k,) at the end, raised by rejections.
+        taken: the trial that was accepted; None if theta stays.
+        retries: projections that were repeated by another solver.
+    """
+
+    trials: tuple[Trial, ...]
+    last: Proposal
+    smoothness: Array
+    taken: Trial | None
+    retries: int
+
+
+def safe_update(start: Start, method: Method) -> Outcome:
+    """Return the outcome of one update from a safe theta, or of a restoring one from an unsafe theta.
+
+    Raises:
+        ScpoError: the directions, the constraint, the smoothness model or the projection failed.
+    """
+    basis = draw_basis(start, method)
+    if basis.size == 0:  # no nominal step, and nothing was drawn
+        return _stay(start, method)
+    probes = probe(start, basis, method)
+    goal = aim(start, basis, probes, method)
+    search = find_step(start, basis, probes, goal, method)
+    taken = search.taken
+    return Outcome(
+        theta=start.theta if taken is None else taken.theta,
+        values=start.values if taken is None else taken.values,
+        gradient_bound=_gradient_bound(start, basis, probes, search),
+        info=record(start, basis, probes, goal, search, method),
+        recycled=None if basis.complete else _recycled(start, basis, probes, search, method),
+        unsafe=tuple(trial.theta for trial in search.trials if trial.unsafe),
+    )
+
+
+def _stay(start: Start, method: Method) -> Outcome:
+    """Return the outcome of an update without any direction."""
+    info = StepInfo(
+        update=start.update,
+        slack=_slack(start.values),
+        restoring=start.unsafe,
+        nominal_norm=0.0,
+        step_norm=0.0,
+        rollouts=method.evaluate.rollouts,
+    )
+    return Outcome(start.theta, start.values, start.gradient_bound, info, start.recycled)
+
+
+def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
+    """Propose steps until one is accepted; each rejection raises L for the next proposal."""
+    smoothness, trials, retries = probes.constants.smoothness, [], 0
+    while True:
+        proposal = propose(start, probes, goal, smoothness, method)
+        retries += len(proposal.projection.retries)
+        if not proposal.step.any():
+            break
+        trial = _evaluate(start, basis, probes, proposal, method)
+        trials.append(trial)
+        _learn(trial, smoothness, probes, method)
+        if _accepted(trial, goal, method):
+            return Search(tuple(trials), proposal, smoothness, trial, retries)
+        smoothness = _raised(trial, smoothness, method)
+        if len(trials) > MAX_RETRIES:
+            break
+    if goal.target.any():
+        method.smoothness.blocked()
+    return Search(tuple(trials), proposal, smoothness, None, retries)
+
+
+def propose(start: Start, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
+    """Return the projection of the target onto the safe region for these L (k,), with its bound.
+
+    Raises:
+        SolverError: no solver reached the tolerances.
+    """
+    region = _region(start, probes, smoothness, method)
+    projection = project_onto(_with_descent_row(region, goal, method), goal.target)
+    step, bound = projection.point, region.bound(projection.point, start.values)
+    allowed = np.where(start.values + method.tightening > 0, start.values, -method.tightening)
+    if step.any() and (bound + 2 * start.rounding > allowed).any():  # less slack than rounding
+        step, bound = np.zeros_like(step), start.values
+    return Proposal(step, bound, projection)
+
+
+def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:
+    """Return the safe region S.
+
+    The rounding of g is taken out of the slack, and a constraint beyond its tightened limit must not get worse.  Q is
+    orthonormal to rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
+    """
+    kappa, longer = method.step.kappa, 1.0 + ORTHONORMAL
+    values = np.minimum(start.values + method.tightening + 2.0 * start.rounding / kappa, 0.0)
+    error = probes.error(smoothness)
+    return LocalSafeRegion.build(
+        values, probes.slopes, longer**2 * smoothness, longer**2 * error, probes.constants.radius / longer, kappa
+    )
+
+
+def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> LocalSafeRegion:
+    """Return the region with the row that keeps the loss from rising, if there is one."""
+    if goal.descent_row is None or method.descent is None:
+        return region
+    return LocalSafeRegion(
+        np.append(region.values, 0.0),
+        np.vstack([region.slopes, goal.descent_row]),
+        np.append(region.smoothness, method.descent.loss_smoothness),
+        np.append(region.probe_error, 0.0),
+        region.radius,
+        region.kappa,
+    )
+
+
+def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, method: Method) -> Trial:
+    """Evaluate g at a proposal and return it with the L that it needed."""
+    z, n, nu = proposal.step, basis.size, probes.length
+    theta = start.theta + basis.vectors @ torch.from_numpy(z).to(basis.vectors)
+    values = method.evaluate(theta[None])[0]
+    length = length_of(z)
+    excess = values - start.values - probes.slopes @ z - np.sqrt(n) * 2.0 * start.rounding / nu * length
+    curved = 0.5 * np.sqrt(n) * nu * length + 0.5 * length**2
+    required = np.maximum(0.0, excess / curved)
+    beside = np.maximum(0.0, (excess - probes.constants.kinks * length) / curved)
+    return Trial(theta, values, proposal, required, beside)
+
+
+def _learn(trial: Trial, smoothness: Array, probes: Probes, method: Method) -> None:
+    """Show the smoothness model what a step needed, and where that is more than rounding."""
+    largest = np.maximum(np.maximum(smoothness, trial.required), 1e-300)
+    reliable = trial.length**2 * largest >= RELIABLE * probes.rounding
+    method.smoothness.observe(trial.required, reliable, trial.length)
+
+
+def _accepted(trial: Trial, goal: Aim, method: Method) -> bool:
+    """Tell whether a step is taken; in verified mode it must be safe unless it restores safety."""
+    return not method.step.verify or goal.restoring or not bool((trial.values + method.tightening > 0).any())
+
+
+def _raised(trial: Trial, smoothness: Array, method: Method) -> Array:
+    """Return L (k,) after a rejection: at least doubled for the constraints that missed their bounds."""
+    missed = trial.values > trial.proposal.bound
+    raised = np.where(missed, np.maximum(2.0 * smoothness, trial.required), smoothness)
+    return np.asarray(np.maximum(method.smoothness.constants(), raised))
+
+
+def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search, method: Method) -> StepInfo:
+    """Return the record of an update."""
+    trials, taken, rounding = search.trials, search.taken, probes.rounding
+    k = start.values.size
+    bound = start.values if taken is None else taken.proposal.bound
+    misses = [int((trial.values > trial.proposal.bound + 2.0 * rounding).sum()) for trial in trials]
+    worst = [float((trial.values - trial.proposal.bound).max()) for trial in trials if k]
+    needed = [trial.required_beside_kinks for trial in trials if k]
+    return StepInfo(
+        update=start.update,
+        slack=_slack(start.values if taken is None else taken.values),
+        projected=goal.turned or search.last.projection.status != "inside",
+        restoring=goal.restoring,
+        step_bound=float(bound.max(initial=-np.inf)),
+        proposals=len(trials),
+        unsafe_proposals=sum(trial.unsafe for trial in trials),
+        unsafe_probes=probes.unsafe,
+        bound_misses=sum(misses),
+        worst_miss=max(worst, default=math.nan),
+        nominal_norm=float(vector_norm(start.nominal)),
+        step_norm=0.0 if taken is None else taken.length,
+        smoothness_median=median(search.smoothness),
+        smoothness_max=float(search.smoothness.max(initial=0.0)),
+        kink_max=float(probes.constants.kinks.max(initial=0.0)),
+        required_median=median(needed[-1]) if needed else math.nan,
+        required_max=max((float(one.max()) for one in needed), default=math.nan),
+        captured_energy=basis.energy,
+        active=int(search.last.projection.active[:k].sum()),
+        solver_retries=search.retries,
+        rollouts=method.evaluate.rollouts,
+    )
+
+
+def _slack(values: Array) -> float:
+    return -float(values.max(initial=-np.inf))
+
+
+def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) -> Array | None:
+    """Return the bound on |grad g_i| (k,) at the new iterate; None if there is none."""
+    bound = start.gradient_bound
+    if basis.whole:  # no gradient has a part outside the basis
+        seen = np.linalg.norm(probes.slopes, axis=1) + probes.error(search.smoothness)
+        bound = seen if bound is None else np.minimum(bound, seen)
+    if bound is None:
+        return None
+    length = 0.0 if search.taken is None else search.taken.length
+    return np.asarray(bound + 2.0 * probes.constants.kinks + search.smoothness * length)
+
+
+def _recycled(start: Start, basis: Basis, probes: Probes, search: Search, method: Method) -> Tensor | None:
+    """Return the gradients (d, m) that the probes saw of the constraints nearest to their limits.
+
+    A gradient changes little in one step, so Q a_i is the best known direction for the next basis.  Fresh directions
+    add to it what they see, update by update: even isotropic directions close in on the gradients that matter.  Active
+    constraints come first, then those with the least slack per slope.
+    """
+    slopes = probes.slopes
+    count = min(method.directions.recycled, slopes.shape[0])
     if count == 0:
         return None
+    tightened = start.values + method.tightening
     distance = -tightened / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
-    distance[projection.active[: distance.size]] = -np.inf
+    distance[search.last.projection.active[: distance.size]] = -np.inf
     nearest = np.argsort(distance, kind="stable")[:count]
-    return product(torch.from_numpy(slopes[nearest]).to(basis), basis.T).T
-
-
-def _descends_anyway(start: Update, settings: Settings) -> bool:
-    """Tell whether every projection of p = -eta grad L descends: for a beta-smooth loss while eta <= 2 / beta."""
-    nominal, gradient = float(vector_norm(start.nominal)), float(vector_norm(start.gradient))
-    parallel = float(-start.nominal @ start.gradient) >= PARALLEL * nominal * gradient
-    return parallel and settings.loss_smoothness * nominal <= 2.0 * gradient
-
-
-def _probe_length(
-    start: Update,
-    settings: Settings,
-    constants: Array,
-    kinks: Array,
-    radius: float,
-    evaluate: ConstraintEvaluator,
-    basis: Tensor,
-) -> tuple[float, int]:
-    """Return nu <= r and how many first looks were unsafe.
-
-    nu is as given, or where curvature and rounding balance; shorter where probes must be safe.
-    """
-    if start.values.size == 0:
-        return min(radius, LARGEST_PROBE), 0
-    rounding = max(_median(start.rounding), UNIT_ROUNDOFF)
-    balanced = 2.0 * float(np.sqrt(rounding / max(_median(constants), 1e-12)))
-    step = min(settings.probe_step or min(LARGEST_PROBE, PROBE_FACTOR * balanced), radius)
-    if not settings.safe_probes or (start.values > 0).any():  # around an unsafe theta no probe is sure to be safe
-        return step, 0
-    bound, unsafe = start.gradient_bound, 0
-    if bound is None:  # a first look along the basis with the shortest useful probes
-        look = min(step, balanced)
-        looks = evaluate(start.theta + look * basis.T)
-        unsafe = int((looks > 0).any(axis=1).sum())
-        error = np.sqrt(basis.shape[1]) * (0.5 * constants * look + 2.0 * start.rounding / look)
-        bound = np.linalg.norm((looks - start.values) / look, axis=0) + error
-    slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)
-    bound = bound + kinks
-    root = bound + np.sqrt(bound**2 + 2.0 * constants * slack)
-    limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
-    return max(min(step, float(limits.min())), float(np.finfo(np.float64).tiny) ** 0.25), unsafe
-
-
-def _region(
-    start: Update,
-    settings: Settings,
-    tightened: Array,
-    slopes: Array,
-    constants: Array,
-    error: Array,
-    radius: float,
-) -> LocalSafeRegion:
-    """Return S; rounding of g is taken out of the slack, and a metric beyond its margin must not get worse.
-
-    Q is orthonormal to rounding only, so constants that multiply |z| are raised to hold for |Q z|.
-    """
-    room = np.minimum(tightened + 2.0 * start.rounding / settings.kappa, 0.0)
-    longer = 1.0 + ORTHONORMAL
-    return LocalSafeRegion.build(
-        room, slopes, longer**2 * constants, longer**2 * error, radius / longer, settings.kappa
-    )
-
-
-def _projected(region: LocalSafeRegion, target: Array, descent_row: Array | None, settings: Settings) -> Projection:
-    if descent_row is not None:
-        region = LocalSafeRegion(
-            np.append(region.values, 0.0),
-            np.vstack([region.slopes, descent_row]),
-            np.append(region.smoothness, settings.loss_smoothness),
-            np.append(region.probe_error, 0.0),
-            region.radius,
-            region.kappa,
-        )
-    return project_onto(region, target, backend=settings.backend)
-
-
-def _restoring_target(slopes: Array, tightened: Array, rounding: Array, radius: float) -> Array:
-    """Return a step down the metrics above their limits, or within rounding of them: those that have to fall.
-
-    It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.
-    """
-    short = tightened + 2.0 * rounding > 0
-    downhill: Array = -slopes[short].sum(axis=0)
-    size = length_of(downhill)
-    if size == 0.0:
-        return downhill
-    norms = np.maximum(np.linalg.norm(slopes[short], axis=1), 1e-300)
-    wanted = 2.0 * tightened[short] + RESTORING_ROUNDING * rounding[short]
-    length = min(float((wanted / norms).max()), radius if np.isfinite(radius) else 1.0)
-    return np.asarray(length / size * downhill)
-
-
-def _median(numbers: Array) -> float:
-    """Return the median, 0.0 of nothing; a fraction of the time of numpy.median, which an update would notice."""
-    if numbers.size == 0:
-        return 0.0
-    ordered = np.sort(numbers)
-    return 0.5 * float(ordered[(numbers.size - 1) // 2] + ordered[numbers.size // 2])
-
-
-def _stay(start: Update, restoring: bool) -> Outcome:
-    info = replace(StepInfo.unprojected(0, start.values, 0.0, 0, 0), restoring=restoring, proposals=0)
-    return Outcome(start.theta, start.values, start.gradient_bound, info, start.recycled)
+    return product(torch.from_numpy(slopes[nearest]).to(basis.vectors), basis.vectors.T).T

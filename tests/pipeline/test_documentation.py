@@ -95,7 +95,7 @@ def test_the_constants_in_the_method_are_those_of_the_code():
 
 def test_the_defaults_in_the_method_are_those_of_the_code():
     text = (PROJECT / "docs/method.md").read_text()
-    rows = re.findall(r"^\| `(SafeOptimizer|EstimatedSmoothness)\((\w+)=([^)`]+)\)` \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(SafeOptimizer|Directions|EstimatedSmoothness)\((\w+)=([^)`]+)\)` \|", text, re.MULTILINE)
     assert len(rows) >= 5
     for owner, name, value in rows:
         assert inspect.signature(getattr(scpo, owner)).parameters[name].default == ast.literal_eval(value), name
@@ -141,18 +141,18 @@ def test_the_simulator_of_the_tutorial_is_plain_numpy():
 
 @pytest.mark.parametrize("history", ["safe_history", "sgd_history"])
 def test_no_policy_of_the_wrapped_optimisers_overflows(tutorial, history):
-    assert tutorial[history]["margin"].min() >= 0
+    assert tutorial[history]["slack"].min() >= 0
     assert tutorial[history]["loss"].iloc[-1] < 0.5 * tutorial[history]["loss"].iloc[0]
 
 
-def test_the_recorded_margin_is_what_the_simulator_says(tutorial):
+def test_the_recorded_slack_is_what_the_simulator_says(tutorial):
     for policy, history in ((tutorial["safe_policy"], "safe_history"), (tutorial["sgd_policy"], "sgd_history")):
         levels = tutorial["rollout"](policy)
-        assert -(levels[:, :, 1].max() - tutorial["OVERFLOW"]) == tutorial[history]["margin"].iloc[-1]
+        assert -(levels[:, :, 1].max() - tutorial["OVERFLOW"]) == tutorial[history]["slack"].iloc[-1]
 
 
 def test_the_unwrapped_optimiser_overflows(tutorial):
-    assert tutorial["free_history"]["margin"].min() < -0.1
+    assert tutorial["free_history"]["slack"].min() < -0.1
     assert tutorial["rollout"](tutorial["free_policy"])[:, :, 1].max() > tutorial["OVERFLOW"]
 
 
@@ -162,10 +162,10 @@ def test_wrapped_sgd_gets_further_than_wrapped_adam(tutorial):
 
 def test_with_a_known_constant_the_bound_alone_is_enough(tutorial):
     records = tutorial["records"]
-    assert (records["margin"] >= 0).all()
+    assert (records["slack"] >= 0).all()
     assert records["unsafe_proposals"].sum() == 0
     assert records["bound_misses"].sum() == 0
-    assert records["margin"].iloc[-1] < 1e-3  # and the budget is used
+    assert records["slack"].iloc[-1] < 1e-3  # and the budget is used
     assert np.isclose(tutorial["known"], np.linalg.eigvalsh(tutorial["hessian"].numpy())[-1])
 
 

@@ -21,7 +21,7 @@ def small(**changes) -> Config:
     arms = {
         "scpo": Arm(method="scpo", dataset="normal", seeds=3),
         "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=2),
-        "scpo-many": Arm(method="scpo", dataset="normal", seeds=1, overrides={"scpo": {"samples": 40}}),
+        "scpo-many": Arm(method="scpo", dataset="normal", seeds=1, overrides={"scpo": {"directions": {"count": 40}}}),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=1),
     }
     schedule = ScheduleConfig(epochs=100, updates_per_epoch=3, batch_size=8, evaluate_every=50)

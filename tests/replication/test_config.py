@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,8 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
     arms = {name: section.for_arm(name) for name in section.arms}
     assert len({arms[name].schedule.epochs for name in arms if "-small" in name or "-proven" in name}) == 1
     proven, small = arms["scpo-proven"], arms["scpo-small"]
-    assert proven.scpo.smoothness == "proven"
-    same = {"smoothness": small.scpo.smoothness, "max_radius": small.scpo.max_radius}
+    assert proven.scpo.smoothness.kind == "proven"
+    same = {"smoothness": small.scpo.smoothness}
     assert proven.model_copy(update={"scpo": proven.scpo.model_copy(update=same)}) == small
     assert (arms["unconstrained-small"].hidden, arms["unconstrained-small"].optimizer) == (
         small.hidden,
@@ -67,14 +68,15 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
     short = {name: getattr(arms["scpo-tanh"], name) for name in ("schedule", "optimizer")}
     for name in ("scpo-no-margin", "scpo-covered", "scpo-no-buffer", "scpo-curvature", "scpo-plain"):
         assert arms[name].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"].model_copy(update=short)
-    assert arms["scpo-covered"].scpo.margin > arms["scpo"].scpo.margin
+    assert arms["scpo-covered"].scpo.tightening > arms["scpo"].scpo.tightening
     plain = arms["scpo-plain"].scpo
     usual = arms["scpo-curvature"].scpo
-    added = {"sampler": "isotropic", "recycle": 0, "kappa": 1.0, "margin": 0.0, "buffer": 0.0}
+    added = {"kappa": 1.0, "tightening": 0.0, "buffer": 0.0}
+    added["directions"] = replace(usual.directions, kind="isotropic", recycled=0)
     assert plain == usual.model_copy(update=added) != usual
     assert arms["scpo-no-buffer"].scpo == arms["scpo"].scpo.model_copy(update={"buffer": 0.0}) != arms["scpo"].scpo
-    assert (proven.scpo.margin, proven.scpo.buffer) == (0.0, 0.0)
-    assert {name for name, arm in arms.items() if arm.scpo.kink_ratio is None} == {
+    assert (proven.scpo.tightening, proven.scpo.buffer) == (0.0, 0.0)
+    assert {name for name, arm in arms.items() if arm.scpo.smoothness.kink_ratio is None} == {
         "scpo-curvature",
         "scpo-plain",
         *(name for name, arm in arms.items() if arm.activation != "relu" and section.arms[name].method == "scpo"),
@@ -242,10 +244,21 @@ def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at
         assert study.arms[name].dataset == study.arms[plain].dataset
         before, after = (study.for_arm(arm).model_dump() for arm in (plain, name))
         assert {key for key in before if before[key] != after[key]} == {"scpo"}
-        changes.append({key for key in before["scpo"] if before["scpo"][key] != after["scpo"][key]})
-    assert all(len(change - {"recycle"}) <= 1 for change in changes)  # recycled directions are a share of the samples
+        changes.append(changed(before["scpo"], after["scpo"]))
+    assert all(len(change - {"recycled"}) <= 1 for change in changes)  # recycled directions are a share of the count
     kinks = {"kink_ratio"} if experiment == "regression" else set()
-    assert set().union(*changes) == {"kappa", "samples", "sampler", "recycle", "safety_factor"} | kinks
+    assert set().union(*changes) == {"kappa", "count", "kind", "recycled", "factor"} | kinks
+
+
+def changed(before, after):
+    """Names of the settings that differ, at any depth."""
+    names = set()
+    for key, value in before.items():
+        if isinstance(value, dict):
+            names |= changed(value, after[key])
+        elif value != after[key]:
+            names.add(key)
+    return names
 
 
 def test_a_job_sees_its_own_arm_and_data_only():

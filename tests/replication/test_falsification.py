@@ -15,10 +15,13 @@ import scpo.update
 from replication.planted_faults.method import BiasedProbes, wrapped
 from replication.planted_faults.smooth import INNER, PROBLEMS, Smooth, Vector, away, broken_guarantees, run, waves
 from scpo.arrays import Array
+from scpo.directions import Isotropic
 from scpo.errors import UnsafeStartError
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Constraint
 from scpo.projection.project import Projection
 from scpo.projection.region import LocalSafeRegion
+from scpo.smoothness import FixedSmoothness
 
 
 def failures(problem: Smooth, seed: int = 0, updates: int = 40, **options: Any) -> set[str]:
@@ -42,7 +45,7 @@ def test_biased_probes_are_seen() -> None:
     seen = set[str]()
     for seed in range(3):
         problem = waves(seed)
-        seen |= failures(problem, seed, batched_constraint=BiasedProbes(problem, np.negative))
+        seen |= failures(problem, seed, constraint=BiasedProbes(problem, np.negative))
     assert seen >= {"safe", "bound", "slack"}
 
 
@@ -52,16 +55,15 @@ def test_a_forced_unsafe_start_is_seen() -> None:
     unsafe = next(t for t in directions if problem.values(t[None]).max() > 0.1)
     policy = Vector(unsafe)
     with pytest.raises(UnsafeStartError, match="backup"):
-        SafeOptimizer(INNER["sgd"](policy), policy, batched_constraint=problem.batched, sampler="isotropic")
+        SafeOptimizer(INNER["sgd"](policy), policy, problem.constraint, directions=Isotropic())
 
     policy = Vector(np.zeros(problem.dimension))
     safe = SafeOptimizer(
         INNER["sgd"](policy),
         policy,
-        batched_constraint=problem.batched,
-        smoothness=problem.constants,
-        radius=1e-3,
-        sampler="isotropic",
+        problem.constraint,
+        smoothness=FixedSmoothness(problem.constants, radius=1e-3),
+        directions=Isotropic(),
         verify=False,
     )
     with torch.no_grad():
@@ -70,8 +72,8 @@ def test_a_forced_unsafe_start_is_seen() -> None:
 
 
 def test_steps_that_are_no_projection_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def overshoot(region: LocalSafeRegion, target: Array, *, backend: str) -> Projection:
-        honest = scpo.projection.project.project_onto(region, target, backend=backend)
+    def overshoot(region: LocalSafeRegion, target: Array) -> Projection:
+        honest = scpo.projection.project.project_onto(region, target)
         return replace(honest, point=1.5 * honest.point)
 
     problem = waves(1)
@@ -82,15 +84,15 @@ def test_steps_that_are_no_projection_are_seen(monkeypatch: pytest.MonkeyPatch) 
 def test_steps_up_the_loss_are_seen() -> None:
     # momentum that turns against the gradient, without the descent row
     policy = Vector(np.zeros(4))
-    options: dict[str, Any] = {"smoothness": 0.0, "sampler": "isotropic", "verify": False}
+    options: dict[str, Any] = {"smoothness": 0.0, "directions": Isotropic(), "verify": False}
     seen = {}
-    for descent in (True, False):
+    for descent in (None, False):
         with torch.no_grad():
             policy.theta.zero_()
         inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
         safe = SafeOptimizer(inner, policy, lambda policy: [-1.0], descent=descent, **options)
         seen[descent] = broken_guarantees(run(safe, away(0, policy), 20), 0.5, safe.rounding)
-    assert seen == {True: set(), False: {"descent"}}
+    assert seen == {None: set(), False: {"descent"}}
 
 
 def test_rounding_that_is_not_accounted_for_is_seen() -> None:
@@ -100,7 +102,14 @@ def test_rounding_that_is_not_accounted_for_is_seen() -> None:
 
     slopes = np.random.default_rng(4).normal(size=(3, 4))
     problem = replace(waves(0, d=4), constants=np.zeros(3))
-    told = failures(problem, batched_constraint=coarse, rounding=5e-5, probe_step=0.1, updates=60)
-    untold = failures(problem, batched_constraint=coarse, rounding=0.0, probe_step=1e-3, updates=60)
-    assert told == set()
-    assert untold >= {"bound"}
+    seen = [
+        failures(
+            problem,
+            constraint=Constraint(coarse, batched=True, rounding=rounding),
+            directions=Isotropic(count=4, probe_length=length),
+            updates=60,
+        )
+        for rounding, length in ((5e-5, 0.1), (0.0, 1e-3))
+    ]
+    assert seen[0] == set()
+    assert seen[1] >= {"bound"}

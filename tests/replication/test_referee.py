@@ -21,7 +21,7 @@ from replication.training import datasets, train
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/referee.py"
 SCHEDULE = {"epochs": 6, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 2}
-SCPO = {"samples": 8}
+SCPO = {"directions": {"count": 8}}
 CONFIG = {
     "regression": {
         "hidden": [8, 8],

@@ -18,8 +18,10 @@ from replication.tasks.regression.proof import (
     split,
 )
 from replication.tasks.regression.task import RegressionTask
+from scpo.directions import Tangent
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Constraint
 from scpo.parameters import ParameterVector
 
 UNIT = 2.0**-53
@@ -139,11 +141,9 @@ def test_a_run_on_proven_constants_has_no_miss_and_stays_safe() -> None:
     safe = SafeOptimizer(
         torch.optim.SGD(policy.parameters(), lr=0.1, momentum=0.9),
         policy,
-        batched_constraint=task.constraint,
-        states=task.states,
+        Constraint(task.constraint, batched=True, rounding=smoothness.rounding),
+        directions=Tangent(task.states, count=12),
         smoothness=smoothness,
-        rounding=smoothness.rounding,
-        samples=12,
         kappa=1.0,
         verify=False,
     )
@@ -153,7 +153,7 @@ def test_a_run_on_proven_constants_has_no_miss_and_stays_safe() -> None:
         task.loss(policy, task.sample_batch(64, batches)).backward()
         infos.append(safe.step())
         largest.append(smoothness.constants().max())
-    assert all(info.margin >= 0 and info.bound_misses == 0 for info in infos)
+    assert all(info.slack >= 0 and info.bound_misses == 0 for info in infos)
     assert all(info.required_max <= info.smoothness_max for info in infos if info.proposals)
     assert sum(info.projected for info in infos) > 50
     assert max(info.step_norm for info in infos) <= 0.2 * (1 + 1e-12)

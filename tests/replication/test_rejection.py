@@ -12,7 +12,9 @@ from replication.tasks.regression.data import generate_dataset
 from replication.tasks.regression.task import RegressionTask
 from replication.training import harmful_share as rejection
 from scpo.baselines.unconstrained import Unconstrained
+from scpo.directions import Tangent
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Constraint
 
 ACROSS = torch.tensor([1.0, 0.0], dtype=torch.float64)
 
@@ -70,10 +72,14 @@ def test_without_the_projection_nothing_is_rejected_and_at_the_boundary_it_is(ta
     for name in ("unconstrained", "scpo"):
         policy = task.initial_policy(torch.Generator().manual_seed(0))
         optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
-        method: Unconstrained | SafeOptimizer = Unconstrained(optimizer, policy, task.constraint)
+        method: Unconstrained | SafeOptimizer = Unconstrained(
+            optimizer, policy, Constraint(task.constraint, batched=True)
+        )
         assert method.nominal is None
         if name == "scpo":
-            method = SafeOptimizer(optimizer, policy, batched_constraint=task.constraint, states=task.states, samples=8)
+            method = SafeOptimizer(
+                optimizer, policy, Constraint(task.constraint, batched=True), directions=Tangent(task.states, count=8)
+            )
         batches, shares = torch.Generator().manual_seed(3), []
         for _ in range(150):
             batch = task.sample_batch(64, batches)

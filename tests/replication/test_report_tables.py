@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from pathlib import Path
@@ -23,7 +22,6 @@ from replication.report import claims as claim_tables
 from replication.report import tables as report_tables
 from replication.results.read import read_arm
 from replication.typeset import numbers
-from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING, EstimatedSmoothness
 
 from .synthetic_results import EXPERIMENT, small_config, write_results
 
@@ -113,7 +111,8 @@ def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) ->
 def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
     raw = small_config().model_dump(mode="json")
     raw[EXPERIMENT]["bound"] = 1.25
-    raw[EXPERIMENT]["scpo"] |= {"smoothness": 77.0, "samples": 9}
+    raw[EXPERIMENT]["scpo"]["smoothness"] |= {"kind": "fixed", "constant": 77.0}
+    raw[EXPERIMENT]["scpo"]["directions"]["count"] = 9
     write_results(tmp_path, Config.model_validate(raw))
     report.render("regression-settings", tmp_path, tmp_path / "settings.tex")
     table = (tmp_path / "settings.tex").read_text()
@@ -149,9 +148,6 @@ def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
     assert rows[r"\quad never below the factor times"][0] == "the median over all constraints"
     assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
     assert rows[r"\quad at first, at most"][0] == r"\num{0.1}, \num{1}"
-    defaults = {name: one.default for name, one in inspect.signature(EstimatedSmoothness).parameters.items()}
-    left = [defaults[name] for name in ("pooling", "growth", "initial_radius")]
-    assert left == [POOLING, GROWTH, FIRST_RADIUS]
 
 
 def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

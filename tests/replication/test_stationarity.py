@@ -84,7 +84,7 @@ def test_the_initial_policy_is_far_from_the_bounds(tmp_path: Path, section: Regr
 
 def test_a_policy_at_the_bound_counts_its_active_points(tmp_path: Path, section: RegressionConfig) -> None:
     results = tmp_path / "results"
-    at_bound = section.bound - section.scpo.margin
+    at_bound = section.bound - section.scpo.tightening
     weights = {
         "weights.0": torch.zeros(1, 4, dtype=torch.float64),
         "biases.0": torch.zeros(4, dtype=torch.float64),

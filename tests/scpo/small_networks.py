@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from replication.planted_faults.smooth import Smooth, Vector
+from scpo.directions import Isotropic, Mixed, Tangent
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Constraint
 from scpo.policies import ResidualPolicy
 from scpo.records import StepInfo
-from scpo.smoothness import Smoothness
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
 
 STATES = torch.linspace(-2.0, 2.0, 6, dtype=torch.float64)[:, None]
 TARGET = torch.sin(2.0 * STATES)
@@ -53,9 +55,35 @@ def loss(policy: nn.Module) -> Tensor:
     return ((policy(STATES.to(dtype)) - TARGET.to(dtype)) ** 2).mean()
 
 
+def assemble(
+    optimizer: torch.optim.Optimizer, policy: nn.Module, constraint: Callable[..., Any], **options: Any
+) -> SafeOptimizer:
+    """Return a safe optimiser; the options of its constraint, directions and constants are given side by side."""
+
+    def taken(*names: str) -> dict[str, Any]:
+        return {name: options.pop(name) for name in names if name in options}
+
+    black_box = Constraint(constraint, **taken("batched", "tightening", "timeout", "rounding"))
+    probing = taken("count", "recycled", "probe_length", "safe_probes")
+    states = options.pop("states", None)
+    directions = options.pop("directions", "isotropic" if states is None else "tangent")
+    if directions == "isotropic":
+        directions = Isotropic(**probing)
+    elif isinstance(directions, str):
+        directions = {"tangent": Tangent, "mixed": Mixed}[directions](states, **probing)
+    bound = options.pop("gradient_bound", None)
+    if isinstance(options.get("smoothness"), Smoothness):
+        options["smoothness"].gradient_bound = bound
+    elif bound is not None:
+        options["smoothness"] = FixedSmoothness(options["smoothness"], gradient_bound=bound)
+    return SafeOptimizer(optimizer, policy, black_box, directions=directions, **options)
+
+
 def wrap(policy: nn.Module, inner: str = "momentum", **options: Any) -> SafeOptimizer:
-    options = {"constraint": outputs_within(), "samples": 5, "states": STATES, "smoothness": 1.0} | options
-    return SafeOptimizer(OPTIMIZERS[inner](policy), policy, **options)
+    options = {"constraint": outputs_within(), "states": STATES, "smoothness": 1.0} | options
+    if isinstance(options.get("directions", ""), str):
+        options = {"count": 5} | options
+    return assemble(OPTIMIZERS[inner](policy), policy, **options)
 
 
 def train(safe: SafeOptimizer, updates: int) -> list[Tensor]:
@@ -70,17 +98,18 @@ def train(safe: SafeOptimizer, updates: int) -> list[Tensor]:
 
 
 def follow(
-    problem: Smooth, smoothness: Smoothness, push: np.ndarray, updates: int, **options: Any
+    problem: Smooth, smoothness: Smoothness | EstimatedSmoothness, push: np.ndarray, updates: int, **options: Any
 ) -> tuple[SafeOptimizer, list[StepInfo]]:
     """Take steps along ``push`` (updates, d) from the origin, on the bound alone unless told otherwise."""
     policy = Vector(np.zeros(problem.dimension))
-    safe = SafeOptimizer(
+    safe = assemble(
         torch.optim.SGD(policy.parameters(), lr=1.0),
         policy,
-        batched_constraint=problem.batched,
+        constraint=problem.batched,
+        batched=True,
         smoothness=smoothness,
-        sampler="isotropic",
-        **{"samples": problem.dimension, "probe_step": 1e-7, "rounding": 1e-15, "verify": False} | options,
+        directions="isotropic",
+        **{"count": problem.dimension, "probe_length": 1e-7, "rounding": 1e-15, "verify": False} | options,
     )
     steps = []
     for direction in push[:updates]:

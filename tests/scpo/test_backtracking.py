@@ -7,6 +7,7 @@ from torch import nn
 
 from scpo.baselines.backtracking import MOST_HALVINGS, Backtracking
 from scpo.errors import NonFiniteError
+from scpo.options import Constraint
 
 
 class Point(nn.Module):
@@ -15,10 +16,12 @@ class Point(nn.Module):
         self.x = nn.Parameter(torch.tensor(start, dtype=torch.float64))
 
 
-def method(start, rate=1.0, margin=0.0, limit=lambda x: x[:, :1] - 1.0):
+def method(start, rate=1.0, tightening=0.0, limit=lambda x: x[:, :1] - 1.0):
     policy = Point(start)
     optimizer = torch.optim.SGD(policy.parameters(), lr=rate)
-    return policy, Backtracking(optimizer, policy, lambda sets: limit(sets["x"]), margin)
+    return policy, Backtracking(
+        optimizer, policy, Constraint(lambda sets: limit(sets["x"]), batched=True, tightening=tightening)
+    )
 
 
 def push(policy, direction):
@@ -26,16 +29,16 @@ def push(policy, direction):
 
 
 @pytest.mark.parametrize(
-    ("asked", "margin", "share"),
+    ("asked", "tightening", "share"),
     [(1.0, 0.0, 1.0), (1.5, 0.0, 0.5), (4.0, 0.0, 0.25), (4.1, 0.0, 0.125), (1.0, 0.1, 0.5)],
 )
-def test_the_step_is_the_longest_halving_that_is_safe_with_the_margin(asked, margin, share):
-    policy, search = method([0.0, 0.0], margin=margin)
+def test_the_step_is_the_longest_halving_that_is_safe_when_tightened(asked, tightening, share):
+    policy, search = method([0.0, 0.0], tightening=tightening)
     push(policy, [asked, 1.0])
     info = search.step()
     assert policy.x.tolist() == [share * asked, share]
     assert search.values.tolist() == [share * asked - 1.0]
-    assert info.margin == 1.0 - share * asked
+    assert info.slack == 1.0 - share * asked
     assert info.proposals == round(np.log2(1 / share)) + 1
     assert info.projected == (share < 1)
     assert info.nominal_norm == pytest.approx(np.hypot(asked, 1.0))

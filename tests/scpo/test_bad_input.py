@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import scpo.update
-from scpo.directions import Directions, Tangent
+from scpo.directions import Isotropic, Tangent
 from scpo.errors import (
     ConfigurationError,
     ConstraintError,
@@ -24,6 +24,8 @@ from scpo.errors import (
     UnsafeStartError,
 )
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Constraint, Descent
+from scpo.sampling import Context, Directions, Sample
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
 from .small_networks import OPTIMIZERS, STATES, fingerprint, loss, outputs_within, residual, train, wrap
@@ -75,7 +77,7 @@ def test_failing_constraint_leaves_no_trace(name: str, call: int, inner: str) ->
     fault, expected, message = FAULTS[name]
     constraint = Fragile(fault)
     # no recycled directions, so that there are as many probes as directions asked for
-    options: dict[str, Any] = {"smoothness": "estimated", "recycle": 0, "timeout": 0.3 if name == "hangs" else None}
+    options: dict[str, Any] = {"smoothness": None, "recycled": 0, "timeout": 0.3 if name == "hangs" else None}
     safe = wrap(residual(), inner, constraint=constraint, **options)
     twin = wrap(residual(), inner, constraint=Fragile(fault), **options)
     train(safe, 2)
@@ -100,10 +102,10 @@ def test_failure_after_a_rejected_proposal_forgets_what_was_learned() -> None:
     # L starts far too small, so that the first proposal is unsafe and raises it; then the constraint fails
     def build() -> tuple[SafeOptimizer, Fragile]:
         constraint = Fragile(_raise(RuntimeError("no rollout")))
-        model = EstimatedSmoothness(1e-6, initial_radius=1e3, max_radius=1e3)
-        safe = wrap(residual(), "momentum", constraint=constraint, smoothness=model, kappa=1.0)
+        options = EstimatedSmoothness(1e-6, initial_radius=1e3, max_radius=1e3)
+        safe = wrap(residual(), "momentum", constraint=constraint, smoothness=options, kappa=1.0)
         train(safe, 2)
-        model.load_state_dict({"observed": np.full(12, 1e-6), "jumps": np.zeros(12), "longest": 1e3})
+        safe.smoothness.load_state_dict({"observed": np.full(12, 1e-6), "jumps": np.zeros(12), "longest": 1e3})
         safe.optimizer.param_groups[0]["lr"] = 100.0
         return safe, constraint
 
@@ -179,15 +181,16 @@ def test_unusable_loss_from_a_closure() -> None:
     assert fingerprint(safe) == before
 
 
-class Draws:
-    """A sampler that draws what it is told."""
+class Draws(Directions):
+    """Directions as they are told."""
 
     def __init__(self, make: Callable[[int, int], torch.Tensor]) -> None:
+        super().__init__()
         self.make = make
 
-    def draw(self, context: Any, count: int, generator: torch.Generator) -> Directions:
+    def draw(self, context: Context, count: int, generator: torch.Generator) -> Sample:
         torch.rand(3, generator=generator)
-        return Directions(self.make(context.vector.dimension, count))
+        return Sample(self.make(context.vector.dimension, count))
 
 
 SAMPLED = {
@@ -199,9 +202,9 @@ SAMPLED = {
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_sampler_that_draws_nonsense_leaves_no_trace(name: str) -> None:
+def test_directions_that_are_nonsense_leave_no_trace(name: str) -> None:
     make, expected, message = SAMPLED[name]
-    safe = wrap(residual(), sampler=Draws(make))
+    safe = wrap(residual(), directions=Draws(make))
     before = fingerprint(safe)
     loss_gradient(safe)
     with pytest.raises(expected, match=message):
@@ -216,7 +219,7 @@ def test_failing_solver_and_states_leave_no_trace(monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
 
         def fail(*arguments: Any, **options: Any) -> None:
-            raise SolverError("no backend")
+            raise SolverError("no solver")
 
         patch.setattr(scpo.update, "project_onto", fail)
         loss_gradient(safe)
@@ -231,10 +234,10 @@ def test_failing_solver_and_states_leave_no_trace(monkeypatch: pytest.MonkeyPatc
 
 
 def test_unsafe_start_names_metric_and_value() -> None:
-    with pytest.raises(UnsafeStartError, match=r"metric 1 is g = 0\.5.*start from a policy"):
+    with pytest.raises(UnsafeStartError, match=r"value 1 is g = 0\.5.*start from a policy"):
         wrap(residual(), constraint=lambda policy: [-1.0, 0.5])
-    with pytest.raises(UnsafeStartError, match=r"margin 0\.2"):
-        wrap(residual(), constraint=lambda policy: [-0.1], margin=0.2)
+    with pytest.raises(UnsafeStartError, match=r"tightening 0\.2"):
+        wrap(residual(), constraint=lambda policy: [-0.1], tightening=0.2)
 
 
 def test_constraint_that_is_not_deterministic() -> None:
@@ -244,27 +247,25 @@ def test_constraint_that_is_not_deterministic() -> None:
 
 
 NONSENSE: dict[str, dict[str, Any]] = {
-    "samples": {"samples": 0},
-    "samples ": {"samples": 2.5},
+    "count": {"count": 0},
+    "count ": {"count": 2.5},
     "kappa": {"kappa": 0.0},
     "kappa ": {"kappa": 1.1},
     "kappa  ": {"kappa": "half"},
-    "loss_smoothness": {"loss_smoothness": -1.0},
-    "margin": {"margin": np.nan},
-    "margin ": {"margin": -0.1},
-    "probe_step": {"probe_step": 0.0},
-    "max_retries": {"max_retries": -1},
-    "backend": {"backend": "abacus"},
-    "sampler": {"sampler": "best"},
-    "sampler ": {"sampler": Tangent},
-    "sampler  ": {"sampler": 3},
+    "tightening": {"tightening": np.nan},
+    "tightening ": {"tightening": -0.1},
+    "probe_length": {"probe_length": 0.0},
+    "recycled": {"recycled": -1},
+    "safe_probes": {"safe_probes": 1.0},
+    "verify": {"verify": "never"},
+    "directions": {"directions": Tangent},
+    "directions ": {"directions": 3},
+    "descent": {"descent": True},
     "smoothness": {"smoothness": "guessed"},
     "smoothness ": {"smoothness": -1.0},
-    "smoothness  ": {"smoothness": None},
     "smoothness   ": {"smoothness": FixedSmoothness},
     "smoothness    ": {"smoothness": {}},
     "smoothness     ": {"smoothness": [1.0, 2.0]},
-    "radius": {"smoothness": 1.0, "radius": 0.0},
     "timeout": {"timeout": -1.0},
     "timeout ": {"timeout": np.inf},
     "rounding": {"rounding": -1e-9},
@@ -272,15 +273,11 @@ NONSENSE: dict[str, dict[str, Any]] = {
     "gradient_bound": {"gradient_bound": [1.0, 2.0]},
     "gradient_bound ": {"gradient_bound": np.nan},
     "timeout  ": {"timeout": "soon"},
-    "radius ": {"smoothness": 1.0, "radius": "far"},
-    "radius  ": {"smoothness": 1.0, "radius": None},
-    "loss_smoothness ": {"loss_smoothness": "steep"},
-    "probe_step ": {"probe_step": "short"},
+    "probe_length ": {"probe_length": "short"},
     "seed": {"seed": "lucky"},
     "seed ": {"seed": 2**70},
     "constraint": {"constraint": None},
     "constraint ": {"constraint": 3.0},
-    "batched_constraint": {"batched_constraint": "g"},
 }
 
 
@@ -303,14 +300,27 @@ def test_nonsense_policies_and_optimisers() -> None:
         SafeOptimizer(OPTIMIZERS["sgd"](policy), policy.requires_grad_(False), constraint)
 
 
-def test_tangent_sampler_without_states_warns_and_draws_isotropically() -> None:
-    with pytest.warns(UserWarning, match="states=.*isotropic"):
-        safe = wrap(residual(), states=None)
-    assert type(safe.sampler).__name__ == "Isotropic"
-    with pytest.raises(ConfigurationError, match="states"):
-        bare = wrap(residual(), states=None, sampler=Tangent())
-        loss_gradient(bare)
-        bare.step()
+def test_without_directions_they_are_isotropic_with_a_warning() -> None:
+    policy = residual()
+    with pytest.warns(UserWarning, match=r"isotropic.*Tangent\(states\)"):
+        safe = SafeOptimizer(OPTIMIZERS["sgd"](policy), policy, outputs_within())
+    assert safe.directions == Isotropic()
+
+
+OPTIONS = {
+    "radius": lambda: FixedSmoothness(1.0, radius=0.0),
+    "radius ": lambda: FixedSmoothness(1.0, radius="far"),  # type: ignore[arg-type]
+    "loss_smoothness": lambda: Descent(-1.0),
+    "loss_smoothness ": lambda: Descent("steep"),  # type: ignore[arg-type]
+    "batched": lambda: Constraint(outputs_within(), batched="yes"),  # type: ignore[arg-type]
+    "count": lambda: Isotropic(count=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_checked_when_they_are_made(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name.strip()}: "):
+        OPTIONS[name]()
 
 
 @pytest.mark.parametrize("wrong", ["constants", "kinks"])
@@ -320,7 +330,7 @@ def test_wrong_number_of_constants_from_a_users_model(wrong: str) -> None:
     before = fingerprint(safe)
     loss_gradient(safe)
     setattr(model, wrong, lambda: np.ones(3))
-    with pytest.raises(ShapeError, match=rf"{wrong} \(3,\).* for 12 metrics"):
+    with pytest.raises(ShapeError, match=rf"{wrong} \(3,\).* for 12 constraint values"):
         safe.step()
     assert fingerprint(safe) == before
 

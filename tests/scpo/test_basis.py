@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from replication.planted_faults.smooth import quadratics
-from scpo.directions import ORTHONORMAL, SHORTEST, extend_basis, orthonormal_basis
+from scpo.basis import ORTHONORMAL, SHORTEST, extend_basis, orthonormal_basis
 from scpo.errors import NonFiniteError
 from scpo.smoothness import FixedSmoothness
 

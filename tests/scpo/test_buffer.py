@@ -12,9 +12,8 @@ from scipy.optimize import nnls
 from replication.planted_faults.smooth import INNER, PROBLEMS, Vector, away, broken_guarantees, run
 from scpo.buffer import REACH, RECOVERY, SOFTNESS, turned
 from scpo.errors import ConfigurationError
-from scpo.optimizer import SafeOptimizer
 
-from .small_networks import residual, train, wrap
+from .small_networks import assemble, residual, train, wrap
 
 pytestmark = pytest.mark.slow
 
@@ -73,9 +72,14 @@ def test_with_proven_constants_all_that_speaks_of_safety_holds(name: str, inner:
     for seed in range(4):
         problem = PROBLEMS[name](seed)
         policy = Vector(np.zeros(problem.dimension))
-        options = {"batched_constraint": problem.batched, "smoothness": problem.constants, "sampler": "isotropic"}
-        safe = SafeOptimizer(
-            INNER[inner](policy), policy, samples=4, kappa=0.5, verify=False, buffer=0.2, seed=seed, **options
+        options = {
+            "constraint": problem.batched,
+            "batched": True,
+            "smoothness": problem.constants,
+            "directions": "isotropic",
+        }
+        safe = assemble(
+            INNER[inner](policy), policy, count=4, kappa=0.5, verify=False, buffer=0.2, seed=seed, **options
         )
         steps = run(safe, away(seed, policy), 60)
         assert not broken_guarantees(steps, 0.5, safe.rounding) - {"projection", "descent"}
@@ -89,13 +93,13 @@ def test_a_buffer_goes_farther_along_a_curved_limit_where_its_curvature_is_overe
     def last(smoothness: float, buffer: float) -> float:
         policy = Vector(np.array([0.0, 0.99]))
         inner = torch.optim.SGD(policy.parameters(), lr=0.05)
-        safe = SafeOptimizer(
+        safe = assemble(
             inner,
             policy,
             lambda policy: [float(policy.theta @ policy.theta) - 1.0],
             smoothness=smoothness,
-            sampler="isotropic",
-            samples=2,
+            directions="isotropic",
+            count=2,
             kappa=0.9,
             verify=False,
             buffer=buffer,
@@ -104,7 +108,7 @@ def test_a_buffer_goes_farther_along_a_curved_limit_where_its_curvature_is_overe
         for _ in range(20):
             safe.zero_grad()
             (0.5 * (policy.theta - goal).square().sum()).backward()
-            assert safe.step().margin >= 0
+            assert safe.step().slack >= 0
         return float(policy.theta[0].detach())
 
     assert last(40.0, 0.02) > 1.3 * last(40.0, 0.0)

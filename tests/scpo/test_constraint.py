@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from replication.planted_faults.smooth import Vector
 from scpo.constraint import ConstraintEvaluator
 from scpo.errors import ConfigurationError, ConstraintError, NonDeterministicConstraintError, NonFiniteError, ShapeError
+from scpo.options import Constraint
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 
 from .small_networks import STATES, outputs_within, outputs_within_batched, residual
 
 
-def evaluator(policy: nn.Module, constraint: Any = None, **options: Any) -> ConstraintEvaluator:
-    return ConstraintEvaluator(policy, ParameterVector(policy, policy.parameters()), constraint, **options)
+def evaluator(policy: nn.Module, constraint: Any, **options: Any) -> ConstraintEvaluator:
+    return ConstraintEvaluator(policy, ParameterVector(policy, policy.parameters()), Constraint(constraint, **options))
 
 
 def thetas(policy: nn.Module, count: int, seed: int = 0) -> Tensor:
@@ -37,7 +38,7 @@ def test_single_and_batched_agree_and_leave_the_policy_alone() -> None:
     before = {name: value.clone() for name, value in policy.state_dict().items()}
     points = thetas(policy, 7)
     single = evaluator(policy, outputs_within())(points)
-    batched = evaluator(policy, None, batched=outputs_within_batched(policy))(points)
+    batched = evaluator(policy, outputs_within_batched(policy), batched=True)(points)
     assert single.shape == batched.shape == (7, 12)
     assert np.allclose(single, batched, rtol=0, atol=1e-14)
     assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
@@ -109,7 +110,7 @@ def test_batched_shapes() -> None:
     points = torch.ones(3, 1, dtype=torch.float64)
     for value, message in ((np.zeros(3), r"\(3,\)"), (np.zeros((2, 4)), r"\(2, 4\), expected \(3, k\)")):
         with pytest.raises(ShapeError, match=message):
-            evaluator(policy, None, batched=lambda stacked, value=value: value)(points)
+            evaluator(policy, lambda stacked, value=value: value, batched=True)(points)
 
 
 def test_length_is_fixed_by_the_first_call_and_within_one() -> None:

@@ -1,4 +1,4 @@
-"""Samplers: rank, exactness, captured energy, recycling."""
+"""Sources of directions: rank, exactness, captured energy, recycling."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from scpo.directions import Directions, Isotropic, Mixed, SamplingContext, Tangent, captured_energy, orthonormal_basis
+from scpo.basis import WORTH_A_PASS, captured_energy, orthonormal_basis
+from scpo.directions import Isotropic, Mixed, Tangent
 from scpo.errors import ConfigurationError, NonFiniteError
-from scpo.optimizer import SafeOptimizer
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
-from scpo.update import WORTH_A_PASS
+from scpo.sampling import Context, Directions, Sample
 
-from .small_networks import STATES, loss, outputs_within, residual, train, wrap
+from .small_networks import STATES, assemble, loss, outputs_within, residual, train, wrap
 
 
 def noise(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def context(policy: nn.Module, states: Tensor | None) -> SamplingContext:
-    return SamplingContext(
-        policy, ParameterVector(policy, policy.parameters()), None if states is None else lambda: states
-    )
+def context(policy: nn.Module) -> Context:
+    return Context(policy, ParameterVector(policy, policy.parameters()))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -45,8 +43,8 @@ def perturbed(sizes: tuple[int, ...], seed: int = 0, **options: Any) -> Residual
 
 def test_isotropic_is_gaussian_and_from_its_generator_alone() -> None:
     policy = residual()
-    found = Isotropic().draw(context(policy, None), 200, generator(1))
-    again = Isotropic().draw(context(policy, None), 200, generator(1))
+    found = Isotropic().draw(context(policy), 200, generator(1))
+    again = Isotropic().draw(context(policy), 200, generator(1))
     assert torch.equal(found.vectors, again.vectors)
     assert found.vectors.shape == (13, 200)
     assert (found.checks, found.exact) == (None, False)
@@ -71,8 +69,8 @@ def test_tangent_rows_are_the_policys_derivatives(sizes: tuple[int, ...], anchor
     policy = perturbed(sizes, anchored=anchored)
     states = noise(7, 4, sizes[0])
     count = 4 * sizes[-1]
-    own = Tangent().draw(context(policy, states), count, generator())
-    autograd = Tangent().draw(context(Plain(policy), states), count, generator())
+    own = Tangent(states).draw(context(policy), count, generator())
+    autograd = Tangent(states).draw(context(Plain(policy)), count, generator())
     assert own.exact
     assert autograd.exact
     assert own.vectors.shape == (sum(p.numel() for p in policy.parameters()), count)
@@ -91,25 +89,25 @@ def test_tangent_rows_are_the_policys_derivatives(sizes: tuple[int, ...], anchor
 def test_sketch_takes_strata_and_keeps_checks_out() -> None:
     policy = perturbed((1, 6, 1))
     states = torch.linspace(-2, 2, 100, dtype=torch.float64)[:, None]
-    found = Tangent(checks=5).draw(context(policy, states), 10, generator())
+    found = Tangent(states, checks=5).draw(context(policy), 10, generator())
     assert found.vectors.shape == (19, 10)
     assert found.checks is not None
     assert found.checks.shape == (19, 5)
     assert not found.exact
     # bias of the last layer has derivative 1; the weight of the first layer is proportional to the state
-    everything = Tangent().draw(context(policy, states), 100, generator()).vectors
+    everything = Tangent(states).draw(context(policy), 100, generator()).vectors
     where = [int((everything - column[:, None]).abs().sum(dim=0).argmin()) for column in found.vectors.T]
     assert [index // 10 for index in where] == list(range(10))
-    assert Tangent(checks=0).draw(context(policy, states), 10, generator()).checks is None
+    assert Tangent(states, checks=0).draw(context(policy), 10, generator()).checks is None
 
 
 def test_few_states_with_many_outputs_use_all_directions_they_may() -> None:
     policy = perturbed((2, 6, 5))
-    found = Tangent().draw(context(policy, noise(1, 4, 2)), 12, generator())
+    found = Tangent(noise(1, 4, 2)).draw(context(policy), 12, generator())
     assert found.vectors.shape[1] == 12
     assert found.checks is not None
     assert not found.exact
-    many = Tangent().draw(context(policy, noise(1, 40, 2)), 12, generator())
+    many = Tangent(noise(1, 40, 2)).draw(context(policy), 12, generator())
     assert many.vectors.shape[1] == 12
     assert orthonormal_basis(many.vectors[:, :1], many.vectors[:, 1:]).shape[1] == 12
 
@@ -119,7 +117,7 @@ def test_span_is_exact_once_the_samples_reach_the_rank(seed: int) -> None:
     # a network of d = 25 whose tangent space at 6 states has rank 6: every gradient of g lies in it
     policy = perturbed((1, 8, 1), seed)
     vector = ParameterVector(policy, policy.parameters())
-    found = Tangent().draw(context(policy, STATES), 6, generator(seed))
+    found = Tangent(STATES).draw(context(policy), 6, generator(seed))
     basis = orthonormal_basis(noise(seed, vector.dimension, 1), found.vectors)
     assert basis.shape[1] == 7
     metric = torch.logsumexp(3.0 * policy(STATES).square(), dim=0).sum()
@@ -146,15 +144,15 @@ def test_captured_energy_is_reported_and_rises_with_the_samples() -> None:
     states = torch.linspace(-2, 2, 60, dtype=torch.float64)[:, None]
     energies = {}
     for samples in (2, 5, 12):
-        safe = wrap(perturbed((1, 8, 1)), states=states, samples=samples, constraint=outputs_within(5.0))
+        safe = wrap(perturbed((1, 8, 1)), states=states, count=samples, constraint=outputs_within(5.0))
         safe.zero_grad()
         (safe.policy(STATES) ** 2).mean().backward()
         energies[samples] = safe.step().captured_energy
     assert 0 <= energies[2] < energies[12] <= 1 + 1e-12
     assert energies[12] > 0.99
-    assert np.isnan(_energy(sampler="isotropic"))
-    assert _energy(sampler="tangent", samples=13) == 1.0
-    assert np.isnan(_energy(sampler="tangent", samples=1))
+    assert np.isnan(_energy(directions="isotropic"))
+    assert _energy(directions="tangent", count=13) == 1.0
+    assert np.isnan(_energy(directions="tangent", count=1))
 
 
 def _energy(**options: Any) -> float:
@@ -169,42 +167,43 @@ def _energy(**options: Any) -> float:
 def test_mixed_has_both_kinds(share: float, count: int) -> None:
     states = torch.linspace(-2, 2, 30, dtype=torch.float64)[:, None]
     policy = perturbed((1, 8, 1))
-    found = Mixed(share).draw(context(policy, states), count, generator())
+    found = Mixed(states, share=share).draw(context(policy), count, generator())
     assert found.vectors.shape == (25, count)
     inside = round(share * count)
-    everything = Tangent().draw(context(policy, states), 30, generator()).vectors
+    everything = Tangent(states).draw(context(policy), 30, generator()).vectors
     tangent = orthonormal_basis(everything[:, :1], everything[:, 1:])
     for index, column in enumerate(found.vectors.T):
         energy = captured_energy(tangent, column[:, None])
         assert (energy > 1 - 1e-6) == (index < inside)
     with pytest.raises(ConfigurationError, match="share"):
-        Mixed(1.5).draw(context(policy, states), count, generator())
+        Mixed(states, share=1.5)
 
 
 def test_few_tangent_directions_are_filled_up_by_isotropic_ones() -> None:
-    found = Mixed(1.0).draw(context(perturbed((1, 8, 1)), STATES), 10, generator())
+    found = Mixed(STATES, share=1.0).draw(context(perturbed((1, 8, 1))), 10, generator())
     assert found.vectors.shape == (25, 10)
     assert found.exact
 
 
-def test_users_own_sampler() -> None:
-    class Coordinates:
+def test_users_own_directions() -> None:
+    class Coordinates(Directions):
         """Coordinate directions, in turn."""
 
         def __init__(self) -> None:
+            super().__init__(count=6, recycled=0)
             self.asked: list[int] = []
 
-        def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+        def draw(self, context: Context, count: int, generator: torch.Generator) -> Sample:
             assert context.policy is policy
             self.asked.append(count)
             chosen = torch.randperm(context.vector.dimension, generator=generator)[:count]
-            return Directions(torch.eye(context.vector.dimension, dtype=torch.float32)[:, chosen])
+            return Sample(torch.eye(context.vector.dimension, dtype=torch.float32)[:, chosen])
 
     policy, own = residual(), Coordinates()
-    safe = wrap(policy, "sgd", sampler=own, samples=6, recycle=0)
+    safe = wrap(policy, "sgd", directions=own)
     train(safe, 3)
     assert own.asked == [5, 5, 5]  # the nominal step takes one of six
-    other = wrap(residual(), "adam", sampler=own, samples=6, recycle=0)
+    other = wrap(residual(), "adam", directions=own)
     policy = other.policy
     train(other, 1)
     assert own.asked[-1] == 4  # and the loss gradient another, where the two differ
@@ -215,7 +214,7 @@ def test_unusable_policies_are_named() -> None:
     with torch.no_grad():
         policy.weights[0][0, 0] = torch.nan
     with pytest.raises(NonFiniteError, match="derivative"):
-        Tangent().draw(context(policy, STATES), 6, generator())
+        Tangent(STATES).draw(context(policy), 6, generator())
 
     class Deaf(nn.Module):
         def __init__(self) -> None:
@@ -226,7 +225,7 @@ def test_unusable_policies_are_named() -> None:
             return x
 
     with pytest.raises(ConfigurationError, match="does not depend"):
-        Tangent().draw(context(Deaf(), STATES), 3, generator())
+        Tangent(STATES).draw(context(Deaf()), 3, generator())
 
     class Wider(ResidualPolicy):
         def __init__(self) -> None:
@@ -234,7 +233,7 @@ def test_unusable_policies_are_named() -> None:
             self.log_std = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     with pytest.raises(ConfigurationError, match="log_std"):
-        Tangent().draw(context(Wider(), STATES), 3, generator())
+        Tangent(STATES).draw(context(Wider()), 3, generator())
 
 
 def test_unused_parameters_have_zero_rows() -> None:
@@ -246,7 +245,7 @@ def test_unused_parameters_have_zero_rows() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.used(x)
 
-    rows = Tangent().draw(context(Spare(), STATES), 6, generator()).vectors
+    rows = Tangent(STATES).draw(context(Spare()), 6, generator()).vectors
     assert rows.shape == (4, 6)
     assert torch.equal(rows[:2], torch.cat([STATES.T, torch.ones(1, 6, dtype=torch.float64)]))
     assert not rows[2:].any()
@@ -260,13 +259,13 @@ def test_recycled_directions_close_in_on_the_gradients_that_matter() -> None:
     def seen(recycle: int) -> float:
         policy = torch.nn.Linear(dimension, 1, bias=False, dtype=torch.float64)
         torch.nn.init.zeros_(policy.weight)
-        safe = SafeOptimizer(
+        safe = assemble(
             torch.optim.SGD(policy.parameters(), lr=1e-3),
             policy,
             lambda policy: [float(policy.weight[0] @ normal) - 1.0],
-            sampler="isotropic",
-            samples=samples,
-            recycle=recycle,
+            directions="isotropic",
+            count=samples,
+            recycled=recycle,
             smoothness=0.0,
         )
         for _ in range(60):
@@ -284,7 +283,7 @@ def test_recycled_directions_close_in_on_the_gradients_that_matter() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_recycling_costs_no_further_probes_and_leaves_room_for_new_directions(optimizer: str) -> None:
-    safe = wrap(residual(), optimizer, sampler="isotropic", samples=6, recycle=50)
+    safe = wrap(residual(), optimizer, directions="isotropic", count=6, recycled=50)
     train(safe, 1)
     rollouts = [safe.evaluate.rollouts]
     for _ in range(4):
@@ -300,16 +299,16 @@ def test_directions_are_drawn_for_the_places_that_recycled_ones_leave() -> None:
     asked = []
 
     class Counting(Isotropic):
-        def draw(self, context: SamplingContext, count: int, generator: torch.Generator) -> Directions:
+        def draw(self, context: Context, count: int, generator: torch.Generator) -> Sample:
             asked.append(count)
             return super().draw(context, count, generator)
 
-    train(wrap(residual(), "sgd", sampler=Counting(), samples=6, recycle=3), 3)
+    train(wrap(residual(), "sgd", directions=Counting(count=6, recycled=3)), 3)
     assert asked == [5, 2, 2]  # beside the nominal step
 
 
 def test_exact_samples_are_not_displaced_by_recycled_directions() -> None:
-    safe = wrap(residual(), "sgd", samples=len(STATES) + 2, recycle=8)
+    safe = wrap(residual(), "sgd", count=len(STATES) + 2, recycled=8)
     for _ in range(5):
         safe.zero_grad()
         loss(safe.policy).backward()

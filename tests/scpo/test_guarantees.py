@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,14 +23,18 @@ from replication.planted_faults.smooth import (
     waves,
 )
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Descent
 from scpo.projection.region import LocalSafeRegion
+from scpo.smoothness import Smoothness
+
+from .small_networks import assemble
 
 pytestmark = pytest.mark.slow
 
 
 def wrap(problem: Smooth, policy: Vector, inner: str = "momentum", **options: Any) -> SafeOptimizer:
-    options = {"smoothness": problem.constants, "sampler": "isotropic", "samples": 4, "verify": False} | options
-    return SafeOptimizer(INNER[inner](policy), policy, batched_constraint=problem.batched, **options)
+    options = {"smoothness": problem.constants, "directions": "isotropic", "count": 4, "verify": False} | options
+    return assemble(INNER[inner](policy), policy, constraint=problem.batched, batched=True, **options)
 
 
 @pytest.mark.parametrize(("name", "inner", "kappa"), list(itertools.product(PROBLEMS, INNER, (0.5, 1.0))))
@@ -58,13 +62,14 @@ def test_float32_policy_from_zero_keeps_the_guarantees(constants: str) -> None:
 
     policy = Vector(np.zeros(6), torch.float32)
     constants_of = {"zero": np.zeros(3), "proven": np.full(3, 0.1)}
-    safe = SafeOptimizer(
+    safe = assemble(
         INNER["momentum"](policy),
         policy,
-        batched_constraint=linear,
+        linear,
+        batched=True,
         smoothness=constants_of[constants],
-        sampler="isotropic",
-        samples=4,
+        directions="isotropic",
+        count=4,
         verify=False,
         kappa=1.0,
     )
@@ -85,13 +90,13 @@ def test_float32_smooth_network() -> None:
 def test_margin_is_kept() -> None:
     problem = waves(7)
     policy = Vector(np.zeros(problem.dimension))
-    safe = wrap(problem, policy, margin=0.02, kappa=1.0)
+    safe = wrap(problem, policy, tightening=0.02, kappa=1.0)
     steps = run(safe, away(7, policy), 60)
     assert max(float(step.after.max()) for step in steps) <= -0.02
     assert min(float((-step.after).min()) for step in steps) < 0.2
 
 
-class LocalNetworkSmoothness:
+class LocalNetworkSmoothness(Smoothness):
     """L of v tanh(w x + b) with v trained too, within radius r of the current v: a user's own model.
 
     A unit's Hessian block over ((w, b), v) is [[v tanh'' h h^T, tanh' h], [., 0]], of norm at most
@@ -110,9 +115,6 @@ class LocalNetworkSmoothness:
 
     def constants(self) -> np.ndarray:
         return self.largest * TANH_CURVATURE * self.square + np.sqrt(self.square)
-
-    def kinks(self) -> np.ndarray:
-        return np.zeros(self.square.size)
 
     def radius(self) -> float:
         return 0.3
@@ -141,13 +143,14 @@ def test_users_own_smoothness_of_a_network_with_all_weights_trained() -> None:
     limits = outputs(start[None])[0] + 0.2
     policy = Vector(start)
     model = LocalNetworkSmoothness(states, hidden)
-    safe = SafeOptimizer(
+    safe = assemble(
         INNER["momentum"](policy),
         policy,
-        batched_constraint=lambda stacked: outputs(stacked["theta"].numpy()) - limits,
+        lambda stacked: outputs(stacked["theta"].numpy()) - limits,
+        batched=True,
         smoothness=model,
-        sampler="isotropic",
-        samples=9,
+        directions="isotropic",
+        count=9,
         verify=False,
     )
     steps = run(safe, away(2, policy), 80)
@@ -157,19 +160,19 @@ def test_users_own_smoothness_of_a_network_with_all_weights_trained() -> None:
 
 @pytest.mark.parametrize("inner", ["momentum", "adam"])
 def test_beta_smooth_loss_never_rises(inner: str) -> None:
-    def rises(beta: float, descent: bool) -> int:
+    def rises(descent: Descent | Literal[False]) -> int:
         count = 0
         for seed in range(2):
             problem = waves(seed)
             policy = Vector(np.zeros(problem.dimension))
-            safe = wrap(problem, policy, inner, loss_smoothness=beta, descent=descent, seed=seed)
+            safe = wrap(problem, policy, inner, descent=descent, seed=seed)
             safe.optimizer.param_groups[0]["lr"] = 0.5  # fast enough to overshoot a target that is near
             steps = run(safe, away(seed, policy, 0.05), 40)
             count += sum(step.loss_after > step.loss_before + 1e-12 * (1 + step.loss_before) for step in steps)
         return count
 
-    assert rises(1.0, True) == 0
-    assert rises(0.0, False) > 0, "the loss falls anyway, so the test shows nothing"
+    assert rises(Descent(1.0)) == 0
+    assert rises(False) > 0, "the loss falls anyway, so the test shows nothing"
 
 
 @pytest.mark.parametrize("rate", [1.9, 2.1, 40.0])
@@ -177,8 +180,8 @@ def test_loss_never_rises_though_plain_gradient_steps_are_too_long(rate: float) 
     # p = -eta grad L is parallel to the gradient, but with eta > 2 / beta its projection need not descend
     policy = Vector(np.ones(3))
     inner = torch.optim.SGD(policy.parameters(), lr=rate)
-    safe = SafeOptimizer(
-        inner, policy, lambda policy: [-1.0], smoothness=1.0, sampler="isotropic", loss_smoothness=1.0, verify=False
+    safe = assemble(
+        inner, policy, lambda policy: [-1.0], smoothness=1.0, directions="isotropic", descent=Descent(1.0), verify=False
     )
     steps = run(safe, lambda: 0.5 * (policy.theta**2).sum(), 5)
     assert all(step.loss_after <= step.loss_before * (1 + 1e-12) for step in steps)
@@ -187,8 +190,8 @@ def test_loss_never_rises_though_plain_gradient_steps_are_too_long(rate: float) 
 def test_loss_at_a_stationary_point_does_not_rise_under_momentum() -> None:
     policy = Vector(np.array([1.0, 0.0]))
     inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
-    safe = SafeOptimizer(
-        inner, policy, lambda policy: [-1.0], smoothness=1.0, sampler="isotropic", loss_smoothness=1.0, verify=False
+    safe = assemble(
+        inner, policy, lambda policy: [-1.0], smoothness=1.0, directions="isotropic", descent=Descent(1.0), verify=False
     )
     run(safe, lambda: 0.5 * (policy.theta**2).sum(), 1)
     with torch.no_grad():

@@ -21,6 +21,7 @@ from scpo.optimizer import SafeOptimizer
 from .small_networks import (
     OPTIMIZERS,
     STATES,
+    assemble,
     fingerprint,
     loss,
     outputs_within,
@@ -43,10 +44,8 @@ class NeverBackward(torch.autograd.Function):
         raise AssertionError("the constraint was differentiated")
 
 
-@pytest.mark.parametrize(
-    ("sampler", "verify"), list(itertools.product(["tangent", "isotropic", "mixed"], [True, False]))
-)
-def test_constraint_is_never_differentiated(sampler: str, verify: bool) -> None:
+@pytest.mark.parametrize(("kind", "verify"), list(itertools.product(["tangent", "isotropic", "mixed"], [True, False])))
+def test_constraint_is_never_differentiated(kind: str, verify: bool) -> None:
     def constraint(policy: nn.Module) -> Tensor:
         assert not torch.is_grad_enabled()
         outputs = NeverBackward.apply(policy(STATES))
@@ -54,7 +53,7 @@ def test_constraint_is_never_differentiated(sampler: str, verify: bool) -> None:
         return outputs[:, 0] - 0.4
 
     policy = residual()
-    train(wrap(policy, constraint=constraint, sampler=sampler, verify=verify), 4)
+    train(wrap(policy, constraint=constraint, directions=kind, verify=verify), 4)
 
     def batched(stacked: dict[str, Tensor]) -> Tensor:
         assert not torch.is_grad_enabled()
@@ -62,7 +61,7 @@ def test_constraint_is_never_differentiated(sampler: str, verify: bool) -> None:
         return NeverBackward.apply(policy.stacked(stacked, STATES))[..., 0] - 0.4
 
     policy = residual()
-    train(wrap(policy, constraint=None, batched_constraint=batched, sampler=sampler, verify=verify), 4)
+    train(wrap(policy, constraint=batched, batched=True, directions=kind, verify=verify), 4)
 
 
 def test_spy_would_notice() -> None:
@@ -82,8 +81,8 @@ def test_constraint_from_numpy_alone_and_from_a_subprocess() -> None:
     iterates = []
     for constraint in (simulator, lambda policy: np.asarray(policy.theta.numpy()) - 1.0):
         policy = Vector([0.0])
-        safe = SafeOptimizer(
-            torch.optim.SGD(policy.parameters(), lr=0.5), policy, constraint, smoothness=0.0, sampler="isotropic"
+        safe = assemble(
+            torch.optim.SGD(policy.parameters(), lr=0.5), policy, constraint, smoothness=0.0, directions="isotropic"
         )
         for _ in range(2):
             safe.zero_grad()
@@ -102,7 +101,7 @@ def test_batched_and_single_constraint_give_the_same_run() -> None:
         def one(module: nn.Module, pi: Any = pi, policy: Any = policy) -> Tensor:
             return pi({name: value.detach()[None] for name, value in policy.named_parameters()})[0]
 
-        options = {"constraint": None, "batched_constraint": pi} if batched else {"constraint": one}
+        options = {"constraint": pi, "batched": True} if batched else {"constraint": one}
         runs.append(train(wrap(policy, **options), 6)[-1])
     assert torch.allclose(*runs, rtol=0, atol=1e-7)  # products of another shape round differently
 
@@ -113,13 +112,13 @@ CHECKPOINTED = [
 ]
 
 
-@pytest.mark.parametrize(("inner", "sampler", "smoothness", "verify"), CHECKPOINTED)
-def test_resumed_run_is_bit_identical(inner: str, sampler: str, smoothness: str, verify: bool) -> None:
+@pytest.mark.parametrize(("inner", "kind", "smoothness", "verify"), CHECKPOINTED)
+def test_resumed_run_is_bit_identical(inner: str, kind: str, smoothness: str, verify: bool) -> None:
     options: dict[str, Any] = {
-        "sampler": sampler,
+        "directions": kind,
         "verify": verify,
-        "safe_probes": sampler == "mixed",
-        "smoothness": "estimated" if smoothness == "estimated" else 1.0,
+        "safe_probes": kind == "mixed",
+        "smoothness": None if smoothness == "estimated" else 1.0,
     }
     whole = wrap(residual(), inner, **options)
     expected = train(whole, 10)
@@ -148,7 +147,7 @@ def test_state_of_something_else_is_refused_before_anything_is_loaded() -> None:
     with pytest.raises(ConfigurationError, match="values"):
         safe.load_state_dict({key: value for key, value in safe.state_dict().items() if key != "values"})
     other = wrap(residual(), constraint=lambda policy: [-1.0])
-    with pytest.raises(ConfigurationError, match="metrics"):
+    with pytest.raises(ConfigurationError, match="constraint values"):
         safe.load_state_dict(other.state_dict())
     assert fingerprint(safe) == before
 
@@ -158,7 +157,7 @@ def test_several_parameter_groups_each_with_its_options() -> None:
     groups = [{"params": list(policy.weights), "lr": 0.0}, {"params": list(policy.biases), "lr": 0.2}]
     inner = torch.optim.SGD(groups, momentum=0.5)
     start = [weight.detach().clone() for weight in policy.weights]
-    safe = SafeOptimizer(inner, policy, lambda policy: [-1.0], samples=5, sampler="isotropic", smoothness=0.0)
+    safe = assemble(inner, policy, lambda policy: [-1.0], count=5, directions="isotropic", smoothness=0.0)
     losses = []
     for _ in range(3):
         safe.zero_grad()
@@ -176,7 +175,7 @@ def test_frozen_parameters_and_parameters_outside_the_optimiser_stay() -> None:
     policy.biases[0].requires_grad_(False)
     inner = torch.optim.SGD([*policy.weights, policy.biases[0]], lr=0.1)  # biases[1] is left out
     kept = [policy.biases[0].detach().clone(), policy.biases[1].detach().clone()]
-    safe = SafeOptimizer(inner, policy, outputs_within(), samples=5, states=STATES, smoothness=1.0)
+    safe = assemble(inner, policy, outputs_within(), count=5, states=STATES, smoothness=1.0)
     assert safe.vector.names == ("weights.0", "weights.1")
     iterates = train(safe, 5)
     assert not torch.equal(iterates[0], iterates[-1])
@@ -201,8 +200,8 @@ class Tied(nn.Module):
         return torch.tanh(self.norm(self.first(x))) @ self.second.weight
 
 
-@pytest.mark.parametrize("sampler", ["tangent", "isotropic"])
-def test_tied_weights_and_running_statistics(sampler: str) -> None:
+@pytest.mark.parametrize("kind", ["tangent", "isotropic"])
+def test_tied_weights_and_running_statistics(kind: str) -> None:
     policy = Tied()
 
     def constraint(policy: nn.Module) -> Tensor:
@@ -213,7 +212,7 @@ def test_tied_weights_and_running_statistics(sampler: str) -> None:
 
     policy.train()
     inner = torch.optim.SGD(policy.parameters(), lr=0.1)
-    safe = SafeOptimizer(inner, policy, constraint, samples=5, states=STATES, sampler=sampler, smoothness=5.0)
+    safe = assemble(inner, policy, constraint, count=5, states=STATES, directions=kind, smoothness=5.0)
     assert sum(name.endswith("weight") for name in safe.vector.names) == 2  # the tied one, once, and norm.weight
     safe.zero_grad()
     loss(policy).backward()
@@ -227,7 +226,7 @@ def test_tied_weights_and_running_statistics(sampler: str) -> None:
     for name, buffer in policy.named_buffers():
         assert torch.equal(buffer, statistics[name]), name
     # the forward pass of the loss moved the statistics, hence perhaps g: one more rollout
-    directions = 5 if sampler == "isotropic" else 3
+    directions = 5 if kind == "isotropic" else 3
     assert safe.evaluate.rollouts - rollouts == directions + 1 + 1
 
 
@@ -239,11 +238,11 @@ def test_buffers_that_make_the_policy_unsafe_are_noticed() -> None:
             self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
     policy = Scaled()
-    options: dict[str, Any] = {"smoothness": 0.0, "sampler": "isotropic"}
+    options: dict[str, Any] = {"smoothness": 0.0, "directions": "isotropic"}
     for verify in (True, False):
         policy.scale.fill_(1.0)
         inner = torch.optim.SGD(policy.parameters(), lr=0.1)
-        safe = SafeOptimizer(inner, policy, lambda p: (p.scale * p.weight) - 2.0, verify=verify, **options)
+        safe = assemble(inner, policy, lambda p: (p.scale * p.weight) - 2.0, verify=verify, **options)
         policy.scale.fill_(3.0)
         for attempt in range(2):  # an error is no leave to go on
             safe.zero_grad()
@@ -257,12 +256,12 @@ def test_buffers_that_make_the_policy_unsafe_are_noticed() -> None:
 
 def test_parameters_changed_from_outside_are_evaluated_again() -> None:
     policy = Vector([0.0, 0.0])
-    safe = SafeOptimizer(
+    safe = assemble(
         torch.optim.SGD(policy.parameters(), lr=0.1),
         policy,
         lambda p: p.theta - 1.0,
         smoothness=0.0,
-        sampler="isotropic",
+        directions="isotropic",
     )
     for value, good in ((0.5, True), (1.5, False), (1.5, False), (0.5, True)):
         with torch.no_grad():
@@ -270,7 +269,7 @@ def test_parameters_changed_from_outside_are_evaluated_again() -> None:
         safe.zero_grad()
         (-policy.theta.sum()).backward()
         if good:
-            assert safe.step().margin <= 1.0 - value
+            assert safe.step().slack <= 1.0 - value
         else:
             with pytest.raises(UnsafeStartError, match="from outside"):
                 safe.step()
@@ -280,12 +279,12 @@ def test_parameters_changed_from_outside_are_evaluated_again() -> None:
 def test_refresh_after_the_constraint_has_changed() -> None:
     limit = [1.0]
     policy = Vector([0.5])
-    safe = SafeOptimizer(
+    safe = assemble(
         torch.optim.SGD(policy.parameters(), lr=0.1),
         policy,
         lambda p: p.theta - limit[0],
         smoothness=0.0,
-        sampler="isotropic",
+        directions="isotropic",
     )
     limit[0] = 2.0
     safe.refresh()
@@ -327,8 +326,8 @@ def test_closure_is_differentiated_at_theta_though_lbfgs_goes_elsewhere() -> Non
     policy = Vector(np.ones(3))
     inner = torch.optim.LBFGS(policy.parameters(), lr=0.3, max_iter=4)
     # kappa |slack| binds along the first axis, so that the descent row matters
-    safe = SafeOptimizer(
-        inner, policy, lambda p: [p.theta[0].item() - 1.01], smoothness=0.0, sampler="isotropic", samples=3
+    safe = assemble(
+        inner, policy, lambda p: [p.theta[0].item() - 1.01], smoothness=0.0, directions="isotropic", count=3
     )
     curvature = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
 
@@ -368,10 +367,10 @@ def test_optimiser_state_is_that_of_the_gradients_whatever_the_projection_does()
 
 
 @pytest.mark.parametrize("inner", OPTIMIZERS)
-def test_float32_policies_work_with_every_sampler(inner: str) -> None:
-    for sampler in ("tangent", "isotropic", "mixed"):
+def test_float32_policies_work_with_all_directions(inner: str) -> None:
+    for kind in ("tangent", "isotropic", "mixed"):
         policy = residual(dtype=torch.float32)
-        safe = wrap(policy, inner, states=STATES.float(), sampler=sampler)
+        safe = wrap(policy, inner, states=STATES.float(), directions=kind)
         train(safe, 4)
         assert policy.weights[0].dtype == torch.float32
         assert safe.values.max() <= 0
@@ -390,7 +389,7 @@ def test_an_optimiser_that_fails_half_way_leaves_the_parameters_as_they_were() -
             raise RuntimeError("half way")
 
     policy = residual()
-    safe = SafeOptimizer(Stumbling(policy.parameters(), lr=0.1), policy, outputs_within(), states=STATES)
+    safe = assemble(Stumbling(policy.parameters(), lr=0.1), policy, outputs_within(), states=STATES)
     before = safe.vector.read()
     loss(policy).backward()
     with pytest.raises(RuntimeError, match="half way"):

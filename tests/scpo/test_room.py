@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from replication.planted_faults.smooth import Smooth
-from scpo import SafeOptimizer
 from scpo.records import StepInfo
 from scpo.smoothness import FixedSmoothness
 
-from .small_networks import follow
+from .small_networks import assemble, follow
 
 
 def along(
@@ -28,24 +27,24 @@ def along(
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_the_margin_is_kept(verify: bool) -> None:
-    infos = along(lambda theta: theta[:, :1] - 1.0, [0.3, 0.1], 60, margin=0.2, verify=verify)
-    assert all(info.margin >= 0.2 for info in infos)
-    assert infos[-1].margin == pytest.approx(0.2, abs=1e-6)
+    infos = along(lambda theta: theta[:, :1] - 1.0, [0.3, 0.1], 60, tightening=0.2, verify=verify)
+    assert all(info.slack >= 0.2 for info in infos)
+    assert infos[-1].slack == pytest.approx(0.2, abs=1e-6)
 
 
 @pytest.mark.parametrize("kappa", [0.5, 1.0])
 def test_rounding_is_taken_out_of_the_room(kappa: float) -> None:
     eps = 1e-3
-    options = {"verify": False, "rounding": eps, "probe_step": 10.0, "kappa": kappa}
+    options = {"verify": False, "rounding": eps, "probe_length": 10.0, "kappa": kappa}
     infos = along(lambda theta: theta[:, :1] - 1.0, [0.3, 0.0], 60, **options)
     error = np.sqrt(2) * 2.0 * eps / 10.0  # of two probed slopes
-    assert infos[-1].margin == pytest.approx(2.0 * eps / kappa, rel=0.05)
-    assert all(info.margin >= 2.0 * eps / kappa * (1.0 - error) for info in infos)
+    assert infos[-1].slack == pytest.approx(2.0 * eps / kappa, rel=0.05)
+    assert all(info.slack >= 2.0 * eps / kappa * (1.0 - error) for info in infos)
 
 
 def test_less_room_than_rounding_leaves_theta_where_it_is() -> None:
     eps = 1e-3
-    options = {"verify": False, "rounding": eps, "probe_step": 10.0}
+    options = {"verify": False, "rounding": eps, "probe_length": 10.0}
     for push, moves in ((-0.1 * eps, False), (-5.0 * eps, True)):  # inwards, and seen to get there only in the second
         (info,) = along(lambda theta: theta[:, :1] - eps, [push, 0.0], 1, **options)
         assert (info.step_norm > 0.0) == moves
@@ -55,8 +54,8 @@ def test_verification_keeps_the_margin_where_the_bound_does_not() -> None:
     def values(theta: np.ndarray) -> np.ndarray:
         return (theta**2).sum(axis=1, keepdims=True) - 1.0  # curved, and L = 0 is said to hold
 
-    infos = along(values, [0.3, 0.1], 40, margin=0.2, verify=True, kappa=1.0)
-    assert all(info.margin >= 0.2 for info in infos)
+    infos = along(values, [0.3, 0.1], 40, tightening=0.2, verify=True, kappa=1.0)
+    assert all(info.slack >= 0.2 for info in infos)
     assert any(info.proposals > 1 for info in infos)
     assert all(info.unsafe_proposals == 0 for info in infos)  # g <= 0 everywhere: the margin alone was at stake
 
@@ -72,8 +71,8 @@ def test_a_policy_within_rounding_of_its_limits_finds_back() -> None:
         return np.array([x, -0.5 * x + y, -x]) + offsets
 
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
-    safe = SafeOptimizer(
-        optimizer, policy, constraint, samples=3, sampler="isotropic", smoothness=0.0, verify=False, rounding=eps
+    safe = assemble(
+        optimizer, policy, constraint, count=3, directions="isotropic", smoothness=0.0, verify=False, rounding=eps
     )
     offsets[:] = (0.35 * eps, -0.01 * eps, -1e-3)
     safe.refresh()
@@ -82,5 +81,5 @@ def test_a_policy_within_rounding_of_its_limits_finds_back() -> None:
         safe.zero_grad()
         policy(torch.ones(1, 3, dtype=torch.float64)).sum().backward()
         infos.append(safe.step())
-    assert infos[0].restoring and infos[0].margin > 0.0
+    assert infos[0].restoring and infos[0].slack > 0.0
     assert not infos[1].restoring

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,17 +12,16 @@ from hypothesis import strategies as st
 
 from replication.planted_faults.smooth import Vector, away, quadratics, run
 from scpo.errors import ConfigurationError, ShapeError
-from scpo.optimizer import SafeOptimizer
-from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+from scpo.smoothness import Estimate, EstimatedSmoothness, FixedSmoothness
 
-from .small_networks import residual, train, wrap
+from .small_networks import assemble, residual, train, wrap
 
 ALL = np.array([True, True, True])
 NONE = ~ALL
 
 
-def started(k: int = 3, **options: float) -> EstimatedSmoothness:
-    model = EstimatedSmoothness(**options)  # type: ignore[arg-type]
+def started(k: int = 3, **options: Any) -> Estimate:
+    model = Estimate(EstimatedSmoothness(**options))
     model.start(k)
     return model
 
@@ -33,7 +34,7 @@ def test_fixed_constants_are_spread_and_never_learn() -> None:
         assert model.constants().tolist() == expected
         assert model.state_dict() == {}
     assert (scalar.radius(), each.radius()) == (0.5, np.inf)
-    with pytest.raises(ShapeError, match="3 constants for 2 metrics"):
+    with pytest.raises(ShapeError, match="3 constants for 2 constraint values"):
         each.start(2)
     given_array = np.ones(2)
     model = FixedSmoothness(given_array)
@@ -102,8 +103,7 @@ def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
 
 @pytest.mark.parametrize(("kink_factor", "expected"), [(None, 2.0), (1.0, 1.0), (3.0, 3.0)])
 def test_kinks_can_have_a_factor_of_their_own(kink_factor: float | None, expected: float) -> None:
-    model = EstimatedSmoothness(1.0, factor=2.0, kink_ratio=10.0, kink_factor=kink_factor, decay=1.0, pooling=0.5)
-    model.start(3)
+    model = started(initial=1.0, factor=2.0, kink_ratio=10.0, kink_factor=kink_factor, decay=1.0, pooling=0.5)
     model.observe(np.array([0.0, 0.0, 50.0]), np.ones(3, bool), 0.1)
     assert model.kinks() == pytest.approx([0.0, 0.0, expected * 0.5 * 0.1 * (50.0 - 10.0)])
     assert model.constants() == pytest.approx([2.0, 2.0, 20.0])
@@ -113,7 +113,7 @@ def test_where_no_step_is_left_kinks_are_forgotten_and_curvature_is_not() -> Non
     model = started(initial=1.0, factor=2.0, decay=0.5, kink_ratio=10.0)
     model.observe(np.array([1e4, 1.0, 1.0]), ALL, 1e-3)
     constants, kinks, radius = model.constants(), model.kinks(), model.radius()
-    model.observe(np.zeros(3), NONE, 0.0)
+    model.blocked()
     assert np.array_equal(model.constants(), constants)
     assert np.array_equal(model.kinks(), 0.5 * kinks)
     assert (kinks[0] > 1.0, model.radius()) == (True, radius)
@@ -135,7 +135,7 @@ def test_curvature_and_kinks_together_cover_what_the_last_step_needed(
         assert (bound >= 0.5 * np.array(row) * length**2 * (1 - 1e-12)).all()
 
 
-def corner(width: float) -> EstimatedSmoothness:
+def corner(width: float) -> Estimate:
     """Follow the kink of max(0, x) with a step of two widths from x = -width, as steps shorten."""
     model = started(1, initial=1.0, kink_ratio=10.0)
     model.observe(np.array([2.0 * width / (2.0 * width) ** 2]), ALL[:1], 2.0 * width)
@@ -177,9 +177,9 @@ def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], de
         ({"pooling": -0.1}, "pooling"),
         ({"kink_ratio": 1.0}, "kink_ratio"),
         ({"kink_ratio": np.nan}, "kink_ratio"),
-        ({"initial_radius": 0.0}, "radius"),
-        ({"growth": 0.9}, "radius"),
-        ({"max_radius": np.nan}, "radius"),
+        ({"initial_radius": 0.0}, "initial_radius"),
+        ({"growth": 0.9}, "growth"),
+        ({"max_radius": np.nan}, "max_radius"),
     ],
 )
 def test_nonsense_options(options: dict[str, float], name: str) -> None:
@@ -197,44 +197,40 @@ def test_required_constants_of_quadratics_never_exceed_the_true_ones() -> None:
     for seed in range(3):
         problem = quadratics(seed)
         policy = Vector(np.zeros(problem.dimension))
-        model = EstimatedSmoothness(1.0, decay=1.0)
         safe = wrap(
             policy,
-            constraint=None,
-            batched_constraint=problem.batched,
-            smoothness=model,
-            sampler="isotropic",
+            constraint=problem.batched,
+            batched=True,
+            smoothness=EstimatedSmoothness(1.0, decay=1.0),
+            directions="isotropic",
             verify=False,
         )
         steps = run(safe, away(seed, policy), 30)
         # what the slopes' error allowance explains is not curvature, so needs lie below |A_i|, but for rounding
         assert max(step.info.required_max for step in steps) <= problem.constants.max() * (1 + 1e-6) + 1e-9
-        assert model.constants().max() <= 2.0 * max(1.0, problem.constants.max()) * (1 + 1e-6)
+        assert safe.smoothness.constants().max() <= 2.0 * max(1.0, problem.constants.max()) * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 8.0])
 def test_safety_factor_trades_misses_for_length(factor: float) -> None:
-    safe = wrap(residual(), smoothness=EstimatedSmoothness(0.5, factor=factor), verify=False, samples=13)
+    safe = wrap(residual(), smoothness=EstimatedSmoothness(0.5, factor=factor), verify=False, count=13)
     train(safe, 10)
-    expected = EstimatedSmoothness(0.5, factor=factor)
-    expected.start(12)
+    expected = started(12, initial=0.5, factor=factor)
     expected.load_state_dict(safe.smoothness.state_dict())
     assert np.array_equal(safe.smoothness.constants(), expected.constants())
     assert (safe.smoothness.constants() >= factor * safe.smoothness.state_dict()["observed"]).all()
 
 
 def test_starting_again_forgets_the_longest_step() -> None:
-    model = EstimatedSmoothness()
-    model.start(1)
+    model = started(1)
     model.observe(np.ones(1), np.ones(1, dtype=bool), 5.0)
     assert model.radius() == 1.0
     model.start(1)
-    assert model.radius() == EstimatedSmoothness().radius() == 0.1
+    assert model.radius() == EstimatedSmoothness().initial_radius == 0.1
 
 
 def test_without_metrics_the_radius_grows_with_the_steps() -> None:
-    model = EstimatedSmoothness()
-    model.start(0)
+    model = started(0)
     model.observe(np.zeros(0), np.zeros(0, dtype=bool), 0.1)
     assert model.radius() == 0.2
 
@@ -249,11 +245,11 @@ def test_misses_are_learned_from_whatever_was_believed_before(rate: float) -> No
             self.w = torch.nn.Parameter(torch.tensor([-0.9, 0.05]))
 
     policy = Circle()
-    safe = SafeOptimizer(
+    safe = assemble(
         torch.optim.SGD(policy.parameters(), lr=rate),
         policy,
         lambda given: [1000.0 * (float(given.w.detach().double().square().sum()) - 1.0)],
-        sampler="isotropic",
+        directions="isotropic",
         verify=False,
     )
     misses = unsafe = 0
@@ -263,7 +259,7 @@ def test_misses_are_learned_from_whatever_was_believed_before(rate: float) -> No
         (-(policy.w * (torch.stack([w[1], -w[0]]) + 0.3 * w)).sum()).backward()
         info = safe.step()
         misses += info.bound_misses
-        unsafe += info.margin < 0
+        unsafe += info.slack < 0
     assert unsafe == 0
     assert misses <= 2
     assert info.smoothness_max > 500.0

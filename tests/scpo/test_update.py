@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,17 @@ from torch import nn
 from replication.planted_faults.smooth import INNER, Smooth, Vector, away, broken_guarantees, quadratics, run, waves
 from scpo.errors import SolverError
 from scpo.optimizer import SafeOptimizer
+from scpo.projection.project import project_onto
 from scpo.records import StepInfo
 from scpo.smoothness import EstimatedSmoothness
 
-from .small_networks import loss, outputs_within, residual, train, wrap
+from .small_networks import assemble, loss, outputs_within, residual, train, wrap
 
 
 def vector(problem: Smooth, inner: str = "momentum", **options: Any) -> SafeOptimizer:
     policy = Vector(np.zeros(problem.dimension))
-    options = {"smoothness": problem.constants, "sampler": "isotropic", "samples": 4} | options
-    return SafeOptimizer(INNER[inner](policy), policy, batched_constraint=problem.batched, **options)
+    options = {"smoothness": problem.constants, "directions": "isotropic", "count": 4} | options
+    return assemble(INNER[inner](policy), policy, constraint=problem.batched, batched=True, **options)
 
 
 def pushed(safe: SafeOptimizer, seed: int, updates: int) -> list[Any]:
@@ -35,7 +37,7 @@ def pushed(safe: SafeOptimizer, seed: int, updates: int) -> list[Any]:
 @pytest.mark.parametrize("samples", [1, 3, 6])
 @pytest.mark.parametrize("verify", [True, False])
 def test_an_update_costs_its_probes_and_one_rollout(samples: int, verify: bool) -> None:
-    safe = vector(waves(0), samples=samples, verify=verify, rounding=1e-14)
+    safe = vector(waves(0), count=samples, verify=verify, rounding=1e-14)
     before = safe.evaluate.rollouts
     for step in pushed(safe, 0, 5):
         assert step.info.step_norm > 0
@@ -51,7 +53,7 @@ def test_verifications_rollout_is_the_next_base_value() -> None:
         evaluated.append(torch.cat([p.detach().reshape(-1) for p in module.parameters()]).clone())
         return outputs_within()(module)
 
-    safe = wrap(policy, constraint=constraint, sampler="isotropic", recycle=0)
+    safe = wrap(policy, constraint=constraint, directions="isotropic", recycled=0)
     for _ in range(4):
         evaluated.clear()
         train(safe, 1)
@@ -61,9 +63,12 @@ def test_verifications_rollout_is_the_next_base_value() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 2, 20])
-def test_unsafe_proposals_raise_the_constants_and_then_theta_stays(retries: int) -> None:
+def test_unsafe_proposals_raise_the_constants_and_then_theta_stays(
+    retries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scpo.update.MAX_RETRIES", retries)
     problem = waves(3)
-    safe = vector(problem, smoothness=1e-4 * problem.constants, max_retries=retries, kappa=1.0)
+    safe = vector(problem, smoothness=1e-4 * problem.constants, kappa=1.0)
     stayed, rejected = 0, 0
     for step in pushed(safe, 3, 25):
         info = step.info
@@ -86,13 +91,13 @@ def test_estimated_constants_remember_a_rejection() -> None:
     rejections = 0
     for seed in range(4):
         model = EstimatedSmoothness(1e-4, initial_radius=10.0, max_radius=10.0)
-        safe = vector(waves(seed), smoothness=model, kappa=1.0, samples=6)
-        first = model.constants().max()
+        safe = vector(waves(seed), smoothness=model, kappa=1.0, count=6)
+        first = safe.smoothness.constants().max()
         steps = pushed(safe, seed, 10)
         assert all((step.after <= 0).all() for step in steps)
         if sum(step.info.unsafe_proposals for step in steps):
             rejections += 1
-            assert model.constants().max() > 100 * first
+            assert safe.smoothness.constants().max() > 100 * first
     assert rejections > 0
 
 
@@ -104,7 +109,7 @@ def test_bound_only_takes_what_the_bound_says() -> None:
     assert unsafe
     for step in unsafe:
         assert (step.after > 0).any()
-        assert step.info.margin == -float(step.after.max()) < 0
+        assert step.info.slack == -float(step.after.max()) < 0
         assert step.info.worst_miss > 0
         assert step.info.bound_misses > 0
         assert step.info.required_max > step.info.smoothness_max
@@ -116,7 +121,7 @@ def test_bound_only_takes_what_the_bound_says() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_restoring_steps_lead_back_after_a_failed_bound(seed: int) -> None:
     problem = waves(seed)
-    safe = vector(problem, smoothness=1e-2 * problem.constants, verify=False, kappa=1.0, samples=6)
+    safe = vector(problem, smoothness=1e-2 * problem.constants, verify=False, kappa=1.0, count=6)
     steps = pushed(safe, seed, 40)
     unsafe = [index for index, step in enumerate(steps) if (step.after > 0).any()]
     assert unsafe
@@ -132,7 +137,7 @@ def test_restoring_with_proven_constants_falls_at_each_step_and_hurts_no_other_m
     directions = np.random.default_rng(5).normal(size=(400, problem.dimension))
     values = problem.values(directions)
     start = next(t for t, g in zip(directions, values, strict=True) if (g > 0.3).sum() == 1)
-    safe = vector(problem, verify=False, samples=5)
+    safe = vector(problem, verify=False, count=5)
     with torch.no_grad():
         safe.policy.theta.copy_(torch.from_numpy(start))
     before = problem.values(start[None])[0]
@@ -153,7 +158,7 @@ def test_restoring_with_proven_constants_falls_at_each_step_and_hurts_no_other_m
 def test_restoring_works_with_safe_probes_on() -> None:
     problem = quadratics(1)
     start = next(t for t in np.random.default_rng(1).normal(size=(200, 5)) if problem.values(t[None]).max() > 0.2)
-    safe = vector(problem, verify=False, samples=5, safe_probes=True, gradient_bound=10.0)
+    safe = vector(problem, verify=False, count=5, safe_probes=True, gradient_bound=10.0)
     with torch.no_grad():
         safe.policy.theta.copy_(torch.from_numpy(start))
     steps = pushed(safe, 1, 40)
@@ -168,7 +173,7 @@ def test_restoring_works_with_safe_probes_on() -> None:
 def test_safe_probes_are_safe_and_cost_no_rollouts(seed: int, samples: int) -> None:
     problem = waves(seed)
     gradient = np.linalg.norm(problem.gradients(np.zeros(problem.dimension)), axis=1)
-    options: dict[str, Any] = {"kappa": 1.0, "samples": samples, "verify": False, "probe_step": 0.05, "rounding": 1e-14}
+    options: dict[str, Any] = {"kappa": 1.0, "count": samples, "verify": False, "probe_length": 0.05, "rounding": 1e-14}
     count: dict[bool, int] = {}
     for safe_probes in (True, False):
         safe = vector(problem, safe_probes=safe_probes, gradient_bound=gradient, **options)
@@ -185,7 +190,7 @@ def test_carried_gradient_bound_covers_directions_never_probed() -> None:
     for seed in range(3):
         problem = waves(seed)
         start = np.linalg.norm(problem.gradients(np.zeros(problem.dimension)), axis=1)
-        safe = vector(problem, safe_probes=True, gradient_bound=start, samples=2, verify=False)
+        safe = vector(problem, safe_probes=True, gradient_bound=start, count=2, verify=False)
         for _ in range(30):
             pushed(safe, seed, 1)
             true = np.linalg.norm(problem.gradients(safe.vector.read().numpy()), axis=1)
@@ -193,13 +198,13 @@ def test_carried_gradient_bound_covers_directions_never_probed() -> None:
 
 
 def test_without_a_gradient_bound_each_basis_is_looked_at_first_and_counted() -> None:
-    safe = vector(waves(1), safe_probes=True, samples=3, verify=False, rounding=1e-14)
+    safe = vector(waves(1), safe_probes=True, count=3, verify=False, rounding=1e-14)
     before = safe.evaluate.rollouts
     for step in pushed(safe, 1, 5):
         assert step.info.rollouts - before == 3 + 3 + 1
         assert step.info.unsafe_probes == 0
         before = step.info.rollouts
-    full = vector(waves(1), safe_probes=True, samples=6, verify=False, rounding=1e-14)  # n = d: all is seen
+    full = vector(waves(1), safe_probes=True, count=6, verify=False, rounding=1e-14)  # n = d: all is seen
     first, second = pushed(full, 1, 2)
     assert second.info.rollouts - first.info.rollouts == 6 + 1
 
@@ -211,8 +216,8 @@ def test_rounding_is_measured_again_when_the_parameters_have_grown() -> None:
     # a difference of parameters that grow together
     policy = Vector(np.zeros(2))
     inner = torch.optim.SGD(policy.parameters(), lr=1.0)
-    safe = SafeOptimizer(
-        inner, policy, lambda p: [1e3 * (p.theta[0] - p.theta[1]).item() - 1.0], smoothness=0.0, sampler="isotropic"
+    safe = assemble(
+        inner, policy, lambda p: [1e3 * (p.theta[0] - p.theta[1]).item() - 1.0], smoothness=0.0, directions="isotropic"
     )
     small = float(safe.rounding[0])
     extra = 0
@@ -232,14 +237,14 @@ def test_given_rounding_is_kept() -> None:
     pushed(safe, 0, 20)
     assert (safe.rounding == 1e-9).all()
     exact = vector(waves(0), rounding=0.0, smoothness=waves(0).constants)
-    assert all(np.isfinite(step.info.bound) for step in pushed(exact, 0, 3))
+    assert all(np.isfinite(step.info.step_bound) for step in pushed(exact, 0, 3))
 
 
 def test_less_room_than_rounding_means_staying() -> None:
     policy = Vector([0.0])
     inner = torch.optim.SGD(policy.parameters(), lr=1.0)
-    safe = SafeOptimizer(
-        inner, policy, lambda p: [p.theta.item() - 1e-12], smoothness=0.0, sampler="isotropic", rounding=1e-12
+    safe = assemble(
+        inner, policy, lambda p: [p.theta.item() - 1e-12], smoothness=0.0, directions="isotropic", rounding=1e-12
     )
     (-policy.theta.sum()).backward()
     info = safe.step()
@@ -256,8 +261,8 @@ def test_no_metrics_at_all() -> None:
     for inner in INNER:
         policy, free = Vector(np.ones(3)), Vector(np.ones(3))
         plain = INNER[inner](free)
-        safe = SafeOptimizer(
-            INNER[inner](policy), policy, lambda p: [], smoothness=1.0, sampler="isotropic", descent=False
+        safe = assemble(
+            INNER[inner](policy), policy, lambda p: [], smoothness=1.0, directions="isotropic", descent=False
         )
         for _ in range(5):
             for module, optimizer in ((policy, safe), (free, plain)):
@@ -266,9 +271,9 @@ def test_no_metrics_at_all() -> None:
             plain.step()
             info = safe.step()
         assert torch.allclose(policy.theta, free.theta, rtol=1e-14, atol=1e-15)
-        assert info.margin == math.inf
+        assert info.slack == math.inf
         assert not info.projected
-        with_row = SafeOptimizer(INNER[inner](policy), policy, lambda p: [], smoothness=1.0, sampler="isotropic")
+        with_row = assemble(INNER[inner](policy), policy, lambda p: [], smoothness=1.0, directions="isotropic")
         (policy.theta**2).sum().backward()
         with_row.step()
 
@@ -277,13 +282,13 @@ def test_no_metrics_at_all() -> None:
 def test_one_parameter(samples: int) -> None:
     policy = Vector([0.0])
     inner = torch.optim.Adam(policy.parameters(), lr=0.4)
-    safe = SafeOptimizer(
+    safe = assemble(
         inner,
         policy,
         lambda p: [p.theta.item() - 1.0, -p.theta.item() - 1.0],
         smoothness=0.0,
-        samples=samples,
-        sampler="isotropic",
+        count=samples,
+        directions="isotropic",
         kappa=1.0,
     )
     for _ in range(6):
@@ -295,7 +300,7 @@ def test_one_parameter(samples: int) -> None:
 
 def test_more_samples_than_parameters_span_everything() -> None:
     problem = waves(0, d=3)
-    safe = vector(problem, samples=50, verify=False)
+    safe = vector(problem, count=50, verify=False)
     before = safe.evaluate.rollouts
     steps = pushed(safe, 0, 10)
     assert steps[0].info.rollouts - before == 3 + 1
@@ -303,7 +308,7 @@ def test_more_samples_than_parameters_span_everything() -> None:
 
 
 def test_one_sample_is_the_nominal_direction() -> None:
-    safe = vector(waves(0), "adam", samples=1, verify=False)
+    safe = vector(waves(0), "adam", count=1, verify=False)
     for step in pushed(safe, 0, 10):
         cosine = step.moved @ step.nominal / (np.linalg.norm(step.moved) * np.linalg.norm(step.nominal))
         assert cosine == pytest.approx(1.0, abs=1e-9)
@@ -311,7 +316,7 @@ def test_one_sample_is_the_nominal_direction() -> None:
 
 @pytest.mark.parametrize("samples", [1, 4])
 def test_zero_gradient_moves_nothing(samples: int) -> None:
-    safe = vector(waves(0), "sgd", samples=samples, safe_probes=True)
+    safe = vector(waves(0), "sgd", count=samples, safe_probes=True)
     (0.0 * safe.policy.theta.sum()).backward()
     theta = safe.vector.read()
     info = safe.step()
@@ -324,7 +329,7 @@ def test_zero_gradient_moves_nothing(samples: int) -> None:
 def test_active_counts_metrics_and_not_the_descent_row() -> None:
     policy = Vector([1.0, 0.0])
     inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
-    safe = SafeOptimizer(inner, policy, lambda p: [-1.0], smoothness=0.0, sampler="isotropic")
+    safe = assemble(inner, policy, lambda p: [-1.0], smoothness=0.0, directions="isotropic")
     infos = []
     for _ in range(6):
         safe.zero_grad()
@@ -341,45 +346,42 @@ def test_record_agrees_with_what_happened() -> None:
         info = step.info
         assert isinstance(info, StepInfo)
         assert info.update == number == safe.updates
-        assert info.margin == -float(step.after.max())
+        assert info.slack == -float(step.after.max())
         assert info.step_norm == pytest.approx(float(np.linalg.norm(step.moved)), rel=1e-9)
         assert info.nominal_norm == pytest.approx(float(np.linalg.norm(step.nominal)), rel=1e-9)
         assert info.worst_miss <= 0
         assert info.required_max <= info.smoothness_max
-        assert info.bound >= float(step.after.max())
+        assert info.step_bound >= float(step.after.max())
 
 
 def test_loss_falls_and_outputs_stay_within_limits_end_to_end() -> None:
     policy = residual()
-    safe = wrap(policy, "adam", smoothness="estimated", samples=13)
+    safe = wrap(policy, "adam", smoothness=None, count=13)
     first = loss(policy).item()
     train(safe, 60)
     assert loss(policy).item() < 0.8 * first
     assert safe.values.max() <= 0
 
 
-def test_a_projection_that_no_backend_solves_raises_or_leaves_theta(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_projection_that_no_solver_solves_raises_and_leaves_theta(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         raise SolverError("planted")
 
     monkeypatch.setattr("scpo.update.project_onto", fail)
-    raising, staying = wrap(residual(), "sgd"), wrap(residual(), "sgd", stay_on_solver_failure=True)
-    before = staying.vector.read()
+    safe = wrap(residual(), "sgd")
+    before = safe.vector.read()
     with pytest.raises(SolverError, match="planted"):
-        train(raising, 1)
-    assert torch.equal(raising.vector.read(), before)
-    loss(staying.policy).backward()
-    info = staying.step()
-    assert info.solver_failures == 1
-    assert info.step_norm == 0
-    assert torch.equal(staying.vector.read(), before)
+        train(safe, 1)
+    assert torch.equal(safe.vector.read(), before)
 
 
-def test_the_solver_behind_the_projection_does_not_show_in_a_run() -> None:
-    """Both backends give the same iterates, up to the tolerance of a solve times the updates."""
+def test_the_solver_behind_the_projection_does_not_show_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both solvers give the same iterates, up to the tolerance of a solve times the updates."""
+
     ends = {}
     for backend in ("sqp", "clarabel"):
-        safe = wrap(residual(), backend=backend, constraint=outputs_within(0.05), verify=False)
+        monkeypatch.setattr("scpo.update.project_onto", partial(project_onto, backend=backend))
+        safe = wrap(residual(), constraint=outputs_within(0.05), verify=False)
         ends[backend] = train(safe, 25)[-1]
     assert (safe.values > -0.01).any()  # the limits were felt
     assert (ends["sqp"] - ends["clarabel"]).norm() <= 1e-6 * ends["sqp"].norm()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from scpo.errors import ConfigurationError, UnsafeStartError
 from scpo.optimizer import SafeOptimizer
 
-from .small_networks import residual, wrap
+from .small_networks import assemble, residual, wrap
 
 
 class Two(nn.Module):
@@ -42,10 +42,10 @@ def one_step(safe: SafeOptimizer, goal: float = 3.0) -> Any:
 def test_parameters_outside_theta_that_change_are_noticed(verify: bool) -> None:
     policy = Two()
     inner = torch.optim.SGD([policy.held], lr=0.3)
-    safe = SafeOptimizer(inner, policy, squared, sampler="isotropic", smoothness=1.0, verify=verify)
+    safe = assemble(inner, policy, squared, directions="isotropic", smoothness=1.0, verify=verify)
     with torch.no_grad():
         policy.other.fill_(0.5)
-    assert one_step(safe).margin == -squared(policy)[0]
+    assert one_step(safe).slack == -squared(policy)[0]
     with torch.no_grad():
         policy.other.fill_(5.0)
     if verify:
@@ -54,15 +54,15 @@ def test_parameters_outside_theta_that_change_are_noticed(verify: bool) -> None:
     else:
         info = one_step(safe)
         assert info.restoring
-        assert info.margin == -squared(policy)[0] < 0
+        assert info.slack == -squared(policy)[0] < 0
 
 
 def test_two_optimisers_of_one_policy_see_each_others_steps() -> None:
     """Each knows its own block only; with the true L no step of either is unsafe."""
     policy = Two()
     pair = [
-        SafeOptimizer(
-            torch.optim.SGD([block], lr=0.5), policy, squared, sampler="isotropic", smoothness=1.0, verify=False
+        assemble(
+            torch.optim.SGD([block], lr=0.5), policy, squared, directions="isotropic", smoothness=1.0, verify=False
         )
         for block in (policy.held, policy.other)
     ]
@@ -72,7 +72,7 @@ def test_two_optimisers_of_one_policy_see_each_others_steps() -> None:
         (policy.held + policy.other - 3.0).square().sum().backward()
         policy.held.grad, policy.other.grad = (policy.held.grad, None) if turn % 2 == 0 else (None, policy.other.grad)
         info = safe.step()
-        assert info.margin == -squared(policy)[0] >= 0
+        assert info.slack == -squared(policy)[0] >= 0
         assert info.bound_misses == 0
     assert squared(policy)[0] > -0.1
 
@@ -125,9 +125,7 @@ def test_what_a_constraint_does_to_the_policy_is_undone(name: str) -> None:
         VANDALS[name](given)
         return values
 
-    safe = SafeOptimizer(
-        torch.optim.SGD([policy.held], lr=0.3), policy, constraint, sampler="isotropic", smoothness=1.0
-    )
+    safe = assemble(torch.optim.SGD([policy.held], lr=0.3), policy, constraint, directions="isotropic", smoothness=1.0)
     for _ in range(3):
         one_step(safe)
     assert policy.training
@@ -148,7 +146,7 @@ def test_each_probe_sees_the_frozen_parameters_as_they_were() -> None:
         given.other.data = torch.full((2,), 7.0, dtype=torch.float64)
         return [-1.0]
 
-    safe = SafeOptimizer(torch.optim.SGD([policy.held], lr=0.3), policy, constraint, sampler="isotropic")
+    safe = assemble(torch.optim.SGD([policy.held], lr=0.3), policy, constraint, directions="isotropic")
     one_step(safe)
     assert len(seen) > 4
     assert not torch.stack(seen).any()
@@ -164,7 +162,7 @@ def test_what_a_batched_constraint_does_is_undone() -> None:
             part.zero_()  # the arrays are the constraint's to spoil
         return values[:, None] - 100.0
 
-    safe = wrap(policy, constraint=None, batched_constraint=constraint)
+    safe = wrap(policy, constraint=constraint, batched=True)
     before = safe.vector.read()
     policy(torch.ones(1, 1, dtype=torch.float64)).sum().backward()
     info = safe.step()
@@ -172,14 +170,14 @@ def test_what_a_batched_constraint_does_is_undone() -> None:
     assert policy.training
     assert info.step_norm > 0
     assert float((after - before).norm()) == pytest.approx(info.step_norm)
-    assert info.margin == pytest.approx(100.0 - float(after.square().sum()))
+    assert info.slack == pytest.approx(100.0 - float(after.square().sum()))
 
 
 def test_gradients_of_frozen_parameters_are_named_with_their_remedy() -> None:
     policy = Two()
     inner = torch.optim.SGD(policy.parameters(), lr=0.3)
     policy.other.requires_grad_(False)
-    safe = SafeOptimizer(inner, policy, squared, sampler="isotropic", smoothness=1.0)
+    safe = assemble(inner, policy, squared, directions="isotropic", smoothness=1.0)
     policy.other.grad = torch.zeros(2, dtype=torch.float64)
     with pytest.raises(ConfigurationError, match=r"set the \.grad of frozen parameters to None"):
         one_step_keeping(safe)
@@ -196,16 +194,16 @@ def one_step_keeping(safe: SafeOptimizer) -> None:
 def test_a_bound_on_gradients_is_carried_over_changes_from_outside() -> None:
     """g = 2 w^2 - 1 and L = 4: at w = 0.7 the gradient is 2.8, and a probe of 0.1 along it would be unsafe."""
     policy = Two()
-    safe = SafeOptimizer(
+    safe = assemble(
         torch.optim.SGD([policy.held], lr=1e-6),
         policy,
         lambda given: [2.0 * float(given.held[0]) ** 2 - 1.0],
-        sampler="isotropic",
-        samples=1,
+        directions="isotropic",
+        count=1,
         smoothness=4.0,
         safe_probes=True,
         gradient_bound=0.0,
-        probe_step=0.1,
+        probe_length=0.1,
     )
     with torch.no_grad():
         policy.held[0] = 0.7
@@ -218,7 +216,7 @@ def test_a_sample_of_all_given_states_need_not_hold_every_gradient() -> None:
     """The first metric depends on a weight that no given state sees: its bound on the gradient has to stay."""
     policy = nn.Linear(2, 1, bias=False).double()
     nn.init.zeros_(policy.weight)
-    safe = SafeOptimizer(
+    safe = assemble(
         torch.optim.SGD(policy.parameters(), lr=0.1),
         policy,
         lambda given: [10.0 * float(given.weight[0, 1]) - 1e-3, float(given.weight[0, 0]) - 1.0],
@@ -226,7 +224,7 @@ def test_a_sample_of_all_given_states_need_not_hold_every_gradient() -> None:
         smoothness=0.0,
         safe_probes=True,
         gradient_bound=[10.0, 1.0],
-        probe_step=1e-2,
+        probe_length=1e-2,
     )
     for inputs in ([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]):
         safe.zero_grad()
@@ -245,7 +243,7 @@ def test_a_constraint_may_exchange_a_submodule() -> None:
         return [float(policy.norm.running_mean) - 1.0]
 
     optimizer = torch.optim.SGD([*policy.weights, *policy.biases], lr=0.1)
-    safe = SafeOptimizer(optimizer, policy, constraint, sampler="isotropic")
+    safe = assemble(optimizer, policy, constraint, directions="isotropic")
     assert (
         float(policy.norm.running_mean) == 0.0
         and safe.values.tolist() == safe.evaluate(safe.vector.read()[None])[0].tolist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from scpo.directions import Directions
 from scpo.errors import ConfigurationError, NonFiniteError
 from scpo.optimizer import SafeOptimizer
+from scpo.sampling import Directions, Sample
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
-from .small_networks import STATES, fingerprint, loss, residual, train, wrap
+from .small_networks import STATES, assemble, fingerprint, loss, residual, train, wrap
 
 
 @pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.Adam])
@@ -24,11 +23,11 @@ def test_optimisers_that_maximise_ascend(inner: Any) -> None:
     """The reward 1 w_0 + 0.5 w_1 over |w| <= 1 is sqrt(1.25) at most."""
     policy = nn.Linear(2, 1, bias=False).double()
     nn.init.zeros_(policy.weight)
-    safe = SafeOptimizer(
+    safe = assemble(
         inner(policy.parameters(), lr=0.1, maximize=True),
         policy,
         lambda given: [float(given.weight.detach().square().sum()) - 1.0],
-        sampler="isotropic",
+        directions="isotropic",
         smoothness=2.0,
     )
     rewards = []
@@ -37,7 +36,7 @@ def test_optimisers_that_maximise_ascend(inner: Any) -> None:
         reward = (policy.weight * torch.tensor([[1.0, 0.5]]).double()).sum()
         rewards.append(reward.item())
         reward.backward()
-        assert safe.step().margin >= 0
+        assert safe.step().slack >= 0
     assert (np.diff(rewards) >= -1e-12).all()
     assert rewards[-1] > 0.9 * np.sqrt(1.25)
 
@@ -58,13 +57,13 @@ def test_a_state_can_be_loaded_more_than_once() -> None:
 def _other_groups() -> SafeOptimizer:
     policy = residual()
     halves = [{"params": list(policy.weights)}, {"params": list(policy.biases)}]
-    return SafeOptimizer(torch.optim.SGD(halves, lr=0.1), policy, lambda given: np.full(12, -1.0), sampler="isotropic")
+    return assemble(torch.optim.SGD(halves, lr=0.1), policy, lambda given: np.full(12, -1.0), directions="isotropic")
 
 
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: wrap(residual(), "momentum", smoothness="estimated"),
+        lambda: wrap(residual(), "momentum", smoothness=None),
         _other_groups,
         lambda: wrap(residual(), "adam"),
         lambda: wrap(residual(), "momentum", smoothness=EstimatedSmoothness()),
@@ -83,7 +82,7 @@ def test_states_of_something_else_are_refused_whole(build: Any) -> None:
 
 
 def test_wrong_lengths_of_learned_constants_are_refused() -> None:
-    safe = wrap(residual(), smoothness="estimated")
+    safe = wrap(residual(), smoothness=None)
     state = safe.state_dict()
     state["smoothness"]["observed"] = torch.zeros(5, dtype=torch.float64)
     before = fingerprint(safe)
@@ -101,7 +100,7 @@ class Deaf(torch.optim.SGD):
 
 def test_a_closure_that_is_never_called() -> None:
     policy = residual()
-    safe = SafeOptimizer(Deaf(policy.parameters(), lr=0.1), policy, lambda given: [-1.0], sampler="isotropic")
+    safe = assemble(Deaf(policy.parameters(), lr=0.1), policy, lambda given: [-1.0], directions="isotropic")
     loss(policy).backward()
     with pytest.raises(ConfigurationError, match="Deaf did not call the closure"):
         safe.step(lambda: 0.0)
@@ -133,10 +132,11 @@ def test_sampling_leaves_the_global_random_numbers_alone() -> None:
     assert torch.equal(drawn, torch.rand(1))
 
 
-class Bare:
-    """A sampler of a user who returns what a sampler should not, or fails."""
+class Bare(Directions):
+    """A user's source that returns something else than a sample, or fails."""
 
     def __init__(self, answer: Any) -> None:
+        super().__init__()
         self.answer = answer
 
     def draw(self, context: Any, count: int, generator: torch.Generator) -> Any:
@@ -153,12 +153,12 @@ class Bare:
             ConfigurationError,
             "Bare cannot draw directions, RuntimeError: expected Float",
         ),
-        (torch.ones(13, 2), ConfigurationError, "returned Tensor, expected scpo.directions.Directions"),
-        (Directions(torch.full((13, 2), 1e200, dtype=torch.float64)), NonFiniteError, "too long to be squared"),
+        (torch.ones(13, 2), ConfigurationError, "returned Tensor, expected scpo.sampling.Sample"),
+        (Sample(torch.full((13, 2), 1e200, dtype=torch.float64)), NonFiniteError, "too long to be squared"),
     ],
 )
-def test_samplers_that_fail(answer: Any, error: type[Exception], message: str) -> None:
-    safe = wrap(residual(), sampler=Bare(answer))
+def test_directions_that_fail(answer: Any, error: type[Exception], message: str) -> None:
+    safe = wrap(residual(), directions=Bare(answer))
     before = fingerprint(safe)
     loss(safe.policy).backward()
     with pytest.raises(error, match=message):
@@ -166,23 +166,24 @@ def test_samplers_that_fail(answer: Any, error: type[Exception], message: str) -
     assert fingerprint(safe) == before
 
 
-class Fading:
-    """A sampler that draws Gaussian directions at first and later none."""
+class Fading(Directions):
+    """Gaussian directions at first, and later none."""
 
     def __init__(self) -> None:
+        super().__init__(count=5, recycled=2)
         self.calls = 0
 
-    def draw(self, context: Any, count: int, generator: torch.Generator) -> Directions:
+    def draw(self, context: Any, count: int, generator: torch.Generator) -> Sample:
         self.calls += 1
         columns = count if self.calls == 1 else 0
-        return Directions(torch.randn(context.vector.dimension, columns, generator=generator, dtype=torch.float64))
+        return Sample(torch.randn(context.vector.dimension, columns, generator=generator, dtype=torch.float64))
 
 
 def test_an_update_without_any_direction_keeps_the_recycled_ones() -> None:
-    safe = wrap(residual(), "sgd", sampler=Fading(), recycle=2)
+    safe = wrap(residual(), "sgd", directions=Fading())
     train(safe, 1)
     kept = safe.state_dict()["recycled"]
-    safe.settings = replace(safe.settings, samples=1)  # no room for the recycled ones either
+    object.__setattr__(safe.directions, "count", 1)  # no room for the recycled ones either
     safe.zero_grad()
     for parameter in safe.policy.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -206,12 +207,6 @@ def test_lists_from_a_users_model_will_do() -> None:
     assert torch.equal(torch.stack(train(safe, 3)), torch.stack(train(twin, 3)))
 
 
-def test_a_radius_beside_a_model_that_has_its_own_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="EstimatedSmoothness has its own"):
-        wrap(residual(), smoothness=EstimatedSmoothness(), radius=0.1)
-    assert wrap(residual(), smoothness="estimated", radius=0.05).smoothness.radius() == 0.05
-
-
 def test_refresh_measures_rounding_again() -> None:
     scale = [1.0]
     policy = nn.Linear(1, 1, bias=False).double()
@@ -219,7 +214,7 @@ def test_refresh_measures_rounding_again() -> None:
 
     def safe_one() -> SafeOptimizer:
         inner = torch.optim.SGD(policy.parameters(), lr=0.1)
-        return SafeOptimizer(inner, policy, lambda given: [scale[0] * (float(given.weight) - 1.0)], sampler="isotropic")
+        return assemble(inner, policy, lambda given: [scale[0] * (float(given.weight) - 1.0)], directions="isotropic")
 
     safe = safe_one()
     scale[0] = 1e8

@@ -31,7 +31,7 @@ CONFIG = Config.model_validate(
             "grid_size": 20,
             "heldout": 300,
             "schedule": {"epochs": 6, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 2},
-            "scpo": {"samples": 8},
+            "scpo": {"directions": {"count": 8}},
             "datasets": {"normal": {"size": 128}},
             "arms": {ARM: {"method": "scpo", "dataset": "normal"}},
         },

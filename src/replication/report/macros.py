@@ -33,7 +33,6 @@ from replication.seeds import FIRST_TUNING_SEED
 from replication.tasks.regression.settings import RegressionConfig
 from replication.typeset import numbers
 from scpo import buffer
-from scpo.smoothness import FIRST_RADIUS, GROWTH
 
 Runs = Sequence[Run]
 
@@ -100,7 +99,7 @@ def _source(section: RegressionConfig) -> dict[str, str]:
 
 
 def _regression_settings(section: RegressionConfig) -> dict[str, str]:
-    scpo, schedule = section.scpo, section.schedule
+    scpo, smoothness, schedule = section.scpo, section.scpo.smoothness, section.schedule
     widths = (1, *section.hidden, 1)
     dimension = sum((before + 1) * after for before, after in pairwise(widths))
     return {
@@ -108,23 +107,23 @@ def _regression_settings(section: RegressionConfig) -> dict[str, str]:
         "RegGrid": numbers.count(section.grid_size),
         "RegConstraints": numbers.count(2 * section.grid_size),
         "RegDimension": numbers.count(dimension),
-        "RegSamples": numbers.count(scpo.samples),
+        "RegSamples": numbers.count(scpo.directions.count),
         "RegKappa": numbers.setting(scpo.kappa),
-        "RegMargin": numbers.setting(scpo.margin),
+        "RegMargin": numbers.setting(scpo.tightening),
         "RegTuningSeeds": numbers.count(FIRST_TUNING_SEED),
-        "RegFactor": numbers.setting(scpo.safety_factor),
-        "RegDecay": numbers.setting(scpo.decay),
-        "RegKinkRatio": "no limit" if scpo.kink_ratio is None else numbers.setting(scpo.kink_ratio),
+        "RegFactor": numbers.setting(smoothness.factor),
+        "RegDecay": numbers.setting(smoothness.decay),
+        "RegKinkRatio": "no limit" if smoothness.kink_ratio is None else numbers.setting(smoothness.kink_ratio),
         "RegKinkFactor": "the same factor"
-        if scpo.kink_factor is None
-        else f"a factor of {numbers.setting(scpo.kink_factor)}",
+        if smoothness.kink_factor is None
+        else f"a factor of {numbers.setting(smoothness.kink_factor)}",
         "RegBuffer": numbers.setting(scpo.buffer),
         "RegBufferRecovery": numbers.setting(buffer.RECOVERY),
         "RegBufferReach": numbers.setting(buffer.REACH),
         "RegBufferSoftness": numbers.setting(buffer.SOFTNESS),
-        "RegGrowth": numbers.setting(GROWTH),
-        "RegFirstRadius": numbers.setting(FIRST_RADIUS),
-        "RegMaxRadius": numbers.setting(scpo.max_radius),
+        "RegGrowth": numbers.setting(smoothness.growth),
+        "RegFirstRadius": numbers.setting(smoothness.initial_radius),
+        "RegMaxRadius": numbers.setting(smoothness.max_radius),
         "RegHeldout": numbers.count(section.heldout),
         "RegEvaluateEvery": numbers.count(schedule.evaluate_every),
         "RegEpochs": numbers.count(schedule.epochs),

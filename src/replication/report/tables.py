@@ -8,9 +8,8 @@ from typing import Literal
 
 from replication.results.read import Run
 from replication.results.summaries import read_referee
-from replication.settings import OptimizerConfig, ScpoConfig
+from replication.settings import OptimizerConfig, ScpoConfig, SmoothnessSettings
 from replication.typeset import numbers, parts
-from scpo.smoothness import FIRST_RADIUS, GROWTH, POOLING
 
 Mark = Literal["S", "F", "R", "Cal"]
 OURS: tuple[Mark, ...] = ("R",)
@@ -73,39 +72,39 @@ def settings_table(groups: Mapping[str, Sequence[Setting]]) -> str:
 def method_settings(scpo: ScpoConfig) -> list[Setting]:
     """Return the method's own settings, all R; those that were chosen on tuning seeds are Cal, too."""
     number, integer = numbers.setting, numbers.count
-    estimated = scpo.smoothness == "estimated"
+    directions, model = scpo.directions, scpo.smoothness
     named = {"estimated": "estimated per constraint", "proven": "proven at each iterate"}
-    smoothness = named.get(str(scpo.smoothness)) or f"fixed, {number(float(scpo.smoothness))}"
+    smoothness = named.get(model.kind) or f"fixed, {number(model.constant or 0.0)}"
     method: list[Setting] = [
-        (r"sampled directions \(n\)", f"{integer(scpo.samples)}, {scpo.sampler}", TUNED),
-        (r"\quad of them recycled, at most", integer(scpo.recycle), TUNED),
-        (r"probe length \(\nu\)", or_number("from curvature and rounding", scpo.probe_step), OURS),
+        (r"sampled directions \(n\)", f"{integer(directions.count)}, {directions.kind}", TUNED),
+        (r"\quad of them recycled, at most", integer(directions.recycled), TUNED),
+        (r"probe length \(\nu\)", or_number("from curvature and rounding", directions.probe_length), OURS),
         (r"share of the slack \(\kappa\)", number(scpo.kappa), TUNED),
         (r"smoothness \(L_i\)", smoothness, OURS),
-        *_radius(scpo),
-        ("coverage margin", number(scpo.margin), TUNED),
+        *_radius(model),
+        ("coverage margin", number(scpo.tightening), TUNED),
         *([("buffer", number(scpo.buffer), TUNED)] if scpo.buffer else []),
-        ("projection", {"auto": "sequential QP"}.get(scpo.backend, scpo.backend), OURS),
+        ("projection", "sequential QP", OURS),
     ]
-    if estimated:
-        values = (scpo.initial_smoothness, scpo.safety_factor, scpo.decay)
-        pooled = "the median over all constraints" if POOLING == 0.5 else f"their quantile {number(POOLING)}"
+    if model.kind == "estimated":
+        values = (model.initial, model.factor, model.decay)
+        share = "median" if model.pooling == 0.5 else f"quantile {number(model.pooling)}"
         method[5:5] = [
             (r"\quad start, factor, decay", ", ".join(map(number, values)), TUNED),
-            (r"\quad never below the factor times", pooled, OURS),
-            (r"\quad kink ratio", or_number("none", scpo.kink_ratio), TUNED),
-            *([(r"\quad factor on kinks", number(scpo.kink_factor), TUNED)] if scpo.kink_factor else []),
+            (r"\quad never below the factor times", f"the {share} over all constraints", OURS),
+            (r"\quad kink ratio", or_number("none", model.kink_ratio), TUNED),
+            *([(r"\quad factor on kinks", number(model.kink_factor), TUNED)] if model.kink_factor else []),
         ]
     return method
 
 
-def _radius(scpo: ScpoConfig) -> list[Setting]:
-    most = numbers.setting(scpo.max_radius)
-    if scpo.smoothness != "estimated":
+def _radius(model: SmoothnessSettings) -> list[Setting]:
+    most = numbers.setting(model.max_radius)
+    if model.kind != "estimated":
         return [(r"radius \(r\)", most, OURS)]
     return [
-        (r"radius \(r\)", f"{numbers.setting(GROWTH)} times the longest reliable step", OURS),
-        (r"\quad at first, at most", f"{numbers.setting(FIRST_RADIUS)}, {most}", OURS),
+        (r"radius \(r\)", f"{numbers.setting(model.growth)} times the longest reliable step", OURS),
+        (r"\quad at first, at most", f"{numbers.setting(model.initial_radius)}, {most}", OURS),
     ]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
@@ -13,12 +12,15 @@ from numpy.typing import NDArray
 from replication import tasks
 from replication.config import Config
 from replication.seeds import derive
-from replication.settings import ExperimentSettings, OptimizerConfig, ScpoConfig
+from replication.settings import DirectionSettings, ExperimentSettings, OptimizerConfig, ScpoConfig, SmoothnessSettings
 from replication.tasks.base import Task
 from replication.training.eager import eager
 from scpo.baselines.base import Method
 from scpo.errors import ConfigurationError
+from scpo.options import Constraint
 from scpo.policies import ResidualPolicy
+from scpo.sampling import Directions
+from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
 
 Data = Mapping[str, NDArray[np.generic]]
 
@@ -39,58 +41,61 @@ def build_optimizer(config: OptimizerConfig, policy: ResidualPolicy) -> torch.op
 def build_method(
     name: str, config: ScpoConfig, optimizer: torch.optim.Optimizer, policy: ResidualPolicy, task: Task, seed: int
 ) -> Method:
-    """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its sampling."""
+    """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its directions."""
+    constraint = Constraint(task.constraint, batched=True, tightening=config.tightening)
     if name == "unconstrained":
         from scpo.baselines.unconstrained import Unconstrained
 
-        return Unconstrained(optimizer, policy, task.constraint)
+        return Unconstrained(optimizer, policy, constraint)
     if name == "backtracking":
         from scpo.baselines.backtracking import Backtracking
 
-        return Backtracking(optimizer, policy, task.constraint, config.margin)
+        return Backtracking(optimizer, policy, constraint)
     from scpo.optimizer import SafeOptimizer
 
-    return SafeOptimizer(optimizer, policy, seed=seed, **_options(config, task))
+    smoothness = build_smoothness(config.smoothness, task)
+    if (rounding := getattr(smoothness, "rounding", None)) is not None:  # proven with the constants
+        constraint = replace(constraint, rounding=rounding)
+    return SafeOptimizer(
+        optimizer,
+        policy,
+        constraint,
+        directions=build_directions(config.directions, task),
+        smoothness=smoothness,
+        kappa=config.kappa,
+        verify=config.verify,
+        buffer=config.buffer,
+        seed=seed,
+    )
 
 
-def sampling_seed(config: Config, task: str, seed: int) -> int:
+def build_directions(config: DirectionSettings, task: Task) -> Directions:
+    """Return the source of directions, at the states that the task's rollouts visit."""
+    from scpo.directions import Isotropic, Mixed, Tangent
+
+    options = {one.name: getattr(config, one.name) for one in fields(Directions)}
+    if config.kind == "isotropic":
+        return Isotropic(**options)
+    return (Tangent if config.kind == "tangent" else Mixed)(task.states, **options)
+
+
+def build_smoothness(config: SmoothnessSettings, task: Task) -> EstimatedSmoothness | Smoothness:
+    """Return the smoothness model, or the options of the estimate.
+
+    Raises:
+        ConfigurationError: constants are to be proven, and the task has no proof.
+    """
+    if config.kind == "estimated":
+        return config
+    if config.kind == "fixed" and config.constant is not None:
+        return FixedSmoothness(config.constant, config.max_radius)
+    prove = getattr(task, "proven_smoothness", None)
+    if prove is None:
+        raise ConfigurationError(f"scpo.smoothness: no constants are proven for {type(task).__name__}")
+    proven: Smoothness = prove(config.max_radius)
+    return proven
+
+
+def sampling_seed(config: Config, experiment: str, seed: int) -> int:
     """Return the seed of a run's sampled directions."""
-    return derive(config.base_seed, f"{task}/sampling", seed)
-
-
-def _options(config: ScpoConfig, task: Task) -> dict[str, Any]:
-    from scpo.smoothness import EstimatedSmoothness, FixedSmoothness, Smoothness
-
-    if config.smoothness == "estimated":
-        smoothness: Smoothness = EstimatedSmoothness(
-            config.initial_smoothness,
-            factor=config.safety_factor,
-            decay=config.decay,
-            kink_ratio=math.inf if config.kink_ratio is None else config.kink_ratio,
-            kink_factor=config.kink_factor,
-            max_radius=config.max_radius,
-        )
-    elif config.smoothness == "proven":
-        prove = getattr(task, "proven_smoothness", None)
-        if prove is None:
-            raise ConfigurationError(f"scpo.smoothness: no constants are proven for {type(task).__name__}")
-        smoothness = prove(config.max_radius)
-    else:
-        smoothness = FixedSmoothness(config.smoothness, config.max_radius)
-    return {
-        "batched_constraint": task.constraint,
-        "states": task.states,
-        "samples": config.samples,
-        "sampler": config.sampler,
-        "recycle": config.recycle,
-        "stay_on_solver_failure": True,
-        "kappa": config.kappa,
-        "smoothness": smoothness,
-        "rounding": getattr(smoothness, "rounding", None),  # proven with the constants
-        "verify": config.verify,
-        "margin": config.margin,
-        "buffer": config.buffer,
-        "probe_step": config.probe_step,
-        "safe_probes": config.safe_probes,
-        "backend": config.backend,
-    }
+    return derive(config.base_seed, f"{experiment}/sampling", seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +22,8 @@ from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 from scpo.records import StepInfo
 
-#: Columns of metrics.parquet that are taken from a StepInfo as they are.
-FROM_STEP = (
-    "margin",
-    "projected",
-    "restoring",
-    "unsafe_proposals",
-    "unsafe_probes",
-    "bound_misses",
-    "worst_miss",
-    "nominal_norm",
-    "step_norm",
-    "smoothness_median",
-    "smoothness_max",
-    "kink_max",
-    "required_median",
-    "required_max",
-    "captured_energy",
-    "solver_retries",
-    "solver_failures",
-    "rollouts",
-)
-
-
+#: Columns of metrics.parquet that are fields of a StepInfo; max_g says the slack, and the loop numbers the updates.
+FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in ("update", "slack"))
 #: Unsafe proposals whose weights a run keeps, the first ones.
 UNSAFE_PROPOSALS_KEPT = 200
 
@@ -65,21 +45,42 @@ class Records:
         return max(0, len(self.rows) - 1)
 
     def start(self, values: Array) -> None:
-        """Record the initial policy, whose metrics are ``values`` (k,), as update 0."""
-        info = StepInfo.unprojected(0, values, 0.0, 0, 0)
+        """Record the initial policy, whose constraint values are ``values`` (k,), as update 0."""
+        slack = -float(values.max(initial=-np.inf))
+        info = StepInfo(update=0, slack=slack, proposals=1, nominal_norm=0.0, step_norm=0.0)
         self.rows.append(_row(info, 0, 0.0, math.nan))
 
     def add(
         self, info: StepInfo, update: int, epoch: float, loss: float, unsafe_proposals: Sequence[Tensor] = ()
     ) -> None:
-        """Record one update; ``loss`` is that of its batch before the step, the proposals are parameters (d,)."""
+        """Record one update.
+
+        Args:
+            info: the method's record.
+            update: its number.
+            epoch: of the update.
+            loss: of the batch before the step.
+            unsafe_proposals: parameters (d,) of proposals that were unsafe.
+        """
         room = UNSAFE_PROPOSALS_KEPT - len(self.unsafe_thetas)
         for theta in unsafe_proposals[:room]:
             self.unsafe_updates.append(update)
             self.unsafe_thetas.append(theta.to("cpu", copy=True))
-        if update == 1:
-            self.rows[0]["loss"] = loss
-        row = _row(info, update, epoch, loss)
+        self._append(_row(info, update, epoch, loss))
+
+    def failed(self, values: Array, update: int, epoch: float, loss: float) -> None:
+        """Record an update whose projection no solver solved: the policy and its ``values`` (k,) stayed."""
+        info = StepInfo(
+            update=update,
+            slack=-float(values.max(initial=-np.inf)),
+            step_norm=0.0,
+            rollouts=self.rows[-1]["rollouts"],
+        )
+        self._append(_row(info, update, epoch, loss) | {"solver_failures": 1})
+
+    def _append(self, row: dict[str, Any]) -> None:
+        if row["update"] == 1:
+            self.rows[0]["loss"] = row["loss"]
         self.unsafe += int(row["unsafe_iterate"])
         self.rows.append(row)
 
@@ -145,10 +146,10 @@ def _merits(evaluation: dict[str, Any]) -> dict[str, float]:
 
 
 def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"update": update, "epoch": epoch, "loss": loss, "max_g": -info.margin}
+    """Return a row of metrics.parquet."""
+    row: dict[str, Any] = {"update": update, "epoch": epoch, "loss": loss, "max_g": -info.slack}
     row |= {name: getattr(info, name) for name in FROM_STEP}
-    row["unsafe_iterate"] = info.margin < 0
-    return row
+    return row | {"unsafe_iterate": info.slack < 0, "solver_failures": 0}
 
 
 def write_run(

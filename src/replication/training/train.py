@@ -21,7 +21,7 @@ from replication.training import checkpoint, device, process
 from replication.training import harmful_share as rejection
 from replication.training.run import Run
 from replication.training.run_files import Records, write_run
-from scpo.errors import NonFiniteError
+from scpo.errors import NonFiniteError, SolverError
 from scpo.parameters import ParameterVector
 
 PROGRESS_LINES = 20
@@ -126,20 +126,32 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
         evaluated = update % (schedule.evaluate_every * per_epoch) == 0 or update == total
         if evaluated:
             before, directions = vector.read(), rejection.asked(problem, run.policy, batch)
-        info = run.method.step()
-        run.records.add(info, update, update / per_epoch, float(loss.detach()), run.method.unsafe_proposals)
+        solved = _step(run, update, update / per_epoch, float(loss.detach()))
         if evaluated:
             after = vector.read()
-            rejected = rejection.shares(after - before, run.method.nominal, directions)
+            shares = rejection.shares(after - before, run.method.nominal, directions)
+            rejected = shares if solved else rejection.unknown()
             run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy) | rejected, after)
         if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:
             save()
         if update % max(1, total // PROGRESS_LINES) == 0:
             left = (time.perf_counter() - began) / (update - first) * (total - update)
             _say(
-                f"update {update}/{total}  loss {float(loss.detach()):.4f}  max g {-info.margin:.2e}  "
+                f"update {update}/{total}  loss {float(loss.detach()):.4f}  max g {run.records.rows[-1]['max_g']:.2e}  "
                 f"unsafe so far {run.records.unsafe}  about {left:.0f} s left"
             )
+
+
+def _step(run: Run, update: int, epoch: float, loss: float) -> bool:
+    """Take one update and record it; False where no solver solved the projection and the policy stayed."""
+    try:
+        info = run.method.step()
+    except SolverError as error:  # everything is as before the step
+        _say(f"update {update}: {error}; the policy stays")
+        run.records.failed(run.method.values, update, epoch, loss)
+        return False
+    run.records.add(info, update, epoch, loss, run.method.unsafe_proposals)
+    return True
 
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, update: int, total: int) -> None:

@@ -1,29 +1,40 @@
-"""The unconstrained baseline: the optimiser's step as it is, its safety measured by the same evaluator."""
+"""The unconstrained baseline: the optimiser's own step; g is evaluated after it."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from scpo.arrays import Array
-from scpo.constraint import BatchedConstraint, ConstraintEvaluator
+from scpo.constraint import ConstraintEvaluator
+from scpo.options import Constraint, as_constraint
 from scpo.parameters import ParameterVector
 from scpo.records import StepInfo
 
 
 class Unconstrained:
-    """Take every nominal step, and evaluate g after it."""
+    """Take every nominal step, and evaluate g after it.
+
+    Args:
+        optimizer: any torch.optim optimiser of parameters of ``policy``.
+        policy: the policy.
+        constraint: as for :class:`scpo.SafeOptimizer`.
+    """
 
     #: none are kept: nearly every iterate is unsafe
     unsafe_proposals: tuple[Tensor, ...] = ()
 
-    def __init__(self, optimizer: torch.optim.Optimizer, policy: nn.Module, constraint: BatchedConstraint) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, policy: nn.Module, constraint: Callable[[Any], Any] | Constraint
+    ) -> None:
         self.optimizer = optimizer
         self.vector = ParameterVector(policy, (p for group in optimizer.param_groups for p in group["params"]))
-        self.evaluate = ConstraintEvaluator(policy, self.vector, None, constraint)
+        self.evaluate = ConstraintEvaluator(policy, self.vector, as_constraint(constraint))
         self.updates = 0
         self.nominal: Tensor | None = None
         self._values = self.evaluate.check_determinism(self.vector.read())
@@ -38,12 +49,22 @@ class Unconstrained:
         self.optimizer.zero_grad()
 
     def step(self) -> StepInfo:
-        """Take the nominal step; a loss gradient that is not finite is refused."""
+        """Take the nominal step and return its record.
+
+        Raises:
+            NonFiniteError: the loss gradient is NaN or infinite.
+        """
         _, nominal = self._propose()
         self._values = self.evaluate(self.vector.read()[None])[0]
-        unsafe = bool((self._values > 0).any())
-        return StepInfo.unprojected(
-            self.updates, self._values, float(nominal.norm()), int(unsafe), self.evaluate.rollouts
+        length, unsafe = float(nominal.norm()), bool((self._values > 0).any())
+        return StepInfo(
+            update=self.updates,
+            slack=-float(self._values.max(initial=-np.inf)),
+            proposals=1,
+            unsafe_proposals=int(unsafe),
+            nominal_norm=length,
+            step_norm=length,
+            rollouts=self.evaluate.rollouts,
         )
 
     def _propose(self) -> tuple[Tensor, Tensor]:
@@ -65,7 +86,7 @@ class Unconstrained:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore :meth:`state_dict`."""
+        """Restore the state that :meth:`state_dict` returned."""
         self.optimizer.load_state_dict(state["optimizer"])
         self._values = state["values"].numpy().copy()
         self.updates = int(state["updates"])

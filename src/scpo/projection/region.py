@@ -89,10 +89,11 @@ class LocalSafeRegion:
             )
         return cls(g, a, curvature, error, float(radius), float(kappa))
 
-    def bound(self, z: Array) -> Array:
-        """Return the step bound u(z), shape (k,)."""
+    def bound(self, z: Array, values: Array | None = None) -> Array:
+        """Return the step bound u(z), shape (k,), from the region's own g or from other ``values`` of it (k,)."""
         length = length_of(z)
-        return self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
+        base = self.values if values is None else values
+        return base + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
 
     def rows(self, z: Array) -> Array:
         """Return u(z) - (1 - kappa) g, shape (k,).  The step z lies in S if all of them are <= 0 and |z| <= r."""

@@ -79,7 +79,7 @@ def _settings(section: DoubleIntegratorConfig) -> dict[str, str]:
         "DiLabels": numbers.count(section.datasets["mixed"].size),
         "DiDimension": numbers.count(sum((before + 1) * after for before, after in pairwise(widths))),
         "DiRunUpdates": numbers.count(schedule.epochs * schedule.updates_per_epoch),
-        "DiMargin": numbers.setting(section.scpo.margin),
+        "DiMargin": numbers.setting(section.scpo.tightening),
     }
 
 

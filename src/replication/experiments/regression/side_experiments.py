@@ -164,7 +164,7 @@ def coverage(results: Path) -> str:
     section = read_settings(results)
     runs = read_arms(results, COVERAGE)
     epoch = until(runs)
-    margins = [numbers.setting(section.for_arm(name).scpo.margin) for name in runs]
+    margins = [numbers.setting(section.for_arm(name).scpo.tightening) for name in runs]
     rows: dict[str, Cell] = {
         "seeds": lambda of: numbers.count(len(of)),
         r"worst raw \(g\), held out": lambda of: numbers.safety(worst_heldout(of)),
@@ -321,7 +321,7 @@ def collect(results: Path) -> dict[str, str]:
         for name in names
     }
     proof = section.for_arm("scpo-proven") if "scpo-proven" in section.arms else None
-    covered = section.for_arm("scpo-covered").scpo.margin if "scpo-covered" in section.arms else None
+    covered = section.for_arm("scpo-covered").scpo.tightening if "scpo-covered" in section.arms else None
     runs = read_arms(results, ["scpo", "scpo-covered"])
     cost = _cost(runs.get("scpo"), runs["scpo-covered"], "fresh_loss") if "scpo-covered" in runs else NOT_RUN
     side = min(section.for_arm(name).schedule.epochs for name in section.arms)
@@ -342,5 +342,5 @@ def collect(results: Path) -> dict[str, str]:
         "RegSideEpochs": numbers.count(side),
         "RegProvenWidth": NOT_RUN if proof is None else numbers.count(proof.hidden[0]),
         "RegProvenDimension": NOT_RUN if proof is None else numbers.count(3 * proof.hidden[0] + 1),
-        "RegProvenRadius": NOT_RUN if proof is None else numbers.setting(proof.scpo.max_radius),
+        "RegProvenRadius": NOT_RUN if proof is None else numbers.setting(proof.scpo.smoothness.max_radius),
     }

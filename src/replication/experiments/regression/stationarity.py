@@ -78,7 +78,7 @@ def of_run(settings: RegressionConfig, weights: Path, data: Path) -> dict[str, A
     loss = task.loss(policy, (task.inputs, task.labels, task.harmful))
     vector = ParameterVector(policy, policy.parameters())
     gradient = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, vector.parameters)])
-    slopes = _active_gradients(task, policy, vector, settings.scpo.margin)
+    slopes = _active_gradients(task, policy, vector, settings.scpo.tightening)
     return {"active": len(slopes), "residual": residual(gradient.numpy(), slopes)}
 
 

@@ -129,10 +129,10 @@ def _own_settings(section: RegressionConfig) -> list[Setting]:
     number, integer = numbers.setting, numbers.count
     rows: list[Setting] = []
     if "scpo-covered" in section.arms:
-        margin = section.for_arm("scpo-covered").scpo.margin
+        margin = section.for_arm("scpo-covered").scpo.tightening
         rows.append(("margin that covers the points between", number(margin), TUNED))
     if "scpo-tanh" in section.arms:
-        ratio = section.for_arm("scpo-tanh").scpo.kink_ratio
+        ratio = section.for_arm("scpo-tanh").scpo.smoothness.kink_ratio
         rows.append(("kink ratio, smooth activations", or_number("none", ratio), OURS))
     if "scpo-proven" in section.arms:
         proven = section.for_arm("scpo-proven")
@@ -141,7 +141,7 @@ def _own_settings(section: RegressionConfig) -> list[Setting]:
         rows += [
             (r"proven constants (\cref{sec:proven}): network", f"{widths}, {proven.activation}", OURS),
             (r"\quad optimiser, learning rate", f"{optimiser}, {rate}", OURS),
-            (r"\quad margin", number(proven.scpo.margin), OURS),
-            (r"\quad \(r\), on proven constants", number(proven.scpo.max_radius), OURS),
+            (r"\quad margin", number(proven.scpo.tightening), OURS),
+            (r"\quad \(r\), on proven constants", number(proven.scpo.smoothness.max_radius), OURS),
         ]
     return rows

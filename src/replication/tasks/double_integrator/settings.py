@@ -9,12 +9,14 @@ from pydantic import Field, model_validator
 from replication.settings import (
     Arm,
     Count,
+    DirectionSettings,
     ExperimentSettings,
     Model,
     Name,
     OptimizerConfig,
     ScheduleConfig,
     ScpoConfig,
+    SmoothnessSettings,
 )
 
 
@@ -49,7 +51,13 @@ class DoubleIntegratorConfig(ExperimentSettings):
     )
     heldout: Annotated[int, Field(ge=1000)] = Field(10_000, description="held-out starts for the safety metrics")
     certificate: CertificateConfig | None = Field(CertificateConfig(), description="null: nothing is certified")
-    scpo: ScpoConfig = ScpoConfig(samples=12, margin=0.04)
+    scpo: ScpoConfig = ScpoConfig(
+        directions=DirectionSettings(count=12),
+        smoothness=SmoothnessSettings(decay=0.99),
+        kappa=0.9,
+        verify=False,
+        tightening=0.04,
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig(  # recycled directions learn in half of the 2,000 updates first planned
         epochs=100, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scpo.arrays import UNIT_ROUNDOFF, Array
 from scpo.errors import ConfigurationError, ShapeError
+from scpo.smoothness import Smoothness
 
 #: eps_g as the method gets it; :meth:`OneLayerSmoothness.visit` proves at each iterate that rounding is smaller
 ROUNDING = 1e-10
@@ -72,7 +73,7 @@ def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: fl
     return float(2.0 * UNIT_ROUNDOFF * (forward + slope * written))
 
 
-class OneLayerSmoothness:
+class OneLayerSmoothness(Smoothness):
     """A smoothness model for +-pi(x_i) - bound whose L is proven anew at each iterate.
 
     Args:
@@ -119,20 +120,6 @@ class OneLayerSmoothness:
         """Return L (k,), proven within r of the last theta visited; infinite before the first visit."""
         return self._constants
 
-    def kinks(self) -> Array:
-        """Return zeros (k,), since tanh has no kinks."""
-        return np.zeros(self._constants.size)
-
     def radius(self) -> float:
         """Return r."""
         return self._radius
-
-    def observe(self, required: Array, reliable: NDArray[np.bool_], length: float) -> None:
-        """Do nothing, since the constants are proven."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return an empty state, since everything follows from theta."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Do nothing, since the state is empty."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from replication.settings import (
     Arm,
     Count,
+    DirectionSettings,
     ExperimentSettings,
     Fraction,
     Model,
@@ -17,6 +18,7 @@ from replication.settings import (
     Positive,
     ScheduleConfig,
     ScpoConfig,
+    SmoothnessSettings,
 )
 
 
@@ -32,7 +34,13 @@ class RegressionData(Model):
 #: shares of adversarial labels, in percent
 ADVERSARIAL_PERCENT = (10, 30, 50)
 #: the method as plainly as the abstract reads: Gaussian directions, all of the slack, nothing kept, nothing added
-PLAIN = {"sampler": "isotropic", "recycle": 0, "kappa": 1.0, "margin": 0.0, "buffer": 0.0, "kink_ratio": None}
+PLAIN = {
+    "directions": {"kind": "isotropic", "recycled": 0},
+    "smoothness": {"kink_ratio": None},
+    "kappa": 1.0,
+    "tightening": 0.0,
+    "buffer": 0.0,
+}
 #: training of the regression, and of its side experiments, which are its first part: eta falls as fast there
 LONG = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
 EPOCHS, SIDE_EPOCHS = 5000, 2000
@@ -41,9 +49,11 @@ SHORT = {
     "optimizer": {"final_learning_rate": round(LONG.rate(SIDE_EPOCHS / EPOCHS), 4)},
 }
 #: of networks with a smooth activation
-SMOOTH = {"kink_ratio": None}
+SMOOTH = {"smoothness": {"kink_ratio": None}}
 #: of the exhibit with proven constants and the arm beside it: the bound has to do by itself
-BARE = {**SMOOTH, "margin": 0.0, "buffer": 0.0}
+BARE: dict[str, Any] = {**SMOOTH, "tightening": 0.0, "buffer": 0.0}
+#: smoothness of the exhibit: L is proven within the largest step
+PROVEN = {"smoothness": {"kink_ratio": None, "kind": "proven", "max_radius": 0.1}}
 #: what all arms beside the one with proven constants share with it
 PROVABLE = {
     "hidden": [16],
@@ -62,7 +72,12 @@ class RegressionConfig(ExperimentSettings):
     activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
     heldout: Count = Field(10_000, description="held-out points for loss and violation")
     scpo: ScpoConfig = ScpoConfig(
-        samples=32, recycle=12, margin=0.01, buffer=0.005, kink_ratio=20.0, kink_factor=1.5, decay=0.995
+        directions=DirectionSettings(recycled=12),
+        smoothness=SmoothnessSettings(decay=0.995, kink_ratio=20.0, kink_factor=1.5),
+        kappa=0.9,
+        verify=False,
+        tightening=0.01,
+        buffer=0.005,
     )
     optimizer: OptimizerConfig = LONG
     schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256)
@@ -80,10 +95,10 @@ class RegressionConfig(ExperimentSettings):
         **{
             f"scpo-{name}": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": changed} | SHORT)
             for name, changed in (
-                ("no-margin", {"margin": 0.0}),
-                ("covered", {"margin": 0.12}),
+                ("no-margin", {"tightening": 0.0}),
+                ("covered", {"tightening": 0.12}),
                 ("no-buffer", {"buffer": 0.0}),
-                ("curvature", {"kink_ratio": None}),
+                ("curvature", SMOOTH),
                 ("plain", PLAIN),
             )
         },
@@ -104,7 +119,11 @@ class RegressionConfig(ExperimentSettings):
         **{
             name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)
             for name, method, overrides in (
-                ("scpo-proven", "scpo", {"scpo": BARE | {"smoothness": "proven", "max_radius": 0.1}}),
+                (
+                    "scpo-proven",
+                    "scpo",
+                    {"scpo": BARE | PROVEN},
+                ),
                 ("scpo-small", "scpo", {"scpo": BARE}),
                 ("unconstrained-small", "unconstrained", {}),
             )

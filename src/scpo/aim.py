@@ -1,0 +1,66 @@
+"""The target of an update in the coordinates of its basis: the nominal step, turned if needed, or a way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scpo.arrays import Array, length_of
+from scpo.basis import Basis
+from scpo.buffer import turned
+from scpo.probing import Probes
+from scpo.state import Method, Start
+
+#: a restoring step aims this many times the rounding of g below the limit, at least
+RESTORING_ROUNDING = 64.0
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What an update aims at.
+
+    Attributes:
+        target: t (n,).
+        turned: the target is not the nominal step because the buffer turned it.
+        restoring: the target leads back to the safe set instead of along the loss.
+        descent_row: Q^T grad loss (n,) if the loss needs a row of its own, else None.
+    """
+
+    target: Array
+    turned: bool = False
+    restoring: bool = False
+    descent_row: Array | None = None
+
+
+def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
+    """Return the target of an update and the row that keeps the loss from rising, if it needs one."""
+    tightened = start.values + method.tightening
+    if start.unsafe:
+        return Aim(_restoring(probes, tightened), restoring=True)
+    target, row = basis.coordinates(start.nominal), None
+    if method.descent is not None and not start.gradient.any():
+        if method.descent.loss_smoothness > 0:  # no direction descends, and a rise may be of second order
+            target = np.zeros_like(target)
+    elif method.may_rise(start):
+        row = basis.coordinates(start.gradient)
+    width = method.step.buffer
+    aimed = turned(target, probes.slopes, tightened, width) if width > 0.0 and target.any() else target
+    return Aim(aimed, turned=aimed is not target, descent_row=row)
+
+
+def _restoring(probes: Probes, tightened: Array) -> Array:
+    """Return a step down the constraints that have to fall: above their limits, or within rounding of them.
+
+    It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.
+    """
+    short = tightened + 2.0 * probes.rounding > 0
+    downhill: Array = -probes.slopes[short].sum(axis=0)
+    size = length_of(downhill)
+    if size == 0.0:
+        return downhill
+    norms = np.maximum(np.linalg.norm(probes.slopes[short], axis=1), 1e-300)
+    wanted = 2.0 * tightened[short] + RESTORING_ROUNDING * probes.rounding[short]
+    longest = probes.constants.radius if np.isfinite(probes.constants.radius) else 1.0
+    length = min(float((wanted / norms).max()), longest)
+    return np.asarray(length / size * downhill)

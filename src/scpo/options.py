@@ -1,0 +1,115 @@
+"""The options of the method.  Each is declared once: its default, its limits and its meaning.
+
+The scales of the replication take defaults, limits and meanings from here.  Nothing in this module needs torch.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from scpo.errors import ConfigurationError
+
+#: limit -> (how a value is compared with it, how a message says it)
+LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "gt": (operator.gt, "above"),
+    "ge": (operator.ge, "at least"),
+    "lt": (operator.lt, "below"),
+    "le": (operator.le, "at most"),
+}
+
+
+def option(default: Any, description: str, **limits: float) -> Any:
+    """Return a dataclass field with its meaning and its limits (``gt``, ``ge``, ``lt``, ``le``)."""
+    return field(default=default, metadata={"description": description, **limits})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every group of options: frozen, and checked when it is made.
+
+    Raises:
+        ConfigurationError: a value has the wrong type or is outside its limits.
+    """
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if "description" in one.metadata:
+                _check(one, getattr(self, one.name))
+
+
+def _check(one: Field[Any], value: Any) -> None:
+    """Check the value of one field that :func:`option` declared; arrays and names are checked by their users."""
+    kind = str(one.type).removesuffix(" | None")
+    if kind not in ("bool", "int", "float") or (value is None and one.default is None):
+        return
+    if kind == "bool":
+        if not isinstance(value, (bool, np.bool_)):
+            raise ConfigurationError(f"{one.name}: expected True or False, got {value!r}")
+        return
+    expected, words = (Integral, "a whole number") if kind == "int" else (Real, "a number")
+    if not isinstance(value, expected) or isinstance(value, bool) or not math.isfinite(value):
+        raise ConfigurationError(f"{one.name}: expected {words}, got {value!r}")
+    limits = {name: limit for name, limit in one.metadata.items() if name in LIMITS}
+    if not all(LIMITS[name][0](value, limit) for name, limit in limits.items()):
+        wanted = " and ".join(f"{LIMITS[name][1]} {limit:g}" for name, limit in limits.items())
+        raise ConfigurationError(f"{one.name}: must be {wanted}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions(Options):
+    """Options of a step that need no object of their own."""
+
+    kappa: float = option(0.5, "share of the slack that one update may use", gt=0, le=1)
+    verify: bool = option(True, "evaluate g at a proposed step before it is taken; otherwise the bound alone decides")
+    buffer: float = option(
+        0.0, "width of the zone before the limit in which steps are turned along the limit or back; 0 turns none", ge=0
+    )
+
+
+@dataclass(frozen=True)
+class Descent(Options):
+    """The loss of a batch must not rise.
+
+    A step that does not go along the negative gradient is projected under one more row.  It keeps the loss from rising
+    to first order; with the loss's own smoothness constant it keeps the loss from rising at all.
+    """
+
+    loss_smoothness: float = option(0.0, "beta: smoothness constant of the batch loss", ge=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint(Options):
+    """A constraint g(policy) <= 0 with its options.
+
+    Attributes:
+        function: the black box, policy -> (k,).  With ``batched``: name -> (m, *shape) stacked parameters -> (m, k).
+        batched: the function takes m stacked parameter sets at once.
+        tightening: is added to g in training, so that g + tightening <= 0.
+        timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.
+        rounding: eps_g, the rounding of g, a number or (k,); None: it is measured.
+    """
+
+    function: Callable[[Any], Any]
+    _: KW_ONLY
+    batched: bool = option(False, "the function takes m stacked parameter sets at once")
+    tightening: float = option(0.0, "is added to g in training: g + tightening <= 0", ge=0)
+    timeout: float | None = option(None, "longest time of one call, in seconds (main thread, Unix)", gt=0)
+    rounding: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.function):
+            raise ConfigurationError(f"constraint: expected a callable, got {type(self.function).__name__}")
+
+
+def as_constraint(given: Callable[[Any], Any] | Constraint) -> Constraint:
+    """Return ``given``, wrapped if it is a bare callable."""
+    return given if isinstance(given, Constraint) else Constraint(given)

@@ -1,0 +1,130 @@
+"""The probes of an update: how long they are, and the slopes of g that they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scpo.arrays import UNIT_ROUNDOFF, Array
+from scpo.basis import Basis
+from scpo.errors import ShapeError
+from scpo.state import Method, Start
+
+#: length of a probe over the length that would balance curvature against rounding
+PROBE_FACTOR = 10.0
+#: no probe is longer unless the user says so
+LARGEST_PROBE = 1e-3
+#: no safe probe is shorter: its square must not underflow
+SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The smoothness model's constants at an iterate: L (k,), c (k,) and r."""
+
+    smoothness: Array
+    kinks: Array
+    radius: float
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the probes of an update showed.
+
+    Attributes:
+        slopes: a (k, n), difference quotients of g along the basis.
+        length: nu.
+        unsafe: how many probes, first looks included, were unsafe.
+        constants: L, c and r before the update.
+        rounding: eps_g (k,).
+    """
+
+    slopes: Array
+    length: float
+    unsafe: int
+    constants: Constants
+    rounding: Array
+
+    def error(self, smoothness: Array) -> Array:
+        """Return e + c (k,): the error of the slopes along any step, for these L (k,), plus the kink constants."""
+        return slope_error(smoothness, self.rounding, self.length, self.slopes.shape[1]) + self.constants.kinks
+
+
+def slope_error(smoothness: Array, rounding: Array, length: float, directions: int) -> Array:
+    """Return e (k,): the error of slopes that were probed at a distance ``length`` along so many directions."""
+    return np.asarray(np.sqrt(directions) * (0.5 * smoothness * length + 2.0 * rounding / length))
+
+
+def probe(start: Start, basis: Basis, method: Method) -> Probes:
+    """Evaluate g along the basis and return what that shows.
+
+    Raises:
+        ShapeError: the smoothness model has other constants than there are constraint values.
+    """
+    constants = _constants(start, method)
+    length, unsafe = _usual_length(start, method, constants), 0
+    if method.directions.safe_probes and start.values.size and not start.unsafe:
+        length, unsafe = _safe_length(start, basis, method, constants, length)
+    values = method.evaluate(torch.add(start.theta, basis.vectors.T, alpha=length))
+    slopes = ((values - start.values) / length).T
+    return Probes(slopes, length, unsafe + _unsafe(values), constants, start.rounding)
+
+
+def _constants(start: Start, method: Method) -> Constants:
+    model = method.smoothness
+    model.visit(start.theta)
+    smoothness, kinks = np.asarray(model.constants()), np.asarray(model.kinks())
+    if not smoothness.shape == kinks.shape == start.values.shape:
+        raise ShapeError(
+            f"smoothness: constants {smoothness.shape} and kinks {kinks.shape} "
+            f"for {start.values.size} constraint values"
+        )
+    return Constants(smoothness, kinks, model.radius())
+
+
+def _unsafe(values: Array) -> int:
+    """Return how many rows of g (m, k) violate the constraint."""
+    return int((values > 0).any(axis=1).sum())
+
+
+def _balanced_length(start: Start, constants: Constants) -> float:
+    """Return the length at which curvature and rounding contribute alike to the error of a slope."""
+    rounding = max(median(start.rounding), UNIT_ROUNDOFF)
+    return 2.0 * float(np.sqrt(rounding / max(median(constants.smoothness), 1e-12)))
+
+
+def _usual_length(start: Start, method: Method, constants: Constants) -> float:
+    """Return nu <= r without a thought for the safety of the probes."""
+    if start.values.size == 0:
+        return min(constants.radius, LARGEST_PROBE)
+    usual = min(LARGEST_PROBE, PROBE_FACTOR * _balanced_length(start, constants))
+    return min(method.directions.probe_length or usual, constants.radius)
+
+
+def _safe_length(start: Start, basis: Basis, method: Method, constants: Constants, longest: float) -> tuple[float, int]:
+    """Return the largest nu <= ``longest`` at which the bound covers every probe, and how many first looks were unsafe.
+
+    Without a bound on the gradients, the shortest useful probes are evaluated first to get one along the basis.
+    """
+    bound, unsafe = start.gradient_bound, 0
+    if bound is None:
+        look = min(longest, _balanced_length(start, constants))
+        looks = method.evaluate(start.theta + look * basis.vectors.T)
+        unsafe = _unsafe(looks)
+        error = slope_error(constants.smoothness, start.rounding, look, basis.size)
+        bound = np.linalg.norm((looks - start.values) / look, axis=0) + error
+    slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)
+    bound = bound + constants.kinks
+    root = bound + np.sqrt(bound**2 + 2.0 * constants.smoothness * slack)
+    limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
+    return max(min(longest, float(limits.min())), SHORTEST_PROBE), unsafe
+
+
+def median(numbers: Array) -> float:
+    """Return the median, 0.0 of nothing, in a fraction of the time of numpy.median."""
+    if numbers.size == 0:
+        return 0.0
+    ordered = np.sort(numbers)
+    return 0.5 * float(ordered[(numbers.size - 1) // 2] + ordered[numbers.size // 2])
