@@ -27,7 +27,7 @@ METHOD = {
     "margin": "tightening",
     "backend": None,
 }
-#: Old key -> today's key, in run.json and in each arm's entry of referee.json.
+#: Old key -> today's key, in run.json and in each arm's entry of referee.json (see replication.documents).
 RUN = {"task": "experiment"}
 
 
@@ -35,16 +35,6 @@ def upgrade_config(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a config.json under today's names."""
     sections = {name: _section(part) for name, part in raw.items() if isinstance(part, Mapping) and "arms" in part}
     return _renamed({**raw, **sections}, CONFIG)
-
-
-def upgrade_run(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a run.json under today's names."""
-    return _renamed(raw, RUN)
-
-
-def upgrade_referee(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a referee.json under today's names."""
-    return {**raw, "arms": [_renamed(arm, RUN) for arm in raw["arms"]]}
 
 
 def _renamed(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from replication.config import Config, load_json
 from replication.errors import ResultError
 from replication.report import macros, parts
 from replication.results.integrity import Records
-from replication.results.inventory import files_of
-from replication.results.summaries import BENCHMARKS
+from replication.results.inventory import BENCHMARKS, files_of
 from replication.shipped import collection
 from replication.typeset import style
 from tests.pipeline.test_workflow import Workflow

@@ -13,7 +13,7 @@ import pandas as pd
 
 from replication.claims.claims import Claim, load
 from replication.config import Config
-from replication.results.summaries import BENCHMARKS
+from replication.results.inventory import BENCHMARKS
 
 from . import synthetic_falsification
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST
@@ -39,9 +39,6 @@ def paper_config(scale: str = "paper") -> Config:
 def write(results: Path) -> Config:
     """Write results with stamps; return their configuration."""
     config = write_results(results, paper_config())
-    arrays = dict(np.load(results / "double-integrator/references.npz"))
-    starts = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
-    np.savez(results / "double-integrator/references.npz", **arrays, heldout_starts=starts)
     write_stamps(results, config)
     return config
 

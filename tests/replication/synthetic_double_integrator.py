@@ -124,7 +124,8 @@ def _write_references(folder: Path, rho: float) -> None:
     arrays = {
         f"{name}_{what}": of for name in ("backup", "mpc") for what, of in (("states", states), ("inputs", inputs))
     }
-    np.savez(folder / "references.npz", facets=_facets(), vertices=corners, **arrays)
+    heldout = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
+    np.savez(folder / "references.npz", facets=_facets(), vertices=corners, heldout_starts=heldout, **arrays)
 
 
 def _facets() -> np.ndarray:

@@ -16,7 +16,7 @@ from replication import cli, files
 from replication.config import Config, dump
 from replication.errors import ResultError
 from replication.experiments.regression import stationarity
-from replication.results.summaries import read_stationarity
+from replication.results.read import read_stationarity
 from replication.tasks.regression import build as regression
 from replication.tasks.regression.settings import RegressionConfig
 
@@ -70,15 +70,16 @@ def test_the_initial_policy_is_far_from_the_bounds(tmp_path: Path, section: Regr
     out = results / "regression/stationarity.json"
     assert cli.main(["stationarity", "--results", str(results), "--out", str(out)]) == 0
     assert json.loads(out.read_text())["runs"] == [{"arm": "scpo", "seed": 0, "active": 0, "residual": 1.0}]
-    assert read_stationarity(results) == (stationarity.NEAR, {"scpo": [1.0]})
+    found = read_stationarity(results)
+    assert (found.near, [(run.arm, run.residual) for run in found.runs]) == (stationarity.NEAR, [("scpo", 1.0)])
     assert out.with_suffix(".stamp.json").is_file()
-    for damaged in (
-        "[]",
-        '{"near": 0.1, "runs": [{"arm": "a"}]}',
-        '{"near": 1, "runs": [{"arm": "a", "residual": []}]}',
+    for damaged, problem in (
+        ("[]", "the file: "),
+        ('{"near": 0.1, "runs": [{"arm": "a"}]}', r"lacks runs\.0\.seed, runs\.0\.active, runs\.0\.residual"),
+        ('{"near": 1, "runs": [{"arm": "a", "seed": 0, "active": 1, "residual": []}]}', r"runs\.0\.residual: "),
     ):
         out.write_text(damaged)
-        with pytest.raises(ResultError, match="not the residuals"):
+        with pytest.raises(ResultError, match=rf"stationarity\.json: {problem}"):
             read_stationarity(results)
 
 

@@ -1,6 +1,6 @@
 """The table of quantities: every number about the results, which tables, text, claims and figures read."""
 
-from replication.results.summaries import BENCHMARKS
+from replication.results.inventory import BENCHMARKS
 
 QUANTITIES = f"{RESULTS}/quantities.parquet"
 

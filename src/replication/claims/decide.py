@@ -26,9 +26,9 @@ from replication.experiments import quantities
 from replication.provenance import stamp
 from replication.results import quantities as table_of
 from replication.results.integrity import WITHOUT
+from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import Table
 from replication.results.statistics import median_interval
-from replication.results.summaries import BENCHMARKS
 from scpo.errors import ScpoError
 
 

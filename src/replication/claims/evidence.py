@@ -12,9 +12,9 @@ from replication.errors import ResultError
 from replication.experiments.quantities import QUANTITIES
 from replication.paths import PUBLISHED, REPOSITORY
 from replication.results.integrity import Records
+from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import NO_SEED, Table
 from replication.results.read import read_config
-from replication.results.summaries import BENCHMARKS
 
 #: How the reason of a claim begins that cannot be decided because of its files.
 ALTERED, MISSING = "altered evidence", "missing evidence"

@@ -11,7 +11,7 @@ from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.paths import PUBLISHED
 from replication.provenance.stamp import SUFFIX
-from replication.results.summaries import BENCHMARKS
+from replication.results.inventory import BENCHMARKS
 from replication.scales import digest_on_disk
 
 #: Files without a stamp of their own.  The stamp of the table of quantities holds their checksums.

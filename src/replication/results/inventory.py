@@ -12,6 +12,8 @@ RUN = ("run.json", "series.parquet", "evaluations.parquet")
 CERTIFICATE = ("certificate.json", "certificate.npz")
 STATIONARITY = "regression/stationarity.json"
 REFERENCES = ("references.json", "references.npz")
+#: The file that ``make bench`` writes, beside the folders of the scales.
+BENCHMARKS = "benchmarks.json"
 #: Of the scale as a whole.
 WHOLE = ("config.json", "referee.json", "falsification.json")
 

@@ -42,7 +42,7 @@ def unsafe_evaluations(runs: Runs) -> int:
 
 def worst_share(runs: Runs) -> float:
     """Return the largest share of held-out starts from which a final policy of any seed was unsafe."""
-    return max(run.final["heldout_unsafe"] for run in runs)
+    return float(max(run.final["heldout_unsafe"] for run in runs))
 
 
 def seeds_unsafe(runs: Runs) -> int:

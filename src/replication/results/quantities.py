@@ -259,12 +259,12 @@ def of_summary(key: str, *methods: str) -> Callable[[Run], float | None]:
 
 def final(key: str) -> Callable[[Run], float]:
     """Return a function that gives a held-out value of the final policy; NaN where it was not finite."""
-    return lambda run: _finite(run.summary["final"][key])
+    return lambda run: _finite(run.summary.final[key])
 
 
 def initial(key: str) -> Callable[[Run], float]:
     """Return a function that gives a held-out value of the initial policy; NaN where it was not finite."""
-    return lambda run: _finite(run.summary["initial"][key])
+    return lambda run: _finite(run.summary.initial[key])
 
 
 def reduction(key: str) -> Callable[[Run], float]:
@@ -280,13 +280,13 @@ def _share_of_updates(key: str, *methods: str) -> Callable[[Run], float | None]:
     def compute(run: Run) -> float | None:
         if methods and run.method not in methods:
             return None
-        return float(run.summary[key]) / float(run.summary["updates"])
+        return float(run.summary[key]) / run.summary.updates
 
     return compute
 
 
 def _unsafe_before_a_miss(run: Run) -> float:
-    unsafe, missed = run.summary["first_unsafe_update"], run.summary["first_missed_update"]
+    unsafe, missed = run.summary.first_unsafe_update, run.summary.first_missed_update
     return float(unsafe is not None and (missed is None or missed > unsafe))
 
 

@@ -17,14 +17,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from replication import documents
 from replication.config import Config
+from replication.documents import Benchmarks, PlantedFault, PlantedFaults, Refereed, RunSummary, Stationarity
 from replication.errors import ResultError
 from replication.files import note
-from replication.results.inventory import tables_of
+from replication.results.inventory import BENCHMARKS, STATIONARITY, tables_of
 from replication.settings import ExperimentSettings
 from replication.tasks import BOOL, FLOAT, INT
 from replication.training.series import COUNTED, KEPT
-from replication.upgrade import upgrade_config, upgrade_run
+from replication.upgrade import upgrade_config
 
 SERIES = {
     "early": BOOL,
@@ -37,32 +39,6 @@ SERIES = {
 }
 #: Of every experiment's evaluations; the others are the task's.
 EVALUATIONS = {"update": INT, "epoch": FLOAT, "rejected_share": FLOAT, "clean_rejected_share": FLOAT}
-SUMMARY = (
-    "experiment",
-    "arm",
-    "dataset",
-    "method",
-    "seed",
-    "updates",
-    "unsafe_iterates",
-    "first_unsafe_update",
-    "unsafe_proposals",
-    "unsafe_probes",
-    "bound_misses",
-    "first_missed_update",
-    "captured_energy",
-    "projected_share",
-    "restoring_updates",
-    "solver_failures",
-    "max_g",
-    "median_step",
-    "median_nominal",
-    "median_smoothness",
-    "largest_required",
-    "rollouts",
-    "final",
-    "initial",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +48,7 @@ class Run:
     experiment: str
     arm: str
     seed: int
-    summary: dict[str, Any]
+    summary: RunSummary
     series: pd.DataFrame  # thinned rows of every update, see replication.training.series
     early: pd.DataFrame  # the loss of the first epochs, thinned less; empty if the run is short
     evaluations: pd.DataFrame
@@ -87,7 +63,7 @@ class Run:
     @property
     def method(self) -> str:
         """Name of the method that made the run."""
-        return str(self.summary["method"])
+        return self.summary.method
 
     @property
     def epochs(self) -> float:
@@ -100,9 +76,9 @@ class Run:
         return self.exhibits.get("curve")
 
     @property
-    def final(self) -> dict[str, float]:
-        """The experiment's held-out figures of merit of the last policy."""
-        return dict(self.summary["final"])
+    def final(self) -> dict[str, Any]:
+        """The held-out values of the final policy by name."""
+        return dict(self.summary.final)
 
 
 def read_config(results: Path) -> Config:
@@ -172,6 +148,45 @@ def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
     return Run(experiment, arm, seed, summary, series, early, evaluations, exhibits, arms)
 
 
+def read_referee(results: Path) -> Refereed:
+    """Return the referee's comparison with the records.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    return documents.read(results / "referee.json", Refereed)
+
+
+def read_findings(results: Path) -> tuple[PlantedFault, ...]:
+    """Return the planted faults and what became of them, at least one.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    return documents.read(results / "falsification.json", PlantedFaults).findings
+
+
+def read_stationarity(results: Path) -> Stationarity:
+    """Return how near final policies are to a constrained optimum.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    return documents.read(results / STATIONARITY, Stationarity)
+
+
+def read_benchmarks(results: Path) -> Mapping[str, float]:
+    """Return the ratios of times that the benchmarks measured on this machine, by name.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    path = results.parent / BENCHMARKS
+    if not path.is_file():
+        raise ResultError(f"{BENCHMARKS}: no such file; run make bench")
+    return documents.read(path, Benchmarks).ratios
+
+
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Return a CSV file of floats that has at least ``columns``."""
     try:
@@ -181,7 +196,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return _checked(path, frame, dict.fromkeys(columns, FLOAT))
 
 
-def _agree(folder: Path, summary: Mapping[str, Any], series: pd.DataFrame) -> None:
+def _agree(folder: Path, summary: RunSummary, series: pd.DataFrame) -> None:
     """Refuse a series that does not hold the updates, the counts and the extreme that run.json states."""
     if (series["update"].diff().iloc[1:] <= 0).any() or (series["epoch"].diff().iloc[1:] <= 0).any():
         raise ResultError(f"{folder}/series.parquet: its bins are not in order")
@@ -201,18 +216,12 @@ def _text(path: Path) -> str:
         raise ResultError(f"{path}: cannot be read: {error}") from error
 
 
-def _summary(path: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        summary = upgrade_run(json.loads(_text(path)))
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
-    missing = [key for key in SUMMARY if key not in summary] if isinstance(summary, dict) else list(SUMMARY)
-    if missing:
-        raise ResultError(f"{path}: lacks {', '.join(missing)}")
-    for key, value in identity.items():
-        if summary[key] != value:
-            raise ResultError(f"{path}: is of {key} {summary[key]!r}, not {value!r}")
-    return dict(summary)
+def _summary(path: Path, identity: Mapping[str, Any]) -> RunSummary:
+    summary = documents.read(path, RunSummary)
+    for name, value in identity.items():
+        if summary[name] != value:
+            raise ResultError(f"{path}: is of {name} {summary[name]!r}, not {value!r}")
+    return summary
 
 
 def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import COUNT, NO_SEED, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row
-from replication.results.summaries import BENCHMARKS, read_benchmarks, read_findings, read_referee
+from replication.results.read import read_benchmarks, read_findings, read_referee
 
 ERROR = Format("size", 1)
 REFEREE = (
@@ -44,15 +45,15 @@ _TOTALS = ("runs", "iterates", "values", "recorded", "recomputed")
 
 def _referee(results: Path) -> Iterator[Row]:
     found = read_referee(results)
-    for arm in found["arms"]:
-        of = (arm["experiment"], arm["arm"], NO_SEED)
+    for arm in found.arms:
+        of = (arm.experiment, arm.arm, NO_SEED)
         for key, name in _OF_ARM.items():
             yield (*of, name, float(arm[key]))
-        yield (*of, "referee-difference", float(max(arm["worst_g"], arm["worst_other"])))
+        yield (*of, "referee-difference", max(arm.worst_g, arm.worst_other))
     for key in _TOTALS:
-        yield "", "", NO_SEED, _OF_ARM[key], float(sum(arm[key] for arm in found["arms"]))
-    yield "", "", NO_SEED, "referee-tolerance", float(found["tolerance"])
-    yield "", "", NO_SEED, "referee-every", float(found["every"])
+        yield "", "", NO_SEED, _OF_ARM[key], float(sum(arm[key] for arm in found.arms))
+    yield "", "", NO_SEED, "referee-tolerance", found.tolerance
+    yield "", "", NO_SEED, "referee-every", float(found.every)
 
 
 FAULTS = (
@@ -76,11 +77,11 @@ def _faults(results: Path) -> Iterator[Row]:
     findings = read_findings(results)
     values: dict[str, float] = {
         "planted-faults": len(findings),
-        "planted-faults-missed": sum(not finding["caught"] for finding in findings),
+        "planted-faults-missed": sum(not finding.caught for finding in findings),
     }
     for finding in findings:
-        if finding["name"] == SWEEP:
-            values |= _sweep(finding["numbers"])
+        if finding.name == SWEEP:
+            values |= _sweep(finding.numbers)
     for name, value in values.items():
         yield "", "", NO_SEED, name, float(value)
 

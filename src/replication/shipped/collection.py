@@ -18,9 +18,8 @@ from replication.files import read_json, sha256, write_bytes, write_json, write_
 from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
 from replication.results.integrity import Records
-from replication.results.inventory import files_of
+from replication.results.inventory import BENCHMARKS, files_of
 from replication.results.read import read_config
-from replication.results.summaries import BENCHMARKS
 
 MANIFEST = "manifest.json"
 TIMING = ".timing.json"

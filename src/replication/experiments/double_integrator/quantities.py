@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from replication.errors import ResultError
 from replication.experiments.double_integrator.read import (
     EXPERIMENT,
     Certificate,
@@ -48,7 +47,7 @@ ALL_HARMFUL = "hostile"
 
 def _applies(key: str, compute: Callable[[Run], float]) -> Callable[[Run], float | None]:
     """Return ``compute``, without a value where the data set has no good labels to judge by."""
-    return lambda run: None if key == "clean_loss" and run.summary["dataset"] == ALL_HARMFUL else compute(run)
+    return lambda run: None if key == "clean_loss" and run.summary.dataset == ALL_HARMFUL else compute(run)
 
 
 def _values() -> Iterator[Quantity]:
@@ -129,12 +128,12 @@ def _references(results: Path) -> Iterator[Row]:
     values = {key.replace("_", "-"): figures[key] for key in SAME} | {
         "backup-cost": references.backup,
         "mpc-cost": references.mpc,
-        "gain-position": figures["gain"][0],
-        "gain-velocity": figures["gain"][1],
-        "mpc-gain-position": lqr(figures["stage_input_weight"])[0][0, 0],
-        "backup-radius": figures["spectral_radius"],
+        "gain-position": figures.gain[0],
+        "gain-velocity": figures.gain[1],
+        "mpc-gain-position": lqr(figures.stage_input_weight)[0][0, 0],
+        "backup-radius": figures.spectral_radius,
         "box-area": box,
-        "area-outside": box - figures["area_control_invariant"],
+        "area-outside": box - figures.area_control_invariant,
     }
     for name, value in values.items():
         yield EXPERIMENT, "", NO_SEED, name, float(value)
@@ -181,10 +180,7 @@ def _certificates(results: Path, arm: str) -> Iterator[Row]:
 
 
 def _certificate(one: Certificate, references: References) -> dict[str, float]:
-    certified = bool(one.figures["final"]["certified"])
-    starts = references.arrays.get("heldout_starts")
-    if starts is None:
-        raise ResultError("references.npz: lacks heldout_starts; compute the references again")
+    certified = one.figures.final.certified
     return {
         "certified": float(certified),
         "uncertified": float(not certified),
@@ -193,7 +189,7 @@ def _certificate(one: Certificate, references: References) -> dict[str, float]:
         "refuted-area": one.refuted_area,
         "undecided-area": (2.0 * references.state_bound) ** 2 - one.area - one.refuted_area,
         "certified-level": one.level,
-        "certified-starts": float(one.holds(starts).mean()),
+        "certified-starts": float(one.holds(references.arrays["heldout_starts"]).mean()),
     }
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from replication import files
+from replication import documents, files
+from replication.documents import Document
 from replication.errors import ResultError
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
@@ -18,54 +20,87 @@ from scpo.arrays import Array
 EXPERIMENT = "double-integrator"
 SCENARIOS = ("cooperative", "mixed", "hostile")
 METHODS = ("scpo", "scpo-verified", "unconstrained")
-FIGURES = (
-    "costs",
-    "cost_starts",
-    "cost_horizon",
-    "gain",
-    "spectral_radius",
-    "area",
-    "area_of_starts",
-    "area_control_invariant",
-    "gamma_lyapunov",
-    "gamma_tightest",
-    "state_bound",
-    "input_bound",
-    "stage_input_weight",
-    "backup_input_weight",
-    "malicious_above",
-    "sharpness",
-)
-ARRAYS = ("facets", "vertices", "backup_states", "backup_inputs", "mpc_states", "mpc_inputs")
+ARRAYS = ("facets", "vertices", "heldout_starts", "backup_states", "backup_inputs", "mpc_states", "mpc_inputs")
 Mask = NDArray[np.bool_]
+
+
+class Costs(Document):
+    """Closed-loop costs of what runs are compared with."""
+
+    backup: float
+    mpc: float
+
+
+class ReferenceNumbers(Document):
+    """references.json: costs, sets and the residual condition, and the constants of the system."""
+
+    costs: Costs
+    cost_starts: int
+    cost_horizon: int
+    gain: tuple[float, float] = Field(strict=False, description="of the backup")
+    spectral_radius: float = Field(description="of the backup's closed loop")
+    area: float = Field(description="of the backup's invariant set O_inf")
+    area_of_starts: float
+    area_control_invariant: float
+    gamma_lyapunov: float
+    gamma_tightest: float
+    state_bound: float
+    input_bound: float
+    stage_input_weight: float
+    backup_input_weight: float
+    malicious_above: float
+    sharpness: float
+
+
+class FinalCertificate(Document):
+    """The certificate of a final policy."""
+
+    certified: bool
+    area: float
+    refuted_area: float
+    level: float
+    covers_starts: bool
+    terminal_area: float
+    reasons: str = Field(description="why there is no certificate; empty where there is one")
+
+
+class CertificateNumbers(Document):
+    """certificate.json: the certificate of a run's final policy, and of some policies on the way."""
+
+    arm: str
+    seed: int
+    rho: float
+    cells: int
+    final: FinalCertificate
+    over_training: Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class References:
     """Numbers and arrays that runs are compared with (written by the module ``references`` beside this one)."""
 
-    figures: dict[str, Any]
+    figures: ReferenceNumbers
     arrays: dict[str, Array]
 
     @property
     def backup(self) -> float:
         """Closed-loop cost of the backup."""
-        return float(self.figures["costs"]["backup"])
+        return self.figures.costs.backup
 
     @property
     def mpc(self) -> float:
         """Closed-loop cost of the MPC."""
-        return float(self.figures["costs"]["mpc"])
+        return self.figures.costs.mpc
 
     @property
     def state_bound(self) -> float:
         """Bound on |x_i|."""
-        return float(self.figures["state_bound"])
+        return self.figures.state_bound
 
     @property
     def input_bound(self) -> float:
         """Bound on |u|."""
-        return float(self.figures["input_bound"])
+        return self.figures.input_bound
 
     def gap_closed(self, cost: float) -> float:
         """Return the share of the backup's excess over the MPC that a policy of closed-loop cost ``cost`` removes."""
@@ -74,17 +109,17 @@ class References:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The certificate of one run: its figures, and the cells of its last policy.
+    """The certificate of one run: its numbers, and the cells of its last policy.
 
     Attributes:
-        figures: what certificate.json says.
+        figures: the numbers, from certificate.json.
         mask: certified cells, over the edges x1 and x2.
         refuted: cells from which every trajectory is proven to violate a constraint.
         x1: edges of the cells.
         x2: edges of the cells.
     """
 
-    figures: dict[str, Any]
+    figures: CertificateNumbers
     mask: Mask
     refuted: Mask
     x1: Array
@@ -93,22 +128,22 @@ class Certificate:
     @property
     def area(self) -> float:
         """Certified area of the final policy."""
-        return float(self.figures["final"]["area"])
+        return self.figures.final.area
 
     @property
     def refuted_area(self) -> float:
         """Area from which the final policy is proven to violate a constraint."""
-        return float(self.figures["final"]["refuted_area"])
+        return self.figures.final.refuted_area
 
     @property
     def level(self) -> float:
         """Largest multiple of 0.01 of O_inf proven to be certified, of the final policy."""
-        return float(self.figures["final"]["level"])
+        return self.figures.final.level
 
     @property
     def covers_starts(self) -> bool:
         """Whether the whole set of starts is certified for the final policy."""
-        return bool(self.figures["final"]["covers_starts"])
+        return self.figures.final.covers_starts
 
     def holds(self, points: Array) -> Mask:
         """Return (n,) whether each of ``points`` (n, 2) lies in a certified cell."""
@@ -154,10 +189,9 @@ def read_references(results: Path) -> References:
     """
     read_settings(results)
     path = results / EXPERIMENT / "references.json"
-    found = References(files.read_json(path), files.read_npz(path.with_suffix(".npz")))
-    _require(path, found.figures, FIGURES)
-    _require(path, found.arrays, ARRAYS)
-    return found
+    arrays = files.read_npz(path.with_suffix(".npz"))
+    _require(path.with_suffix(".npz"), arrays, ARRAYS)
+    return References(documents.read(path, ReferenceNumbers), arrays)
 
 
 def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
@@ -170,15 +204,14 @@ def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
 
 
 def _certificate(path: Path) -> Certificate:
-    figures, arrays = files.read_json(path), files.read_npz(path.with_suffix(".npz"))
-    _require(path, figures, ("final", "over_training", "rho", "cells", "seed"))
-    _require(path, figures["final"], ("area", "refuted_area", "level", "covers_starts"))
+    figures, arrays = documents.read(path, CertificateNumbers), files.read_npz(path.with_suffix(".npz"))
     _require(path.with_suffix(".npz"), arrays, ("mask", "refuted", "x1", "x2"))
     mask, refuted = (arrays[name].astype(bool) for name in ("mask", "refuted"))
     return Certificate(figures, mask, refuted, arrays["x1"], arrays["x2"])
 
 
-def _require(path: Path, content: dict[str, Any], names: tuple[str, ...]) -> None:
+def _require(path: Path, content: Mapping[str, Array], names: tuple[str, ...]) -> None:
+    """Refuse an archive without some of the arrays ``names``."""
     missing = [name for name in names if name not in content]
     if missing:
         raise ResultError(f"{path}: lacks {', '.join(missing)}")

@@ -25,8 +25,7 @@ from replication.results.quantities import (
     initial,
     reduction,
 )
-from replication.results.read import Run, read_arms, read_section
-from replication.results.summaries import read_stationarity
+from replication.results.read import Run, read_arms, read_section, read_stationarity
 from replication.settings import ExperimentSettings
 from replication.tasks.regression.settings import RegressionConfig
 
@@ -68,7 +67,7 @@ def _section(run: Run) -> RegressionConfig:
 
 
 def _inputs(run: Run) -> str:
-    return _section(run).datasets[run.summary["dataset"]].inputs
+    return _section(run).datasets[run.summary.dataset].inputs
 
 
 def _at_side(column: str) -> Callable[[Run], float]:
@@ -260,12 +259,10 @@ STATIONARITY = (
 
 
 def _stationarity(results: Path) -> Iterator[Row]:
-    near, residuals = read_stationarity(results)
-    yield EXPERIMENT, "", NO_SEED, "kkt-near", near
-    for arm, of in residuals.items():
-        seeds = read_section(results, EXPERIMENT).arms[arm].seed_range
-        for seed, residual in zip(seeds, of, strict=True):
-            yield EXPERIMENT, arm, seed, "kkt-residual", residual
+    found = read_stationarity(results)
+    yield EXPERIMENT, "", NO_SEED, "kkt-near", found.near
+    for run in found.runs:
+        yield EXPERIMENT, run.arm, run.seed, "kkt-residual", run.residual
 
 
 PROVIDERS = (Provider(PUBLISHED, _published), Provider(STATIONARITY, _stationarity))

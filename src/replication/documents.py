@@ -1,0 +1,161 @@
+"""The JSON files that jobs write, as models: each is declared once, for those that write it and those that read it.
+
+A field is read as an attribute, ``run.updates``, or by its name, ``run["updates"]``.  Other keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from replication.errors import ResultError
+from replication.files import note
+from replication.upgrade import RUN
+
+#: Held-out values of a policy by name; null where a value was not finite.
+Values = Mapping[str, float | None]
+
+
+class Document(BaseModel):
+    """Base of the models: immutable; numbers must be numbers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    #: Names that files of earlier versions have -> today's.
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a field by its name."""
+        return getattr(self, name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_names_of_today(cls, raw: Any) -> Any:
+        return {cls.renamed.get(key, key): value for key, value in raw.items()} if isinstance(raw, Mapping) else raw
+
+
+class RunSummary(Document):
+    """run.json: the counts and extremes of a run; None where nothing was counted or a value was not finite."""
+
+    renamed = RUN
+
+    experiment: str
+    arm: str
+    dataset: str
+    method: str
+    seed: int
+    updates: int = Field(gt=0)
+    unsafe_iterates: int
+    first_unsafe_update: int | None
+    unsafe_proposals: int
+    unsafe_probes: int
+    bound_misses: int
+    first_missed_update: int | None
+    captured_energy: float | None
+    projected_share: float
+    restoring_updates: int
+    solver_failures: int
+    max_g: float
+    median_step: float | None
+    median_nominal: float | None
+    median_smoothness: float | None
+    largest_required: float | None
+    rollouts: int
+    initial: Values
+    final: Values
+
+
+class RefereedArm(Document):
+    """How the referee's values of an arm compare with the records."""
+
+    renamed = RUN
+
+    experiment: str
+    arm: str
+    runs: int
+    iterates: int
+    values: int
+    recorded: int
+    recomputed: int
+    worst_g: float
+    worst_other: float
+
+
+class Refereed(Document):
+    """referee.json; it exists only if there was no disagreement."""
+
+    tolerance: float
+    every: int
+    arms: tuple[RefereedArm, ...] = Field(strict=False)
+
+
+class PlantedFault(Document):
+    """A planted fault and what became of it (:class:`replication.planted_faults.finding.Finding`)."""
+
+    name: str
+    planted: str
+    expected: str
+    observed: str
+    numbers: Mapping[str, Any]
+    caught: bool
+
+
+class PlantedFaults(Document):
+    """The file of the planted faults, at least one."""
+
+    findings: tuple[PlantedFault, ...] = Field(strict=False, min_length=1)
+
+
+class Residual(Document):
+    """The KKT residual of a run's final policy, and how many constraints were active."""
+
+    arm: str
+    seed: int
+    active: int
+    residual: float
+
+
+class Stationarity(Document):
+    """stationarity.json: the KKT residuals of the runs; constraints within ``near`` of their limit count as active."""
+
+    near: float
+    runs: tuple[Residual, ...] = Field(strict=False)
+
+
+class Benchmarks(Document):
+    """benchmarks.json: ratios of times by name."""
+
+    ratios: Mapping[str, float]
+
+
+D = TypeVar("D", bound=Document)
+
+
+def read(path: Path, model: type[D]) -> D:
+    """Return the document in the file ``path``.
+
+    Raises:
+        ResultError: the file is missing or damaged; the message names the file and the field.
+    """
+    try:
+        content = json.loads(note(path).read_text(encoding="utf-8"))
+        return model.model_validate(content)
+    except FileNotFoundError as error:
+        raise ResultError(f"{path}: no such file; has the job that makes it finished?") from error
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error}") from error
+    except ValidationError as error:
+        raise ResultError(f"{path}: {_problems(error)}; make it again") from error
+    except ValueError as error:
+        raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
+
+
+def _problems(error: ValidationError) -> str:
+    """Return what is wrong with a document: the fields that it lacks, and those with another value than expected."""
+    found = [(".".join(map(str, item["loc"])), item["type"], item["msg"]) for item in error.errors()]
+    lacks = [field for field, kind, _ in found if kind == "missing"]
+    wrong = [f"{field or 'the file'}: {message}" for field, kind, message in found if kind != "missing"]
+    return "; ".join([*([f"lacks {', '.join(lacks)}"] if lacks else []), *wrong])
