@@ -17,7 +17,7 @@ with = --config scale=$(1) set="$(SET)"
 # what is left to do of a scale, measured now
 estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test smoke figures review html bundle ship verify readme study bench lint trials schema clean
+.PHONY: help setup reproduce test quick smoke figures review html bundle ship verify claims study bench lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -42,6 +42,11 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (6 to 10 
 	@pytest -n $(JOBS)
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
+
+quick: ## Lint, types and the tests that need neither the pipeline nor long, for while one works (a minute)
+	@bash workflow/setup.sh
+	@$(MAKE) --no-print-directory lint
+	@pytest -n $(JOBS) -m 'not slow' tests/scpo tests/replication tests/packaging
 
 smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@bash workflow/setup.sh
@@ -79,9 +84,9 @@ verify: ## Check every claim of SCALE (default paper) against its tolerance; STR
 	@bash workflow/setup.sh
 	@python -m replication verify --results results/$(SCALE) $(if $(STRICT),--strict)
 
-readme: ## For maintainers: put the verdicts of the finished paper scale into README.md
+claims: ## For maintainers: put the verdicts of the finished paper scale into docs/claims.md
 	@bash workflow/setup.sh
-	@python -m replication claims --results results/paper --readme README.md
+	@python -m replication claims --results results/paper --page docs/claims.md
 
 study: ## The extended study: 100 seeds, ablations; says first how long it will take (hours)
 	@bash workflow/setup.sh

@@ -286,20 +286,20 @@ def test_a_missing_arm_is_named(results: Path, made: tuple[Path, Config]) -> Non
     assert (found.status, found.reason) == ("not-run", f"config.json: the scale does not run regression/{arm}")
 
 
-def test_the_table_of_the_readme_is_made_from_the_verdicts(everything_holds: Path, tmp_path: Path, capsys) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n\n{verdicts.BEGIN}\nold\n{verdicts.END}\n\nafter\n")
+def test_the_page_of_claims_is_made_from_the_verdicts(everything_holds: Path, tmp_path: Path, capsys) -> None:
+    page = tmp_path / "claims.md"
+    page.write_text(f"before\n\n{verdicts.BEGIN}\nold\n{verdicts.END}\n\nafter\n")
     _decide(everything_holds)
     options = ["claims", "--results", str(everything_holds)]
-    assert main([*options, "--out", str(everything_holds / "claims.json"), "--readme", str(readme), "--markdown"]) == 0
+    assert main([*options, "--out", str(everything_holds / "claims.json"), "--page", str(page), "--markdown"]) == 0
     table = capsys.readouterr().out
-    assert readme.read_text() == f"before\n\n{table}\nafter\n"
+    assert page.read_text() == f"before\n\n{table}\nafter\n"
     assert table.count("**supported**") == 3
     assert f"| {_named('regression-feasible').measures} | 0 |" in table
-    assert main([*options, "--readme", str(readme)]) == 0
-    assert readme.read_text() == f"before\n\n{table}\nafter\n"
-    readme.write_text("no markers")
-    assert main([*options, "--readme", str(readme)]) == 2
+    assert main([*options, "--page", str(page)]) == 0
+    assert page.read_text() == f"before\n\n{table}\nafter\n"
+    page.write_text("no markers")
+    assert main([*options, "--page", str(page)]) == 2
 
 
 def test_verdicts_survive_their_file(everything_holds: Path) -> None:
@@ -385,13 +385,13 @@ def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:
         assert claim.expected == pytest.approx(found, abs=claim.tolerance)
 
 
-def test_the_readme_shows_the_verdicts_on_the_reference_results(tmp_path: Path) -> None:
-    readme, shipped = (PROJECT / "README.md").read_text(encoding="utf-8"), PROJECT / "shipped/results/paper"
+def test_the_page_shows_the_verdicts_on_the_shipped_results(tmp_path: Path) -> None:
+    page, shipped = (PROJECT / "docs/claims.md").read_text(encoding="utf-8"), PROJECT / "shipped/results/paper"
     if (shipped / collection.MANIFEST).is_file():
         collection.restore(shipped, tmp_path / "paper")
-        assert verdicts.updated(readme, verify.evaluate(tmp_path / "paper", STATED)) == readme
+        assert verdicts.updated(page, verify.evaluate(tmp_path / "paper", STATED)) == page
     else:
-        assert f"{verdicts.BEGIN}\n{verdicts.END}" in readme
+        assert f"{verdicts.BEGIN}\n{verdicts.END}" in page
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Verdicts on claims: written once as claims.json, from which the terminal, the README and the report print them."""
+"""Verdicts on claims: written once as claims.json, which the terminal, docs/claims.md and the report print."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from replication.errors import ResultError
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
 NAME = "claims.json"
 
-#: Where the README's table begins and ends.
+#: Where the table in docs/claims.md begins and ends.
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 _SIGNS = {"equals": "=", "at_most": "<=", "below": "<", "at_least": ">=", "within": "in", "covers": "range holds"}
 
@@ -136,7 +136,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
-    """Return the table that the README shows, with its markers."""
+    """Return the table that docs/claims.md shows, with its markers."""
     lines = [
         "| claim | stands in | setting | what is measured | measured | expected | verdict |",
         "|---|---|---|---|---|---|---|",
@@ -149,15 +149,15 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([BEGIN, *lines, END]) + "\n"
 
 
-def updated(readme: str, verdicts: Sequence[Verdict]) -> str:
-    """Return ``readme`` with its table replaced by that of ``verdicts``.
+def updated(page: str, verdicts: Sequence[Verdict]) -> str:
+    """Return ``page`` with its table replaced by that of ``verdicts``.
 
     Raises:
         ResultError: it does not hold the markers once each, in their order.
     """
-    if not (readme.count(BEGIN) == readme.count(END) == 1 and readme.index(BEGIN) < readme.index(END)):
-        raise ResultError(f"the README must hold the lines {BEGIN} and {END} once each, in this order")
-    before, rest = readme.split(BEGIN)
+    if not (page.count(BEGIN) == page.count(END) == 1 and page.index(BEGIN) < page.index(END)):
+        raise ResultError(f"the page must hold the lines {BEGIN} and {END} once each, in this order")
+    before, rest = page.split(BEGIN)
     return before + markdown(verdicts).rstrip("\n") + rest.split(END)[1]
 
 

@@ -84,14 +84,14 @@ def quantities(*, results: Path, out: Path) -> None:
 
 
 @app.command
-def claims(*, results: Path, out: Path | None = None, markdown: bool = False, readme: Path | None = None) -> None:
+def claims(*, results: Path, out: Path | None = None, markdown: bool = False, page: Path | None = None) -> None:
     """Decide every claim, or print what was decided.
 
     Args:
         results: results/<scale>.
         out: Decide the claims and write the verdicts to this file.
         markdown: Print the verdicts as a table in Markdown.
-        readme: Put that table between the markers of this file.
+        page: Put that table between the markers of this file.
     """
     from replication.claims import decide, verdicts
     from replication.files import write_text
@@ -101,8 +101,8 @@ def claims(*, results: Path, out: Path | None = None, markdown: bool = False, re
     found = verdicts.read(out or results / verdicts.NAME)
     if markdown:
         sys.stdout.write(verdicts.markdown(found))
-    if readme is not None:
-        write_text(readme, verdicts.updated(readme.read_text(encoding="utf-8"), found))
+    if page is not None:
+        write_text(page, verdicts.updated(page.read_text(encoding="utf-8"), found))
 
 
 @app.command

@@ -1,0 +1,57 @@
+"""Pages and files about the project agree with the project."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+
+import scpo
+
+from .environments import PROJECT, project_table
+
+PAGES = ("README.md", "REPRODUCE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/claims.md")
+
+
+def test_the_picture_is_that_of_the_contract() -> None:
+    module = runpy.run_path(str(PROJECT / "docs" / "architecture.py"))
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    assert module["page"](text) == text
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    assert scpo.__version__ == project_table()["version"] == citation["version"]
+    assert [author["name"] for author in project_table()["authors"]] == [one["name"] for one in citation["authors"]]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_and_targets_exist(name: str) -> None:
+    page = PROJECT / name
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    for target in re.findall(r"(?:^\$ |`)make ([a-z-]+)", text, re.MULTILINE):
+        assert target in targets, f"make {target}"
+
+
+@pytest.mark.parametrize("name", [".github/workflows/ci.yml", ".pre-commit-config.yaml", "CITATION.cff"])
+def test_yaml_files_can_be_read(name: str) -> None:
+    assert yaml.safe_load((PROJECT / name).read_text())
+
+
+def test_hooks_and_ci_call_the_same_commands() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    for hook in hooks:
+        assert Path(hook["entry"].split()[0]).name in makefile, hook["id"]
+    steps = [
+        step.get("run", "")
+        for job in yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+        for step in job["steps"]
+    ]
+    assert {"make setup", "make quick", "make test"} <= set(steps)
