@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import scpo.update
 from replication import files, scales
 from replication.cli import main
 from replication.config import Config, load
@@ -14,7 +15,7 @@ from replication.errors import ResultError
 from replication.provenance import stamp
 from replication.training import checkpoint as checkpoints
 from replication.training import datasets, train
-from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.errors import ConfigurationError, NonFiniteError, SolverError
 
 PROJECT = Path(__file__).parents[2]
 SCHEDULE = {"epochs": 12, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 5, "checkpoint_every": 4}
@@ -220,3 +221,24 @@ def test_settings_edited_after_planning_are_refused(prepared, capsys):
     assert not (prepared / "late.npz").exists()
     assert main(["dataset", *scale, "--set=regression.bound=9 regression.arms.scpo.seeds=7", *options]) == 0
     assert (prepared / "late.npz").exists()
+
+
+def test_an_update_that_no_solver_solves_is_counted_and_training_goes_on(prepared, monkeypatch):
+    solve, calls = scpo.update.project_onto, []
+
+    def fails_once(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise SolverError("planted")
+        return solve(*arguments)
+
+    monkeypatch.setattr("scpo.update.project_onto", fails_once)
+    out = run(prepared, "regression", "normal", "scpo", "unsolved")
+    metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
+    assert summary["solver_failures"] == 1
+    assert metrics["update"].tolist() == list(range(25))
+    failed = metrics[metrics["solver_failures"] == 1]
+    assert failed["update"].tolist() == [3]
+    assert failed["step_norm"].tolist() == [0.0]
+    assert failed["max_g"].tolist() == [metrics["max_g"][2]]
+    assert metrics["step_norm"][4] > 0

@@ -1,0 +1,80 @@
+"""The interface as its users meet it: types, printing, options that are declared once."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import scpo
+from replication.settings import ScpoConfig
+from scpo.options import StepOptions
+from scpo.sampling import Directions
+from scpo.smoothness import EstimatedSmoothness
+
+from .small_networks import loss, residual, wrap
+
+SNIPPET = """
+import torch
+import scpo
+
+policy = torch.nn.Linear(1, 1)
+sgd = torch.optim.SGD(policy.parameters(), lr=0.1)
+safe = scpo.SafeOptimizer(sgd, policy, lambda policy: [-1.0], directions=scpo.Isotropic({count}=4))
+slack: float = safe.step().{slack}
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "slack", "says"), [("count", "slack", ""), ("cuont", "slack", "cuont"), ("count", "slakc", "slakc")]
+)
+def test_a_type_checker_sees_misspelt_names(count: str, slack: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "snippet.py"
+    file.write_text(SNIPPET.format(count=count, slack=slack))
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert (done.returncode == 0) == (says == ""), done.stdout
+    assert says in done.stdout
+
+
+def test_public_names_are_those_that_a_type_checker_sees() -> None:
+    source = Path(inspect.getfile(scpo)).read_text()
+    for name in scpo.__all__:
+        assert name == "__version__" or f"import {name} as {name}" in source
+
+
+def test_a_record_and_an_optimiser_say_their_state_in_a_line() -> None:
+    safe = wrap(residual(), "sgd")
+    loss(safe.policy).backward()
+    info = safe.step()
+    assert str(info).startswith("update 1: slack 0.")
+    assert "\n" not in str(info) and "nan" not in str(info)
+    assert repr(safe).startswith("SafeOptimizer(SGD, 13 parameters, 12 constraint values, 1 updates, slack 0.")
+
+
+def test_every_field_of_a_record_has_a_meaning() -> None:
+    assert all(field.metadata["meaning"] for field in fields(scpo.StepInfo))
+
+
+def test_scales_have_the_defaults_and_limits_of_the_library() -> None:
+    config = ScpoConfig()
+    for section, options in ((config.directions, Directions), (config.smoothness, EstimatedSmoothness)):
+        assert all(getattr(section, field.name) == field.default for field in fields(options))
+    assert (config.kappa, config.verify, config.buffer) == (StepOptions.kappa, StepOptions.verify, StepOptions.buffer)
+    defaults = {name: one.default for name, one in inspect.signature(scpo.SafeOptimizer).parameters.items()}
+    assert (defaults["kappa"], defaults["verify"], defaults["buffer"]) == (config.kappa, config.verify, config.buffer)
+    for bad in ({"kappa": 0.0}, {"tightening": -1.0}, {"directions": {"count": 0}}, {"smoothness": {"decay": 2.0}}):
+        with pytest.raises(ValueError, match=r"greater|less"):
+            ScpoConfig.model_validate(bad)
+
+
+def test_one_set_of_options_makes_independent_estimates() -> None:
+    options = EstimatedSmoothness()
+    first, second = (wrap(residual(), "sgd", smoothness=options) for _ in range(2))
+    loss(first.policy).backward()
+    first.step()
+    assert (first.smoothness.constants() != second.smoothness.constants()).any()
