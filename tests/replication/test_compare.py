@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from replication.cli import main
-from replication.results.compare import Agreement, compare
+from replication.experiments import quantities
+from replication.results import compare as comparison
+from replication.results.compare import Agreement
 
 from .synthetic_results import EXPERIMENT, small_config, write_results
 from .synthetic_stamps import write_stamps
@@ -41,6 +43,11 @@ def _change(results: Path, change: Callable[[dict[str, Any]], None], name: str =
         path.write_text(json.dumps(content))
 
 
+def compare(first: Path, second: Path) -> list[Agreement]:
+    """Compare by tables computed now."""
+    return comparison.compare(first, second, (quantities.collect(first), quantities.collect(second)))
+
+
 def _of(first: Path, second: Path) -> Agreement:
     return next(one for one in compare(first, second) if one.arm == ARM)
 
@@ -64,8 +71,8 @@ def test_other_values_with_overlapping_intervals_are_statistical(first: Path, se
 @pytest.mark.parametrize(
     ("name", "change", "difference"),
     [
-        ("run.json", lambda run: run["final"].update(fresh_loss=99.0), "fresh_loss"),
-        ("run.json", lambda run: run["final"].update(fresh_loss=None), "fresh_loss"),
+        ("run.json", lambda run: run["final"].update(fresh_loss=99.0), "fresh-loss"),
+        ("run.json", lambda run: run["final"].update(fresh_loss=None), "fresh-loss"),
         ("run.json", lambda run: run["initial"].update(fresh_loss=99.0), "other data, seed 0 first"),
     ],
 )
@@ -99,7 +106,7 @@ def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) ->
     _change(second, lambda run: run["final"].update(fresh_loss=99.0))
     found = _of(second, first)
     assert found.tier == "drifted" and len(found.differences) == 2
-    assert found.differences[1].startswith("seed 1: unsafe iterates 0 and 0, fresh_loss 99 and 1.26")
+    assert found.differences[1].startswith("seed 1: unsafe iterates 0 and 0, fresh-loss 99 and 1.26")
     assert main(["compare", str(second), str(first)]) == 0
 
 

@@ -128,10 +128,12 @@ def compare(first: Path, second: Path, /) -> int:
         first: results/<scale>; it may hold fewer seeds than the second folder.
         second: A result folder made elsewhere or earlier.
     """
-    from replication.results import compare
+    from replication.experiments import quantities
+    from replication.results import compare as comparison
 
-    found = compare.compare(first, second)
-    sys.stdout.write(compare.text(found))
+    tables = (quantities.collect(first, strict=False), quantities.collect(second, strict=False))
+    found = comparison.compare(first, second, tables)
+    sys.stdout.write(comparison.text(found))
     return int(any(one.tier == "differs" for one in found))
 
 

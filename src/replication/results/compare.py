@@ -1,9 +1,14 @@
-"""Compares two result folders of one scale, arm by arm, in tiers.  Weights are never compared.
+"""Compares two result folders of one scale, arm by arm, by their tables of quantities.
 
-Exact: the same counts and values.  Numeric: the same counts, and values that differ by rounding.  Statistical:
-counts and values may differ, as they do between machines, but the intervals over seeds overlap.  Where the first folder
-holds only some of the second's seeds, those are compared, and what is neither exact nor numeric is shown beside the
-other's and not judged: drifted.
+An arm agrees in one of these tiers.  Weights are never compared.
+
+- exact: the same counts and values;
+- numeric: the same counts, and values that differ by rounding;
+- statistical: other counts or values, as on another machine, but the intervals over seeds overlap;
+- drifted: the first folder holds only some of the second's seeds, and their counts or values differ by more than
+  rounding; they are shown beside the second's and not judged.
+
+Otherwise it differs.
 """
 
 from __future__ import annotations
@@ -14,137 +19,182 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from replication.config import Config
 from replication.results.inventory import tables_of
-from replication.results.outcomes import Runs, merit, seeds_unsafe
-from replication.results.read import Run, read_arm, read_config
-from replication.results.statistics import Interval, median_interval, proportion_interval
+from replication.results.quantities import Table
+from replication.results.read import read_config
 from scpo.errors import NonFiniteError
 
-COUNTS = ("updates", "unsafe_iterates", "unsafe_proposals", "unsafe_probes", "bound_misses", "rollouts")
+COUNTS = ("updates", "unsafe-iterates", "unsafe-proposals", "unsafe-probes", "bound-misses", "rollouts")
+#: Values that are compared beside the initial and final losses and costs.
+VALUES = ("worst-g", "heldout-worst-g", "final-heldout-worst-g", "heldout-unsafe-share")
+INITIAL = "initial-"
 ROUNDING = 1e-9  # absolute up to 1, relative above
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an arm of one folder agrees with that of the other."""
+    """How far an arm of one folder agrees with the same arm of the other."""
 
     arm: str
     tier: str  # exact, numeric, statistical, drifted, or differs
     differences: tuple[str, ...]
 
 
-def compare(first: Path, second: Path) -> list[Agreement]:
+@dataclass(frozen=True)
+class Folder:
+    """One of the result folders.
+
+    Attributes:
+        path: results/<scale>.
+        config: the settings of its runs.
+        table: the quantities of its runs.
+    """
+
+    path: Path
+    config: Config
+    table: Table
+
+    @property
+    def arms(self) -> set[str]:
+        """Its arms, as experiment/arm."""
+        return {
+            f"{experiment}/{arm}" for experiment, section in self.config.experiments.items() for arm in section.arms
+        }
+
+    def seeds(self, name: str) -> range:
+        """Return the seeds of an arm."""
+        experiment, arm = name.split("/")
+        return self.config.section(experiment).arms[arm].seed_range
+
+    def values(self, name: str, quantity: str) -> pd.Series[float]:
+        """Return a quantity of an arm's runs, indexed by seed; empty where it does not apply.
+
+        Raises:
+            ResultError: a run of the arm is missing or damaged.
+        """
+        experiment, arm = name.split("/")
+        updates = self.table.values(experiment, arm, "updates")
+        return self.table.values(experiment, arm, quantity) if self.has(name, quantity) else updates[:0]
+
+    def has(self, name: str, quantity: str) -> bool:
+        """Tell whether a quantity applies to an arm."""
+        experiment, arm = name.split("/")
+        return self.table.has(experiment, arm, quantity)
+
+    def at(self, name: str, quantity: str, seed: int) -> float:
+        """Return a quantity of one run; NaN where it does not apply or was not finite."""
+        return float(self.values(name, quantity).get(seed, math.nan))
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """Return the settings that an arm's data were drawn with and its runs were trained with."""
+        experiment, arm = name.split("/")
+        section = self.config.section(experiment)
+        chosen = section.arms[arm]
+        trained = section.for_arm(arm).model_dump(exclude={"arms", "datasets", "certificate"})
+        drawn = section.datasets[chosen.dataset].model_dump()
+        return trained | {"base_seed": self.config.base_seed, "method": chosen.method, "dataset": drawn}
+
+
+def compare(first: Path, second: Path, tables: tuple[Table, Table]) -> list[Agreement]:
     """Return the agreement of every arm that either folder has.
+
+    Args:
+        first: results/<scale>; it may hold fewer seeds than the second.
+        second: another folder.
+        tables: their tables of quantities.
 
     Raises:
         ResultError: a file is missing or damaged.
     """
-    return [_agreement(arm, first, second) for arm in sorted(_arms(first) | _arms(second))]
+    one, other = (Folder(path, read_config(path), table) for path, table in zip((first, second), tables, strict=True))
+    return [_agreement(name, one, other) for name in sorted(one.arms | other.arms)]
 
 
 def text(found: Sequence[Agreement]) -> str:
-    """Return an aligned table."""
+    """Return an aligned table with a line for each arm."""
     width = max(len(one.arm) for one in found)
     return "".join(
         f"{one.arm.ljust(width)}  {one.tier.ljust(11)}  {'; '.join(one.differences)}".rstrip() + "\n" for one in found
     )
 
 
-def _arms(results: Path) -> set[str]:
-    return {
-        f"{experiment}/{arm}"
-        for experiment, section in read_config(results).experiments.items()
-        for arm in section.arms
-    }
-
-
-def _agreement(name: str, first: Path, second: Path) -> Agreement:
-    if lacking := [str(results) for results in (first, second) if name not in _arms(results)]:
+def _agreement(name: str, one: Folder, other: Folder) -> Agreement:
+    if lacking := [folder.path for folder in (one, other) if name not in folder.arms]:
         return Agreement(name, "differs", (f"not in {lacking[0]}",))
-    experiment, arm = name.split("/")
-    one, other = read_arm(first, experiment, arm), read_arm(second, experiment, arm)
-    there = {run.seed: run for run in other}
-    if absent := [run.seed for run in one if run.seed not in there]:
-        return Agreement(name, "differs", (f"seed {absent[0]} not in {second}",))
-    same = [(run, there[run.seed]) for run in one]
-    if _settings(first, experiment, arm) != _settings(second, experiment, arm):
+    seeds = one.seeds(name)
+    if absent := [seed for seed in seeds if seed not in other.seeds(name)]:
+        return Agreement(name, "differs", (f"seed {absent[0]} not in {other.path}",))
+    if one.settings(name) != other.settings(name):
         return Agreement(name, "differs", ("other settings",))
-    if changed := [a.seed for a, b in same if not _start_alike(a, b)]:
+    initial = sorted({quantity for folder in (one, other) for quantity in _initial(folder, name)})
+    if changed := [seed for seed in seeds if not _close(name, one, other, initial, seed)]:
         return Agreement(name, "differs", (f"other data, seed {changed[0]} first",))
-    pairs = [(_values(a), _values(b)) for a, b in same]
-    counts = [key for key in COUNTS if any(a.summary[key] != b.summary[key] for a, b in same)]
-    if not counts and all(
-        a == b or _both_nan(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)
-    ):
+    final = [quantity.removeprefix(INITIAL) for quantity in initial]
+    counts = [key for key in COUNTS if not all(_same(name, one, other, key, seed, 0.0) for seed in seeds)]
+    values = (*VALUES, *initial, *final)
+    if not counts and all(_same(name, one, other, key, seed, 0.0) for key in values for seed in seeds):
         return Agreement(name, "exact", ())
-    if not counts and all(_close(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)):
+    if not counts and all(_close(name, one, other, values, seed) for seed in seeds):
         return Agreement(name, "numeric", ())
-    if len(one) < len(other):
-        return Agreement(name, "drifted", tuple(_beside(experiment, same, other)))
-    apart = tuple(_apart(one, other))
+    if len(seeds) < len(other.seeds(name)):
+        return Agreement(name, "drifted", tuple(_beside(name, one, other)))
+    apart = tuple(_apart(name, one, other, final))
     return Agreement(name, "differs" if apart else "statistical", apart or tuple(f"other {key}" for key in counts))
 
 
-def _settings(results: Path, experiment: str, arm: str) -> dict[str, Any]:
-    """Return what an arm's data were drawn and its runs were trained with."""
-    config = read_config(results)
-    section = config.section(experiment)
-    chosen = section.arms[arm]
-    trained = section.for_arm(arm).model_dump(exclude={"arms", "datasets", "certificate"})
-    drawn = section.datasets[chosen.dataset].model_dump()
-    return trained | {"base_seed": config.base_seed, "method": chosen.method, "dataset": drawn}
+def _initial(folder: Folder, name: str) -> list[str]:
+    """Return the quantities of the initial policies.
 
-
-def _start_alike(one: Run, other: Run) -> bool:
-    """Tell whether the initial policies, which training has not touched, were evaluated alike on the runs' data.
-
-    Held-out data are seen so, and training data come from the same stream.  Checksums would tell machines apart: one
-    library compresses the same numbers to other bytes.
+    Training has not touched them, so they show whether the runs' held-out data are the same.  Training data come from
+    the same stream.  Checksums of the files would tell machines apart, where compression gives other bytes.
     """
-    names = one.summary["initial"].keys()
-    return names == other.summary["initial"].keys() and all(
-        _close(merit(one, name, "initial"), merit(other, name, "initial")) for name in names
-    )
+    names = set(folder.table.frame["quantity"])
+    return [quantity for quantity in names if quantity.startswith(INITIAL) and folder.has(name, quantity)]
 
 
-def _values(run: Any) -> list[float]:
-    values = [float(run.summary["max_g"])]
-    return values + [merit(run, name, when) for when in ("initial", "final") for name in sorted(run.summary[when])]
+def _same(name: str, one: Folder, other: Folder, quantity: str, seed: int, rounding: float) -> bool:
+    first, second = (folder.at(name, quantity, seed) for folder in (one, other))
+    if math.isnan(first) or math.isnan(second):
+        return math.isnan(first) and math.isnan(second)
+    return abs(first - second) <= rounding * max(1.0, abs(first))
 
 
-def _both_nan(first: float, second: float) -> bool:
-    return math.isnan(first) and math.isnan(second)
+def _close(name: str, one: Folder, other: Folder, quantities: Sequence[str], seed: int) -> bool:
+    return all(_same(name, one, other, quantity, seed, ROUNDING) for quantity in quantities)
 
 
-def _close(first: float, second: float) -> bool:
-    return abs(first - second) <= ROUNDING * max(1.0, abs(first)) or _both_nan(first, second)
+def _beside(name: str, one: Folder, other: Folder) -> Iterator[str]:
+    """Yield the unsafe iterates and one loss or cost of each run, beside those of the same seed in the other folder."""
+    shown = tables_of(name.partition("/")[0]).merit.replace("_", "-")
+    finite = other.values(name, shown).dropna()
+    for seed in one.seeds(name):
+        unsafe, values = ([folder.at(name, key, seed) for folder in (one, other)] for key in ("unsafe-iterates", shown))
+        yield (
+            f"seed {seed}: unsafe iterates {unsafe[0]:.0f} and {unsafe[1]:.0f}, {shown} {values[0]:.4g} and "
+            f"{values[1]:.4g} (all {len(other.seeds(name))} seeds {finite.min():.4g} to {finite.max():.4g})"
+        )
 
 
-def _beside(experiment: str, same: Sequence[tuple[Run, Run]], other: Runs) -> Iterator[str]:
-    """Yield a figure of merit and the unsafe iterates of each run beside those of the same seed in the other folder."""
-    shown = tables_of(experiment).merit
-    values = [value for run in other if math.isfinite(value := merit(run, shown))] or [math.nan]
-    for ours, theirs in same:
-        unsafe = f"unsafe iterates {ours.summary['unsafe_iterates']} and {theirs.summary['unsafe_iterates']}"
-        found = f"{shown} {merit(ours, shown):.4g} and {merit(theirs, shown):.4g}"
-        yield f"seed {ours.seed}: {unsafe}, {found} (all {len(other)} seeds {min(values):.4g} to {max(values):.4g})"
-
-
-def _apart(one: Runs, other: Runs) -> Iterator[str]:
-    """Yield what the intervals over seeds of the two do not have in common."""
-    shares = [proportion_interval(seeds_unsafe(runs), len(runs)) for runs in (one, other)]
+def _apart(name: str, one: Folder, other: Folder, final: Sequence[str]) -> Iterator[str]:
+    """Yield the quantities whose intervals over seeds do not overlap."""
+    experiment, arm = name.split("/")
+    shares = [folder.table.pair(experiment, arm, "unsafe-iterates", "share-interval") for folder in (one, other)]
     if not _overlap(*shares):
         yield "share of unsafe seeds"
-    for name in sorted(one[0].final):
+    for quantity in final:
         try:
-            intervals = [median_interval([merit(run, name) for run in runs]) for runs in (one, other)]
+            intervals = [folder.table.pair(experiment, arm, quantity, "interval") for folder in (one, other)]
         except NonFiniteError:
-            if [math.isfinite(merit(run, name)) for run in one] != [math.isfinite(merit(run, name)) for run in other]:
-                yield name
+            first, second = (folder.values(name, quantity).isna().tolist() for folder in (one, other))
+            if first != second:
+                yield quantity
             continue
         if not _overlap(*intervals):
-            yield name
+            yield quantity
 
 
-def _overlap(first: Interval, second: Interval) -> bool:
-    return first.low <= second.high and second.low <= first.high
+def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] <= second[1] and second[0] <= first[1]
