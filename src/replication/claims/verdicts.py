@@ -21,7 +21,19 @@ _SIGNS = {"equals": "=", "at_most": "<=", "below": "<", "at_least": ">=", "withi
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and what became of it; quantity: what was measured; evidence: files, relative to the results."""
+    """The verdict on a claim, with what is needed to print it.
+
+    Attributes:
+        id: of the claim, as are statement, source, mark, comparator, expected, tolerance, tier.
+        status: the verdict.
+        quantity: what was measured, in words.
+        measured: its value; None if there is none.
+        interval: over the seeds, for statistical claims.
+        seeds: those that were judged.
+        evidence: the files that decided, relative to the results.
+        calibrated: whether settings were chosen with the expected value in view.
+        reason: why there is no verdict; empty where there is one.
+    """
 
     id: str
     statement: str
@@ -52,7 +64,7 @@ class Verdict:
         evidence: Sequence[str] = (),
         reason: str = "",
     ) -> Verdict:
-        """Return the verdict ``status`` on ``claim``; ``reason`` says why it could not be decided."""
+        """Return the verdict ``status`` on ``claim``."""
         return cls(
             id=claim.id,
             statement=claim.statement,
@@ -90,17 +102,17 @@ class Verdict:
 
 
 def number(value: float) -> str:
-    """Return counts as they are, and other values with four significant digits, never 0 unless they are."""
+    """Return an integer as it is, and any other value to four significant digits."""
     return f"{value:.0f}" if value == int(value) and abs(value) < 1e9 else f"{value:.4g}"
 
 
 def write(path: Path, verdicts: Sequence[Verdict]) -> None:
-    """Write claims.json."""
+    """Write the verdicts to ``path`` (claims.json)."""
     files.write_json(path, [asdict(verdict) for verdict in verdicts])
 
 
 def read(path: Path) -> list[Verdict]:
-    """Read claims.json.
+    """Return the verdicts in ``path`` (claims.json).
 
     Raises:
         ResultError: the file is missing or damaged.
@@ -116,7 +128,7 @@ def _tuples(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(verdicts: Sequence[Verdict]) -> str:
-    """Return an aligned table for a terminal, with the reasons of what was not decided below it."""
+    """Return an aligned table for a terminal.  Below it stands why claims were not decided."""
     heading = ("status", "claim", "measured", "expected", "source", "setting", "seeds")
     rows = [
         heading,
@@ -130,7 +142,7 @@ def text(verdicts: Sequence[Verdict]) -> str:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return how many claims have which status."""
+    """Return the number of claims of each status, as a line of text."""
     counts = {status: sum(one.status == status for one in verdicts) for status in get_args(Status)}
     return f"{len(verdicts)} claims: " + ", ".join(f"{count} {status}" for status, count in counts.items())
 

@@ -1,1 +1,1 @@
-"""Where results come from: the sources behind a result, and the stamp written beside it."""
+"""Results: the files of finished runs, the table of quantities, statistics over seeds, comparisons."""

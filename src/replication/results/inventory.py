@@ -1,4 +1,7 @@
-"""The files of results/<scale> that report, claims and notebooks read: names alone, quickly imported."""
+"""Names of the files in results/<scale> that the report, the claims and the notebooks read.
+
+The workflow plans with these names, so this module imports no pandas.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,19 @@ from importlib import import_module
 from replication.config import Config
 from replication.tasks import MODULES, Tables
 
-#: Of a run, beside the exhibits of its experiment.
+#: Files of a run, beside the exhibits of its experiment.
 RUN = ("run.json", "series.parquet", "evaluations.parquet")
 CERTIFICATE = ("certificate.json", "certificate.npz")
 STATIONARITY = "regression/stationarity.json"
 REFERENCES = ("references.json", "references.npz")
 #: The file that ``make bench`` writes, beside the folders of the scales.
 BENCHMARKS = "benchmarks.json"
-#: Of the scale as a whole.
+#: Files of the scale as a whole.
 WHOLE = ("config.json", "referee.json", "falsification.json")
 
 
 def tables_of(experiment: str) -> Tables:
-    """Return what the tables of the runs of ``experiment`` hold."""
+    """Return the columns of the tables that the runs of ``experiment`` write."""
     folder = MODULES[experiment].rpartition(".")[0]
     tables: Tables = import_module(f"{folder}.columns").TABLES
     return tables

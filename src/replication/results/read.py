@@ -1,7 +1,7 @@
-"""Reads the files of finished runs.  Writes nothing.
+"""Reads the files of a scale.  Writes nothing.
 
-``results`` is the folder of one scale, ``results/<scale>``.  Whatever is missing, damaged or has other
-columns than expected is a :class:`~replication.errors.ResultError` that names the file.
+``results`` is the folder of one scale, ``results/<scale>``.  A file that is missing, damaged or has other columns or
+fields than expected is a :class:`~replication.errors.ResultError` that names it.
 """
 
 from __future__ import annotations
@@ -37,23 +37,35 @@ SERIES = {
     "updates": INT,
     **dict.fromkeys(COUNTED, INT),
 }
-#: Of every experiment's evaluations; the others are the task's.
+#: Columns of evaluations.parquet that every experiment has; the task declares the others.
 EVALUATIONS = {"update": INT, "epoch": FLOAT, "rejected_share": FLOAT, "clean_rejected_share": FLOAT}
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One finished run: an arm of an experiment with one seed."""
+    """A finished run: one arm of an experiment with one seed.
+
+    Attributes:
+        experiment: its name.
+        arm: name of the arm.
+        seed: seed of the run.
+        summary: counts and extremes, from run.json.
+        series: a row for each bin of updates (see :mod:`replication.training.series`).
+        early: the loss of the first epochs in finer bins; empty for a short run.
+        evaluations: a row for each held-out evaluation.
+        exhibits: the tables that show the final policy, by name.
+        arms: the settings of every arm of the experiment.
+    """
 
     experiment: str
     arm: str
     seed: int
     summary: RunSummary
-    series: pd.DataFrame  # thinned rows of every update, see replication.training.series
-    early: pd.DataFrame  # the loss of the first epochs, thinned less; empty if the run is short
+    series: pd.DataFrame
+    early: pd.DataFrame
     evaluations: pd.DataFrame
     exhibits: dict[str, pd.DataFrame]
-    arms: Mapping[str, ExperimentSettings]  # the settings of every arm of the experiment
+    arms: Mapping[str, ExperimentSettings]
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -62,17 +74,17 @@ class Run:
 
     @property
     def method(self) -> str:
-        """Name of the method that made the run."""
+        """Name of the method that trained the policy."""
         return self.summary.method
 
     @property
     def epochs(self) -> float:
-        """Epochs that the run took."""
+        """Number of epochs of the run."""
         return float(self.evaluations["epoch"].iloc[-1])
 
     @property
     def curve(self) -> pd.DataFrame | None:
-        """The final policy as a curve, where the experiment has one."""
+        """The final policy as a curve (columns x, pi); None where the experiment has none."""
         return self.exhibits.get("curve")
 
     @property
@@ -82,7 +94,11 @@ class Run:
 
 
 def read_config(results: Path) -> Config:
-    """Return the configuration that the scale was run with."""
+    """Return the configuration that the scale was run with.
+
+    Raises:
+        ResultError: it is missing or damaged.
+    """
     path = results / "config.json"
     return _config(path, _text(path))
 
@@ -114,7 +130,11 @@ def _config(path: Path, text: str) -> Config:
 
 
 def read_section(results: Path, experiment: str) -> ExperimentSettings:
-    """Return the settings of an experiment that the scale was run with."""
+    """Return the settings of an experiment that the scale was run with.
+
+    Raises:
+        ResultError: the scale does not run the experiment.
+    """
     settings = read_config(results).experiments.get(experiment)
     if settings is None:
         raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {experiment!r}")
@@ -122,7 +142,11 @@ def read_section(results: Path, experiment: str) -> ExperimentSettings:
 
 
 def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
-    """Return the runs of every seed that the scale's configuration gives ``arm``, in their order."""
+    """Return the runs of an arm in the order of their seeds, all that the configuration asks for.
+
+    Raises:
+        ResultError: there is no such arm, or a file of a run is missing or damaged.
+    """
     settings = read_section(results, experiment)
     if arm not in settings.arms:
         raise ResultError(f"{results / 'config.json'}: {experiment} has no arm {arm!r}, only {sorted(settings.arms)}")
@@ -130,10 +154,10 @@ def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
 
 
 def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
-    """Return one run, its files checked against the schema and against each other.
+    """Return one run, after checking its files against their models and against each other.
 
     Raises:
-        ResultError: a file is missing, unreadable, lacks a column, or belongs to another run.
+        ResultError: a file is missing, unreadable, lacks a column or field, or belongs to another run.
     """
     folder = results / experiment / arm / f"seed-{seed}"
     summary = _summary(folder / "run.json", {"experiment": experiment, "arm": arm, "seed": seed})
@@ -188,7 +212,11 @@ def read_benchmarks(results: Path) -> Mapping[str, float]:
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return a CSV file of floats that has at least ``columns``."""
+    """Return a CSV file of floats that has at least ``columns``.
+
+    Raises:
+        ResultError: the file is missing or damaged, or lacks a column.
+    """
     try:
         frame = pd.read_csv(note(path))
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -197,7 +225,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _agree(folder: Path, summary: RunSummary, series: pd.DataFrame) -> None:
-    """Refuse a series that does not hold the updates, the counts and the extreme that run.json states."""
+    """Refuse a series whose updates, counts or largest constraint value are not those of run.json."""
     if (series["update"].diff().iloc[1:] <= 0).any() or (series["epoch"].diff().iloc[1:] <= 0).any():
         raise ResultError(f"{folder}/series.parquet: its bins are not in order")
     found: dict[str, float] = {name: int(series[name].sum()) for name in ("updates", *COUNTED)}

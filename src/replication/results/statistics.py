@@ -1,4 +1,7 @@
-"""Statistics over seeds.  The seed is the statistical unit: updates of one run are not independent samples."""
+"""Statistics over seeds, by name and as functions.
+
+The seed is the statistical unit: the updates of one run are not independent samples.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Interval:
-    """A two-sided confidence interval and the coverage that it is sure to have."""
+    """A two-sided confidence interval and a lower bound on its coverage."""
 
     low: float
     high: float
@@ -32,6 +35,7 @@ class Interval:
 
 
 def _one_per_seed(values: ArrayLike) -> NDArray[np.float64]:
+    """Return ``values`` as an array (n,); refuse another shape, no values, and values that are not finite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ShapeError(f"expected one number per seed, at least one; got shape {array.shape}")
@@ -52,11 +56,15 @@ def summarise(values: ArrayLike) -> Summary:
 
 
 def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the exact distribution-free interval of the median between two order statistics.
+    """Return the exact distribution-free confidence interval of the median of ``values`` (n,), one per seed.
 
-    The interval [x_(j), x_(n+1-j)] covers the median with probability 1 - 2 P(B < j), B ~ Bin(n, 1/2); the
-    largest j that reaches ``level`` is taken.  Few seeds cannot reach it: then the whole range is returned,
-    with the coverage 1 - 2^(1-n) that it does have.
+    The interval [x_(j), x_(n+1-j)] between two order statistics covers the median with probability 1 - 2 P(B < j),
+    where B ~ Bin(n, 1/2).  The largest j with a coverage of at least ``level`` is taken.  With too few seeds for any j,
+    the whole range is returned with its own coverage, 1 - 2^(1-n).
+
+    Raises:
+        ShapeError: ``values`` is empty or not one-dimensional.
+        NonFiniteError: a value is NaN or infinite.
     """
     array = np.sort(_one_per_seed(values))
     n = array.size
@@ -69,9 +77,9 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
-    """Return the Clopper-Pearson interval of a proportion, for example of seeds with an unsafe iterate.
+    """Return the Clopper-Pearson interval of a proportion, such as the share of seeds with an unsafe iterate.
 
-    Exact, hence conservative: 0 of 10 gives [0, 0.308] at 95 %.
+    It is exact, hence conservative: 0 of 10 gives [0, 0.308] at 95 %.
 
     Raises:
         ConfigurationError: not 0 <= successes <= trials, no trials, or a level outside (0, 1).
@@ -87,9 +95,9 @@ def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Int
 
 
 def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> NDArray[np.float64]:
-    """Return first - second (n,) over the seeds that both hold, in the order of the seeds.
+    """Return first - second (n,) for the seeds that both have, in the order of the seeds.
 
-    Runs that share a seed share data and start, so their difference is free of what both have in common.
+    Runs with the same seed share data and start, so the noise of both cancels in the difference.
 
     Raises:
         ShapeError: no seed is in both.
@@ -105,7 +113,7 @@ def nonzero(values: ArrayLike) -> int:
     return int((_one_per_seed(values) > 0).sum())
 
 
-#: Name -> a statistic over the seeds that is one number.
+#: Name -> statistic over seeds with one number as its value.
 SINGLE: Mapping[str, Callable[[ArrayLike], float]] = {
     "sum": lambda values: float(_one_per_seed(values).sum()),
     "max": lambda values: float(_one_per_seed(values).max()),
@@ -116,7 +124,7 @@ SINGLE: Mapping[str, Callable[[ArrayLike], float]] = {
     "nonzero": lambda values: float(nonzero(values)),
     "coverage": lambda values: median_interval(values).coverage,
 }
-#: Name -> a statistic over the seeds that is a pair of numbers, the lower one first.
+#: Name -> statistic over seeds with a pair of numbers as its value, the lower one first.
 PAIRS: Mapping[str, Callable[[ArrayLike], tuple[float, float]]] = {
     "range": lambda values: (SINGLE["min"](values), SINGLE["max"](values)),
     "interval": lambda values: _ends(median_interval(values)),
