@@ -13,11 +13,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from replication.seeds import FIRST_TUNING_SEED
+from scpo import baselines
 from scpo.errors import ConfigurationError
 from scpo.options import Constraint, Options, StepOptions, option
 from scpo.sampling import Directions
 from scpo.smoothness import EstimatedSmoothness
 
+#: The methods that an arm can name.
+METHODS = ("scpo", *baselines.NAMES)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -111,13 +114,20 @@ class ScheduleConfig(Model):
 class Arm(Model):
     """One line of an experiment: a method on a data set for ``seeds`` seeds."""
 
-    method: Literal["scpo", "unconstrained", "backtracking"]
+    method: Name = Field(description="scpo, or the name of a module in scpo/baselines")
     dataset: Name
     seeds: Count = 1
     first_seed: Annotated[int, Field(ge=0)] = 0
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="settings of the experiment that this arm changes"
     )
+
+    @field_validator("method")
+    @classmethod
+    def _is_known(cls, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(f"no method {method!r}; there are {', '.join(METHODS)}")
+        return method
 
     @property
     def seed_range(self) -> range:

@@ -179,6 +179,14 @@ def test_a_setting_is_two_files_and_the_generated_ones(copy: Copy, tmp_path: Pat
     assert copy.touched() == {settings, use}
 
 
+def test_a_method_is_two_files(copy: Copy) -> None:
+    copy.lay("method")
+    arm = "    half-steps: {method: half-steps, dataset: normal}\n"
+    copy.insert("config/smoke.yaml", "    scpo-adversarial-10:", arm)
+    copy.snakemake("results/smoke/regression/half-steps/seed-0/run.json")
+    assert copy.touched() == {"config/smoke.yaml", "src/scpo/baselines/half_steps.py"}
+
+
 def test_an_experiment_is_its_folders_and_a_registry_line(copy: Copy, tmp_path: Path) -> None:
     copy.lay("experiment")
     registry = "src/replication/config.py"

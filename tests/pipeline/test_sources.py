@@ -101,7 +101,7 @@ def test_closure_holds_all_that_an_import_loads():
 def test_computed_imports_are_where_rules_know_them():
     """A computed import stands only where the graph is told, where the rules name the modules, or above the floors."""
     known = {"scpo/__init__.py", "replication/tasks/__init__.py", "replication/report/__init__.py"}
-    known |= {f"{name.replace('.', '/')}.py" for name in sources.COMPUTED}
+    known |= {f"{name.replace('.', '/')}{end}" for name in sources.COMPUTED for end in (".py", "/__init__.py")}
     found = {path for path in SOURCES.rglob("*.py") if "import_module(" in path.read_text(encoding="utf-8")}
     assert {path.relative_to(SOURCES).as_posix() for path in found} <= known
 
@@ -135,3 +135,4 @@ def test_computed_imports_are_in_the_closures():
         assert f"replication/tasks/{experiment}/columns" in closure
     training = names(sources.closure(["replication.training.train", tasks.MODULES["regression"]]))
     assert not any("double_integrator/columns" in name for name in training)
+    assert "scpo/baselines/backtracking" in training

@@ -22,10 +22,11 @@ from replication.paths import SOURCES
 from scpo.errors import ConfigurationError
 
 PACKAGES = ("scpo", "replication")
-#: Module -> the folders whose modules of a name it imports for every experiment, and that name.
+#: Module -> the modules that it imports by a computed name.
 COMPUTED = {
-    "replication.results.inventory": ("replication.tasks", "columns"),
-    "replication.experiments.quantities": ("replication.experiments", "quantities"),
+    "replication.results.inventory": "replication.tasks.*.columns",
+    "replication.experiments.quantities": "replication.experiments.*.quantities",
+    "scpo.baselines": "scpo.baselines.*",
 }
 
 
@@ -74,8 +75,8 @@ def import_graph() -> grimp.ImportGraph:
         graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
     except SourceSyntaxError as error:
         raise ConfigurationError(str(error)) from error
-    for importer, (folder, name) in COMPUTED.items():
-        for module in graph.find_matching_modules(f"{folder}.*.{name}") if importer in graph.modules else ():
+    for importer, names in COMPUTED.items():
+        for module in graph.find_matching_modules(names) if importer in graph.modules else ():
             graph.add_import(importer=importer, imported=module)
     return graph
 

@@ -1,4 +1,4 @@
-"""What the training loop can run: tasks and methods by name.  A new one is a new file and a line here."""
+"""What the training loop runs: the task, the optimiser and the method that the settings name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from replication.seeds import derive
 from replication.settings import DirectionSettings, ExperimentSettings, OptimizerConfig, ScpoConfig, SmoothnessSettings
 from replication.tasks.base import Task
 from replication.training.eager import eager
+from scpo import baselines
 from scpo.baselines.base import Method
 from scpo.errors import ConfigurationError
 from scpo.options import Constraint
@@ -43,14 +44,9 @@ def build_method(
 ) -> Method:
     """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its directions."""
     constraint = Constraint(task.constraint, batched=True, tightening=config.tightening)
-    if name == "unconstrained":
-        from scpo.baselines.unconstrained import Unconstrained
-
-        return Unconstrained(optimizer, policy, constraint)
-    if name == "backtracking":
-        from scpo.baselines.backtracking import Backtracking
-
-        return Backtracking(optimizer, policy, constraint)
+    if name in baselines.NAMES:
+        built: Method = baselines.class_of(name)(optimizer, policy, constraint)
+        return built
     from scpo.optimizer import SafeOptimizer
 
     smoothness = build_smoothness(config.smoothness, task)
