@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,11 @@ from matplotlib.figure import Figure
 
 from replication import files, report
 from replication.cli import main
-from replication.config import Config, load_json
+from replication.config import Config
 from replication.errors import ResultError
 from replication.report import macros, parts
-from replication.results.integrity import Records
 from replication.results.inventory import BENCHMARKS, files_of
-from replication.shipped import collection
+from replication.shipped import ship
 from replication.typeset import style
 from tests.pipeline.test_workflow import Workflow
 from tests.replication.synthetic_results import small_config, write_results
@@ -74,7 +72,8 @@ def saves_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _render(results: Path, out: Path, names: Sequence[str]) -> dict[str, bytes]:
-    assert main(["claims", "--results", str(results), "--out", str(results / "claims.json")]) == 0
+    for command, name in (("quantities", "quantities.parquet"), ("claims", "claims.json")):
+        assert main([command, "--results", str(results), "--out", str(results / name)]) == 0
     for name in names:
         report.render(name, results, out / name)
     macros.write(results, out / "macros.tex")
@@ -94,7 +93,7 @@ def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
             sorted(parts.all_parts()),
         )
     inside = {path.relative_to(results).as_posix() for path in read if path.is_relative_to(results)}
-    assert inside <= {*files_of(config), "claims.json"}
+    assert inside <= {*files_of(config), "claims.json", "quantities.parquet"}
     for name in parts.names_for("figure", EXPERIMENTS):  # the workflow lets them wait for nothing else
         stamp = (tmp_path / f"made/{name}.stamp.json").read_text(encoding="utf-8")
         assert "run.json" in stamp or "falsification.json" in stamp
@@ -112,7 +111,7 @@ def test_stamps_and_times_travel_and_raw_records_do_not(shipped: Path) -> None:
     names = {path.name for path in (shipped / "regression/scpo/seed-0").iterdir()}
     assert {"series.parquet", "run.json", "run.stamp.json", "run.timing.json"} <= names
     assert not names & {"metrics.parquet", "weights.npz", "final.safetensors"}
-    manifest = collection.check(shipped)
+    manifest = ship.check(shipped)
     assert manifest["stamps_by_commit"] == {"c0ffee": sum(".stamp." in name for name in manifest["files"])}
     assert (manifest["scale"], manifest["dirty_because"]) == ("synthetic", None)
 
@@ -139,21 +138,21 @@ def test_an_altered_a_missing_and_an_added_file_are_named_and_nothing_is_restore
 def test_a_damaged_manifest_is_refused(copy: Path, tmp_path: Path, content: str) -> None:
     (copy / "manifest.json").write_text(content)
     with pytest.raises(ResultError, match=r"manifest\.json: not"):
-        collection.restore(copy, tmp_path / "out")
+        ship.restore(copy, tmp_path / "out")
 
 
 def test_incomplete_results_are_refused_and_what_was_there_stays(own: Path, copy: Path) -> None:
     (own / "regression/unconstrained/seed-0/series.parquet").unlink()
     with pytest.raises(ResultError, match=r"incomplete, 1 of \d+ .*unconstrained/seed-0/series\.parquet"):
-        collection.collect(own, copy)
-    collection.check(copy)
+        ship.ship(own, copy)
+    ship.check(copy)
 
 
 def test_altered_results_are_refused(own: Path, tmp_path: Path) -> None:
     path = own / "regression/scpo/seed-0/curve.parquet"
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(ResultError, match=r"curve\.parquet: not the file that run\.stamp\.json describes"):
-        collection.collect(own, tmp_path / "out")
+        ship.ship(own, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -163,69 +162,21 @@ def test_results_of_a_changed_checkout_need_a_reason(
 ) -> None:
     write_stamps(own, config, **state)
     with pytest.raises(ResultError, match="made from a checkout with changes"):
-        collection.collect(own, tmp_path / "out")
-    assert collection.collect(own, tmp_path / "out", "a reason")["dirty_because"] == "a reason"
+        ship.ship(own, tmp_path / "out")
+    assert ship.ship(own, tmp_path / "out", "a reason")["dirty_because"] == "a reason"
 
 
 def test_collecting_again_replaces_what_was_there(own: Path, copy: Path) -> None:
     (copy / "old.json").write_text("{}")
-    before = collection.read_manifest(copy)["files"]
-    assert collection.collect(own, copy)["files"] == before
-    collection.check(copy)
-
-
-@pytest.fixture
-def regression_alone(config: Config, tmp_path: Path) -> Path:
-    """The same scale run again without the double integrator, with other numbers."""
-    folder, alone = tmp_path / "alone" / "synthetic", config.model_copy(update={"double_integrator": None})
-    write_results(folder, alone)
-    path = folder / "regression/scpo/seed-0/run.json"
-    files.write_json(path, files.read_json(path) | {"rollouts": 12345})
-    write_stamps(folder, alone)
-    return folder
-
-
-def test_a_task_that_was_not_run_again_keeps_its_results(regression_alone: Path, copy: Path, config: Config) -> None:
-    before = collection.read_manifest(copy)["files"]
-    rows = files.read_json(copy / "referee.json")["arms"]
-    main(["ship", "--results", str(regression_alone), "--out", str(copy), "--keep", "double-integrator"])
-    manifest = collection.check(copy)
-    assert manifest["kept"] == ["double-integrator"]
-    assert manifest["made_by"].endswith("--keep double-integrator")
-    assert manifest["files"].keys() == before.keys()
-    changed = {name for name in before if manifest["files"][name] != before[name]}
-    assert "regression/scpo/seed-0/run.json" in changed
-    assert not any(name.startswith("double-integrator/") for name in changed)
-    assert files.read_json(copy / "regression/scpo/seed-0/run.json")["rollouts"] == 12345
-    assert load_json(copy / "config.json") == config
-    key = itemgetter("experiment", "arm")
-    assert sorted(files.read_json(copy / "referee.json")["arms"], key=key) == sorted(rows, key=key)
-    assert Records(copy).altered(files_of(config)) == []
-
-
-def test_what_cannot_be_kept_is_refused_and_nothing_changes(own: Path, regression_alone: Path, copy: Path) -> None:
-    def state() -> dict[Path, bytes]:
-        return {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-
-    before = state()
-    for results, experiment in (
-        (own, "double-integrator"),
-        (regression_alone, "none"),
-        (regression_alone, "regression"),
-    ):
-        with pytest.raises(ResultError, match="to be kept, so it must be in"):
-            collection.collect(results, copy, keep=[experiment])
-    path = regression_alone / "referee.json"
-    files.write_json(path, files.read_json(path) | {"tolerance": 0.5})
-    with pytest.raises(ResultError, match="of another referee"):
-        collection.collect(regression_alone, copy, keep=["double-integrator"])
-    assert state() == before
+    before = ship.read_manifest(copy)["files"]
+    assert ship.ship(own, copy)["files"] == before
+    ship.check(copy)
 
 
 def test_benchmarks_travel_and_come_back_beside_the_scale(own: Path, tmp_path: Path) -> None:
     (own.parent / BENCHMARKS).write_text("{}")
-    collection.collect(own, tmp_path / "shipped")
-    collection.restore(tmp_path / "shipped", tmp_path / "restored" / "paper")
+    ship.ship(own, tmp_path / "shipped")
+    ship.restore(tmp_path / "shipped", tmp_path / "restored" / "paper")
     assert (tmp_path / "restored" / BENCHMARKS).read_text() == "{}"
 
 

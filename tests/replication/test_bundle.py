@@ -15,7 +15,7 @@ import pytest
 
 from replication.cli import main
 from replication.errors import ResultError
-from replication.shipped import bundle, collection, crate
+from replication.shipped import bundle, crate, ship
 from tests.pipeline.test_workflow import PARTS, PROJECT
 
 from .synthetic_results import small_config, write_results
@@ -38,16 +38,20 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_results(root / "results/synthetic", config)
     write_stamps(root / "results/synthetic", config)
     (root / "config/synthetic.yaml").write_text("scale: synthetic\n")
-    collection.collect(root / "results/synthetic", root / "shipped/results/synthetic")
+    ship.ship(root / "results/synthetic", root / "shipped/results/synthetic")
     shutil.rmtree(root / "results")
     (root / ".gitignore").write_text("/results/\n")
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", "-C", str(root), *command], check=True, capture_output=True)
     results = root / "results/shipped/synthetic"
-    collection.restore(root / "shipped/results/synthetic", results)
-    for arguments in (["claims"], ["macros"], ["figure", FIGURE]):
-        out = {"claims": "claims.json", "macros": "report/macros.tex"}.get(arguments[0], f"report/figures/{FIGURE}.pdf")
-        assert main([*arguments, "--results", str(results), "--out", str(results / out)]) == 0
+    ship.restore(root / "shipped/results/synthetic", results)
+    for command, name in (
+        ("quantities", "quantities.parquet"),
+        ("claims", "claims.json"),
+        ("macros", "report/macros.tex"),
+        (f"figure {FIGURE}", f"report/figures/{FIGURE}.pdf"),
+    ):
+        assert main([*command.split(), "--results", str(results), "--out", str(results / name)]) == 0
     (results / "report/report.pdf").write_bytes(b"%PDF")
     return root
 

@@ -21,7 +21,7 @@ from replication.experiments.regression import published
 from replication.provenance import stamp
 from replication.results.integrity import WITHOUT
 from replication.results.quantities import of_rows
-from replication.shipped import collection
+from replication.shipped import ship
 from scpo.errors import ConfigurationError
 
 from . import planted_claims
@@ -387,8 +387,8 @@ def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:
 
 def test_the_page_shows_the_verdicts_on_the_shipped_results(tmp_path: Path) -> None:
     page, shipped = (PROJECT / "docs/claims.md").read_text(encoding="utf-8"), PROJECT / "shipped/results/paper"
-    if (shipped / collection.MANIFEST).is_file():
-        collection.restore(shipped, tmp_path / "paper")
+    if (shipped / ship.MANIFEST).is_file():
+        ship.restore(shipped, tmp_path / "paper")
         assert verdicts.updated(page, verify.evaluate(tmp_path / "paper", STATED)) == page
     else:
         assert f"{verdicts.BEGIN}\n{verdicts.END}" in page

@@ -1,9 +1,9 @@
 """Shipped results: what the repository ships is checked and taken as the results of the scale."""
 
-from replication.shipped import collection
+from replication.shipped import ship
 
 try:
-    SHIPPED = collection.check(Path(SHIPPED_RESULTS))["files"]  # refused before anything is planned
+    SHIPPED = ship.check(Path(SHIPPED_RESULTS))["files"]  # refused before anything is planned
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 
@@ -15,7 +15,7 @@ rule restore:
         # take longer than the report
         manifest=f"{SHIPPED_RESULTS}/manifest.json",
     output:
-        [str(collection.target(Path(RESULTS), name)) for name in SHIPPED],
+        [str(ship.restored_path(Path(RESULTS), name)) for name in SHIPPED],
     log:
         f"{LOGS}/restore.log",
     benchmark:

@@ -17,9 +17,9 @@ def ship(*, results: Path, out: Path, dirty_because: str | None = None) -> None:
         out: shipped/results/<scale>; what it holds is replaced.
         dirty_because: Reason for taking results of a checkout with changes.
     """
-    from replication.shipped import collection
+    from replication.shipped import ship
 
-    collection.collect(results, out, dirty_because)
+    ship.ship(results, out, dirty_because)
 
 
 @app.command
@@ -30,9 +30,9 @@ def restore(*, shipped: Path, out: Path) -> None:
         shipped: shipped/results/<scale>.
         out: results/shipped/<scale>.
     """
-    from replication.shipped import collection
+    from replication.shipped import ship
 
-    collection.restore(shipped, out)
+    ship.restore(shipped, out)
 
 
 @app.command

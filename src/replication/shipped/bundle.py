@@ -19,7 +19,7 @@ from pathlib import Path
 from replication.errors import ResultError
 from replication.files import read_json, write_bytes
 from replication.provenance import stamp
-from replication.shipped import collection, crate
+from replication.shipped import crate, ship
 
 CHECKSUMS = "SHA256SUMS"
 MADE = "made"  # folder of what was made of the shipped results, to be compared with what is rebuilt
@@ -46,10 +46,10 @@ def write(root: Path, results: Path, folder: Path) -> Path:
             missing or stale.
     """
     shipped = root / "shipped" / "results" / results.name
-    manifest = collection.check(shipped)
+    manifest = ship.check(shipped)
     name = f"scpo-artifact-{metadata.version('scpo')}"
     content = sources(root) | made(results)
-    times = [path for path in content if path.startswith("shipped/") and path.endswith(f"/run{collection.TIMING}")]
+    times = [path for path in content if path.startswith("shipped/") and path.endswith(f"/run{ship.TIMING}")]
     described = crate.describe(
         name=name,
         version=metadata.version("scpo"),
