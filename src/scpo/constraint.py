@@ -89,9 +89,9 @@ class ConstraintEvaluator:
     def rounding_level(self, theta: Tensor, generator: torch.Generator) -> Array:
         """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.
 
-        An estimate from a few perturbations of about one unit roundoff, times a factor, never below the roundoff
-        of the values themselves in the policy's precision (a float32 policy's outputs are rounded to float32, and
-        small perturbations may all round to the same value).
+        The estimate is the largest move under a few perturbations of about one unit roundoff, times a factor.  It is
+        never below the roundoff of the values in the policy's own precision, because the outputs of a float32 policy
+        may all round to the same value.
         """
         scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
         noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64)

@@ -14,12 +14,12 @@ from scpo.errors import ConfigurationError, NonFiniteError
 
 
 def all_finite(x: Tensor) -> bool:
-    """Tell whether no entry is NaN or infinite; the sum says so at once unless it overflows."""
+    """Tell whether all entries are finite.  The sum usually decides; every entry is looked at where it overflows."""
     return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
 
 
 Rest = dict[str, Tensor | None]
-"""What of a policy theta does not hold, by name: buffers, and parameters that are frozen or another optimiser's."""
+"""Tensors of a policy outside theta, by name: buffers, and parameters that are frozen or another optimiser's."""
 
 
 def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[str, Any], str]]:
@@ -42,7 +42,7 @@ def read_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
 
 
 def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> None:
-    """Set what :func:`read_rest` read to ``saved``; an entry that has another shape or type by now is replaced."""
+    """Restore the tensors that :func:`read_rest` returned; one with another shape or type by now is replaced."""
     with torch.no_grad():
         for name, table, key in _places(policy, own):
             if name not in saved:
@@ -59,7 +59,7 @@ def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> No
 
 
 def same_rest(one: Rest, other: Rest) -> bool:
-    """Tell whether two of them are equal in names, types and numbers."""
+    """Tell whether two sets of such tensors are equal in names, types and numbers."""
     return one.keys() == other.keys() and all(
         kept is there or (kept is not None and there is not None and kept.dtype == there.dtype and kept.equal(there))
         for kept, there in zip(one.values(), (other[name] for name in one), strict=True)
@@ -68,9 +68,9 @@ def same_rest(one: Rest, other: Rest) -> bool:
 
 @contextmanager
 def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Give the policy back at the end as it was, whatever the body calls: modes, flags, types, buffers, parameters.
+    """Restore the policy's modes, flags, types, buffers and parameters at the end, whatever the body does to them.
 
-    Of the parameters ``own``, those of theta, only the caller knows which numbers are wanted.
+    The numbers of the parameters ``own``, those of theta, are left to the caller.
     """
     modes = [(module, module.training) for module in policy.modules()]
     held = {id(p): p for module, _ in modes for p in module._parameters.values() if p is not None}
@@ -137,11 +137,11 @@ class ParameterVector:
         return torch.cat([parameter.detach().reshape(-1).to(torch.float64) for parameter in self.parameters])
 
     def read_rest(self, policy: nn.Module) -> Rest:
-        """Return copies of what of ``policy`` theta does not hold."""
+        """Return copies of all policy tensors that are not part of theta."""
         return read_rest(policy, self.parameters)
 
     def write_rest(self, policy: nn.Module, saved: Rest) -> None:
-        """Set it to what :meth:`read_rest` read."""
+        """Restore the tensors that :meth:`read_rest` returned."""
         write_rest(policy, saved, self.parameters)
 
     def write(self, theta: Tensor) -> None:
@@ -151,7 +151,7 @@ class ParameterVector:
                 parameter.copy_(part.view_as(parameter))
 
     def refuse_change(self, optimizer_parameters: Iterable[Tensor]) -> None:
-        """Check that the optimiser would move just the parameters of theta.
+        """Check that the optimiser moves the parameters of theta and no others.
 
         Raises:
             ConfigurationError: a parameter was frozen, unfrozen or added since theta was laid out.
@@ -172,7 +172,7 @@ class ParameterVector:
         """Return the loss gradient (d,) that ``backward`` left; a parameter without one counts as zero.
 
         Args:
-            maximized: parameters whose optimiser ascends: what they minimise has the opposite gradient.
+            maximized: parameters whose optimiser ascends; their gradient is taken with the opposite sign.
 
         Raises:
             ConfigurationError: no parameter has a gradient.

@@ -1,4 +1,4 @@
-"""The interface that the training loop knows of a method."""
+"""The interface of a method, as the training loop uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scpo.records import StepInfo
 class Method(Protocol):
     """An update rule bound to one policy, one optimiser and one black-box constraint."""
 
-    #: parameters (d,) of the last update's proposals that were unsafe, to be kept for the referee
+    #: parameters (d,) of the last update's proposals that were unsafe
     unsafe_proposals: tuple[Tensor, ...]
 
     #: the step p (d,) that the last update's optimiser proposed; None before the first update
@@ -33,9 +33,9 @@ class Method(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
+        """Return the state that a resumed run needs."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore the state that :meth:`state_dict` returned."""
         ...
