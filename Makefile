@@ -17,7 +17,7 @@ with = --config scale=$(1) set="$(SET)"
 # what is left to do of a scale, measured now
 estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test quick smoke figures review html bundle ship verify claims study bench lint trials schema clean
+.PHONY: help setup reproduce test quick smoke figures review html bundle ship verify claims study bench lab lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -96,6 +96,10 @@ study: ## The extended study: 100 seeds, ablations; says first how long it will 
 bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an idle machine)
 	@bash workflow/setup.sh
 	@python -m benchmarks
+
+lab: ## JupyterLab on the notebooks, in the environment of the lock file
+	@bash workflow/setup.sh
+	@jupyter lab notebooks
 
 lint: ## Style, formatting, types and what may import what
 	@bash workflow/setup.sh

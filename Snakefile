@@ -29,10 +29,10 @@ else:
     include: "workflow/rules/stationarity.smk"
     include: "workflow/rules/referee.smk"
     include: "workflow/rules/planted_faults.smk"
-    include: "workflow/rules/analysis.smk"
 
 
 include: "workflow/rules/quantities.smk"
+include: "workflow/rules/analysis.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/html.smk"

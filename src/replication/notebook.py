@@ -1,12 +1,12 @@
 """Executes a notebook with parameters, as a stage of the workflow, the same way every time.
 
-papermill warns about a parameter that the notebook does not have; here it is an error.  The notebook is
-executed at the path of its log, so that the copy of a failed run stays, and the output appears when all is well,
-without the times that papermill notes in it.
+A parameter that the notebook does not have is an error (papermill only warns).  The notebook is executed at the path
+of its log, so that the copy of a failed run stays.  The output is written when every cell has run; it holds no times.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -19,6 +19,7 @@ import nbformat
 import papermill
 import yaml
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from papermill.exceptions import PapermillException
 from traitlets.config import Config as Traits
 
@@ -48,7 +49,7 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
     if unknown:
         raise ConfigurationError(f"{template}: no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     log.parent.mkdir(parents=True, exist_ok=True)
-    with _short_folder() as folder:
+    with _short_folder() as folder, _own_kernel(folder):
         try:
             papermill.execute_notebook(
                 str(template),
@@ -62,15 +63,33 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
             )
         except PapermillException as error:
             raise ResultError(f"{template}: a cell failed; the executed copy is {log}\n{error}") from error
-    notebook = _without_times(nbformat.read(log, as_version=4))
+    # how a stream is cut into pieces depends on the moment
+    joined, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(log, as_version=4), {})
+    notebook = _without_times(joined)
     write_text(out, nbformat.writes(notebook) + "\n")
     page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
     write_text(html, re.sub(r'<script src="">\s*</script>', "", page))  # one page that loads nothing
 
 
 @contextmanager
+def _own_kernel(folder: Path) -> Iterator[None]:
+    """Take the kernel of this environment, without the user's IPython settings and start-up files."""
+    ours = {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def _short_folder() -> Iterator[Path]:
-    # a socket's path may have 107 bytes at most, and a job's temporary folder can lie deep
+    """Make a temporary folder; a socket's path may have 107 bytes at most, and a job's own folder can lie deep."""
     folder = Path(tempfile.mkdtemp(prefix="nb-", dir=None if len(tempfile.gettempdir()) < 80 else "/tmp"))
     try:
         yield folder

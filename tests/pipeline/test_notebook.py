@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -42,6 +43,23 @@ def test_it_runs_with_its_parameters_and_two_runs_are_the_same_bytes(template):
     assert "here" in first[1].read_text()
     for one, other in zip(first[:2], second[:2], strict=True):
         assert one.read_bytes() == other.read_bytes()
+
+
+def test_pieces_of_a_stream_are_joined(template):
+    notebook_of = nbformat.read(template, as_version=4)
+    notebook_of.cells[1].source = "import time\nfor n in range(3):\n    print(n, flush=True)\n    time.sleep(0.3)"
+    nbformat.write(notebook_of, template)
+    outputs = nbformat.read(run(template, "1")[0], as_version=4).cells[-1].outputs
+    assert [output.text for output in outputs] == ["0\n1\n2\n"]
+
+
+def test_the_users_own_start_up_files_are_not_run(template, tmp_path, monkeypatch):
+    start_up = tmp_path / "ipython/profile_default/startup/own.py"
+    start_up.parent.mkdir(parents=True)
+    start_up.write_text("print('mine'); raise SystemExit(1)")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    assert "mine" not in run(template, "1", results="here")[0].read_text()
+    assert os.environ["IPYTHONDIR"] == str(tmp_path / "ipython")
 
 
 def test_the_page_loads_nothing_from_elsewhere(template):

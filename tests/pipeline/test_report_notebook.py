@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from replication.experiments import quantities
+from replication.experiments.overview import overview
 from tests.replication.synthetic_results import small_config, write_results
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -36,6 +38,7 @@ def test_every_cell_runs(
     notebook: nbformat.NotebookNode, experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_results(tmp_path, small_config(epochs=20, double_integrator=True))
+    quantities.main(tmp_path, tmp_path / "quantities.parquet")
     space: dict[str, object] = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -44,4 +47,6 @@ def test_every_cell_runs(
                 assert space["experiment"] == experiment
                 space["results"] = str(tmp_path)
     assert EXPERIMENTS[experiment] in capsys.readouterr().out
-    assert len(space["table"]) == len(config.experiments[experiment].arms)  # type: ignore[arg-type]
+    shown = overview(quantities.collect(tmp_path), experiment, space["safety"])  # type: ignore[arg-type]
+    assert set(shown.index) == set(config.experiments[experiment].arms)
+    assert (shown != "").any().all()

@@ -13,6 +13,7 @@ rule notebook:
     input:
         template="notebooks/{experiment}.ipynb",
         records=lambda wildcards: reported_of(wildcards.experiment),
+        quantities=QUANTITIES,
         published=PUBLISHED,
         code=lambda wildcards: notebook_code(wildcards.experiment),
     output:
