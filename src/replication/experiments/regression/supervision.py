@@ -89,4 +89,4 @@ def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: fl
     axes.set_ylim(LOW, HIGH)
     axes.set_xlabel("adversarial labels")
     axes.set_ylabel("rejected share")
-    axes.legend(loc="upper center", ncols=2, title=None)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.84), ncols=2, title=None)
