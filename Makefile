@@ -46,7 +46,7 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (6 to 10 
 quick: ## Lint, types and the tests that need neither the pipeline nor long, for while one works (a minute)
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@pytest -n $(JOBS) -m 'not slow' tests/scpo tests/replication tests/packaging
+	@pytest -n $(JOBS) -m 'not slow'
 
 smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@bash workflow/setup.sh

@@ -17,6 +17,31 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 #: files that take longest: each is one process's from the first test to the last, so they are begun first
 LONGEST = ("test_workflow.py", "test_double_integrator_report.py", "test_verify.py", "test_certificate_certify.py")
 
+#: files whose tests train, certify, draw the whole report or run the pipeline: `make quick` leaves them out
+SLOW = {
+    *LONGEST,
+    "test_bundle.py",
+    "test_certificate_cells.py",
+    "test_compare.py",
+    "test_device.py",
+    "test_double_integrator_sets.py",
+    "test_falsification.py",
+    "test_falsification_page.py",
+    "test_literal.py",
+    "test_quantities.py",
+    "test_referee.py",
+    "test_report_figures.py",
+    "test_report_paper.py",
+    "test_report_provenance.py",
+    "test_report_regression_extras.py",
+    "test_report_tables.py",
+    "test_stationarity.py",
+    "test_training.py",
+}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in SLOW or item.path.parent.name == "pipeline":
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
