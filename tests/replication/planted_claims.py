@@ -1,4 +1,4 @@
-"""Result folders in which a claim's evidence is good or bad as wished, with stamps that match."""
+"""Result folders in which the evidence of a claim is good or bad as wished, with stamps that match."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def relaxed(claim: Claim) -> Claim:
 
 
 def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
-    """Make the evidence of ``claim`` good, or bad, and seal it."""
+    """Make the evidence of ``claim`` good or bad, and write stamps that match."""
     least, most = claim.expected if isinstance(claim.expected, tuple) else (claim.expected, claim.expected)
     up = claim.comparator in ("equals", "at_most", "below", "within", "covers")
     inside = {"at_most": -CLEAR, "below": -CLEAR, "at_least": CLEAR}.get(claim.comparator, 0.0)
@@ -133,7 +133,7 @@ def _summary(folder: Path, **values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values), encoding="utf-8")
 
 
-def _merit(when: str, name: str) -> Callable[[Path, float], None]:
+def _held_out(when: str, name: str) -> Callable[[Path, float], None]:
     def change(folder: Path, value: float) -> None:
         _summary(folder, **{when: json.loads((folder / "run.json").read_text())[when] | {name: value}})
 
@@ -151,14 +151,14 @@ def _evaluations(**columns: Callable[[float], float]) -> Callable[[Path, float],
 
 
 def _removable(folder: Path, value: float) -> None:
-    _merit("initial", "fresh_loss")(folder, 1.5)
-    _merit("final", "fresh_loss")(folder, 0.045 if value > 0 else 1.5)
+    _held_out("initial", "fresh_loss")(folder, 1.5)
+    _held_out("final", "fresh_loss")(folder, 0.045 if value > 0 else 1.5)
 
 
 def _reduced(name: str) -> Callable[[Path, float], None]:
     def change(folder: Path, value: float) -> None:
-        _merit("initial", name)(folder, 1.0)
-        _merit("final", name)(folder, 1.0 - value)
+        _held_out("initial", name)(folder, 1.0)
+        _held_out("final", name)(folder, 1.0 - value)
 
     return change
 
@@ -169,22 +169,24 @@ def _curve(folder: Path, value: float) -> None:
 
 
 _RUNS: dict[str, Callable[[Path, float], None]] = {
-    "heldout-unsafe-share": _merit("final", "heldout_unsafe"),
+    "heldout-unsafe-share": _held_out("final", "heldout_unsafe"),
     "heldout-worst-g": _evaluations(heldout_max_g=lambda value: value),
     "solver-failures": lambda folder, value: _summary(folder, solver_failures=int(value)),
     "harmful-part-removed": _evaluations(rejected_share=lambda value: 0.5 + value, clean_rejected_share=lambda _: 0.5),
     "removable-loss-removed": _removable,
-    "fresh-loss": _merit("final", "fresh_loss"),
+    "fresh-loss": _held_out("final", "fresh_loss"),
     "fresh-loss-reduction": _reduced("fresh_loss"),
     "clean-loss-reduction": _reduced("clean_loss"),
-    "gap-closed": lambda folder, value: _merit("final", "cost")(folder, BACKUP_COST - value * (BACKUP_COST - MPC_COST)),
-    "initial-uniform-loss": _merit("initial", "uniform_loss"),
+    "gap-closed": lambda folder, value: _held_out("final", "cost")(
+        folder, BACKUP_COST - value * (BACKUP_COST - MPC_COST)
+    ),
+    "initial-uniform-loss": _held_out("initial", "uniform_loss"),
     "loss-at-200": _evaluations(fresh_loss=lambda value: value),
     "late-loss": _evaluations(fresh_loss=lambda value: value),
-    "uniform-loss": _merit("final", "uniform_loss"),
+    "uniform-loss": _held_out("final", "uniform_loss"),
     "upper-level": _curve,
     "lower-level": _curve,
-    "spectral-radius": _merit("final", "spectral_radius"),
+    "spectral-radius": _held_out("final", "spectral_radius"),
 }
 
 

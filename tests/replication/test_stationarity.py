@@ -21,7 +21,7 @@ from replication.tasks.regression import build as regression
 from replication.tasks.regression.settings import RegressionConfig
 
 
-def test_the_residual_is_what_the_active_gradients_cannot_balance() -> None:
+def test_residual_of_unbalanced_gradients() -> None:
     gradient = np.array([-3.0, 0.0, 4.0])
     assert stationarity.residual(gradient, np.zeros((0, 3))) == 1.0
     assert stationarity.residual(np.zeros(3), np.eye(3)) == 0.0

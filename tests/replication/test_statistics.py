@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from replication.results.statistics import median_interval, paired_differences, proportion_interval, summarise
+from replication.results.statistics import (
+    median_interval,
+    pair,
+    paired_differences,
+    proportion_interval,
+    single,
+    summarise,
+)
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
 SEEDS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
@@ -20,12 +27,12 @@ def test_summary_of_known_values() -> None:
 
 
 @given(SEEDS)
-def test_median_lies_in_its_interval_and_the_interval_in_the_range(values: list[float]) -> None:
+def test_median_interval_lies_within_the_range(values: list[float]) -> None:
     summary, interval = summarise(values), median_interval(values)
     assert summary.low <= interval.low <= summary.median <= interval.high <= summary.high
 
 
-def test_median_interval_takes_the_order_statistics_of_the_tables() -> None:
+def test_median_interval_against_tables() -> None:
     ten = median_interval(np.arange(1.0, 11.0))  # ranks 2 and 9, coverage 97.85 %
     assert (ten.low, ten.high) == (2.0, 9.0)
     assert ten.coverage == pytest.approx(1.0 - 2.0 * 11.0 / 1024.0)
@@ -82,3 +89,17 @@ def test_bad_input_is_refused() -> None:
             proportion_interval(successes, trials)
     with pytest.raises(ConfigurationError, match="level"):
         proportion_interval(1, 3, level=1.0)
+
+
+def test_statistics_by_name() -> None:
+    values = [3.0, 0.0, 2.0, 0.0]
+    expected = {"sum": 5.0, "max": 3.0, "min": 0.0, "median": 1.0, "mean": 1.25, "seeds": 4.0, "nonzero": 2.0}
+    assert {name: single(name, values) for name in expected} == expected
+    assert pair("range", values) == (0.0, 3.0)
+    interval, share = median_interval(values), proportion_interval(2, 4)
+    assert pair("interval", values) == (interval.low, interval.high)
+    assert single("coverage", values) == interval.coverage
+    assert pair("share-interval", values) == (share.low, share.high)
+    for name, refused in (("range", single), ("sum", pair)):
+        with pytest.raises(ConfigurationError, match=f"no statistic '{name}'"):
+            refused(name, values)

@@ -172,7 +172,7 @@ def _contents(results: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
 
 
-def test_verify_writes_nothing_and_exits_with_0_if_all_was_decided(everything_holds: Path, capsys) -> None:
+def test_verify_writes_nothing_and_exits_with_0(everything_holds: Path, capsys) -> None:
     before = _contents(everything_holds)
     assert main(["verify", "--results", str(everything_holds)]) == 0
     out = capsys.readouterr().out
@@ -218,7 +218,7 @@ def test_a_deviation_fails_only_if_strict(everything_holds: Path, made: tuple[Pa
     assert main(["verify", "--results", str(everything_holds), "--strict"]) == 1
 
 
-def test_missing_or_altered_evidence_fails_and_nothing_is_written(everything_holds: Path, capsys) -> None:
+def test_missing_or_altered_evidence_fails(everything_holds: Path, capsys) -> None:
     before = _decide(everything_holds).read_bytes()
     path = everything_holds / "regression/scpo/seed-0/run.json"
     text = path.read_text()
@@ -269,7 +269,7 @@ def test_seeds_that_only_one_of_two_arms_has_are_left_out(results: Path) -> None
     assert "no seed is in both regression/scpo and" in verify.evaluate(results, only, apart)[0].reason
 
 
-def test_a_baseline_without_unsafe_iterates_leaves_nothing_to_avoid(results: Path) -> None:
+def test_a_safe_baseline_leaves_nothing_to_avoid(results: Path) -> None:
     claim = planted_claims.relaxed(_named("regression-rejects"))
     rows = [("regression", arm, seed, "unsafe-share", 0.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
     rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
@@ -341,7 +341,7 @@ def test_the_paper_scale_makes_the_evidence_that_claims_need() -> None:
             assert config.double_integrator.certificate.seeds >= claim.needs.seeds
 
 
-def test_every_iterate_decides_what_the_abstract_says_of_all_policies_and_every_arm_is_recomputed() -> None:
+def test_abstract_safety_claims_use_all_iterates() -> None:
     config, headline = load(PROJECT / "config/paper.yaml"), set(_named("safe-by-induction-estimated").needs.arms)
     claim = _named("safe-without-gradients")
     assert (claim.quantity, set(claim.needs.arms)) == ("unsafe-iterates", headline)
@@ -351,11 +351,11 @@ def test_every_iterate_decides_what_the_abstract_says_of_all_policies_and_every_
     assert set(_named("referee-agrees").needs.arms) == everything
 
 
-def test_only_the_claim_on_the_zero_policy_is_judged_in_the_setting_of_the_source() -> None:
+def test_only_the_zero_policy_is_judged_as_in_the_source() -> None:
     assert [claim.id for claim in STATED.claims if claim.mark != "R"] == ["figure-initial-loss"]
 
 
-def test_claims_judged_on_the_same_outcome_name_the_same_calibrated_quantities() -> None:
+def test_claims_on_one_quantity_name_the_same_calibrated() -> None:
     for experiment in ("regression", "double-integrator"):
         feasible = _named(f"{experiment}-feasible").calibrated
         assert feasible

@@ -49,7 +49,7 @@ def test_the_loss_is_told_apart_by_where_it_lies() -> None:
         assert found["beyond"] == pytest.approx(-least - sum(found[part] for part in parts))
 
 
-def test_a_run_on_the_published_band_is_inside_and_one_far_off_is_not(tmp_path: Path) -> None:
+def test_share_inside_the_published_band(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=300))
     run = read_run(tmp_path, EXPERIMENT, "scpo", 0)
     loss = published.read_loss()
