@@ -5,7 +5,7 @@ snakemake --profile profiles/default --config scale=smoke    the same with tiny 
 ... --config from=shipped                                   figures and tables of the shipped results, no training
 ... --config set="regression.schedule.updates_per_epoch=10"    single settings changed (config/default.yaml has all)
 
-config -> data sets -> training (experiment x arm x seed) -> certificates, referee -> notebooks, figures, tables, macros -> PDF
+config -> data sets -> training (experiment x arm x seed) -> certificates, referee -> notebooks, figures, tables, numbers -> PDF
 """
 
 from snakemake.utils import min_version

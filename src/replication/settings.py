@@ -6,8 +6,9 @@ experiment's settings.  Unknown keys are refused everywhere, so that a mistyped 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -133,6 +134,11 @@ class Arm(Model):
     def seed_range(self) -> range:
         """Seeds of this arm."""
         return range(self.first_seed, self.first_seed + self.seeds)
+
+
+def count_parameters(inputs: int, hidden: Sequence[int]) -> int:
+    """Return how many parameters a network with these hidden widths and one output has."""
+    return sum((before + 1) * after for before, after in pairwise((inputs, *hidden, 1)))
 
 
 class ExperimentSettings(Model):

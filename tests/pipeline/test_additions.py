@@ -139,7 +139,7 @@ SHOWN = r"""
 Figure~\ref{fig:toy} shows the losses.
 \begin{figure}
   \includegraphics{figures/regression-toy}
-  \caption{Losses. \provenance{figures/regression-toy}}
+  \caption{Losses. \stamp{figures/regression-toy}}
   \label{fig:toy}
 \end{figure}
 """

@@ -13,7 +13,7 @@ from replication import files, report
 from replication.cli import main
 from replication.config import Config
 from replication.errors import ResultError
-from replication.report import macros, parts
+from replication.report import numbers, parts
 from replication.results.inventory import BENCHMARKS, files_of
 from replication.shipped import ship
 from replication.typeset import style
@@ -76,7 +76,7 @@ def _render(results: Path, out: Path, names: Sequence[str]) -> dict[str, bytes]:
         assert main([command, "--results", str(results), "--out", str(results / name)]) == 0
     for name in names:
         report.render(name, results, out / name)
-    macros.write(results, out / "macros.tex")
+    numbers.main(results, out / "numbers.tex")
     made = {path.name: path.read_bytes() for path in out.iterdir() if ".stamp." not in path.name}
     return made | {"claims": (results / "claims.json").read_bytes()}
 
@@ -102,7 +102,7 @@ def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
     restored = tmp_path / "restored"
     assert main(["restore", "--shipped", str(shipped), "--out", str(restored)]) == 0
     again = _render(restored, tmp_path / "again", COMPARED)
-    assert again.keys() == {*COMPARED, "macros.tex", "claims"}
+    assert again.keys() == {*COMPARED, "numbers.tex", "claims"}
     assert all(again.values())
     assert {name: made[name] for name in again} == again
 
@@ -190,7 +190,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Workflo
 
 def test_the_workflow_restores_and_draws_and_trains_nothing(workflow: Workflow) -> None:
     planned = workflow.scheduled(scale="synthetic", origin="shipped")
-    assert {"restore", "figure", "tables_report_claims", "macros", "pdf"} <= planned
+    assert {"restore", "figure", "tables_report_claims", "numbers", "pdf"} <= planned
     assert not [rule for rule in planned if rule.startswith(("train", "dataset", "notebook", "tutorial", "referee"))]
 
 

@@ -122,7 +122,7 @@ def test_after_a_finished_run_and_edits_of_commands_and_comments_there_is_nothin
 
 def test_editing_the_projection_retrains(finished):
     rules = finished.scheduled_after_editing("src/scpo/projection/project.py")
-    assert {"train_regression", "figure", "tables_regression_tables", "macros", "notebook"} <= rules
+    assert {"train_regression", "figure", "tables_regression_tables", "numbers", "notebook"} <= rules
 
 
 def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
@@ -134,7 +134,7 @@ def test_editing_a_figure_draws_it_again_and_retrains_nothing(finished):
 def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
     plan = finished.plan_after_editing("workflow/scripts/referee.py")
     rules = rules_of(plan)
-    assert {"referee", "plant_faults", "tables_regression_tables", "macros"} <= rules
+    assert {"referee", "plant_faults", "tables_regression_tables", "numbers"} <= rules
     assert re.findall(r"Drawing figure (.*)", plan) == ["falsification-smoothness"]
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
@@ -142,7 +142,7 @@ def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
 def test_editing_the_claims_decides_them_again_and_retrains_nothing(finished):
     rules = finished.scheduled_after_editing("config/claims.yaml")
     assert {"claims", "tables_report_claims", "check_report", "pdf"} <= rules
-    assert not rules & {"figure", "macros", "notebook", "referee"}
+    assert not rules & {"figure", "numbers", "notebook", "referee"}
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
 
@@ -159,7 +159,7 @@ def test_a_task_can_be_left_out_and_with_it_the_pdf_that_is_about_both(finished)
     assert "pdf" in finished.scheduled(scale="paper")
     plan = finished.plan(scale="paper", settings="double_integrator=null")
     rules = rules_of(plan)
-    assert {"train_regression", "macros"} <= rules
+    assert {"train_regression", "numbers"} <= rules
     assert not rules & {"pdf", "train_double_integrator", "references", "certificate"}
     assert "its text is about double-integrator too" in plan
 

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from replication.config import Config, dump
+from replication.experiments import quantities
 from replication.results.inventory import STATIONARITY
+from replication.results.quantities import FILE
 
 from . import synthetic_double_integrator, synthetic_falsification
 from .synthetic_metrics import made_once, write_metrics
@@ -58,6 +60,11 @@ def write_results(results: Path, config: Config | None = None) -> Config:
     write_referee(results, config)
     synthetic_falsification.write(results)
     return config
+
+
+def write_quantities(results: Path) -> None:
+    """Write the table of quantities of synthetic results, as its rule does."""
+    quantities.main(results, results / FILE)
 
 
 def write_referee(results: Path, config: Config) -> None:

@@ -48,7 +48,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command, name in (
         ("quantities", "quantities.parquet"),
         ("claims", "claims.json"),
-        ("macros", "report/macros.tex"),
+        ("numbers", "report/numbers.tex"),
         (f"figure {FIGURE}", f"report/figures/{FIGURE}.pdf"),
     ):
         assert main([*command.split(), "--results", str(results), "--out", str(results / name)]) == 0

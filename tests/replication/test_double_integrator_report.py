@@ -20,13 +20,14 @@ from replication.experiments.double_integrator.read import (
     read_scenario,
     read_settings,
 )
-from replication.report import macros, parts
+from replication.report import parts
+from replication.results import quantities
 from replication.tasks.double_integrator.experts import PredictiveController
-from replication.typeset import numbers, style
+from replication.typeset import style
 
 from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics
-from .synthetic_results import small_config, write_results
+from .synthetic_results import small_config, write_quantities, write_results
 
 NAMES = sorted(set(parts.names_for("figure", [EXPERIMENT])) - set(parts.names_for("figure", [])))
 
@@ -35,6 +36,7 @@ NAMES = sorted(set(parts.names_for("figure", [EXPERIMENT])) - set(parts.names_fo
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     write_results(folder, small_config(epochs=10, double_integrator=True))
+    write_quantities(folder)
     return folder
 
 
@@ -77,6 +79,7 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
     dots = [y for line in axes.get_lines() if line.get_marker() == "x" for y in np.atleast_1d(line.get_ydata())]
     assert 4e-13 in dots
     assert any(text.get_text() == "1 of 160 unsafe" for text in axes.texts)
+    write_quantities(tmp_path)
     row = next(line for line in tables.safety(tmp_path).splitlines() if "bound only" in line)
     assert [cell.strip() for cell in row.split("&")[1:5]] == [
         r"\num{160}",
@@ -135,8 +138,8 @@ def test_a_relative_gauge_is_the_worst_of_the_starts(results: Path) -> None:
 
 def test_objective_has_two_references_and_every_arm(results: Path) -> None:
     table = tables.objective(results)
-    assert rf"backup & \num{{{BACKUP_COST:.2f}}}" in table
-    assert rf"MPC & \num{{{MPC_COST:.2f}}}" in table
+    assert rf"backup & \num{{{BACKUP_COST:.1f}}}" in table
+    assert rf"MPC & \num{{{MPC_COST:.1f}}}" in table
     lines = [line for line in table.splitlines() if line.startswith(r"\quad ")]
     assert len(lines) == 9
     assert all(line.count("&") == 6 for line in table.splitlines() if "&" in line)
@@ -166,18 +169,9 @@ def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
     assert tuned.count(r"\Cal") == 9
 
 
-def test_macros_hold_the_results_of_a_scale_that_runs_the_task(results: Path, tmp_path: Path) -> None:
-    collected = macros.collect(results)
-    assert collected["DiUnsafeIterates"] == r"\num{0}"
-    assert collected["DiConstraints"] == r"\num{672}"
-    assert collected["DiDimension"] == r"\num{1185}"
+def test_the_table_of_quantities_has_the_references(results: Path) -> None:
+    table = quantities.read(results)
+    assert table.value(EXPERIMENT, "", "mpc-gain-position") == pytest.approx(PredictiveController().gain[0, 0])
     loss = [read_scenario(results, "mixed")["unconstrained"][seed].final["clean_loss"] for seed in (0, 1)]
-    assert collected["DiMixedUnconstrainedGoodFinal"] == rf"\num{{{np.median(loss):.3f}}}"
-    assert collected["DiMpcGainPosition"] == rf"\num{{{PredictiveController().gain[0, 0]:.2f}}}"
-    scpo = [run.summary for scenario in SCENARIOS for run in read_scenario(results, scenario)["scpo"]]
-    misses, updates = (sum(summary[name] for summary in scpo) for name in ("bound_misses", "updates"))
-    assert collected["DiBoundMisses"] == rf"\num{{{misses}}}"
-    assert collected["DiBoundMissShare"] == numbers.percent(misses / updates)
-    assert collected["DiMixedScpoGoodReduction"] == r"\SI{40.0}{\percent}"
-    write_results(tmp_path / "off", small_config(epochs=10, seeds=1))
-    assert not [name for name in macros.collect(tmp_path / "off") if re.match("Di[A-Z]", name)]
+    assert table.statistic(EXPERIMENT, "unconstrained-mixed", "clean-loss", "median") == np.median(loss)
+    assert table.statistic(EXPERIMENT, "scpo-mixed", "clean-loss-reduction", "median") == pytest.approx(0.4)

@@ -9,6 +9,7 @@ import pytest
 from replication.errors import ResultError
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults import report as falsification
+from replication.typeset import latex
 
 from . import synthetic_falsification
 
@@ -30,7 +31,7 @@ def test_the_table_prints_every_fault_in_latex(results: Path) -> None:
 
 def test_a_fault_that_was_not_caught_is_never_printed(tmp_path: Path) -> None:
     synthetic_falsification.write(tmp_path, caught=False)
-    for make in (falsification.faults, falsification.smoothness, falsification.collect):
+    for make in (falsification.faults, falsification.smoothness):
         with pytest.raises(ResultError, match="not caught"):
             make(tmp_path)
 
@@ -50,20 +51,12 @@ def test_the_figure_shows_the_shares_that_were_counted(results: Path) -> None:
     assert list(unsafe.get_ydata()) == [0.0, 0.0, 0.25]
 
 
-def test_macros_count_what_holds_and_what_breaks(results: Path) -> None:
-    macros = falsification.collect(results)
-    assert macros["FalsificationSoundUpdates"] == r"\num{160}"
-    assert macros["FalsificationSoundMisses"] == macros["FalsificationSoundUnsafe"] == r"\num{0}"
-    assert macros["FalsificationLeastUnsafeShare"] == r"\SI{25.0}{\percent}"
-    assert macros["FalsificationLeastUnsafeRuns"] == r"\num{3}"
-
-
 @pytest.mark.parametrize(
     ("text", "printed"),
     [("seed-3 of v2.5", "seed-3 of v2.5"), ("0.85, then 3.", r"\num{0.85}, then \num{3}."), ("g_i", r"g\_i")],
 )
 def test_only_whole_numbers_and_decimals_are_set_as_numbers(text: str, printed: str) -> None:
-    assert falsification.latex(text) == printed
+    assert latex.text_with_numbers(text) == printed
 
 
 def test_the_headings_stand_above_findings_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:

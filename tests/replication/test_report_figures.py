@@ -17,7 +17,7 @@ from replication.experiments.regression import figures as regression_figures
 from replication.experiments.regression import supervision
 from replication.experiments.regression.published import read_loss, read_policy
 from replication.experiments.regression.quantities import rejected, side_epochs
-from replication.report import macros, parts
+from replication.report import parts
 from replication.results import frames
 from replication.results.read import read_arm, read_arms
 from replication.training.series import EARLY
@@ -26,7 +26,7 @@ from replication.typeset.style import INK, png, spaced
 from scpo.errors import ConfigurationError
 
 from .synthetic_metrics import write_metrics
-from .synthetic_results import EXPERIMENT, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_quantities, write_results
 
 TINY = 3e-13
 
@@ -209,6 +209,7 @@ def _one_update(results: Path, **columns: float | bool) -> Path:
     for arm in config.experiments[EXPERIMENT].arms:
         folder = results / EXPERIMENT / arm / "seed-0"
         write_metrics(folder, pd.read_parquet(folder / "metrics.parquet").assign(**columns))
+    write_quantities(results)
     return results
 
 
@@ -218,4 +219,3 @@ def test_runs_of_one_update_and_edge_values_can_be_drawn(tmp_path: Path, columns
     for name, one in parts.all_parts().items():
         if one.experiment == EXPERIMENT:
             report.render(name, results, tmp_path / name)
-    macros.write(results, tmp_path / "macros.tex")

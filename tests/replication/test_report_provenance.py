@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from replication import files, report
+from replication import report
 from replication.claims import decide as verify
 from replication.cli import main
 from replication.errors import ResultError
 from replication.experiments import quantities
 from replication.provenance import stamp
-from replication.report import explain, paper, parts
+from replication.report import explain, numbers, parts, text
 from scpo.errors import ConfigurationError
 
 from . import planted_claims
@@ -25,38 +25,33 @@ PARTS = {
     "tables/claims-figure": ".tex",
 }
 SHOWN = r"""
-\input{macros}\input{provenance}
+\input{numbers}\input{stamps}
 \input{sections/text}
-\ifDoubleIntegrator\begin{figure}\includegraphics{figures/hidden}\caption{\provenance{figures/hidden}}\end{figure}\fi
 """
 TEXT = r"""
-\begin{table}[t]\input{tables/claims-figure}\caption{C \provenance{tables/claims-figure}}\end{table}
-\RegBound{} of \RegGrid % \RegHidden
+\begin{table}[t]\input{tables/claims-figure}\caption{C \stamp{tables/claims-figure}}\end{table}
+\setting{regression/bound} of \q{regression/scpo/updates}{sum} % \setting{hidden}
 \begin{figure}\includegraphics[width=1cm]{figures/falsification-smoothness}
-\caption{F \provenance{figures/falsification-smoothness}}\end{figure}
+\caption{F \stamp{figures/falsification-smoothness}}\end{figure}
 \begin{table}\input{tables/regression-settings}
-\caption{T \provenance{tables/regression-settings}}\end{table}
+\caption{T \stamp{tables/regression-settings}}\end{table}
 """
-MACROS = "\\newif\\ifDoubleIntegrator\n\\newcommand{\\RegBound}{\\num{1.4}}\n\\newcommand{\\RegGrid}{\\num{100}}\n"
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small report: a figure, two tables, numbers and claims, with the text that shows them."""
     folder = tmp_path_factory.mktemp("once")
-    results, text = folder / "results/paper", folder / "text"
+    results, paper = folder / "results/paper", folder / "text"
     planted_claims.write(results)
     quantities.main(results, results / "quantities.parquet")
     verify.write(results, results / "claims.json")
     for name, suffix in PARTS.items():
         report.render(name.partition("/")[2], results, results / "report" / f"{name}{suffix}")
-    macros = results / "report/macros.tex"
-    with stamp.stamped(macros, results, ["replication.report.macros"]):
-        files.read_json(results / "config.json")
-        files.write_text(macros, MACROS)
-    (text / "sections").mkdir(parents=True)
-    (text / "main.tex").write_text(SHOWN)
-    (text / "sections/text.tex").write_text(TEXT)
+    (paper / "sections").mkdir(parents=True)
+    (paper / "main.tex").write_text(SHOWN)
+    (paper / "sections/text.tex").write_text(TEXT)
+    numbers.main(results, results / "report/numbers.tex", paper)
     return folder
 
 
@@ -75,13 +70,13 @@ def made(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _write(folder: Path) -> str:
-    out = folder / "results/paper/report/provenance.tex"
-    paper.write(folder / "results/paper", out, folder / "text")
+    out = folder / "results/paper/report/stamps.tex"
+    text.write_stamps(folder / "results/paper", out, folder / "text")
     return out.read_text()
 
 
 def _problems(folder: Path) -> list[str]:
-    return paper.problems(folder / "results/paper", folder / "text")
+    return text.problems(folder / "results/paper", folder / "text")
 
 
 def _replace(path: Path, old: str, new: str) -> None:
@@ -91,8 +86,8 @@ def _replace(path: Path, old: str, new: str) -> None:
 
 
 def test_every_part_has_a_hash_which_is_that_of_its_stamp(made: Path) -> None:
-    hashes = dict(re.findall(r"provenance@([^\\]+)\\endcsname\{([0-9a-f]{8})\}", _write(made)))
-    assert hashes.keys() == {*PARTS, "macros", "claims"}
+    hashes = dict(re.findall(r"\\definestamp\{([^}]+)\}\{([0-9a-f]{8})\}", _write(made)))
+    assert hashes.keys() == {*PARTS, "numbers", "quantities", "claims"}
     assert len(set(hashes.values())) == len(hashes)
     for name, suffix in PARTS.items():
         content = stamp.read(made / f"results/paper/report/{name}{suffix}")
@@ -144,9 +139,14 @@ def test_inputs_are_what_was_read(once: Path) -> None:
             '"code_sha256": "0',
             "code that has changed",
         ),
-        ("results/paper/report/macros.tex", "100", "101", "macros.tex: altered since it was made"),
+        ("results/paper/report/numbers.tex", "1.4", "1.5", "numbers.tex: altered since it was made"),
         ("results/paper/claims.json", "supported", "reproduced", "claims.json: altered since it was made"),
-        ("text/sections/text.tex", r"\RegGrid", "", r"RegGrid is written and not used"),
+        (
+            "text/sections/text.tex",
+            "}{sum}",
+            "}{max}",
+            r"text.tex:3: .q{regression/scpo/updates}{max} is not in numbers.tex",
+        ),
         (
             "text/sections/text.tex",
             r"\input{tables/regression-settings}",
@@ -161,15 +161,15 @@ def test_inputs_are_what_was_read(once: Path) -> None:
         ),
         (
             "text/sections/text.tex",
-            r"T \provenance{tables/regression-settings}",
+            r"T \stamp{tables/regression-settings}",
             "T",
-            r"tab-2 lacks .provenance.tables/regression-settings",
+            r"tab-2 lacks .stamp.tables/regression-settings",
         ),
         (
             "text/sections/text.tex",
             r"{T ",
-            r"{T \provenance{figures/none} ",
-            "tab-2: .provenance.figures/none. of what it does not show",
+            r"{T \stamp{figures/none} ",
+            "tab-2: .stamp.figures/none. of what it does not show",
         ),
     ],
 )
@@ -190,15 +190,6 @@ def test_a_part_without_a_stamp_stops_the_report(made: Path) -> None:
         _write(made)
 
 
-def test_a_switch_that_is_on_brings_its_section(made: Path) -> None:
-    macros = made / "results/paper/report/macros.tex"
-    text = paper.text(made / "text", macros.read_text())
-    assert "hidden" not in text
-    assert "RegHidden" not in text  # a comment
-    text = paper.text(made / "text", macros.read_text() + r"\DoubleIntegratortrue")
-    assert [one.label for one in paper.floats(text)] == ["tab-1", "fig-1", "tab-2", "fig-2"]
-
-
 def _explain(name: str, folder: Path) -> tuple[str, bool]:
     return explain.explain(name, folder / "results/paper", folder / "text")
 
@@ -211,8 +202,11 @@ def _explain(name: str, folder: Path) -> tuple[str, bool]:
         ("falsification-smoothness", "figures/falsification-smoothness, fig-1 of the report"),
         ("table 2", "tables/regression-settings, tab-2 of the report"),
         ("tables/regression-settings", "tables/regression-settings, tab-2 of the report"),
-        (r"\RegBound", r"\RegBound, a number of the report's text: \num{1.4}"),
-        ("RegGrid", r"\RegGrid, a number of the report's text: \num{100}"),
+        ("regression/scpo/updates", "quantity  updates: Updates of the run.\nunit      updates\nvalue     1000 from "),
+        (r"\q{regression/scpo/updates}{sum}", "quantity  updates: Updates of the run."),
+        ("updates", "quantity  updates: Updates of the run."),
+        ("regression/floor-normal", "quantity  floor-normal: Least mean squared error"),
+        (r"\setting{regression/bound}", r"printed   \num{1.4} for \setting{regression/bound} in "),
         ("regression-feasible", "claim regression-feasible (abstract v1, v3; setting R): Regression with"),
     ],
 )
@@ -223,7 +217,7 @@ def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: s
     for fact in ("hash", "commit", "module", "code", "config", "seeds", "versions", "host", "again", "inputs"):
         assert re.search(rf"^{fact} +\S", text, re.MULTILINE), fact
     assert re.search(r"^state +as made$", text, re.MULTILINE)
-    assert re.search(r"[0-9a-f]{12}  (config|falsification)\.json", text)
+    assert re.search(r"[0-9a-f]{12}  (config|falsification|regression/scpo/seed-0/run)\.json", text)
 
 
 def test_a_claim_says_what_it_was_judged_on(made: Path) -> None:
@@ -245,16 +239,27 @@ def test_what_no_longer_matches_is_said(made: Path, capsys: pytest.CaptureFixtur
 
 
 def test_an_unknown_name_is_answered_with_those_there_are(made: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"'fig-9': give .*tab-1, fig-1, tab-2"):
+    with pytest.raises(ConfigurationError, match="nothing is called 'fig-9'"):
         _explain("fig-9", made)
     with pytest.raises(ResultError, match="make the report of this scale first"):
         explain.explain("fig-1", made / "results/none")
 
 
-def test_the_reports_own_floats_say_what_they_show() -> None:
-    every = paper.floats(paper.text(paper.FOLDER, r"\DoubleIntegratortrue"))
-    assert {name for one in every for name in one.shows} == {
-        f"{one.kind}s/{name}" for name, one in parts.all_parts().items()
-    }
-    for one in every:
-        assert one.shows == one.says, one.label
+def test_without_a_name_all_that_can_be_explained_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  fig-\d+ +regression-safety +[A-Z]", out, re.MULTILINE)
+    assert re.search(r"^  unsafe-iterates +\S.*\.$", out, re.MULTILINE)
+    assert re.search(r"^  regression-feasible +Regression with", out, re.MULTILINE)
+
+
+def test_the_report_of_ones_own_is_explained_before_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ResultError, match="make figures"):
+        explain.latest_report()
+    for place in ("results/shipped/paper", "results/paper"):
+        (tmp_path / place / "report").mkdir(parents=True)
+        (tmp_path / place / "report/numbers.tex").touch()
+        assert explain.latest_report() == Path(place)

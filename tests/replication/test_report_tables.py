@@ -15,21 +15,21 @@ from replication.claims import verdicts
 from replication.claims.claims import load as load_claims
 from replication.claims.verdicts import Verdict
 from replication.config import Config
-from replication.experiments.double_integrator import tables as double_integrator_tables
 from replication.experiments.regression import tables
-from replication.planted_faults import report as falsification
 from replication.report import claims as claim_tables
-from replication.report import tables as report_tables
+from replication.results.quantities import COUNT, LOSS, NUMBER, SAFETY, SHARE
 from replication.results.read import read_arm
-from replication.typeset import numbers
+from replication.typeset import latex
+from replication.typeset.latex import GAP, RULE, Span, Title
 
-from .synthetic_results import EXPERIMENT, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_quantities, write_results
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     write_results(folder, small_config())
+    write_quantities(folder)
     return folder
 
 
@@ -46,43 +46,82 @@ def _value(text: str) -> float:
 
 @given(st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
 def test_a_safety_metric_keeps_its_sign_and_never_becomes_zero(value: float) -> None:
-    printed = _value(numbers.safety(value))
+    printed = _value(latex.safety(value))
     assert (printed > 0, printed < 0) == (value > 0, value < 0)
     if abs(value) < 1e300:
         assert printed == pytest.approx(value, rel=6e-4)
 
 
 def test_safety_metrics_that_are_no_number_say_so() -> None:
-    assert numbers.safety(math.nan) == "not a number"
-    assert numbers.safety(math.inf) == r"\(+\infty\)"
-    assert numbers.safety(0.0) == r"\num{0}"
-    assert numbers.safety(3e-13) == r"\num{+3.000e-13}"
+    assert latex.safety(math.nan) == "not a number"
+    assert latex.safety(math.inf) == r"\(+\infty\)"
+    assert latex.safety(0.0) == r"\num{0}"
+    assert latex.safety(3e-13) == r"\num{+3.000e-13}"
 
 
 @pytest.mark.parametrize(
     ("printed", "expected"),
     [
-        (numbers.figures(3234.0, 2), "3.2e3"),
-        (numbers.figures(2.34e-9), "2.34e-9"),
-        (numbers.figures(-2340.0, 2), "-2.3e3"),
-        (numbers.figures(44.1), "44.1"),
-        (numbers.setting(1e9), "1e9"),
-        (numbers.setting(1e-6), "1e-6"),
-        (numbers.safety(5.85e3, 3), "+5.85e3"),
-        (numbers.fixed(1e30, 0), f"{1e30:.0f}"),
-        (double_integrator_tables._short(8333.1, 1), "8.3e3"),
-        (report_tables._size(7e-15), "7e-15"),
+        (latex.significant(3234.0, 2), "3.2e3"),
+        (latex.significant(2.34e-9), "2.34e-9"),
+        (latex.significant(-2340.0, 2), "-2.3e3"),
+        (latex.significant(44.1), "44.1"),
+        (latex.setting(1e9), "1e9"),
+        (latex.setting(1e-6), "1e-6"),
+        (latex.safety(5.85e3, 3), "+5.85e3"),
+        (latex.fixed(1e30, 0), f"{1e30:.0f}"),
+        (latex.formatted(18333.1, LOSS), "1.8e4"),
+        (latex.size(7e-15), "7e-15"),
         (claim_tables._number(1.5e10), "1.5e10"),
-        (falsification.latex("1e+03"), "1e3"),
+        (latex.text_with_numbers("1e+03"), "1e3"),
     ],
 )
 def test_an_exponent_is_printed_without_plus_and_leading_zeros(printed: str, expected: str) -> None:
     assert printed == rf"\num{{{expected}}}"
 
 
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (latex.formatted(3.0, COUNT), r"\num{3}"),
+        (latex.formatted(0.25, SHARE), r"\SI{25.0}{\percent}"),
+        (latex.formatted(-0.25, SHARE), r"\SI{-25.0}{\percent}"),
+        (latex.formatted(1.006, SHARE, 0), r"\SI{101}{\percent}"),
+        (latex.formatted(-1e-9, LOSS), r"\num{0.000}"),
+        (latex.formatted(-1e-9, SAFETY), r"\num{-1.000e-9}"),
+        (latex.formatted(0.01, NUMBER), r"\num{0.01}"),
+        (latex.difference(0.0441, LOSS), r"\num{+0.044}"),
+        (latex.difference(-2.0, COUNT, 2), r"\num{-2.0e0}"),
+    ],
+)
+def test_a_quantity_is_printed_in_its_format(printed: str, expected: str) -> None:
+    assert printed == expected
+
+
+def test_a_table_has_its_lines_and_refuses_a_wrong_number_of_cells() -> None:
+    rows = [Title("first"), ["a", "1"], GAP, [Span(2, "both")], RULE, ["b", "2"]]
+    assert latex.booktabs("lr", [["name", "value"]], rows, pages=True).splitlines() == [
+        r"\begin{longtable*}{@{}lr@{}}",
+        r"\toprule",
+        r"name & value \\",
+        r"\midrule",
+        r"\endhead",
+        r"\multicolumn{2}{@{}l}{\emph{first}} \\",
+        r"a & 1 \\",
+        r"\addlinespace",
+        r"\multicolumn{2}{c@{}}{both} \\",
+        r"\midrule",
+        r"b & 2 \\",
+        r"\bottomrule",
+        r"\end{longtable*}",
+    ]
+    with pytest.raises(ValueError, match="has 1 cells, and the table 2 columns"):
+        latex.booktabs("lr", [], [["alone"]])
+
+
 @given(st.integers(0, 10**6))
 def test_a_share_prints_as_none_or_all_only_if_it_is(part: int) -> None:
-    text = numbers.percent(part / 10**6)
+    text = latex.percent(part / 10**6)
     assert (text == r"\SI{0}{\percent}") == (part == 0)
     assert (text == r"\SI{100}{\percent}") == (part == 10**6)
     assert r"\SI{0.0}" not in text
@@ -92,11 +131,11 @@ def test_a_share_prints_as_none_or_all_only_if_it_is(part: int) -> None:
 def test_results_have_a_column_for_each_arm_and_the_raw_maxima(results: Path) -> None:
     table = tables.regression_results(results)
     rows = _rows(table)
-    assert {len(cells) for cells in rows.values()} == {len(tables.HEADINGS)}
-    assert all(len(line) <= 10 for heading in tables.HEADINGS.values() for line in heading)  # none runs into the next
+    assert {len(cells) for cells in rows.values()} == {len(tables.RESULTS)}
+    assert all(len(line) <= 10 for heading in tables.RESULTS.values() for line in heading)  # none runs into the next
     for line in range(3):
-        assert report_tables.row("", [heading[line] for heading in tables.HEADINGS.values()]) in table.splitlines()
-    runs = {name: read_arm(results, EXPERIMENT, name) for name in tables.HEADINGS}
+        assert " & ".join(["", *(heading[line] for heading in tables.RESULTS.values())]) + r" \\" in table.splitlines()
+    runs = {name: read_arm(results, EXPERIMENT, name) for name in tables.RESULTS}
     for name, cell in zip(runs, rows[r"worst raw \(g\), iterates"], strict=True):
         worst = max(run.series["max_g_high"].max() for run in runs[name])
         assert _value(cell) == pytest.approx(worst, rel=6e-4)
@@ -162,7 +201,7 @@ def test_a_claim_has_one_number_in_all_tables(tmp_path: Path) -> None:
     verdicts.write(tmp_path / verdicts.NAME, [verdicts.Verdict.of(claim, "not-run", reason="none") for claim in stated])
     shown = "".join(made(tmp_path) for made in (claim_tables.of_abstract, claim_tables.of_figure, claim_tables.of_ours))
     for number, claim in enumerate(stated, start=1):
-        assert f"\n{number}. {claim_tables._escaped(claim.statement)} " in shown
+        assert f"\n{number}. {latex.escaped(claim.statement)} " in shown
     changes = claim_tables.changes(tmp_path)
     named = {int(number): name for number, name in re.findall(r"\\quad (\d+)\. \\texttt\{([^}]*)\}", changes)}
     assert named == {

@@ -1,20 +1,20 @@
-"""The report: figures, tables, number macros and the PDF."""
+"""The report: figures, tables, the numbers of the text, and the PDF."""
 
 REPORT = f"{RESULTS}/report"
 PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
 FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for("figure", EXPERIMENTS)]
 TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for("table", EXPERIMENTS)]
-MACROS = f"{REPORT}/macros.tex"
-PARTS = [*FIGURES, *TABLES, MACROS, CLAIMS]
-PROVENANCE = f"{REPORT}/provenance.tex"
+NUMBERS = f"{REPORT}/numbers.tex"
+PARTS = [*FIGURES, *TABLES, NUMBERS, CLAIMS]
+REPORT_STAMPS = f"{REPORT}/stamps.tex"
 # the experiments that have a section
 TEXT_IS_ABOUT = {name for name in tasks.MODULES if Path(f"paper/sections/{name.replace('-', '_')}.tex").exists()}
 TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Path("paper").rglob(pattern))]
 
 
 def all_report_parts():
-    """Figures, tables, macros and claims; if the scale runs what the text is about, the check that they agree."""
-    return [*PARTS, *([] if TEXT_IS_ABOUT - set(EXPERIMENTS) else [PROVENANCE])]
+    """Figures, tables, numbers and claims; if the scale runs what the text is about, the check that they agree."""
+    return [*PARTS, *([] if TEXT_IS_ABOUT - set(EXPERIMENTS) else [REPORT_STAMPS])]
 
 
 def stamp_of(path):
@@ -76,7 +76,7 @@ for made_by, names in parts.tables_by_rule(EXPERIMENTS).items():
             made_by
         input:
             records=REPORTED,
-            published=PUBLISHED,
+            quantities=QUANTITIES,
             claims=[CLAIMS] if made_by == "tables_report_claims" else [],
             code=code(parts.part(names[0]).module),
         output:
@@ -95,36 +95,37 @@ for made_by, names in parts.tables_by_rule(EXPERIMENTS).items():
             "{PYTHON:q} -m replication table {params.names} --results {params.results} --out {output.tables} > {log} 2>&1"
 
 
-rule macros:
-    """Write every number that the report's text uses as a LaTeX macro."""
+rule numbers:
+    """Write every number that the report's text uses as LaTeX."""
     input:
-        records=REPORTED,
-        published=PUBLISHED,
-        code=code("replication.report.macros"),
+        config=CONFIG,
+        quantities=QUANTITIES,
+        tex=TEX_SOURCES,
+        code=code("replication.report.numbers"),
     output:
-        MACROS,
-        stamp_of(MACROS),
+        NUMBERS,
+        stamp_of(NUMBERS),
     log:
-        f"{LOGS}/report/macros.log",
+        f"{LOGS}/report/numbers.log",
     benchmark:
-        f"{LOGS}/report/macros.benchmark.tsv"
+        f"{LOGS}/report/numbers.benchmark.tsv"
     params:
         results=RESULTS,
     message:
         "Writing the report's numbers"
     shell:
-        "{PYTHON:q} -m replication macros --results {params.results} --out {output[0]} > {log} 2>&1"
+        "{PYTHON:q} -m replication numbers --results {params.results} --out {output[0]} > {log} 2>&1"
 
 
 rule check_report:
     """Check that nothing in the report is stale or unreferenced; write the hashes that its captions print."""
     input:
-        parts=PARTS,
-        stamps=[stamp_of(path) for path in PARTS],
+        parts=[*PARTS, QUANTITIES],
+        stamps=[stamp_of(path) for path in (*PARTS, QUANTITIES)],
         tex=TEX_SOURCES,
-        code=code("replication.report.paper"),
+        code=code("replication.report.text"),
     output:
-        PROVENANCE,
+        REPORT_STAMPS,
     log:
         f"{LOGS}/report/check.log",
     benchmark:
@@ -142,7 +143,7 @@ rule pdf:
     input:
         main="paper/main.tex",
         tex=TEX_SOURCES,
-        parts=[*FIGURES, *TABLES, MACROS, PROVENANCE],
+        parts=[*FIGURES, *TABLES, NUMBERS, REPORT_STAMPS],
     output:
         in_html(PDF, caption="../report/pdf.rst", category="Report", labels={"file": "the report"}),
     log:

@@ -56,18 +56,17 @@ def _latest_results() -> Path:
 
 
 @app.command
-def macros(*, results: Path, out: Path) -> None:
-    """Write the report's numbers as LaTeX macros.
+def numbers(*, results: Path, out: Path, paper: Path = Path("paper")) -> None:
+    """Write the numbers that the report's text uses, as LaTeX.
 
     Args:
-        results: results/<scale>.
+        results: results/<scale>, with its table of quantities.
         out: The .tex file.
+        paper: Folder of the report's text.
     """
-    from replication.provenance.stamp import stamped
-    from replication.report import macros
+    from replication.report import numbers
 
-    with stamped(out, results, ["replication.report.macros"]):
-        macros.write(results, out)
+    numbers.main(results, out, paper)
 
 
 @app.command
@@ -146,23 +145,27 @@ def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> No
         out: The .tex file.
         paper: Folder of the report's text.
     """
-    from replication.report import paper as text
+    from replication.report import text
 
-    text.write(results, out, paper)
+    text.write_stamps(results, out, paper)
 
 
 @app.command
-def explain(name: str, /, *, results: Path = Path("results/paper"), paper: Path = Path("paper")) -> int:
+def explain(name: str | None = None, /, *, results: Path | None = None, paper: Path = Path("paper")) -> int:
     """Print what a figure, a table, a number or a claim was made from; status 1 if that has changed.
 
     Args:
-        name: fig-3, tab-2, a figure's or table's name, a number's name, or a claim's id.
-        results: results/<scale>.
+        name: fig-3, tab-2, a figure's or table's name, a number as in regression/scpo/unsafe-iterates, or a claim's id;
+            without it: what can be explained.
+        results: results/<scale>; by default results/paper, or results/shipped/paper if there is no report in the first.
         paper: Folder of the report's text.
     """
     from replication.report import explain
 
-    text, matches = explain.explain(name, results, paper)
+    if name is None:
+        sys.stdout.write(explain.listing(paper))
+        return 0
+    text, matches = explain.explain(name, results or explain.latest_report(), paper)
     sys.stdout.write(text)
     return 0 if matches else 1
 

@@ -11,7 +11,7 @@ from replication.errors import ResultError
 from replication.experiments import modules
 from replication.files import write_parquet
 from replication.provenance.stamp import stamped
-from replication.results import quantities, whole
+from replication.results import constants, quantities, whole
 from replication.results.quantities import Provider, Quantity, Row, Table
 from replication.results.read import read_config, read_run
 
@@ -59,7 +59,7 @@ def declared() -> dict[str, Quantity]:
     found: dict[str, Quantity] = {}
     modules = [*EXPERIMENTS.values()]
     of_runs = [quantities.RUN, *(module.RUN for module in modules)]
-    of_providers = [one.quantities for module in (whole, *modules) for one in module.PROVIDERS]
+    of_providers = [one.quantities for module in (whole, constants, *modules) for one in module.PROVIDERS]
     of_providers += [one.quantities for module in modules for one in module.ARM_PROVIDERS]
     for quantity in (one for group in (*of_runs, *of_providers) for one in group):
         if quantity.name in found:
@@ -73,7 +73,7 @@ QUANTITIES = declared()
 
 def _parts(results: Path) -> Iterator[tuple[Iterable[str], Iterable[Row]]]:
     """Yield parts of the table: what a failure is remembered under, and the rows, computed when they are asked for."""
-    providers: list[Provider] = [*whole.PROVIDERS]
+    providers: list[Provider] = [*whole.PROVIDERS, *constants.PROVIDERS]
     for experiment, section in read_config(results).experiments.items():
         module = EXPERIMENTS.get(experiment)
         chosen = (*quantities.RUN, *(module.RUN if module else ()))

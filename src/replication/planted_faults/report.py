@@ -1,8 +1,8 @@
-"""The page of planted faults: its table, its figure and its numbers."""
+"""The page of planted faults: its table, its figure and its latex."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from replication.errors import ResultError
-from replication.report.tables import row
 from replication.results.summaries import read_findings
-from replication.typeset import numbers, parts, style
+from replication.typeset import latex, parts, style
+from replication.typeset.latex import RULE, Row, Title
 
 #: finding -> heading above it in the table
 HEADINGS = {
@@ -38,18 +38,18 @@ def read(results: Path) -> list[dict[str, Any]]:
 @parts.table("falsification")
 def faults(results: Path) -> str:
     """What was planted, what must happen and what happened, fault by fault."""
-    column = r">{\raggedright\arraybackslash}p"
-    lines = [
-        rf"\begin{{tabular}}{{@{{}}{column}{{0.29\textwidth}}{column}{{0.30\textwidth}}{column}{{0.35\textwidth}}@{{}}}}",
-        r"\toprule",
-        row("planted", ["must happen", "happened"]),
-    ]
-    for finding in read(results):
+    columns = [latex.paragraph(share) for share in (0.29, 0.30, 0.35)]
+    return latex.booktabs(columns, [["planted", "must happen", "happened"]], _rows(read(results)))
+
+
+def _rows(findings: Sequence[Mapping[str, Any]]) -> Iterator[Row | Title | str]:
+    for position, finding in enumerate(findings):
         if heading := HEADINGS.get(finding["name"]):
-            lines += [r"\midrule", rf"\multicolumn{{3}}{{@{{}}l}}{{\emph{{{heading}}}}} \\"]
-        lines.append(row(latex(finding["planted"]), [latex(finding[key]) for key in ("expected", "observed")]))
-        lines.append(r"\addlinespace[0.4ex]")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+            if position > 0:
+                yield RULE
+            yield Title(heading)
+        yield [latex.text_with_numbers(finding[key]) for key in ("planted", "expected", "observed")]
+        yield r"\addlinespace[0.4ex]"
 
 
 @parts.figure("falsification-smoothness")
@@ -75,30 +75,6 @@ def smoothness(results: Path) -> Figure:
         axes.set_ylabel("share of updates")
         axes.invert_xaxis()
         return drawing
-
-
-def collect(results: Path) -> dict[str, str]:
-    """Return name (without backslash) -> LaTeX of the section's numbers."""
-    sweep = _sweep(results)
-    sound = [index for index, factor in enumerate(sweep["factors"]) if factor >= 1.0]
-    return {
-        "FalsificationFaults": numbers.count(len(read(results))),
-        "FalsificationSoundUpdates": numbers.count(sweep["updates"] * len(sound)),
-        "FalsificationSoundMisses": numbers.count(sum(sweep["bound_misses"][index] for index in sound)),
-        "FalsificationSoundUnsafe": numbers.count(sum(sweep["unsafe_iterates"][index] for index in sound)),
-        "FalsificationLeastFactor": numbers.setting(sweep["factors"][-1]),
-        "FalsificationLeastMissShare": numbers.percent(sweep["bound_misses"][-1] / sweep["updates"]),
-        "FalsificationLeastUnsafeShare": numbers.percent(sweep["unsafe_iterates"][-1] / sweep["updates"]),
-        "FalsificationLeastUnsafeRuns": numbers.count(sweep["unsafe_runs"][-1]),
-        "FalsificationRuns": numbers.count(sweep["runs"]),
-        "FalsificationUpdates": numbers.count(sweep["updates"]),
-    }
-
-
-def latex(text: str) -> str:
-    r"""Return plain text as LaTeX: special characters escaped, numbers as \num{...}."""
-    escaped = re.sub(r"([&%$#_{}])", r"\\\1", text)
-    return re.sub(r"(?<![\w.-])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)", lambda found: numbers.number(found[0]), escaped)
 
 
 def _sweep(results: Path) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from replication.claims import claims, verdicts
 from replication.claims.verdicts import Verdict
-from replication.report.tables import row
-from replication.typeset import numbers, parts
+from replication.typeset import latex, parts
+from replication.typeset.latex import GAP, Row, Title
 
 _SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
 
@@ -33,21 +34,23 @@ def of_ours(results: Path) -> str:
 @parts.table("claims-changes")
 def changes(results: Path) -> str:
     """Changes of what is judged or expected with their reasons, and what was chosen with an expected value in view."""
+    return latex.booktabs(["l", latex.paragraph(0.54)], [], _changes(results), pages=True)
+
+
+def _changes(results: Path) -> Iterator[Row | Title | str]:
     known = {claim.id: claim for claim in claims.load().claims}
     stated = [
-        (rf"{number}. \texttt{{{one.id}}}", known[one.id]) for number, one in _read(results).items() if one.id in known
+        (rf"\quad {number}. \texttt{{{one.id}}}", known[one.id])
+        for number, one in _read(results).items()
+        if one.id in known
     ]
     history = [(name, f"{one.on}: {one.change}. {one.reason}") for name, claim in stated for one in claim.history]
     calibrated = [(name, ", ".join(claim.calibrated)) for name, claim in stated if claim.calibrated]
-    lines = [r"\begin{longtable*}{@{}l>{\raggedright\arraybackslash}p{0.54\textwidth}@{}}", r"\toprule"]
-    for heading, rows, none in (
-        ("Changed or added since the claims were committed", history, "none"),
-        ("Chosen with an expected value in view, on tuning seeds or on the figure", calibrated, "nothing"),
-    ):
-        lines += [r"\addlinespace"] if len(lines) > 2 else []
-        lines.append(rf"\multicolumn{{2}}{{@{{}}l}}{{\emph{{{heading}}}}} \\")
-        lines += [row(rf"\quad {name}", [_escaped(what)]) for name, what in rows or [("", none)]]
-    return "\n".join([*lines, r"\bottomrule", r"\end{longtable*}"]) + "\n"
+    yield Title("Changed or added since the claims were committed")
+    yield from ([name, latex.escaped(text)] for name, text in history or [("", "none")])
+    yield GAP
+    yield Title("Chosen with an expected value in view, on tuning seeds or on the figure")
+    yield from ([name, latex.escaped(text)] for name, text in calibrated or [("", "nothing")])
 
 
 def _read(results: Path) -> dict[int, Verdict]:
@@ -56,22 +59,20 @@ def _read(results: Path) -> dict[int, Verdict]:
 
 
 def _table(results: Path, source: str) -> str:
-    p = r">{\raggedright\arraybackslash}p"
-    lines = [
-        rf"\begin{{longtable*}}{{@{{}}{p}{{0.44\textwidth}}c{p}{{0.19\textwidth}}{p}{{0.15\textwidth}}l@{{}}}}",
-        r"\toprule",
-        row(r"claim \range{[what is measured]}", ["setting", "measured", "expected", "verdict"]),
-        r"\midrule",
-        r"\endhead",
-    ]
+    columns = [latex.paragraph(0.44), "c", latex.paragraph(0.19), latex.paragraph(0.15), "l"]
+    head = [[rf"claim {latex.small('[what is measured]')}", "setting", "measured", "expected", "verdict"]]
+    return latex.booktabs(columns, head, _verdicts(results, source), pages=True)
+
+
+def _verdicts(results: Path, source: str) -> Iterator[Row | str]:
     for number, one in _read(results).items():
-        if not one.source.startswith(source):
-            continue
-        mark = rf"\{one.mark}" + (r" \Cal" if one.calibrated else "")
-        status = one.status if one.status == "not-run" else rf"\textbf{{{one.status}}}"
-        statement = rf"{number}. {_escaped(one.statement)} \range{{[{_escaped(one.quantity)}]}}"
-        lines += [row(statement, [mark, _measured(one), _expected(one), status]), r"\addlinespace[2pt]"]
-    return "\n".join([*lines, r"\bottomrule", r"\end{longtable*}"]) + "\n"
+        if one.source.startswith(source):
+            measured = latex.small(f"[{latex.escaped(one.quantity)}]")
+            statement = f"{number}. {latex.escaped(one.statement)} {measured}"
+            mark = rf"\{one.mark}" + (r" \Cal" if one.calibrated else "")
+            status = one.status if one.status == "not-run" else rf"\textbf{{{one.status}}}"
+            yield [statement, mark, _measured(one), _expected(one), status]
+            yield r"\addlinespace[2pt]"
 
 
 def _measured(one: Verdict) -> str:
@@ -79,22 +80,15 @@ def _measured(one: Verdict) -> str:
         return "--"
     if one.interval is None:
         return _number(one.measured)
-    return rf"{_number(one.measured)} \range{{[{_number(one.interval[0])}, {_number(one.interval[1])}]}}"
+    return f"{_number(one.measured)} {latex.small(latex.pair(*map(_number, one.interval)))}"
 
 
 def _expected(one: Verdict) -> str:
-    if isinstance(one.expected, tuple):
-        text = rf"[{_number(one.expected[0])}, {_number(one.expected[1])}]"
-    else:
-        text = _number(one.expected)
-    within = rf" \range{{\(\pm\)\,{_number(one.tolerance)}}}" if one.tolerance else ""
+    expected = one.expected
+    text = latex.pair(*map(_number, expected)) if isinstance(expected, tuple) else _number(expected)
+    within = " " + latex.small(rf"\(\pm\)\,{_number(one.tolerance)}") if one.tolerance else ""
     return rf"\({_SIGNS[one.comparator]}\) {text}{within}"
 
 
 def _number(value: float) -> str:
-    return numbers.number(verdicts.number(value))
-
-
-def _escaped(text: str) -> str:
-    """Return ``text`` with what LaTeX would take for a command or a comment escaped."""
-    return "".join(f"\\{letter}" if letter in "%&#_$" else letter for letter in text)
+    return latex.number(verdicts.number(value))

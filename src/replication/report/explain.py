@@ -4,25 +4,52 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from replication.claims import claims, verdicts
 from replication.errors import ResultError
+from replication.experiments.quantities import QUANTITIES
 from replication.files import read_json
 from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
-from replication.report import paper
+from replication.report import numbers, parts, text
+from replication.results import quantities
+from replication.results.read import read_config
 from scpo.errors import ConfigurationError
 
 SHORT = 12  # digits of a checksum in print
+#: Where the report of the paper scale is looked for: a run of one's own, then the shipped results.
+PLACES = (Path("results/paper"), Path("results/shipped/paper"))
 
 
-def explain(name: str, results: Path, folder: Path = paper.FOLDER) -> tuple[str, bool]:
+@dataclass(frozen=True)
+class Found:
+    """What a name stands for: lines that say what it is, and the file that has a stamp."""
+
+    lines: list[str]
+    path: Path
+
+
+def latest_report() -> Path:
+    """Return results/<scale> of the report that was made here: one's own before that of the shipped results.
+
+    Raises:
+        ResultError: there is none.
+    """
+    for place in PLACES:
+        if (place / "report" / text.NUMBERS).is_file():
+            return place
+    raise ResultError("no report was made here yet; `make figures` makes it of the shipped results in minutes")
+
+
+def explain(name: str, results: Path, folder: Path = text.FOLDER) -> tuple[str, bool]:
     """Return an explanation of ``name`` as text, and whether everything still matches.
 
     Args:
-        name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, of a macro, or a claim's id.
+        name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, a number as the text names it
+            (experiment/arm/quantity), the name of a quantity, or a claim's id.
         results: results/<scale>.
         folder: of the report's text.
 
@@ -30,48 +57,110 @@ def explain(name: str, results: Path, folder: Path = paper.FOLDER) -> tuple[str,
         ConfigurationError: there is nothing of that name.
         ResultError: a file or its stamp is missing or damaged.
     """
-    headings, path = _found(name, results, folder)
-    content = stamp.read(path)
-    problems = stamp.changed(path, results)
-    lines = [*headings, f"file      {path}"]
-    lines += [f"{key:<10}{value}" for key, value in (_facts(content, path) | _runs(content, results)).items()]
-    lines += [
-        "state     as made" if not problems else "state     CHANGED",
-        *(f"          {problem}" for problem in problems),
+    found = _find(name, results, folder)
+    content = stamp.read(found.path)
+    behind = _behind(content, results)
+    problems = stamp.changed(found.path, results) + [
+        problem for path in behind for problem in stamp.changed(path, results)
     ]
+    lines = [*found.lines, f"file      {found.path}"]
+    lines += [
+        f"{key:<10}{value}"
+        for key, value in (_facts(content, found.path) | _runs([content, *map(stamp.read, behind)], results)).items()
+    ]
+    lines += [f"state     {'CHANGED' if problems else 'as made'}", *(f"          {problem}" for problem in problems)]
     lines += [f"inputs    {len(content['inputs'])}, named from {results} unless they belong to the repository"]
-    lines += [f"          {found[:SHORT]}  {key.removeprefix('results:')}" for key, found in content["inputs"].items()]
+    lines += [f"          {sha[:SHORT]}  {key.removeprefix('results:')}" for key, sha in content["inputs"].items()]
     return "\n".join(lines) + "\n", not problems
 
 
-def _found(name: str, results: Path, folder: Path) -> tuple[list[str], Path]:
-    """Return what is said first about ``name``, and the file that has a stamp."""
+def listing(folder: Path = text.FOLDER) -> str:
+    """Return the list of all that can be explained: figures and tables, quantities, claims."""
+    labels = {shown: one.label for one in text.floats(text.typeset(folder)) for shown in one.shows}
+    lines = ["Figures and tables:"]
+    for part in sorted(parts.all_parts().values(), key=lambda one: (one.kind, one.name)):
+        label = labels.get(f"{part.kind}s/{part.name}", "")
+        lines.append(f"  {label:<7} {part.name:<32} {part.shows} ({part.module}.{part.function})")
+    lines += [
+        "",
+        "Quantities; as a number of an arm: experiment/arm/quantity:",
+    ]
+    lines += [f"  {name:<40} {quantity.sentence}" for name, quantity in QUANTITIES.items()]
+    lines += ["", "Claims:", *(f"  {claim.id:<40} {claim.statement}" for claim in claims.load().claims)]
+    return "\n".join(lines) + "\n"
+
+
+def _find(name: str, results: Path, folder: Path) -> Found:
+    """Return what ``name`` stands for."""
     made = results / "report"
-    if not (made / "macros.tex").is_file():
-        raise ResultError(f"{made / 'macros.tex'}: no such file; make the report of this scale first")
-    macros = (made / "macros.tex").read_text(encoding="utf-8")
-    floats = paper.floats(paper.text(folder, macros))
-    numbered = {one.label: one.shows[0] for one in floats if one.shows}
-    labels = {shown: one.label for one in floats for shown in one.shows}
+    if not (made / text.NUMBERS).is_file():
+        raise ResultError(f"{made / text.NUMBERS}: no such file; make the report of this scale first")
+    found = _part(name, made, folder) or _number(name, results, folder) or _claim(name, results)
+    if found is None:
+        raise ConfigurationError(f"nothing is called {name!r}; `replicate explain` without a name lists what there is")
+    return found
+
+
+def _part(name: str, made: Path, folder: Path) -> Found | None:
+    shown = {shows: one.label for one in text.floats(text.typeset(folder)) for shows in one.shows}
+    numbered = {label: shows for shows, label in reversed(shown.items())}
     wanted = numbered.get(re.sub(r"^(fig|tab)[a-z]*[. -]*(?=\d)", r"\1-", name), name)
     for kind, suffix in (("figures", ".pdf"), ("tables", ".tex")):
         part = wanted if wanted.startswith(f"{kind}/") else f"{kind}/{wanted}"
         if (made / f"{part}{suffix}").is_file():
-            return [f"{part}, {labels.get(part, 'not shown')} of the report"], made / f"{part}{suffix}"
-    macro = re.search(rf"^\\newcommand{{\\{re.escape(name.lstrip(chr(92)))}}}{{(.*)}}$", macros, re.MULTILINE)
-    if macro:
-        return [rf"\{name.lstrip(chr(92))}, a number of the report's text: {macro[1]}"], made / "macros.tex"
+            return Found([f"{part}, {shown.get(part, 'not shown')} of the report"], made / f"{part}{suffix}")
+    return None
+
+
+def _number(name: str, results: Path, folder: Path) -> Found | None:
+    r"""Return what a number is: a quantity, as experiment/arm/quantity or alone, or a setting of the text.
+
+    ``name`` may also be as in the text, with \q{...}{...} or \setting{...} around it.
+    """
+    source = re.fullmatch(r"\\(?:q(?:\[\d+\])?|setting)\{([^{}]*)\}(?:\{[^{}]*\})?", name)
+    name = source[1] if source else name
+    used = [one for one in text.numbers(folder) if one.name == name]
+    last = name.rpartition("/")[2]
+    if last not in QUANTITIES:
+        return Found(_used(used, results), results / "report" / text.NUMBERS) if used else None
+    quantity = QUANTITIES[last]
+    lines = [f"quantity  {last}: {quantity.sentence}"]
+    lines += [f"unit      {quantity.unit}"] if quantity.unit else []
+    return Found([*lines, *_values(name, results), *_used(used, results)], results / quantities.FILE)
+
+
+def _values(name: str, results: Path) -> list[str]:
+    """Return the values of a quantity by seed, and the folders of the runs that they are computed from."""
+    table = quantities.read(results)
+    experiment, arm, quantity = numbers.split(name)
+    arms = [single for group in arm.split(numbers.MINUS) for single in group.split("+")]
+    lines: list[str] = []
+    for single in arms:
+        if not table.has(experiment, single, quantity):
+            continue
+        for seed, value in table.values(experiment, single, quantity).items():
+            if seed == quantities.NO_SEED:
+                lines.append(f"value     {value:.17g}")
+            else:
+                lines.append(f"value     {value:.17g} from {results / experiment / single}/seed-{seed}")
+    return lines
+
+
+def _used(used: list[text.Number], results: Path) -> list[str]:
+    """Return how the text prints a number, and where."""
+    table, config = quantities.read(results), read_config(results)
+    return [f"printed   {numbers.lookup(one, table, config)} for {one.source} in {one.where}" for one in used]
+
+
+def _claim(name: str, results: Path) -> Found | None:
     decided = results / verdicts.NAME
-    if decided.is_file():
-        for one in verdicts.read(decided):
-            if one.id == name:
-                return _claim(one), decided
-    raise ConfigurationError(
-        f"nothing is called {name!r}: give a number ({', '.join(numbered)}), a figure, a table, a macro, or a claim"
-    )
+    for one in verdicts.read(decided) if decided.is_file() else ():
+        if one.id == name:
+            return Found(_verdict(one), decided)
+    return None
 
 
-def _claim(one: verdicts.Verdict) -> list[str]:
+def _verdict(one: verdicts.Verdict) -> list[str]:
     lines = [f"claim {one.id} ({one.source}; setting {one.mark}): {one.statement}"]
     lines += [f"verdict   {one.status}{f': {one.reason}' if one.reason else ''}"]
     lines += [f"measured  {one.found}, expected {one.wanted} ({one.tier})"]
@@ -100,13 +189,19 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
     }
 
 
-def _runs(content: dict[str, Any], results: Path) -> dict[str, str]:
-    """Return at which commits the runs among the inputs were made."""
-    folders = {stamp.input_path(name, results).parent for name in content["inputs"] if "/seed-" in name}
-    stamps = [folder / f"run{SUFFIX}" for folder in folders]
-    commits = Counter(_commit(read_json(path)) for path in stamps if path.is_file())
-    made = "; ".join(f"{count} made at {commit}" for commit, count in sorted(commits.items()))
-    return {"runs": made} if made else {}
+def _behind(content: dict[str, Any], results: Path) -> list[Path]:
+    """Return the table of quantities if it is among the inputs of a stamp: it stands between the file and the runs."""
+    return [results / quantities.FILE] if f"results:{quantities.FILE}" in content["inputs"] else []
+
+
+def _runs(stamps: list[dict[str, Any]], results: Path) -> dict[str, str]:
+    """Return at which commits the runs were made that are inputs of one of ``stamps``."""
+    names = [name for content in stamps for name in content["inputs"] if "/seed-" in name]
+    folders = {stamp.input_path(name, results).parent for name in names}
+    made = [folder / f"run{SUFFIX}" for folder in folders]
+    commits = Counter(_commit(read_json(path)) for path in made if path.is_file())
+    found = "; ".join(f"{count} made at {commit}" for commit, count in sorted(commits.items()))
+    return {"runs": found} if found else {}
 
 
 def _commit(content: dict[str, Any]) -> str:

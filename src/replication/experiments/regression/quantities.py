@@ -163,6 +163,13 @@ PLACES = {
 }
 
 RUN = (
+    Quantity(
+        "adversarial-share",
+        "Share of the training labels that are adversarial.",
+        "",
+        Format("share", 0),
+        lambda run: _section(run).datasets[run.summary["dataset"]].adversarial_share,
+    ),
     *_losses(),
     *_rejected_shares(),
     Quantity(
@@ -221,13 +228,19 @@ PUBLISHED = (
     Quantity("flank", "Half the width of a peak with its flanks.", "", NUMBER),
     Quantity("tails", "|x| from which an input counts as in the tails.", "", NUMBER),
     Quantity("side-epochs", "Epochs of the shortest arm.", "epochs", COUNT),
+    Quantity(
+        "side-rate",
+        "Learning rate eta after the epochs of the shortest arm, in the longest one.",
+        "",
+        Format("size", 2),
+    ),
 )
 
 
 def _published(results: Path) -> Iterator[Row]:
     section = read_section(results, EXPERIMENT)
     assert isinstance(section, RegressionConfig)
-    band = published.late_band()
+    band, side = published.late_band(), side_epochs(read_arms(results, EXPERIMENT))
     values = {
         "published-late-low": band.low,
         "published-late-high": band.high,
@@ -241,7 +254,8 @@ def _published(results: Path) -> Iterator[Row]:
         "outer-peak": published.OUTER_PEAK,
         "flank": published.FLANK,
         "tails": published.TAILS,
-        "side-epochs": side_epochs(read_arms(results, EXPERIMENT)),
+        "side-epochs": side,
+        "side-rate": section.optimizer.rate(side / section.schedule.epochs),
     }
     for name, value in values.items():
         yield EXPERIMENT, "", NO_SEED, name, float(value)

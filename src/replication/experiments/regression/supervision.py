@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from replication.experiments.regression.quantities import EXPERIMENT, RUN, side_epochs
-from replication.experiments.regression.side_experiments import read_settings, supervision_arms
+from replication.experiments.regression.read import read_settings, supervision_arms
 from replication.results import frames, quantities
 from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style

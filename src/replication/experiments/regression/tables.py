@@ -1,102 +1,279 @@
-"""Tables of the regression, as LaTeX: results and settings."""
+"""Tables of the regression, as LaTeX: results, settings, and the side experiments.
+
+A scale may leave arms out: they are missing from the tables then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from replication.errors import ResultError
-from replication.report.tables import (
+from replication.experiments.regression.read import EXPERIMENT, METHODS, read_settings, supervision_arms
+from replication.experiments.settings_table import (
     INITIAL,
     OURS,
     TUNED,
-    Runs,
     Setting,
     method_settings,
-    of_method,
     optimiser_settings,
     or_number,
-    row,
     settings_table,
 )
-from replication.results.outcomes import seeds_unsafe, total, worst_heldout, worst_iterate
-from replication.results.read import read_arm, read_config
-from replication.results.statistics import proportion_interval, summarise
-from replication.results.summaries import read_stationarity
+from replication.experiments.shown import Cells, cells, shown_difference
 from replication.tasks.regression.settings import RegressionConfig
-from replication.typeset import numbers, parts
+from replication.typeset import latex, parts
+from replication.typeset.latex import DASH, GAP, RULE, Row, Span
 
-EXPERIMENT = "regression"
+#: A row of a table with a column for each arm: what stands in the arm's cell.
+Cell = Callable[[Cells], str]
 
-
-HEADINGS = {
+RESULTS = {
     "scpo": ("SCPO", "bound", "only"),
     "scpo-verified": ("SCPO", "verified", ""),
     "scpo-uniform": ("SCPO", "uniform", "inputs"),
     "unconstrained": ("Uncon-", "strained", ""),
     "unconstrained-uniform": ("Unconstr.,", "uniform", "inputs"),
 }
+ACTIVATIONS = {"scpo": ("ReLU",), "scpo-tanh": ("tanh",), "scpo-softplus": ("softplus",)}
+ALTERNATIVES = {
+    "scpo": ("SCPO", "", ""),
+    "scpo-no-margin": ("SCPO", "no", "margin"),
+    "scpo-no-buffer": ("SCPO", "no", "buffer"),
+    "scpo-curvature": ("SCPO", "no kink", "constants"),
+    "scpo-plain": ("SCPO", "plain", ""),
+    "backtracking": ("Back-", "tracking", ""),
+    "unconstrained": ("Uncon-", "strained", ""),
+}
+COVERAGE = ["scpo-no-margin", "scpo", "scpo-covered"]
+PROVEN = {
+    "scpo-proven": ("SCPO", r"proven \(L\)"),
+    "scpo-small": ("SCPO", r"estimated \(L\)"),
+    "unconstrained-small": ("Uncon-", "strained"),
+}
+
+
+def of(quantity: str, statistic: str, digits: int | None = None) -> Cell:
+    """Return a cell with a statistic of a quantity; a dash where the arm has no value."""
+    return lambda arm: arm.cell(quantity, statistic, digits)
+
+
+def small(quantity: str, statistic: str, digits: int | None = None) -> Cell:
+    """Return the same cell in small print."""
+    return lambda arm: arm.small(quantity, statistic, digits)
+
+
+def median_and_range(quantity: str) -> Cell:
+    """Return a cell with the median and the range over the seeds."""
+    return lambda arm: arm.median_and_range(quantity)
+
+
+def by_arm(
+    arms: Mapping[str, Cells], head: Sequence[Sequence[str]], rows: Sequence[tuple[str, Cell] | str], label: str = ""
+) -> str:
+    """Return a table with a column for each arm.
+
+    Args:
+        arms: the cells of each arm.
+        head: lines of the heading, each with a text for every arm.
+        rows: label and cell of each row, or a line without cells.
+        label: what the column of the labels is headed with.
+    """
+    lines = [[label if position == 0 else "", *line] for position, line in enumerate(head)]
+    body = [row if isinstance(row, str) else [row[0], *(row[1](arm) for arm in arms.values())] for row in rows]
+    return latex.booktabs("l" + "r" * len(arms), lines, body)
+
+
+def headings(arms: Mapping[str, Cells], names: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Return the lines of a heading from the names of the arms, each a line of text below the other."""
+    return [list(line) for line in zip(*(names[arm] for arm in arms), strict=True)]
 
 
 @parts.table("regression-results")
 def regression_results(results: Path) -> str:
     """Loss and safety of every arm: median over seeds and the range below it, counts as totals over seeds."""
-    known = read_config(results).experiments[EXPERIMENT].arms
-    arms = {name: read_arm(results, EXPERIMENT, name) for name in HEADINGS if name in known}
-    columns = list(arms.values())
-    lines = [
-        r"\begin{tabular}{@{}l" + "r" * len(arms) + "@{}}",
-        r"\toprule",
-        *(row("", [HEADINGS[name][line] for name in arms]) for line in range(3)),
-        r"\midrule",
-        row("seeds", [numbers.count(len(runs)) for runs in columns]),
-        row("updates, all seeds", [numbers.count(total(runs, "updates")) for runs in columns]),
-        r"\addlinespace",
+    arms = cells(results, EXPERIMENT, list(RESULTS))
+    return by_arm(
+        arms,
+        headings(arms, RESULTS),
+        [
+            ("seeds", of("updates", "seeds")),
+            ("updates, all seeds", of("updates", "sum")),
+            GAP,
+            ("loss, fresh inputs", of("fresh-loss", "median")),
+            ("", small("fresh-loss", "range")),
+            ("loss, clipped target", of("clipped-loss", "median")),
+            ("", small("clipped-loss", "range")),
+            ("loss, uniform grid", of("uniform-loss", "median")),
+            ("", small("uniform-loss", "range")),
+            ("KKT residual, final", of("kkt-residual", "median")),
+            GAP,
+            ("unsafe iterates", of("unsafe-iterates", "sum")),
+            (r"worst raw \(g\), iterates", of("worst-g", "max")),
+            ("seeds with an unsafe iterate", _unsafe_seeds),
+            ("", small("unsafe-iterates", "share-interval")),
+            (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
+            ("updates with a bound miss", of("bound-misses", "sum")),
+            ("unsafe proposals", of("unsafe-proposals", "sum")),
+            ("unsafe probes", of("unsafe-probes", "sum")),
+            ("rollouts, all seeds", _rollouts),
+        ],
+    )
+
+
+def _rollouts(arm: Cells) -> str:
+    """Return the rollouts of a method that probes; the others roll out for the records alone."""
+    return arm.cell("rollouts", "sum") if arm.table.has(EXPERIMENT, arm.arm, "unsafe-probes") else DASH
+
+
+def _unsafe_seeds(arm: Cells) -> str:
+    return f"{arm.cell('unsafe-iterates', 'nonzero')} of {arm.cell('unsafe-iterates', 'seeds')}"
+
+
+@parts.table("regression-supervision-results")
+def supervision(results: Path) -> str:
+    """Loss, safety and rejected share for each share of adversarial labels, SCPO beside unconstrained."""
+    families = supervision_arms(read_settings(results))
+    arms = cells(results, EXPERIMENT, [arm for family in families.values() for arm in family.values()])
+    head: list[Row] = [
+        ["adversarial", "", "", Span(2, "loss, clipped target"), "", "", Span(2, "rejected share")],
+        ["labels", "method", "seeds", "median", "range", "unsafe", r"worst raw \(g\)", "harmful", "others"],
     ]
-    for label, metric in (
-        ("loss, fresh inputs", "fresh_loss"),
-        ("loss, clipped target", "clipped_loss"),
-        ("loss, uniform grid", "uniform_loss"),
-    ):
-        summaries = [summarise([run.final[metric] for run in runs]) for runs in columns]
-        lines.append(row(label, [numbers.fixed(summary.median) for summary in summaries]))
-        lines.append(row("", [rf"\range{{{numbers.spread(summary)}}}" for summary in summaries]))
-    _, residuals = read_stationarity(results)
-    kkt = [numbers.percent(summarise(residuals[name]).median) if name in residuals else "--" for name in arms]
-    lines.append(row("KKT residual, final", kkt))
-    lines.append(r"\addlinespace")
-    for label, cell in _SAFETY_ROWS.items():
-        lines.append(row(label, [cell(runs) for runs in columns]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    rows: list[Row | str] = []
+    for family in families.values():
+        rows += [RULE] if rows else []
+        for line, (method, arm) in enumerate(family.items()):
+            found = arms[arm]
+            share = found.cell("adversarial-share", "max") if line == 0 else ""
+            rows.append([share, METHODS[method], *_supervised(found)])
+    return latex.booktabs("llrrlrrrr", head, rows)
 
 
-_SAFETY_ROWS: dict[str, Callable[[Runs], str]] = {
-    "unsafe iterates": lambda runs: numbers.count(total(runs, "unsafe_iterates")),
-    r"worst raw \(g\), iterates": lambda runs: numbers.safety(worst_iterate(runs)),
-    "seeds with an unsafe iterate": lambda runs: f"{numbers.count(seeds_unsafe(runs))} of {numbers.count(len(runs))}",
-    "": lambda runs: rf"\range{{{numbers.interval(proportion_interval(seeds_unsafe(runs), len(runs)))}}}",
-    r"worst raw \(g\), held out": lambda runs: numbers.safety(worst_heldout(runs)),
-    "updates with a bound miss": of_method(lambda runs: numbers.count(total(runs, "bound_misses"))),
-    "unsafe proposals": of_method(lambda runs: numbers.count(total(runs, "unsafe_proposals"))),
-    "unsafe probes": of_method(lambda runs: numbers.count(total(runs, "unsafe_probes"))),
-    "rollouts, all seeds": of_method(lambda runs: numbers.count(total(runs, "rollouts"))),
-}
+def _supervised(arm: Cells) -> Iterator[str]:
+    yield arm.cell("updates", "seeds")
+    yield arm.cell("clipped-loss-at-side", "median")
+    yield arm.small("clipped-loss-at-side", "range")
+    yield arm.cell("unsafe-share", "mean")
+    yield arm.cell("worst-g", "max", 3)
+    yield arm.cell("rejected-share-at-side", "median")
+    yield arm.cell("clean-rejected-share-at-side", "median")
+
+
+@parts.table("regression-alternatives")
+def alternatives(results: Path) -> str:
+    """SCPO with one thing left out at a time, its plain reading, a line search and no constraint, at the same epoch."""
+    arms = cells(results, EXPERIMENT, list(ALTERNATIVES))
+    return by_arm(
+        arms,
+        headings(arms, ALTERNATIVES),
+        [
+            ("seeds", of("updates", "seeds")),
+            ("loss, fresh inputs", of("fresh-loss-at-side", "median")),
+            ("", small("fresh-loss-at-side", "range")),
+            ("loss, clipped target", of("clipped-loss-at-side", "median")),
+            ("", small("clipped-loss-at-side", "range")),
+            ("unsafe iterates", of("unsafe-share", "mean")),
+            (r"worst raw \(g\), iterates", of("worst-g", "max", 3)),
+            ("updates with a bound miss", of("bound-miss-share", "mean")),
+            ("unsafe proposals an update", of("unsafe-proposals-per-update", "mean")),
+            ("rollouts an update", of("rollouts-per-update", "mean")),
+            (r"\(\lvert z\rvert\), median", of("median-step", "median")),
+            (r"\(L\) used, median", of("median-smoothness", "median")),
+        ],
+    )
+
+
+@parts.table("regression-activations")
+def activations(results: Path) -> str:
+    """ReLU, tanh and softplus at the same epoch: loss, safety, and the constants they need."""
+    arms = cells(results, EXPERIMENT, list(ACTIVATIONS))
+    return by_arm(
+        arms,
+        headings(arms, ACTIVATIONS),
+        [
+            ("seeds", of("updates", "seeds")),
+            ("loss, fresh inputs", median_and_range("fresh-loss-at-side")),
+            ("loss, clipped target", median_and_range("clipped-loss-at-side")),
+            ("updates, whole runs", of("updates", "sum")),
+            ("unsafe iterates", of("unsafe-iterates", "sum")),
+            ("updates with a bound miss", of("bound-miss-share", "mean")),
+            (r"worst raw \(g\), iterates", of("worst-g", "max", 3)),
+            (r"worst raw \(g\), held out", of("heldout-worst-g", "max", 3)),
+            (r"\(L\) used, median", of("median-smoothness", "median")),
+            (r"\(L\) needed, largest", of("largest-required-smoothness", "max")),
+            (r"\(\lvert z\rvert\), median", of("median-step", "median")),
+        ],
+    )
+
+
+@parts.table("regression-coverage")
+def coverage(results: Path) -> str:
+    """Which tightening on the grid keeps the policy within the bound between its points, and what it costs in loss."""
+    section, arms = read_settings(results), cells(results, EXPERIMENT, COVERAGE)
+    return by_arm(
+        arms,
+        [[latex.setting(section.for_arm(arm).scpo.tightening) for arm in arms]],
+        [
+            ("seeds", of("updates", "seeds")),
+            (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
+            ("evaluations unsafe held out", _unsafe_evaluations),
+            ("unsafe iterates on the grid", of("unsafe-iterates", "sum")),
+            ("loss, fresh inputs", median_and_range("fresh-loss-at-side")),
+            (r"\quad cost of the tightening", _cost_in_loss),
+            ("loss, clipped target", median_and_range("clipped-loss-at-side")),
+        ],
+        label="tightening",
+    )
+
+
+def _unsafe_evaluations(arm: Cells) -> str:
+    return f"{arm.cell('unsafe-evaluations', 'sum')} of {arm.cell('evaluations', 'sum')}"
+
+
+def _cost_in_loss(arm: Cells) -> str:
+    """Return by how much the loss is above that of the usual tightening, seed by seed."""
+    usual, quantity = "scpo", "fresh-loss-at-side"
+    if arm.arm == usual or not arm.table.has(EXPERIMENT, usual, quantity):
+        return DASH
+    median, ends = (
+        shown_difference(arm.table, EXPERIMENT, (arm.arm, usual), quantity, statistic)
+        for statistic in ("median", "range")
+    )
+    return f"{median} {latex.small(ends)}"
+
+
+@parts.table("regression-proven")
+def proven(results: Path) -> str:
+    """The same small network on proven constants, on estimated ones and without the projection."""
+    arms = cells(results, EXPERIMENT, list(PROVEN))
+    return by_arm(
+        arms,
+        headings(arms, PROVEN),
+        [
+            ("seeds", of("updates", "seeds")),
+            ("updates, all seeds", of("updates", "sum")),
+            ("unsafe iterates", of("unsafe-iterates", "sum")),
+            ("updates with a bound miss", of("bound-misses", "sum")),
+            (r"worst raw \(g\), iterates", of("worst-g", "max")),
+            (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
+            ("loss, fresh inputs", median_and_range("fresh-loss")),
+            ("loss, clipped target", median_and_range("clipped-loss")),
+            (r"\(\lvert p\rvert\), median", of("median-nominal-step", "median")),
+            (r"\(\lvert z\rvert\), median", of("median-step", "median")),
+            (r"\(L\) used, median", of("median-smoothness", "median")),
+            (r"\(L\) needed, largest", of("largest-required-smoothness", "max")),
+        ],
+    )
 
 
 @parts.table("regression-settings")
 def settings(results: Path) -> str:
     """The settings that were used, each with the mark of where it comes from."""
-    section = read_config(results).regression
-    if section is None:
-        raise ResultError(
-            f"{results / 'config.json'}: no section of experiment {EXPERIMENT!r}, so there are no settings to print"
-        )
-    return settings_table(_settings(section))
+    return settings_table(_settings(read_settings(results)))
 
 
 def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
     schedule, data = section.schedule, section.datasets["normal"]
-    number, integer = numbers.setting, numbers.count
+    number, integer = latex.setting, latex.count
     groups: dict[str, list[Setting]] = {
         "Task": [
             (r"target \(f\)", r"\(\sin x+\sin 3x+\sin 7x\)", ("F",)),
@@ -126,7 +303,7 @@ def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
 
 def _own_settings(section: RegressionConfig) -> list[Setting]:
     """Return what the arms of the side experiments change, beside what their tables and sections say."""
-    number, integer = numbers.setting, numbers.count
+    number, integer = latex.setting, latex.count
     rows: list[Setting] = []
     if "scpo-covered" in section.arms:
         margin = section.for_arm("scpo-covered").scpo.tightening

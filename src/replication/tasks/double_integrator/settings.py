@@ -17,6 +17,7 @@ from replication.settings import (
     ScheduleConfig,
     ScpoConfig,
     SmoothnessSettings,
+    count_parameters,
 )
 
 
@@ -74,6 +75,16 @@ class DoubleIntegratorConfig(ExperimentSettings):
         )
         for dataset in ("cooperative", "mixed", "hostile")
     }
+
+    @property
+    def parameters(self) -> int:
+        """d: parameters of the residual network."""
+        return count_parameters(2, self.hidden)
+
+    @property
+    def constraints(self) -> int:
+        """k: constraints, three for each start."""
+        return 3 * self.starts
 
     @model_validator(mode="after")
     def _arms_share_their_starts(self) -> Self:

@@ -19,6 +19,7 @@ from replication.settings import (
     ScheduleConfig,
     ScpoConfig,
     SmoothnessSettings,
+    count_parameters,
 )
 
 
@@ -129,3 +130,13 @@ class RegressionConfig(ExperimentSettings):
             )
         },
     }
+
+    @property
+    def parameters(self) -> int:
+        """d: parameters of the residual network."""
+        return count_parameters(1, self.hidden)
+
+    @property
+    def constraints(self) -> int:
+        """k: constraints, two for each point of the grid."""
+        return 2 * self.grid_size

@@ -1,4 +1,4 @@
-"""The regression's side experiments in print: right numbers, and arms that a scale leaves out."""
+"""The tables of the regression's side experiments: right numbers, and arms that a scale leaves out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import pytest
 
 from replication import report
 from replication.config import Config
-from replication.experiments.regression import side_experiments as regression_extras
 from replication.experiments.regression import supervision as regression_supervision
+from replication.experiments.regression import tables
+from replication.experiments.regression.quantities import rejected
+from replication.experiments.regression.read import read_settings, supervision_arms
 from replication.report import parts
+from replication.results import quantities
 from replication.results.read import read_arm
-from replication.typeset import numbers
+from replication.typeset import latex
 
-from .synthetic_results import EXPERIMENT, small_config, write_results
+from .synthetic_results import EXPERIMENT, small_config, write_quantities, write_results
 
 LEFT_OUT = {
     "scpo-adversarial-10",
@@ -33,6 +36,7 @@ LEFT_OUT = {
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     write_results(folder)
+    write_quantities(folder)
     return folder
 
 
@@ -46,7 +50,7 @@ def _evaluations(results: Path, arm: str, seed: int, **columns: object) -> None:
 
 
 def test_families_pair_the_methods_and_leave_other_inputs_out(results: Path) -> None:
-    families = regression_extras.supervision_arms(regression_extras.read_settings(results))
+    families = supervision_arms(read_settings(results))
     assert list(families) == [0.0, 0.1, 0.3, 0.5]
     assert families[0.0] == {"scpo": "scpo", "unconstrained": "unconstrained"}
     assert families[0.5] == {method: f"{method}-adversarial-50" for method in ("scpo", "unconstrained")}
@@ -54,7 +58,7 @@ def test_families_pair_the_methods_and_leave_other_inputs_out(results: Path) -> 
 
 def test_every_table_has_a_cell_for_each_of_its_columns(results: Path) -> None:
     for name in ("supervision", "alternatives", "activations", "coverage", "proven"):
-        table = getattr(regression_extras, name)(results)
+        table = getattr(tables, name)(results)
         assert table.endswith("\\end{tabular}\n")
         spread = [sum(1 + ("multicolumn{2}" in cell) for cell in cells) for cells in _rows(table)]
         assert len(set(spread)) == 1, name
@@ -62,10 +66,11 @@ def test_every_table_has_a_cell_for_each_of_its_columns(results: Path) -> None:
 
 def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=40))
+    write_quantities(tmp_path)
     runs = read_arm(tmp_path, EXPERIMENT, "scpo")
     side = read_arm(tmp_path, EXPERIMENT, "scpo-tanh")
     assert (runs[0].epochs, side[0].epochs) == (40.0, 20.0)
-    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.activations(tmp_path))}
+    rows = {cells[0]: cells[1:] for cells in _rows(tables.activations(tmp_path))}
     for of, cell in zip((runs, side), rows["loss, fresh inputs"], strict=False):
         losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in of]
         assert cell.startswith(rf"\num{{{np.median(losses):.3f}}} ")
@@ -75,18 +80,17 @@ def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
 
 def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=40))
-    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.alternatives(tmp_path))}
-    arms = {name: read_arm(tmp_path, EXPERIMENT, name) for name in regression_extras.ALTERNATIVES}
+    write_quantities(tmp_path)
+    rows = {cells[0]: cells[1:] for cells in _rows(tables.alternatives(tmp_path))}
+    arms = {name: read_arm(tmp_path, EXPERIMENT, name) for name in tables.ALTERNATIVES}
     assert {runs[0].epochs for runs in arms.values()} == {20.0, 40.0}
     for position, runs in enumerate(arms.values()):
         losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
         assert rows["loss, fresh inputs"][position] == rf"\num{{{np.median(losses):.3f}}}"
         for label, count in (("unsafe proposals", "unsafe_proposals"), ("rollouts", "rollouts")):
             each = sum(run.summary[count] for run in runs) / sum(run.summary["updates"] for run in runs)
-            assert rows[f"{label} an update"][position] == numbers.figures(each, 2)
+            assert rows[f"{label} an update"][position] == latex.significant(each, 2)
     assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 5 + [True] * 2
-    text = regression_extras.collect(tmp_path)
-    assert rows["loss, fresh inputs"][0] == text["RegSideLoss"]
 
 
 def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(tmp_path: Path) -> None:
@@ -96,31 +100,18 @@ def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(
     shares = np.array([np.nan, 9, 9, 0.3, 0.9, 0.25, np.nan, 1.5, 0.5])
     _evaluations(tmp_path, "scpo", 0, rejected_share=shares, clean_rejected_share=np.full(count, np.nan))
     (run,) = read_arm(tmp_path, EXPERIMENT, "scpo")
-    assert regression_extras.rejected(run) == 0.5
-    assert np.isnan(regression_extras.rejected(run, "clean_rejected_share"))
-    plain = next(cells for cells in _rows(regression_extras.supervision(tmp_path)) if cells[1] == "SCPO")
+    assert rejected(run, "rejected_share") == 0.5
+    assert rejected(run, "clean_rejected_share") is None
+    write_quantities(tmp_path)
+    plain = next(cells for cells in _rows(tables.supervision(tmp_path)) if cells[1] == "SCPO")
     assert plain[-2:] == [r"\num{0.60}", "--"]  # up to the epoch that all have reached
-    text = regression_extras.collect(tmp_path)
-    assert [text["RegPlainRejected"], text["RegPlainRejectedOthers"]] == plain[-2:]  # the same window
-    panel = regression_supervision.supervision(tmp_path).axes[4]
-    drawn = np.concatenate([line.get_ydata() for line in panel.get_lines()])
-    assert np.nanmax(drawn) == regression_supervision.HIGH
 
 
-def test_the_text_names_the_milder_supervision_and_the_learning_rates_of_short_and_long_runs(results: Path) -> None:
-    text, rows = regression_extras.collect(results), _rows(regression_extras.supervision(results))
-    for name, percent in (("Mild", 10), ("Middle", 30)):
-        assert text[f"Reg{name}Share"] == rf"\SI{{{percent}}}{{\percent}}"
-        for method, arm in (("", "scpo"), ("Unconstrained", "unconstrained")):
-            runs = read_arm(results, EXPERIMENT, f"{arm}-adversarial-{percent}")
-            shown = rf"\num{{{np.median([run.final['clipped_loss'] for run in runs]):.3f}}}"
-            assert text[f"Reg{name}{method}Clipped"] == shown
-            assert any(shown in row for row in rows)
-    start = [run.summary["initial"]["clipped_loss"] for run in read_arm(results, EXPERIMENT, "scpo-adversarial-50")]
-    assert text["RegHarderStart"] == rf"\num{{{np.median(start):.3f}}}"
+def test_the_learning_rate_at_the_end_of_short_runs_is_that_of_the_long_ones(results: Path) -> None:
     optimizer = small_config().regression.optimizer
     first, last = optimizer.learning_rate, optimizer.final_learning_rate
-    assert text["RegSideRate"] == rf"\num{{{(first * last) ** 0.5:.2g}}}"  # half the epochs: half-way on a log scale
+    half = (first * last) ** 0.5  # half the epochs: half-way on a log scale
+    assert quantities.read(results).value(EXPERIMENT, "", "side-rate") == pytest.approx(half)
 
 
 def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_path: Path) -> None:
@@ -129,12 +120,12 @@ def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_p
     worst = np.full(count, -0.1)
     worst[3] = 4e-13
     _evaluations(tmp_path, "scpo-covered", 0, heldout_max_g=worst)
-    rows = {cells[0]: cells[1:] for cells in _rows(regression_extras.coverage(tmp_path))}
+    write_quantities(tmp_path)
+    rows = {cells[0]: cells[1:] for cells in _rows(tables.coverage(tmp_path))}
     assert rows["worst raw \\(g\\), held out"][-1] == r"\num{+4.000e-13}"
     assert rows["evaluations unsafe held out"][-1] == rf"\num{{1}} of \num{{{count}}}"
-    assert rows["margin"] == [r"\num{0}", r"\num{0.01}", r"\num{0.12}"]
-    assert rows["\\quad cost of the margin"][1] == "--"
-    assert regression_extras.collect(tmp_path)["RegCoveredHeldoutWorstG"] == r"\num{+4.00e-13}"
+    assert rows["tightening"] == [r"\num{0}", r"\num{0.01}", r"\num{0.12}"]
+    assert rows["\\quad cost of the tightening"][1] == "--"
 
 
 def test_arms_that_a_scale_leaves_out_are_missing_and_break_nothing(tmp_path: Path) -> None:
@@ -142,18 +133,10 @@ def test_arms_that_a_scale_leaves_out_are_missing_and_break_nothing(tmp_path: Pa
     for arm in LEFT_OUT:
         raw[EXPERIMENT]["arms"][arm] = None
     write_results(tmp_path, Config.model_validate(raw))
+    write_quantities(tmp_path)
     names = [name for name, one in parts.all_parts().items() if one.experiment == EXPERIMENT]
     assert {"regression-supervision", "regression-proven"} <= set(names)
     for name in names:
         report.render(name, tmp_path, tmp_path / f"out/{name}")
-    families = regression_extras.supervision_arms(regression_extras.read_settings(tmp_path))
+    families = supervision_arms(read_settings(tmp_path))
     assert [list(arms) for arms in families.values()] == [["scpo", "unconstrained"]] * 2 + [["unconstrained"]]
-    macros = regression_extras.collect(tmp_path)
-    assert macros["RegProvenBoundMisses"] == macros["RegHarderClipped"] == regression_extras.NOT_RUN
-    assert macros["RegHarderUnconstrainedClipped"] != regression_extras.NOT_RUN
-    assert set(macros) == set(regression_extras.collect(_whole(tmp_path / "whole")))
-
-
-def _whole(folder: Path) -> Path:
-    write_results(folder, small_config(seeds=1))
-    return folder

@@ -1,0 +1,177 @@
+r"""The report's text: which figures, tables and numbers it uses, and whether all of them are what they should be.
+
+Every float says with \stamp{figures/NAME} or \stamp{tables/NAME} where its content comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from replication.claims import verdicts
+from replication.errors import ResultError
+from replication.files import write_text
+from replication.paths import REPOSITORY
+from replication.provenance import stamp
+from replication.report import parts
+from replication.results import quantities
+from replication.results.read import read_config
+
+FOLDER = REPOSITORY / "paper"
+NUMBERS = "numbers.tex"
+_FLOAT = re.compile(r"\\begin\{(figure|table)(?:pages)?\*?\}(.*?)\\end\{\1(?:pages)?\*?\}", re.DOTALL)
+_SHOWN = re.compile(r"\\(?:includegraphics|input)\s*(?:\[[^\]]*\])?\{((?:figures|tables)/[a-z0-9-]+)\}")
+_STAMP = re.compile(r"\\stamp\{((?:figures|tables)/[a-z0-9-]+)\}")
+_NUMBER = re.compile(
+    r"\\q(?:\[(?P<digits>\d+)\])?\{(?P<name>[^{}]*)\}\{(?P<statistic>[^{}]*)\}|\\setting\{(?P<path>[^{}]*)\}"
+)
+
+
+@dataclass(frozen=True)
+class Float:
+    """A numbered figure or table: its label as in fig-3, what it shows, and what its caption has the stamps of."""
+
+    label: str
+    shows: tuple[str, ...]
+    stamps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Number:
+    r"""A number that the text uses.
+
+    Attributes:
+        kind: "q" for \q[digits]{name}{statistic}, "setting" for \setting{name}.
+        name: of a quantity, as in experiment/arm/quantity, or of a setting, as in experiment/arm/path.to.setting.
+        statistic: over the seeds; "" for a setting.
+        digits: in place of those of the quantity's format; None: those.
+        where: file and line.
+    """
+
+    kind: Literal["q", "setting"]
+    name: str
+    statistic: str
+    digits: int | None
+    where: str
+
+    @property
+    def key(self) -> str:
+        """The name under which the LaTeX of the number is defined in numbers.tex; the preamble makes the same one."""
+        if self.kind == "setting":
+            return self.name
+        return f"{self.name}:{self.statistic}" + ("" if self.digits is None else f":{self.digits}")
+
+    @property
+    def source(self) -> str:
+        """The number as the text writes it."""
+        if self.kind == "setting":
+            return rf"\setting{{{self.name}}}"
+        return rf"\q{'' if self.digits is None else f'[{self.digits}]'}{{{self.name}}}{{{self.statistic}}}"
+
+
+def typeset(folder: Path = FOLDER) -> str:
+    """Return the whole text of main.tex in ``folder``, without comments, with its sections in their place."""
+    return "\n".join(content for _, content in _files(folder))
+
+
+def floats(text: str) -> list[Float]:
+    """Return the numbered floats of ``text`` (from :func:`typeset`) in their order."""
+    counts, found = {"figure": 0, "table": 0}, []
+    for kind, body in _FLOAT.findall(text):
+        counts[kind] += 1
+        label = f"{kind[:3]}-{counts[kind]}"
+        found.append(Float(label, tuple(_SHOWN.findall(body)), tuple(_STAMP.findall(body))))
+    return found
+
+
+def numbers(folder: Path = FOLDER) -> list[Number]:
+    """Return the numbers that the text in ``folder`` uses, in their order, as often as they are used."""
+    found = []
+    for path, content in _files(folder):
+        for use in _NUMBER.finditer(content):
+            where = f"{path}:{content.count(chr(10), 0, use.start()) + 1}"
+            if use["path"] is not None:
+                found.append(Number("setting", _plain(use["path"]), "", None, where))
+            else:
+                digits = None if use["digits"] is None else int(use["digits"])
+                found.append(Number("q", _plain(use["name"]), _plain(use["statistic"]), digits, where))
+    return found
+
+
+def problems(results: Path, folder: Path = FOLDER) -> list[str]:
+    """Return what is stale, missing or unreferenced: figures, tables, numbers, and stamps in captions.
+
+    Raises:
+        ResultError: a stamp is missing or damaged.
+    """
+    text = typeset(folder)
+    known, shown = set(_parts(results)), set(_SHOWN.findall(text))
+    found = [f"{name}: made and not shown in the report" for name in sorted(known - shown)]
+    found += [f"{name}: shown in the report and not made" for name in sorted(shown - known)]
+    for one in floats(text):
+        found += [rf"{name}: {one.label} lacks \stamp{{{name}}}" for name in one.shows if name not in one.stamps]
+        found += [
+            rf"{one.label}: \stamp{{{name}}} of what it does not show" for name in one.stamps if name not in one.shows
+        ]
+    defined = (results / "report" / NUMBERS).read_text(encoding="utf-8")
+    found += [
+        f"{one.where}: {one.source} is not in {NUMBERS}; write it again"
+        for one in numbers(folder)
+        if rf"\definenumber{{{one.key}}}" not in defined
+    ]
+    for path in files_of(results, known & shown):
+        found += stamp.changed(path, results)
+    return found
+
+
+def files_of(results: Path, names: Iterable[str]) -> list[Path]:
+    """Return the files with stamps: the figures and tables ``names``, the numbers, the quantities, the claims."""
+    made = results / "report"
+    suffix = {"figures": ".pdf", "tables": ".tex"}
+    paths = [made / f"{name}{suffix[name.partition('/')[0]]}" for name in sorted(names)]
+    return [*paths, made / NUMBERS, results / quantities.FILE, results / verdicts.NAME]
+
+
+def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
+    """Write the hashes that the captions print, unless anything in the report is stale or unreferenced.
+
+    Raises:
+        ResultError: something is; the message names all of it.
+    """
+    if found := problems(results, folder):
+        raise ResultError("the report cannot be typeset:\n" + "\n".join(f"  {problem}" for problem in found))
+    names = _parts(results)
+    hashes = {
+        name: stamp.read(path)["hash"]
+        for name, path in zip([*names, "numbers", "quantities", "claims"], files_of(results, names), strict=True)
+    }
+    lines = [rf"\definestamp{{{name}}}{{{found}}}" for name, found in hashes.items()]
+    write_text(out, "\n".join(["% Written from stamps; not to be edited.", *lines]) + "\n")
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of the text with their content, main.tex and what it inputs from sections/, in their order."""
+    main = _read(folder / "main.tex")
+    yield folder / "main.tex", main
+    for section in re.findall(r"\\input\{(sections/[^}]*)\}", main):
+        path = folder / f"{section}.tex"
+        yield path, _read(path)
+
+
+def _read(path: Path) -> str:
+    return re.sub(r"(?<!\\)%.*", "", path.read_text(encoding="utf-8"))
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` with a line break as TeX reads it, as one space."""
+    return " ".join(text.split())
+
+
+def _parts(results: Path) -> list[str]:
+    """Return the figures and tables that the scale makes, sorted."""
+    experiments = list(read_config(results).experiments)
+    figures, tables = parts.names_for("figure", experiments), parts.names_for("table", experiments)
+    return sorted([*(f"figures/{name}" for name in figures), *(f"tables/{name}" for name in tables)])

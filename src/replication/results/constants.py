@@ -1,0 +1,36 @@
+"""Constants of the method and of the set-up that are no settings: the report's text names them as quantities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from replication.results.quantities import NO_SEED, NUMBER, Provider, Quantity, Row
+from replication.seeds import FIRST_TUNING_SEED
+from scpo import buffer
+
+CONSTANTS: dict[Quantity, float] = {
+    Quantity("first-tuning-seed", "Seeds from this one on are for tuning and are never reported.", "", NUMBER): (
+        FIRST_TUNING_SEED
+    ),
+    Quantity(
+        "buffer-recovery",
+        "Share of its way out of the buffer that one update asks of a constraint.",
+        "",
+        NUMBER,
+    ): buffer.RECOVERY,
+    Quantity("buffer-reach", "Constraints nearer than so many buffers to their limits turn a step.", "", NUMBER): (
+        buffer.REACH
+    ),
+    Quantity("buffer-softness", "How much a turned step may miss a row, against how far it moves.", "", NUMBER): (
+        buffer.SOFTNESS
+    ),
+}
+
+
+def _rows(results: Path) -> Iterator[Row]:
+    for quantity, value in CONSTANTS.items():
+        yield "", "", NO_SEED, quantity.name, float(value)
+
+
+PROVIDERS = (Provider(tuple(CONSTANTS), _rows),)
