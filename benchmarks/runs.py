@@ -12,8 +12,7 @@ from replication import tasks
 from replication.config import Config
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
-from replication.training import build as registry
-from replication.training import train
+from replication.training import build, train
 
 try:
     from replication.training.process import prepare
@@ -72,5 +71,5 @@ def begin(task: str, **changes: Any) -> Measured:
     config = Config().model_copy(update={name: settings})
     arm = "scpo" if task == "regression" else f"scpo-{TASKS[task]}"
     data = tasks.module_of(task).generate_data(settings, TASKS[task], np.random.default_rng(SEED))
-    problem = registry.build_task(task, settings, data)
+    problem = build.build_task(task, settings, data)
     return Measured(task, settings, problem, train.start(config, settings, task, arm, SEED, problem))

@@ -1,7 +1,7 @@
-"""What a scale will cost, told before it is run: updates x seeds x the cost of one update, measured here and now.
+"""Estimates the time that a scale will take: updates x seeds x the cost of one update, measured on this machine.
 
-Measured are processor seconds, not elapsed time, so that other work on the machine does not make a run look longer
-than it is.  The first updates of a run stand for all of them.
+The cost is measured in processor seconds, so that other work on the machine does not change it.  The first updates of a
+run are measured and stand for all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from replication.config import Config
 from replication.settings import ExperimentSettings
 
-#: Processor seconds that a measurement may take, and the updates that it takes at least.
+#: Processor seconds after which a measurement ends, and its smallest number of updates.
 PATIENCE, FEWEST = 0.25, 6
 #: Processor seconds of jobs that are not measured, on the machine of docs/performance.md: start and records of a
 #: training process; 400 x 400 cells of a certificate; all of notebooks, planted faults, figures, tables and the PDF.
@@ -24,7 +24,7 @@ START_SECONDS, CERTIFICATE_SECONDS, REPORT_SECONDS = 3.5, 5.0, 140.0
 
 @dataclass(frozen=True)
 class Load:
-    """What the runs of one arm ask for.
+    """The work of the runs of one arm.
 
     Attributes:
         experiment, arm: names.
@@ -49,7 +49,7 @@ class Cost:
 
 
 def loads(config: Config, results: Path | None = None) -> list[Load]:
-    """Return what each arm of a scale asks for; runs whose records lie in ``results`` already count no more."""
+    """Return the work of each arm of a scale; runs whose records lie in ``results`` are not counted."""
     found = []
     for experiment, section in config.experiments.items():
         for arm, chosen in section.arms.items():
@@ -72,8 +72,7 @@ def measure(config: Config, experiment: str, arm: str) -> Cost:
     import numpy as np
 
     from replication import tasks
-    from replication.training import build as registry
-    from replication.training import device, process, train
+    from replication.training import build, device, process, train
 
     process.prepare()
     section = config.section(experiment).for_arm(arm)
@@ -81,7 +80,7 @@ def measure(config: Config, experiment: str, arm: str) -> Cost:
     few = section.datasets[dataset].model_copy(update={"size": 64})
     drawn = section.model_copy(update={"datasets": {**section.datasets, dataset: few}})
     data = tasks.module_of(experiment).generate_data(drawn, dataset, np.random.default_rng(0))
-    problem = device.on_device(registry.build_task(experiment, section, data), config.device)
+    problem = device.on_device(build.build_task(experiment, section, data), config.device)
     run = train.start(config, section, experiment, arm, 0, problem)
 
     def update() -> None:
@@ -154,7 +153,7 @@ def _certificate_seconds(config: Config, planned: Iterable[Load]) -> float:
 
 
 def _alike(section: ExperimentSettings, load: Load) -> str:
-    """Return a key that arms of one experiment share if they train in the same way, whatever their data and length."""
+    """Return a key that is the same for arms that differ in data and length alone: one measurement serves them."""
     settings = section.for_arm(load.arm).model_dump(mode="json", exclude={"datasets", "arms", "schedule"})
     batch = section.for_arm(load.arm).schedule.batch_size
     return json.dumps([load.experiment, section.arms[load.arm].method, batch, settings], sort_keys=True)

@@ -1,7 +1,7 @@
-"""Reading and writing result files: atomically, and byte for byte the same from run to run.
+"""Reads and writes result files, atomically and with the same bytes from run to run.
 
-A file is written beside its final name, flushed to disk and renamed, so that a name never stands for half a
-file.  JSON has sorted keys and no NaN: a value that is not finite is written as null.
+A file is written beside its final name, flushed to disk and renamed, so that no half-written file bears a final name.
+JSON has sorted keys, and values that are not finite are written as null.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
 
 @contextmanager
 def reading() -> Iterator[set[Path]]:
-    """Collect the files that this package reads inside the block: the inputs of what is made there."""
+    """Collect the paths of the files that this project reads inside the block."""
     token = _read.set(found := set[Path]())
     try:
         yield found
@@ -43,7 +43,7 @@ def reading() -> Iterator[set[Path]]:
 
 
 def note(path: Path | str) -> Path:
-    """Return ``path``, collected by :func:`reading`; for readers of formats that this module does not read."""
+    """Return ``path`` after adding it to the files that :func:`reading` collects."""
     path = Path(path)
     if (found := _read.get()) is not None:
         found.add(path)
@@ -52,13 +52,13 @@ def note(path: Path | str) -> Path:
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path in the folder of ``path``; rename it to ``path`` when the block ends well.
+    """Give a temporary path in the folder of ``path``; rename it to ``path`` if the block ends without an error.
 
-    The temporary name keeps the suffix, since some writers go by it.  On an error it is removed and what
-    ``path`` held before stays.
+    The temporary name has the suffix of ``path``, since some writers choose the format by it.  On an error the
+    temporary file is removed and the previous content of ``path`` stays.
 
     Raises:
-        ResultError: the file cannot be written: a full disk, no permission, a folder's name taken by a file.
+        ResultError: the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     try:
@@ -97,12 +97,12 @@ def write_bytes(path: Path | str, content: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` atomically as UTF-8 with newlines as they are."""
+    """Write ``text`` atomically as UTF-8; newlines are kept."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write ``value`` atomically as indented JSON with sorted keys; what is not finite becomes null."""
+    """Write ``value`` atomically as indented JSON with sorted keys; values that are not finite become null."""
     write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -113,7 +113,7 @@ def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
 
 
 def write_npz(path: Path | str, **arrays: NDArray[Any]) -> None:
-    """Write named arrays atomically, compressed; arrays of Python objects (which need pickle) are refused."""
+    """Write named arrays atomically, compressed; arrays of Python objects need pickle and are refused."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise ResultError(f"{path}: array {name!r} holds Python objects, which only pickle can store")
@@ -139,7 +139,7 @@ def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
     """Read named arrays, refusing pickled ones.
 
     Raises:
-        ResultError: the file is missing or damaged, or an array is asked for that it does not hold.
+        ResultError: the file is missing or damaged, or an array is missing in it (raised when it is looked up).
     """
     try:
         content = io.BytesIO(note(path).read_bytes())  # numpy leaves a damaged file open
@@ -176,7 +176,7 @@ def sha256(path: Path | str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` in terms of what JSON has: NumPy scalars and arrays, paths, tuples; not finite -> None."""
+    """Return ``value`` in JSON's types: NumPy values, paths and tuples are converted, NaN and infinity become None."""
     if isinstance(value, np.generic | np.ndarray):
         return plain(value.tolist())
     if isinstance(value, float):

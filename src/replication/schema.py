@@ -1,6 +1,6 @@
-"""What is generated from the configuration models: the JSON schema of a scale's file and the commented default YAML.
+"""Generates the JSON schema of a scale's file and the commented default YAML from the configuration models.
 
-``make schema`` writes both to config/; a test fails when the files there are not what the models give.
+``make schema`` writes both to config/; a test compares the files there with the models.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def json_schema_text() -> str:
-    """Return the schema as it is kept in config/schema.json."""
+    """Return the text of config/schema.json."""
     return json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
 
 
 def default_yaml() -> str:
-    """Return the default configuration as config/default.yaml has it: settings are explained where they come first."""
+    """Return the text of config/default.yaml: every setting, explained where it comes first."""
     return _HEAD + "\n" + "\n".join(_section(Config(), 0, set())) + "\n"
 
 

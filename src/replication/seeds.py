@@ -1,7 +1,7 @@
 """Seeds derived per axis: data, initialisation, sampling.
 
-One run's seed gives an independent stream for each axis, so that methods share the data and the start and
-differ only where they should.  Streams come from :class:`numpy.random.SeedSequence`, keyed by name.
+A run's seed gives an independent stream for each axis, so that runs of two methods with one seed share the data and the
+initial policy.  Streams come from :class:`numpy.random.SeedSequence` and are keyed by name.
 """
 
 from __future__ import annotations

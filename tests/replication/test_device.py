@@ -18,8 +18,7 @@ from replication.config import Config
 from replication.scales import for_dataset
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
-from replication.training import build as registry
-from replication.training import datasets, train
+from replication.training import build, datasets, train
 from replication.training.device import OnDevice, on_device
 from scpo.errors import ConfigurationError
 
@@ -37,7 +36,7 @@ def task(request):
     name = next(iter(section.datasets))
     few = section.model_copy(update={"datasets": {name: section.datasets[name].model_copy(update={"size": 32})}})
     data = tasks.module_of(request.param).generate_data(few, name, np.random.default_rng(0))
-    return registry.build_task(request.param, section, data)
+    return build.build_task(request.param, section, data)
 
 
 def test_a_placed_task_has_left_nothing_behind(task):

@@ -10,7 +10,7 @@ import torch
 
 from replication.tasks.regression.data import generate_dataset
 from replication.tasks.regression.task import RegressionTask
-from replication.training import harmful_share as rejection
+from replication.training import harmful_share
 from scpo.baselines.unconstrained import Unconstrained
 from scpo.directions import Tangent
 from scpo.optimizer import SafeOptimizer
@@ -32,15 +32,15 @@ ACROSS = torch.tensor([1.0, 0.0], dtype=torch.float64)
 )
 def test_the_share_is_what_is_missing_along_h(step: list[float], expected: float) -> None:
     nominal = torch.tensor([2.0, 5.0], dtype=torch.float64)
-    assert rejection.share(torch.tensor(step, dtype=torch.float64), nominal, ACROSS) == expected
+    assert harmful_share.share(torch.tensor(step, dtype=torch.float64), nominal, ACROSS) == expected
 
 
 def test_where_nothing_harmful_was_asked_for_there_is_no_share() -> None:
     step = torch.zeros(2, dtype=torch.float64)
     for nominal, h in ((-ACROSS, ACROSS), (step, ACROSS), (ACROSS, None), (None, ACROSS)):
-        assert math.isnan(rejection.share(step, nominal, h))
-    assert all(math.isnan(share) for share in rejection.unknown().values())
-    assert tuple(rejection.unknown()) == rejection.NAMES
+        assert math.isnan(harmful_share.share(step, nominal, h))
+    assert all(math.isnan(share) for share in harmful_share.unknown().values())
+    assert tuple(harmful_share.unknown()) == harmful_share.NAMES
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def task() -> RegressionTask:
 def test_what_is_asked_for_is_the_gradient_of_each_part_and_they_add_up(task: RegressionTask) -> None:
     policy = task.initial_policy(torch.Generator().manual_seed(0))
     batch = task.sample_batch(64, torch.Generator().manual_seed(2))
-    harmful, clean = rejection.asked(task, policy, batch)
+    harmful, clean = harmful_share.asked(task, policy, batch)
     assert harmful is not None and clean is not None
     assert all(parameter.grad is None for parameter in policy.parameters())
     task.loss(policy, batch).backward()
@@ -62,7 +62,7 @@ def test_what_is_asked_for_is_the_gradient_of_each_part_and_they_add_up(task: Re
     share = float(batch[2].double().mean())
     torch.testing.assert_close(share * harmful + (1 - share) * clean, -whole, rtol=0, atol=1e-12)
     assert float(harmful @ clean) < 0  # adversarial labels have the opposite sign
-    nothing, everything = rejection.asked(task, policy, (*batch[:2], torch.zeros(64, dtype=torch.bool)))
+    nothing, everything = harmful_share.asked(task, policy, (*batch[:2], torch.zeros(64, dtype=torch.bool)))
     assert nothing is None
     torch.testing.assert_close(everything, -whole, rtol=0, atol=1e-12)
 
@@ -85,9 +85,9 @@ def test_without_the_projection_nothing_is_rejected_and_at_the_boundary_it_is(ta
             batch = task.sample_batch(64, batches)
             method.zero_grad()
             task.loss(policy, batch).backward()
-            directions, before = rejection.asked(task, policy, batch), method.vector.read()
+            directions, before = harmful_share.asked(task, policy, batch), method.vector.read()
             method.step()
-            shares.append(rejection.shares(method.vector.read() - before, method.nominal, directions))
+            shares.append(harmful_share.shares(method.vector.read() - before, method.nominal, directions))
         found[name] = [part["rejected_share"] for part in shares]
     defined = np.array([share for share in found["unconstrained"] if not math.isnan(share)])
     assert defined.size > 50

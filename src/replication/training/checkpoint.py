@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished run: written atomically, loaded without running code, gone when the run is done."""
+"""Checkpoints of an unfinished run: written atomically, loaded without running code, removed when the run is done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEAL = hashlib.sha256().digest_size
 
 
 def save(folder: Path, run: Run, fingerprint: str) -> None:
-    """Write the state of ``run``; ``fingerprint`` tells which settings, run and data it belongs to."""
+    """Write the state of ``run``; ``fingerprint`` identifies its settings, seed and data."""
     state = {
         "fingerprint": fingerprint,
         "policy": run.policy.state_dict(),
@@ -31,14 +31,14 @@ def save(folder: Path, run: Run, fingerprint: str) -> None:
 
 
 def sealed(state: dict[str, Any]) -> bytes:
-    """Return ``state`` as bytes, its SHA-256 in front: torch reads changed numbers without complaint."""
+    """Return ``state`` as bytes that begin with their SHA-256, since torch loads altered numbers without an error."""
     content = BytesIO()
     torch.save(state, content)
     return hashlib.sha256(content.getvalue()).digest() + content.getvalue()
 
 
 def load(folder: Path, run: Run, fingerprint: str) -> bool:
-    """Restore ``run`` from ``folder``; False where there is nothing that fits, and the run starts anew."""
+    """Restore ``run`` from ``folder``; return False if it holds no usable checkpoint, so that the run starts anew."""
     path = folder / NAME
     if not path.exists():
         return False

@@ -1,4 +1,4 @@
-"""Generate the data set of one experiment and seed, as a file."""
+"""Draws the data set of an experiment for a seed, and writes it to a file."""
 
 from __future__ import annotations
 

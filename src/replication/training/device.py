@@ -1,7 +1,8 @@
-"""Training on another device than the CPU: the task's tensors and the policy lie there, everything written down here.
+"""Training on a GPU: the task's tensors and the policy lie on the GPU, records are written by the CPU.
 
-Random numbers are drawn on the CPU on every device, so that a run sees the same batches and directions.  Held-out
-evaluations and exhibits are made on the CPU.  Proven constants are not offered: their proof counts the CPU's rounding.
+Random numbers are drawn on the CPU for every device, so that a run has the same batches and directions on each.
+Held-out evaluations and exhibits are computed on the CPU.  Proven constants are not available on a GPU, because their
+proof bounds the rounding of the CPU.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from scpo.policies import ResidualPolicy
 
 
 def on_device(task: Task, device: str) -> Task:
-    """Return ``task`` for training on ``device``; the task itself for "cpu".
+    """Return ``task`` with its tensors on ``device``; for "cpu" the task itself.
 
     Raises:
-        ConfigurationError: there is no such device here.
+        ConfigurationError: this machine has no such device.
     """
     if device == "cpu":
         return task
@@ -35,7 +36,7 @@ def on_device(task: Task, device: str) -> Task:
 
 
 class OnDevice:
-    """A task whose policies, batches and rollouts are on ``device``, a :class:`replication.tasks.base.Task`."""
+    """A task (:class:`replication.tasks.base.Task`) with policies, batches and rollouts on ``device``."""
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self._task, self.device = task, device
@@ -68,12 +69,12 @@ class OnDevice:
         return self._task.evaluate(copy.deepcopy(policy).cpu())
 
     def exhibits(self, policy: ResidualPolicy) -> Mapping[str, Mapping[str, NDArray[np.generic]]]:
-        """Return what a copy of the policy on the CPU is shown by."""
+        """Return the tables that plot a copy of the policy, computed on the CPU."""
         return self._task.exhibits(copy.deepcopy(policy).cpu())
 
 
 def _placed(value: Any, device: torch.device) -> Any:
-    """Return ``value`` on ``device`` if it is a tensor, a module, or a dataclass that holds some; else as it is."""
+    """Return tensors, modules and dataclasses of tensors on ``device``, and any other ``value`` as it is."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, nn.Module):

@@ -1,9 +1,9 @@
-"""torch.optim without torch's compiler, whose import would take longer than a short run.
+"""Torch optimisers that do not import torch's compiler; the import takes two seconds a process.
 
-The first use of an optimiser imports ``torch._dynamo`` (a second and a half, 70 MB): its bookkeeping methods are marked
-"not to be compiled", and a mark looks the compiler up when it is first called.  Nothing is compiled here, so
-:func:`eager` gives the same classes with the marks taken off.  The arithmetic is untouched, and where a later
-torch wraps its methods otherwise, they are used as they are: slower to start, and no less right.
+The first use of an optimiser imports ``torch._dynamo`` (2 s and 70 MB), because its bookkeeping methods are marked as
+"not to be compiled" and the mark looks up the compiler.  Nothing is compiled here, so :func:`eager` returns the same
+classes without the marks.  The arithmetic is the same.  Should a later torch mark its methods in another way, they are
+used as they are, and a process starts more slowly.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch
 
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
-#: Methods of torch.optim.Optimizer that carry the mark.
+#: Marked methods of torch.optim.Optimizer.
 MARKED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def eager(kind: type[Kind]) -> type[Kind]:
-    """Return a subclass of the optimiser ``kind``, of the same name, that never loads torch's compiler.
+    """Return a subclass of the optimiser ``kind``, of the same name, that does not import torch's compiler.
 
-    Its ``step`` runs without recording gradients, so it is not for differentiable optimisers.
+    Its ``step`` records no gradients, so it cannot be differentiated.
     """
     return cast(type[Kind], _eager(cast(Any, kind)))
 

@@ -1,4 +1,4 @@
-"""How much of what harmful samples ask for the projection removes from a step."""
+"""Share of the harmful samples' gradient step that the projection removes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from torch import Tensor
 from replication.tasks.base import Batch, Task
 from scpo.policies import ResidualPolicy
 
-#: columns of evaluations.parquet: along the harmful samples of the batch, and along the others
+#: Columns of evaluations.parquet: the share for the harmful samples of the batch, and for its other samples.
 NAMES = ("rejected_share", "clean_rejected_share")
 
 
 def asked(problem: Task, policy: ResidualPolicy, batch: Batch) -> tuple[Tensor | None, ...]:
-    """Return h (d,), -grad of the loss on the harmful samples of a batch alone, and the same for the others.
+    """Return the directions h (d,) that the harmful samples of a batch and its other samples ask for.
 
-    None where a batch has no such samples.  The gradients that ``backward`` left stay as they are.
+    Each is the negative gradient of the loss on these samples alone, or None if the batch has none.  The gradients
+    stored in the parameters stay as they are.
     """
     trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     directions: list[Tensor | None] = []
@@ -31,10 +32,10 @@ def asked(problem: Task, policy: ResidualPolicy, batch: Batch) -> tuple[Tensor |
 
 
 def share(step: Tensor, nominal: Tensor | None, h: Tensor | None) -> float:
-    """Return 1 - <step, h> / <p, h>: the share of the nominal step p (d,) along h that the projection removes.
+    """Return the share of the nominal step p (d,) along h that the projection removes: 1 - <step, h> / <p, h>.
 
-    0 where the step is the nominal one, 1 where nothing along h is left, more than 1 where the step goes against h.
-    NaN where the nominal step does not go along h, where there is no h, and before the first step.
+    It is 0 if the step is the nominal step, 1 if nothing along h is left, and above 1 if the step goes against h.  It
+    is NaN if the nominal step does not go along h, if there is no h, and before the first step.
     """
     if nominal is None or h is None:
         return math.nan
@@ -43,10 +44,10 @@ def share(step: Tensor, nominal: Tensor | None, h: Tensor | None) -> float:
 
 
 def shares(step: Tensor, nominal: Tensor | None, directions: tuple[Tensor | None, ...]) -> dict[str, float]:
-    """Return the share that was removed along each of :func:`asked`'s directions, by name."""
+    """Return the share that was removed along each direction of :func:`asked`, by name."""
     return {name: share(step, nominal, h) for name, h in zip(NAMES, directions, strict=True)}
 
 
 def unknown() -> dict[str, float]:
-    """Return the shares of a policy that no step has led to: NaN."""
+    """Return NaN for each share: those of the initial policy, which no step has led to."""
     return dict.fromkeys(NAMES, math.nan)

@@ -1,4 +1,4 @@
-"""How a process that trains is set up: one thread, and memory that is kept once it was had."""
+"""Set-up of a process that trains: one thread, and no memory returned to the system."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import ctypes
 
 import torch
 
-#: of glibc's mallopt: how many blocks may be the kernel's own, and how much free memory is kept at the top of the heap
+#: Options of glibc's mallopt: blocks taken from the kernel directly, and free memory kept at the top of the heap.
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 KEPT = 2**31 - 1
 
 
 def prepare() -> None:
-    """Use one thread (processes run over seeds), and keep freed memory where the C library is glibc.
+    """Use one thread, since the seeds run side by side; keep freed memory where the C library is glibc.
 
-    An update allocates and frees the same few megabytes over and over.  glibc by default gives blocks of that size
-    back to the kernel, which hands them out again cleared page by page: a fifth of an update's time.
+    Each update allocates and frees the same few megabytes.  By default glibc returns such blocks to the kernel, which
+    clears them page by page before it gives them out again.  That takes a fifth of an update's time.
     """
     torch.set_num_threads(1)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -15,8 +15,7 @@ from torch import Tensor
 from replication import files, tasks
 from replication.provenance import stamp
 from replication.tasks.base import Task
-from replication.training import harmful_share as rejection
-from replication.training import series
+from replication.training import harmful_share, series
 from scpo.arrays import Array
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
@@ -142,7 +141,7 @@ def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
 
 def _merits(evaluation: dict[str, Any]) -> dict[str, float]:
     """Return what an evaluation says of the policy itself, not of when it was or of the step that led there."""
-    return {key: value for key, value in evaluation.items() if key not in ("update", "epoch", *rejection.NAMES)}
+    return {key: value for key, value in evaluation.items() if key not in ("update", "epoch", *harmful_share.NAMES)}
 
 
 def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Thinning of a run's records for print: small enough to ship, and no extreme is lost.
+"""The thinned series of a run: small enough to ship, with every extreme and every count of the full record.
 
-A series has a row per bin of updates.  Bins are as wide as a pixel column of the published figure, finer where a run
-is short; the first epochs, in which the loss falls, are binned once more and finer (rows marked ``early``), the loss
-alone.
+A series has one row for each bin of updates.  A bin is as wide as a pixel column of the published figure, or narrower
+if the run is short.  For the first epochs, in which the loss falls, the loss is stored once more in narrower bins (rows
+marked ``early``).
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-COLUMN = 7.4  # epochs in one pixel column of the published loss panel
-SHORTEST = 150  # bins of a run that is short, at least where it has as many updates
-EARLY, EARLY_WIDTH = 250.0, 2.0  # epochs; the published loss falls in the first 200
+#: Epochs in one pixel column of the published loss panel.
+COLUMN = 7.4
+#: Bins of a short run, if it has as many updates.
+SHORTEST = 150
+#: Length of the early part and width of its bins, in epochs; the published loss falls in the first 200.
+EARLY, EARLY_WIDTH = 250.0, 2.0
 
-#: What is kept of a bin: lowest, highest and median value.  Safety metrics are kept exactly, in double precision.
+#: The values that a bin keeps of each column: lowest, highest, median.
 KEPT = {
     "loss": ("low", "high", "median"),
     "max_g": ("high",),
@@ -31,8 +34,9 @@ KEPT = {
     "required_max": ("high",),
     "worst_miss": ("high",),
 }
+#: Columns kept in double precision: the safety values.
 EXACT = ("max_g", "worst_miss")
-#: Counts of a bin, by their names in run.json: column, and whether it is the updates with any that count.
+#: Counts of a bin, by their names in run.json: the column, and whether to count updates (True) or sum values (False).
 COUNTED = {
     "unsafe_iterates": ("unsafe_iterate", True),
     "unsafe_proposals": ("unsafe_proposals", False),
@@ -43,7 +47,7 @@ COUNTED = {
 
 
 def bin_width(last: float) -> float:
-    """Return the width of a bin, in epochs, of a run of ``last`` epochs."""
+    """Return the width of a bin, in epochs, for a run of ``last`` epochs."""
     return min(COLUMN, last / SHORTEST) if last > 0.0 else COLUMN
 
 
@@ -96,9 +100,9 @@ def _bins(metrics: pd.DataFrame, width: float, kept: Mapping[str, tuple[str, ...
 
 
 def envelope(x: ArrayLike, y: ArrayLike, width: float) -> tuple[Array, Array, Array, Array]:
-    """Thin a curve without losing an extreme; return (centre, lowest, highest, median) of each bin of ``width`` in x.
+    """Return (centre, lowest, highest, median) of a curve in each bin of ``width`` along x.
 
-    Empty bins and NaN are left out.  The published curve was digitised in the same way, so the two compare.
+    Empty bins and NaN are left out.  The published curve was digitised in the same way, so that both can be compared.
     """
     position: Array = np.asarray(x, dtype=np.float64)
     value: Array = np.asarray(y, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""One training run: a method on an experiment's data for one seed, recorded, resumable, the same every time."""
+"""One training run: one arm of an experiment with one seed.  It is recorded, resumable and repeatable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from replication.config import Config, dump
 from replication.seeds import torch_stream
 from replication.settings import ExperimentSettings, OptimizerConfig
 from replication.tasks.base import Task
-from replication.training import build as registry
-from replication.training import checkpoint, device, process
-from replication.training import harmful_share as rejection
+from replication.training import build, checkpoint, device, harmful_share, process
 from replication.training.run import Run
 from replication.training.run_files import Records, write_run
 from scpo.errors import NonFiniteError, SolverError
@@ -39,10 +37,10 @@ def run_from_files(
         seed: of the run.
         data: the data set (npz).
         out: folder of the run's files.
-        checkpoint_path: where the state is kept between interruptions; removed when the run is complete.
+        checkpoint_path: folder of the checkpoint, which is removed when the run is complete.
 
     Raises:
-        ScpoError: unusable input, or a run that cannot go on; the checkpoint stays.
+        ScpoError: the input is unusable, or the run cannot continue; the checkpoint stays.
     """
     process.prepare()
     began = time.perf_counter()
@@ -50,12 +48,12 @@ def run_from_files(
     arrays = files.read_npz(data)
     section = settings.section(experiment).for_arm(arm)
     fingerprint = hashlib.sha256(f"{dump(settings)}{experiment}/{arm}/{seed}/{files.sha256(data)}".encode()).hexdigest()
-    problem = device.on_device(registry.build_task(experiment, section, arrays), settings.device)
+    problem = device.on_device(build.build_task(experiment, section, arrays), settings.device)
     run = start(settings, section, experiment, arm, seed, problem)
     resumed = checkpoint_path is not None and checkpoint.load(checkpoint_path, run, fingerprint)
     if resumed:
         vector = ParameterVector(run.policy, run.policy.parameters())
-        problem.constraint(vector.stack(vector.read()[None]))  # the experiment holds the visited states
+        problem.constraint(vector.stack(vector.read()[None]))  # a rollout, which sets the visited states
         _say(f"resumed after update {run.records.updates}")
     train(
         run,
@@ -85,35 +83,35 @@ def run_from_files(
 
 
 def arm_of(config: Config, experiment: str, arm: str) -> Any:
-    """Return the arm's own line of the configuration."""
+    """Return the entry of ``arm`` in the configuration."""
     return config.section(experiment).arms[arm]
 
 
 def start(config: Config, section: ExperimentSettings, experiment: str, arm: str, seed: int, problem: Task) -> Run:
-    """Return a run at its initial policy; initialisation and batches depend on the seed and not on the method."""
+    """Return a run at its initial policy; the policy and the batches depend on the seed, not on the method."""
     policy = problem.initial_policy(torch_stream(config.base_seed, f"{experiment}/initialisation", seed))
-    optimizer = registry.build_optimizer(section.optimizer, policy)
-    method = registry.build_method(
+    optimizer = build.build_optimizer(section.optimizer, policy)
+    method = build.build_method(
         arm_of(config, experiment, arm).method,
         section.scpo,
         optimizer,
         policy,
         problem,
-        registry.sampling_seed(config, experiment, seed),
+        build.sampling_seed(config, experiment, seed),
     )
     batches = torch_stream(config.base_seed, f"{experiment}/batches", seed)
     return Run(policy, optimizer, method, batches, Records())
 
 
 def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[], None] | None = None) -> None:
-    """Train to the end of the schedule, from wherever ``run`` stands."""
+    """Train from the present state of ``run`` to the end of the schedule; ``save`` writes a checkpoint."""
     schedule = section.schedule
     per_epoch = schedule.updates_per_epoch
     total = schedule.epochs * per_epoch
     vector = ParameterVector(run.policy, run.policy.parameters())
     if run.records.updates == 0 and not run.records.rows:
         run.records.start(run.method.values)
-        run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | rejection.unknown(), vector.read())
+        run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | harmful_share.unknown(), vector.read())
     began, first = time.perf_counter(), run.records.updates
     for update in range(first + 1, total + 1):
         _set_learning_rate(run.optimizer, section.optimizer, update, total)
@@ -125,12 +123,12 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
         loss.backward()
         evaluated = update % (schedule.evaluate_every * per_epoch) == 0 or update == total
         if evaluated:
-            before, directions = vector.read(), rejection.asked(problem, run.policy, batch)
+            before, directions = vector.read(), harmful_share.asked(problem, run.policy, batch)
         solved = _step(run, update, update / per_epoch, float(loss.detach()))
         if evaluated:
             after = vector.read()
-            shares = rejection.shares(after - before, run.method.nominal, directions)
-            rejected = shares if solved else rejection.unknown()
+            shares = harmful_share.shares(after - before, run.method.nominal, directions)
+            rejected = shares if solved else harmful_share.unknown()
             run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy) | rejected, after)
         if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:
             save()
