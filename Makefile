@@ -4,17 +4,17 @@ SHELL := bash
 
 # (nproc takes OMP_NUM_THREADS, below, for the number of processors)
 JOBS ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
-# settings of the scale to change, for example SET="regression.schedule.updates_per_epoch=10"
+# settings to change, for example SET="regression.schedule.updates_per_epoch=10"
 SET ?=
-# whose claims make verify checks
+# the scale of make verify and make html
 SCALE ?= paper
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# one thread per process; what runs in parallel are processes
+# one thread per process; processes run in parallel
 export OMP_NUM_THREADS := 1
 SNAKEMAKE := bash workflow/run.sh --profile profiles/default --cores $(JOBS)
 with = --config scale=$(1) set="$(SET)"
-# what is left to do of a scale, measured now
+# prints how long the unfinished part of a scale will take
 estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
 .PHONY: help setup reproduce test quick smoke figures review html bundle ship verify claims study bench lab lint trials schema clean
@@ -50,7 +50,7 @@ quick: ## Lint, types and the tests that need neither the pipeline nor long, for
 
 smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@bash workflow/setup.sh
-	@echo 'smoke: about a hundred short jobs, two to three minutes on two cores'
+	@echo 'smoke: about seventy short jobs, two to three minutes on two cores'
 	@$(SNAKEMAKE) $(call with,smoke)
 	@$(SNAKEMAKE) $(call with,smoke) --dry-run --quiet rules 2>&1 | grep -q 'Nothing to be done' \
 	  || { echo 'smoke: a second run would not be empty; see snakemake --dry-run' >&2; exit 1; }

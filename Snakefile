@@ -2,10 +2,11 @@
 
 snakemake --profile profiles/default                           the paper scale
 snakemake --profile profiles/default --config scale=smoke    the same with tiny budgets
-... --config from=shipped                                   figures and tables of the shipped results, no training
+... --config from=shipped                                      figures and tables of the shipped results, no training
 ... --config set="regression.schedule.updates_per_epoch=10"    single settings changed (config/default.yaml has all)
 
-config -> data sets -> training (experiment x arm x seed) -> certificates, referee -> notebooks, figures, tables, numbers -> PDF
+config -> data sets -> training (experiment x arm x seed) -> certificates, referee -> quantities ->
+claims, notebooks, figures, tables, numbers -> PDF
 """
 
 from snakemake.utils import min_version

@@ -9,7 +9,7 @@ def all_notebooks():
 
 
 rule notebook:
-    """Execute an experiment's notebook on the records of its runs; a failed copy stays beside the log."""
+    """Execute an experiment's notebook on the records of its runs; the copy of a failed run stays beside the log."""
     input:
         template="notebooks/{experiment}.ipynb",
         records=lambda wildcards: reported_of(wildcards.experiment),
@@ -42,7 +42,7 @@ rule notebook:
 
 
 rule tutorial:
-    """Execute the tutorial, a user's own simulator made safe; it trains by itself and reads no results."""
+    """Execute the tutorial, which makes a user's own simulator safe; it reads no results."""
     input:
         template="notebooks/tutorial.ipynb",
         code=code("replication.notebook", "scpo.optimizer"),

@@ -1,16 +1,16 @@
-"""The double integrator beside its runs: references, and set-based certificates of finished runs."""
+"""The double integrator: costs and sets to compare runs with, and set-based certificates of finished runs."""
 
 REFERENCES = f"{RESULTS}/double-integrator/references.json"
 CERTIFICATE = f"{RUN.format(experiment='double-integrator', arm='{arm}', seed='{seed}')}/certificate.json"
 
 
 def all_references():
-    """What runs of the double integrator are compared with, if the scale runs it."""
+    """Files with the costs of backup and MPC and the sets, if the scale runs the double integrator."""
     return [REFERENCES, REFERENCES.replace(".json", ".npz")] if "double-integrator" in EXPERIMENTS else []
 
 
 def all_certificates():
-    """Certificates of the first seeds of every arm of the double integrator, as many as the scale asks for."""
+    """Certificates of the first seeds of every arm; the scale states how many."""
     settings = SETTINGS.double_integrator
     if settings is None or settings.certificate is None:
         return []
@@ -23,7 +23,7 @@ def all_certificates():
 
 
 def certificate_options(wildcards):
-    """Options of a certificate: the cells, and the set of starts of its arm."""
+    """Options of `replicate certify` for one arm."""
     settings = SETTINGS.double_integrator.for_arm(wildcards.arm)
     chosen = settings.certificate
     return (
@@ -46,13 +46,13 @@ rule references:
     benchmark:
         f"{LOGS}/double-integrator/references.benchmark.tsv"
     message:
-        "Computing what the double integrator's runs are compared with"
+        "Computing costs of backup and MPC, and invariant sets"
     shell:
         "{PYTHON:q} -m replication references --config {input.config} --out {output[0]} > {log} 2>&1"
 
 
 rule certificate:
-    """Prove what can be proven of a run's final policy, and of some policies on the way."""
+    """Certify the final policy of a run, and some policies saved during its training."""
     input:
         weights=CERTIFICATE.replace("certificate.json", "weights.npz"),
         summary=CERTIFICATE.replace("certificate.json", "run.json"),

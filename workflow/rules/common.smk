@@ -1,4 +1,4 @@
-"""Names, paths and settings that the rules share.  Paths are made here and nowhere else."""
+"""Settings, paths and helper functions that the rules share."""
 
 import shutil
 import sys
@@ -30,11 +30,13 @@ SCALE = config.get("scale") or "paper"
 SET = config.get("set") or ""
 SCALE_FILE = f"config/{SCALE}.yaml"
 
-# from=shipped: everything is made of the results in the repository, and nothing is trained
+# from=shipped makes everything from the shipped results and trains nothing
 FROM = config.get("from") or ""
 SHIPPED_RESULTS = f"shipped/results/{SCALE}"
 if FROM not in ("", "shipped") or (FROM and SET):
-    raise WorkflowError("from: only from=shipped is known, and its settings (set) are what they were")
+    raise WorkflowError(
+        "from: only from=shipped is known, and it cannot be combined with set=, since its runs are finished"
+    )
 
 try:
     SETTINGS = load_json(f"{SHIPPED_RESULTS}/config.json") if FROM else scales.load_scale(SCALE_FILE, [SET])
@@ -48,17 +50,17 @@ RESULTS = f"results/{FROM}/{SCALE}" if FROM else f"results/{SCALE}"
 LOGS = RESULTS.replace("results", "logs", 1)
 CONFIG = f"{RESULTS}/config.json"
 RUN = f"{RESULTS}/{{experiment}}/{{arm}}/seed-{{seed}}"
-# the published figure, digitised
+# The digitised published figure.
 PUBLISHED = sorted(map(str, Path("shipped/published-figure").glob("*.csv")))
 DATASET = f"{RESULTS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.npz"
-# what report, claims and notebooks read of all that
+# The files that report, claims and notebooks read.
 REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 
-# What a run writes: records that later stages read, and beside them where it comes from and how long it took.
+# The files of a run: records that later stages read, its stamp and its time.
 RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
 STAMPS = ["run.stamp.json", "run.timing.json"]
 
-# One thread per process: seeds are what runs in parallel.  A fixed date makes figures and the PDF reproducible.
+# One thread per process, since the seeds run side by side.  A fixed date makes figures and the PDF repeatable.
 shell.prefix(
     "export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg PYTHONHASHSEED=0 "
     "SOURCE_DATE_EPOCH=1765756800 FORCE_SOURCE_DATE=1; set -euo pipefail; "
@@ -119,7 +121,7 @@ def runs_of(*experiments):
 
 
 def reported_of(experiment):
-    """What an experiment's notebook reads."""
+    """Files that an experiment's notebook reads."""
     return [CONFIG, *(name for name in REPORTED if name.startswith(f"{RESULTS}/{experiment}/"))]
 
 

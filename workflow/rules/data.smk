@@ -2,9 +2,9 @@
 
 
 rule config:
-    """Lay the scale over the defaults, check it and write it down."""
+    """Check the scale's settings and write all of them to one file."""
     input:
-        scale=ancient(SCALE_FILE),  # a comment edited there changes nothing: its content is in params
+        scale=ancient(SCALE_FILE),  # params hold its content, so that an edited comment changes nothing
     output:
         CONFIG,
     log:
@@ -22,7 +22,7 @@ rule config:
 rule dataset:
     """Draw one data set of an experiment."""
     input:
-        scale=ancient(SCALE_FILE),  # the settings that this job reads are in params
+        scale=ancient(SCALE_FILE),  # params hold the settings that this job reads
         code=lambda wildcards: code("replication.training.datasets", tasks.MODULES[wildcards.experiment]),
     output:
         data=DATASET,

@@ -1,10 +1,10 @@
-"""What only Snakemake's own HTML report shows (make html): the claims as a page."""
+"""The claims as an HTML page, for Snakemake's own report (make html)."""
 
 CLAIMS_PAGE = f"{REPORT}/claims.html"
 
 
 rule claims_page:
-    """Lay out the verdicts on the claims as a page."""
+    """Write the verdicts on the claims as an HTML page."""
     input:
         claims=CLAIMS,
         code=code("replication.report.html"),
@@ -15,6 +15,6 @@ rule claims_page:
     benchmark:
         f"{LOGS}/report/claims-page.benchmark.tsv"
     message:
-        "Laying out the claims"
+        "Writing the page of the claims"
     shell:
         "{PYTHON:q} -m replication page --claims {input.claims} --out {output} > {log} 2>&1"

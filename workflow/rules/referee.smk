@@ -1,10 +1,10 @@
-"""The independent referee: every saved iterate judged again by a script that shares no code with the package."""
+"""The independent referee: a script that shares no code with the packages judges every saved iterate again."""
 
 REFEREE = f"{RESULTS}/referee.json"
 
 
 rule referee:
-    """Recompute safety counts and figures of merit from the saved weights; any disagreement stops the build."""
+    """Recompute safety counts and losses from the saved weights; a disagreement stops the build."""
     input:
         script="workflow/scripts/referee.py",
         config=CONFIG,
@@ -17,7 +17,7 @@ rule referee:
         f"{LOGS}/referee.log",
     benchmark:
         f"{LOGS}/referee.benchmark.tsv"
-    priority: 1  # it takes longest of what follows the runs
+    priority: 1  # the longest job after the runs
     params:
         results=RESULTS,
     message:

@@ -1,9 +1,9 @@
-"""Shipped results: what the repository ships is checked and taken as the results of the scale."""
+"""Shipped results: they are checked and serve as the results of the scale."""
 
 from replication.shipped import ship
 
 try:
-    SHIPPED = ship.check(Path(SHIPPED_RESULTS))["files"]  # refused before anything is planned
+    SHIPPED = ship.check(Path(SHIPPED_RESULTS))["files"]  # altered files are refused before the jobs are planned
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 
@@ -11,8 +11,8 @@ except ScpoError as error:
 rule restore:
     """Check every shipped result against its checksum and copy it to where the report is made."""
     input:
-        # stands for all of them, by checksum: with a thousand inputs Snakemake's own records of a thousand outputs
-        # take longer than the report
+        # It has the checksums of all shipped files.  With a thousand inputs Snakemake would take longer to write its
+        # own records of the outputs than the report takes.
         manifest=f"{SHIPPED_RESULTS}/manifest.json",
     output:
         [str(ship.restored_path(Path(RESULTS), name)) for name in SHIPPED],

@@ -1,10 +1,10 @@
-"""The regression beside its runs: how far final policies are from a constrained optimum."""
+"""The regression: distance of its final policies from a constrained optimum."""
 
 from replication.results.inventory import STATIONARITY
 
 
 rule stationarity:
-    """Measure what of the loss gradient the active constraints do not balance, at the end of every run."""
+    """Measure the share of the loss gradient that the active constraints do not balance, at the end of every run."""
     input:
         config=CONFIG,
         runs=runs_of("regression") if "regression" in EXPERIMENTS else [],

@@ -10,11 +10,11 @@ def dataset_of(wildcards):
 for experiment in EXPERIMENTS:
 
     rule:
-        """Run one arm of an experiment with one seed; an interrupted run goes on from its checkpoint."""
+        """Run one arm of an experiment with one seed; an interrupted run continues from its checkpoint."""
         name:
             f"train_{experiment.replace('-', '_')}"
         input:
-            scale=ancient(SCALE_FILE),  # the settings that this job reads are in params
+            scale=ancient(SCALE_FILE),  # params hold the settings that this job reads
             data=dataset_of,
             code=code("replication.training.train", tasks.MODULES[experiment]),
         output:
@@ -28,7 +28,7 @@ for experiment in EXPERIMENTS:
         params:
             settings=lambda wildcards: arm_settings(wildcards.experiment, wildcards.arm),
             folder=RUN,
-            checkpoint=f"{RUN}.checkpoint",  # beside the outputs: those of a failed job are removed
+            checkpoint=f"{RUN}.checkpoint",  # outside the outputs, which Snakemake removes when a job fails
         message:
             "Training: {wildcards.experiment}, {wildcards.arm}, seed {wildcards.seed}"
         shell:
