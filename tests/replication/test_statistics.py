@@ -11,25 +11,18 @@ from scipy.stats import binom
 from replication.results.statistics import (
     median_interval,
     pair,
-    paired_differences,
     proportion_interval,
     single,
-    summarise,
 )
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
 SEEDS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
 
 
-def test_summary_of_known_values() -> None:
-    summary = summarise([3.0, -1.0, 2.0, 10.0])
-    assert (summary.median, summary.low, summary.high, summary.count) == (2.5, -1.0, 10.0, 4)
-
-
 @given(SEEDS)
 def test_median_interval_lies_within_the_range(values: list[float]) -> None:
-    summary, interval = summarise(values), median_interval(values)
-    assert summary.low <= interval.low <= summary.median <= interval.high <= summary.high
+    (low, high), median, interval = pair("range", values), single("median", values), median_interval(values)
+    assert low <= interval.low <= median <= interval.high <= high
 
 
 def test_median_interval_against_tables() -> None:
@@ -68,22 +61,15 @@ def test_clopper_pearson_ends_have_the_tail_probability(case: tuple[int, int]) -
         assert binom.sf(successes - 1, trials, interval.low) == pytest.approx(0.025, rel=1e-6)
 
 
-def test_paired_differences_match_seeds() -> None:
-    differences = paired_differences({3: 1.0, 1: 5.0, 9: 0.0}, {1: 2.0, 3: 4.0, 7: 0.0})
-    np.testing.assert_array_equal(differences, [3.0, -3.0])  # seeds 1 and 3
-
-
 @pytest.mark.parametrize("values", [[], [[1.0, 2.0]]])
 def test_shapes_are_checked(values: list[object]) -> None:
     with pytest.raises(ShapeError, match="one number per seed"):
-        summarise(values)
+        single("median", values)
 
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(NonFiniteError, match="seed number 1"):
-        summarise([1.0, float("nan")])
-    with pytest.raises(ShapeError, match="no seed is in both"):
-        paired_differences({1: 1.0}, {2: 1.0})
+        single("sum", [1.0, float("nan")])
     for successes, trials in ((1, 0), (-1, 3), (4, 3)):
         with pytest.raises(ConfigurationError, match="successes"):
             proportion_interval(successes, trials)

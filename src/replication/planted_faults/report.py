@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from replication.documents import PlantedFault
 from replication.errors import ResultError
-from replication.results.summaries import read_findings
+from replication.results.read import read_findings
 from replication.typeset import latex, parts, style
 from replication.typeset.latex import RULE, Row, Title
 
@@ -23,14 +24,14 @@ HEADINGS = {
 SWEEP = "constants-too-small"
 
 
-def read(results: Path) -> list[dict[str, Any]]:
+def read(results: Path) -> tuple[PlantedFault, ...]:
     """Return the findings; the page is only made if every planted fault was caught.
 
     Raises:
         ResultError: the file is missing or damaged, or a fault was not caught.
     """
     findings = read_findings(results)
-    if missed := [finding["name"] for finding in findings if not finding["caught"]]:
+    if missed := [finding.name for finding in findings if not finding.caught]:
         raise ResultError(f"{results / 'falsification.json'}: planted faults were not caught: {', '.join(missed)}")
     return findings
 
@@ -42,9 +43,9 @@ def faults(results: Path) -> str:
     return latex.booktabs(columns, [["planted", "must happen", "happened"]], _rows(read(results)))
 
 
-def _rows(findings: Sequence[Mapping[str, Any]]) -> Iterator[Row | Title | str]:
+def _rows(findings: Sequence[PlantedFault]) -> Iterator[Row | Title | str]:
     for position, finding in enumerate(findings):
-        if heading := HEADINGS.get(finding["name"]):
+        if heading := HEADINGS.get(finding.name):
             if position > 0:
                 yield RULE
             yield Title(heading)
@@ -78,4 +79,4 @@ def smoothness(results: Path) -> Figure:
 
 
 def _sweep(results: Path) -> dict[str, Any]:
-    return dict(next(finding["numbers"] for finding in read(results) if finding["name"] == SWEEP))
+    return dict(next(finding.numbers for finding in read(results) if finding.name == SWEEP))

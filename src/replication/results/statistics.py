@@ -5,7 +5,7 @@ The seed is the statistical unit: the updates of one run are not independent sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, betaincinv  # scipy.stats takes a second to import
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Median and range of one number per seed."""
-
-    median: float
-    low: float
-    high: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -42,17 +32,6 @@ def _one_per_seed(values: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise NonFiniteError(f"seed number {int(np.flatnonzero(~np.isfinite(array))[0])} of {array.size} is not finite")
     return array
-
-
-def summarise(values: ArrayLike) -> Summary:
-    """Return median, minimum and maximum of ``values`` (n,), one per seed.
-
-    Raises:
-        ShapeError: ``values`` is empty or not one-dimensional.
-        NonFiniteError: a value is NaN or infinite.
-    """
-    array = _one_per_seed(values)
-    return Summary(float(np.median(array)), float(array.min()), float(array.max()), array.size)
 
 
 def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
@@ -92,20 +71,6 @@ def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Int
     low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1.0 - tail))
     return Interval(low, high, level)
-
-
-def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> NDArray[np.float64]:
-    """Return first - second (n,) for the seeds that both have, in the order of the seeds.
-
-    Runs with the same seed share data and start, so the noise of both cancels in the difference.
-
-    Raises:
-        ShapeError: no seed is in both.
-    """
-    shared: Sequence[int] = sorted(first.keys() & second.keys())
-    if not shared:
-        raise ShapeError(f"no seed is in both: {sorted(first)} and {sorted(second)}")
-    return _one_per_seed([first[seed] - second[seed] for seed in shared])
 
 
 def nonzero(values: ArrayLike) -> int:
