@@ -1,6 +1,6 @@
-"""The artifact: one archive with sources, results, report and claims that rebuilds its figures elsewhere.
+"""Packs sources, shipped results, report and claims into one archive, from which the figures can be made elsewhere.
 
-The archive is the same for the same content: sorted names, one date, no owner.
+The same content gives the same archive: names are sorted, all files have one date and no owner.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from replication.provenance import stamp
 from replication.shipped import crate, ship
 
 CHECKSUMS = "SHA256SUMS"
-MADE = "made"  # folder of what was made of the shipped results, to be compared with what is rebuilt
-EPOCH = 1765756800  # of every file, unless SOURCE_DATE_EPOCH says otherwise
+#: Folder of the report that was made from the shipped results, to compare a rebuilt one with.
+MADE = "made"
+#: Date of every file, unless SOURCE_DATE_EPOCH is set.
+EPOCH = 1765756800
+#: Folders of the archive, with their content.
 FOLDERS = {
-    "src/": "the method, the experiments, evidence and report",
+    "src/": "the library and the replication",
     "workflow/": "rules of the workflow",
     "notebooks/": "analyses",
     "paper/": "the report's text",
@@ -37,12 +40,12 @@ def write(root: Path, results: Path, folder: Path) -> Path:
     """Write scpo-artifact-<version>.tar.gz to ``folder`` and return its path.
 
     Args:
-        root: the checkout; what git tracks there is packed.
+        root: the checkout; the files that git tracks are packed.
         results: results/shipped/<scale>, with the report made of the shipped results (make figures).
         folder: where the archive is written.
 
     Raises:
-        ResultError: there is no checkout, the shipped results are not what their manifest says, or the report is
+        ResultError: ``root`` is no checkout, the shipped results differ from their manifest, or the report is
             missing or stale.
     """
     shipped = root / "shipped" / "results" / results.name
@@ -73,7 +76,7 @@ def write(root: Path, results: Path, folder: Path) -> Path:
 
 
 def sources(root: Path) -> dict[str, Path]:
-    """Return the files that git tracks in ``root``, by their relative paths.
+    """Return the files that git tracks in ``root``: relative path -> path.
 
     Raises:
         ResultError: ``root`` is no checkout.
@@ -87,10 +90,10 @@ def sources(root: Path) -> dict[str, Path]:
 
 
 def made(results: Path) -> dict[str, Path]:
-    """Return report and claims made of the shipped results, by their paths in the bundle.
+    """Return the report and the claims made from the shipped results: path in the archive -> path.
 
     Raises:
-        ResultError: one of them is missing, or no longer what its stamp says.
+        ResultError: one of them is missing or differs from its stamp.
     """
     whole = [results / "claims.json", results / "report" / "report.pdf", results / "report" / "numbers.tex"]
     if absent := [path for path in whole if not path.is_file()]:
@@ -105,7 +108,7 @@ def made(results: Path) -> dict[str, Path]:
 
 
 def archive(name: str, content: Mapping[str, bytes], executable: set[str]) -> bytes:
-    """Return a tar.gz with ``content`` (path: bytes) below folder ``name``, the same bytes for the same content."""
+    """Return a tar.gz of ``content`` (path -> bytes) below the folder ``name``; equal content gives equal bytes."""
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for path in sorted(content):

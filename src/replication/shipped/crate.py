@@ -1,4 +1,4 @@
-"""The bundle's description as an RO-Crate: what it holds, and the workflow run that made the results.
+"""Describes the archive as an RO-Crate: its content, and the workflow run that made the results.
 
 Profiles: Workflow RO-Crate (the library states it) and Workflow Run Crate 0.5, see https://www.researchobject.org/workflow-run-crate/.
 """
@@ -29,16 +29,16 @@ def describe(
     folders: Mapping[str, str],
     results: Mapping[str, str],
 ) -> str:
-    """Return ro-crate-metadata.json.
+    """Return the text of ro-crate-metadata.json.
 
     Args:
-        name: of the bundle.
+        name: of the archive.
         version: of the package.
         published: date of publication.
-        manifest: that of the shipped results.
-        seconds: processor time that the runs behind the results took.
-        folders: folders of sources in the bundle, with what they hold; each ends with "/".
-        results: files and folders that the workflow run made, with what they are.
+        manifest: of the shipped results.
+        seconds: processor time of the runs.
+        folders: folders of sources -> their content; each name ends with "/".
+        results: files and folders that the workflow run made -> their content.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -78,7 +78,7 @@ def describe(
 
 
 def parts(content: str) -> Sequence[str]:
-    """Return the paths that a description says the bundle holds."""
+    """Return the paths that a description lists as parts of the archive."""
     graph = json.loads(content)["@graph"]
     root = next(entity for entity in graph if entity["@id"] == "./")
     return [entity["@id"] for entity in root["hasPart"]]

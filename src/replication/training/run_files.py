@@ -1,4 +1,4 @@
-"""What a run writes down: one row per update and per evaluation, a thinned series, weights, summary and stamps."""
+"""The files of a run: one row per update and per evaluation, a thinned series, weights, summary and stamp."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Records:
         self.unsafe_updates, self.unsafe_thetas = list(state["unsafe_updates"]), list(state["unsafe_thetas"])
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts and figures of merit of the run; the initial policy is no update and no count."""
+        """Return the counts of the run and its held-out values; the initial policy is not counted as an update."""
         updates = self.rows[1:]
         unsafe = [row["update"] for row in updates if row["unsafe_iterate"]]
         missed = [row["update"] for row in updates if row["bound_misses"] > 0]
