@@ -87,9 +87,9 @@ def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_
     for position, runs in enumerate(arms.values()):
         losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
         assert rows["loss, fresh inputs"][position] == rf"\num{{{np.median(losses):.3f}}}"
-        for label, count in (("unsafe proposals", "unsafe_proposals"), ("rollouts", "rollouts")):
+        for label, count in (("unsafe prop.\\", "unsafe_proposals"), ("rollouts", "rollouts")):
             each = sum(run.summary[count] for run in runs) / sum(run.summary["updates"] for run in runs)
-            assert rows[f"{label} an update"][position] == latex.significant(each, 2)
+            assert rows[f"{label} per update"][position] == latex.significant(each, 2)
     assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 5 + [True] * 2
 
 

@@ -167,9 +167,9 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
         r"sampled directions \(n\)",
         r"\quad of them recycled, at most",
         r"share of the slack \(\kappa\)",
-        "coverage margin",
+        "tightening",
         "buffer",
-        "margin that covers the points between",
+        "tightening that covers the points between",
     }
     assert rows[r"\quad optimiser, learning rate"][0] == r"SGD, momentum \num{0.9}, \num{0.05}"
     assert rows["initial weights and biases"][0].startswith("uniform on")

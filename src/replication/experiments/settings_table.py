@@ -47,7 +47,7 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
         (r"share of the slack \(\kappa\)", number(scpo.kappa), TUNED),
         (r"smoothness \(L_i\)", smoothness, OURS),
         *_radius(model),
-        ("coverage margin", number(scpo.tightening), TUNED),
+        ("tightening", number(scpo.tightening), TUNED),
         *([("buffer", number(scpo.buffer), TUNED)] if scpo.buffer else []),
         ("projection", "sequential QP", OURS),
     ]

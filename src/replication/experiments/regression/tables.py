@@ -37,7 +37,7 @@ RESULTS = {
 ACTIVATIONS = {"scpo": ("ReLU",), "scpo-tanh": ("tanh",), "scpo-softplus": ("softplus",)}
 ALTERNATIVES = {
     "scpo": ("SCPO", "", ""),
-    "scpo-no-margin": ("SCPO", "no", "margin"),
+    "scpo-no-margin": ("SCPO", "no", "tightening"),
     "scpo-no-buffer": ("SCPO", "no", "buffer"),
     "scpo-curvature": ("SCPO", "no kink", "constants"),
     "scpo-plain": ("SCPO", "plain", ""),
@@ -174,8 +174,8 @@ def alternatives(results: Path) -> str:
             ("unsafe iterates", of("unsafe-share", "mean")),
             (r"worst raw \(g\), iterates", of("worst-g", "max", 3)),
             ("updates with a bound miss", of("bound-miss-share", "mean")),
-            ("unsafe proposals an update", of("unsafe-proposals-per-update", "mean")),
-            ("rollouts an update", of("rollouts-per-update", "mean")),
+            (r"unsafe prop.\ per update", of("unsafe-proposals-per-update", "mean")),
+            ("rollouts per update", of("rollouts-per-update", "mean")),
             (r"\(\lvert z\rvert\), median", of("median-step", "median")),
             (r"\(L\) used, median", of("median-smoothness", "median")),
         ],
@@ -306,8 +306,8 @@ def _own_settings(section: RegressionConfig) -> list[Setting]:
     number, integer = latex.setting, latex.count
     rows: list[Setting] = []
     if "scpo-covered" in section.arms:
-        margin = section.for_arm("scpo-covered").scpo.tightening
-        rows.append(("margin that covers the points between", number(margin), TUNED))
+        tightening = section.for_arm("scpo-covered").scpo.tightening
+        rows.append(("tightening that covers the points between", number(tightening), TUNED))
     if "scpo-tanh" in section.arms:
         ratio = section.for_arm("scpo-tanh").scpo.smoothness.kink_ratio
         rows.append(("kink ratio, smooth activations", or_number("none", ratio), OURS))
@@ -318,7 +318,7 @@ def _own_settings(section: RegressionConfig) -> list[Setting]:
         rows += [
             (r"proven constants (\cref{sec:proven}): network", f"{widths}, {proven.activation}", OURS),
             (r"\quad optimiser, learning rate", f"{optimiser}, {rate}", OURS),
-            (r"\quad margin", number(proven.scpo.tightening), OURS),
+            (r"\quad tightening", number(proven.scpo.tightening), OURS),
             (r"\quad \(r\), on proven constants", number(proven.scpo.smoothness.max_radius), OURS),
         ]
     return rows
