@@ -12,6 +12,8 @@ import pytest
 from replication import report, schema
 from replication.cli import app, main
 from replication.config import load
+from replication.experiments import quantities
+from replication.shipped import ship
 
 PROJECT = Path(__file__).parents[2]
 
@@ -86,15 +88,19 @@ def test_a_wrong_command_line_is_status_2(arguments):
 def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "render", lambda name, results, out: drawn.append((name, results, out)))
+    monkeypatch.setattr(ship, "restore", lambda shipped, out: drawn.append(("restored", shipped, out)))
+    monkeypatch.setattr(quantities, "main", lambda results, out: drawn.append(("counted", results, out)))
     drawn = []
     assert main(["figure", "regression-safety"]) == 0
     assert capsys.readouterr().out == "regression-safety.pdf\n"
     (tmp_path / "results/paper").mkdir(parents=True)
-    (tmp_path / "results/paper/config.json").touch()
+    (tmp_path / "results/paper/quantities.parquet").touch()
     assert main(["figure", "a", "b", "--out", "c", "d"]) == 0
     own = Path("results/paper")
-    shipped = PROJECT / "shipped/results/paper"
+    shipped = Path("results/shipped/paper")
     assert drawn == [
+        ("restored", PROJECT / "shipped/results/paper", shipped),
+        ("counted", shipped, shipped / "quantities.parquet"),
         ("regression-safety", shipped, Path("regression-safety.pdf")),
         ("a", own, Path("c")),
         ("b", own, Path("d")),

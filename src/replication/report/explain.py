@@ -26,10 +26,17 @@ PLACES = (Path("results/paper"), Path("results/shipped/paper"))
 
 @dataclass(frozen=True)
 class Found:
-    """What a name stands for: lines that say what it is, and the file that has a stamp."""
+    """What a name stands for.
+
+    Attributes:
+        lines: say what it is.
+        path: the file that has a stamp.
+        arms: "experiment/arm" of the arms that it is about; empty: all that the file was made from.
+    """
 
     lines: list[str]
     path: Path
+    arms: tuple[str, ...] = ()
 
 
 def latest_report() -> Path:
@@ -58,7 +65,7 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER) -> tuple[str, 
         ResultError: a file or its stamp is missing or damaged.
     """
     found = _find(name, results, folder)
-    content = stamp.read(found.path)
+    content = _only(stamp.read(found.path), found.arms)
     behind = _behind(content, results)
     problems = stamp.changed(found.path, results) + [
         problem for path in behind for problem in stamp.changed(path, results)
@@ -72,6 +79,18 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER) -> tuple[str, 
     lines += [f"inputs    {len(content['inputs'])}, named from {results} unless they belong to the repository"]
     lines += [f"          {sha[:SHORT]}  {key.removeprefix('results:')}" for key, sha in content["inputs"].items()]
     return "\n".join(lines) + "\n", not problems
+
+
+def _only(content: dict[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
+    """Return a stamp with the inputs and the seeds of some arms alone."""
+    if not arms:
+        return content
+    starts = tuple(f"results:{arm}/" for arm in arms)
+    inputs = {name: sha for name, sha in content["inputs"].items() if name.startswith(starts)}
+    return content | {
+        "inputs": inputs,
+        "seeds": {arm: content["seeds"][arm] for arm in arms if arm in content["seeds"]},
+    }
 
 
 def listing(folder: Path = text.FOLDER) -> str:
@@ -126,16 +145,17 @@ def _number(name: str, results: Path, folder: Path) -> Found | None:
     quantity = QUANTITIES[last]
     lines = [f"quantity  {last}: {quantity.sentence}"]
     lines += [f"unit      {quantity.unit}"] if quantity.unit else []
-    return Found([*lines, *_values(name, results), *_used(used, results)], results / quantities.FILE)
+    experiment, arm, _ = numbers.split(name)
+    arms = tuple(f"{experiment}/{single}" for single in numbers.arms_of(arm)) if arm else ()
+    return Found([*lines, *_values(name, results), *_used(used, results)], results / quantities.FILE, arms)
 
 
 def _values(name: str, results: Path) -> list[str]:
     """Return the values of a quantity by seed, and the folders of the runs that they are computed from."""
     table = quantities.read(results)
     experiment, arm, quantity = numbers.split(name)
-    arms = [single for group in arm.split(numbers.MINUS) for single in group.split("+")]
     lines: list[str] = []
-    for single in arms:
+    for single in numbers.arms_of(arm):
         if not table.has(experiment, single, quantity):
             continue
         for seed, value in table.values(experiment, single, quantity).items():

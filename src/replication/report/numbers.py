@@ -89,6 +89,11 @@ def split(name: str) -> tuple[str, str, str]:
     raise ConfigurationError(f"{name!r}: expected experiment/arm/quantity")
 
 
+def arms_of(name: str) -> list[str]:
+    """Return the arms in the middle part of a number's name: one, or several joined by "+" or " - "."""
+    return [arm for group in name.split(MINUS) for arm in group.split("+")]
+
+
 def _checked(one: Number, table: Table, config: Config) -> str:
     try:
         return lookup(one, table, config)
@@ -99,7 +104,7 @@ def _checked(one: Number, table: Table, config: Config) -> str:
 def _quantity(one: Number, table: Table, config: Config) -> str:
     experiment, arm, quantity = split(one.name)
     format_of(quantity, one.statistic)
-    arms = [single for group in arm.split(MINUS) for single in group.split("+")]
+    arms = arms_of(arm)
     if not _runs(experiment, arms, config):
         return NOT_RUN
     if one.statistic != VALUE and not all(table.has(experiment, single, quantity) for single in arms):
