@@ -106,7 +106,8 @@ CLAIM = """\
     statement: No update of the verified arm makes the policy unsafe
     source: ours
     mark: R
-    metric: unsafe-iterates
+    quantity: unsafe-iterates
+    statistic: sum
     comparator: equals
     expected: 0
     tier: exact

@@ -11,7 +11,7 @@ from replication.errors import ResultError
 from replication.experiments import modules
 from replication.files import write_parquet
 from replication.provenance.stamp import stamped
-from replication.results import constants, quantities, whole
+from replication.results import constants, quantities, run_quantities, whole
 from replication.results.quantities import Provider, Quantity, Row, Table
 from replication.results.read import read_config, read_run
 
@@ -58,9 +58,9 @@ def declared() -> dict[str, Quantity]:
     """Return every quantity by its name, in the order in which they are declared."""
     found: dict[str, Quantity] = {}
     modules = [*EXPERIMENTS.values()]
-    of_runs = [quantities.RUN, *(module.RUN for module in modules)]
+    of_runs = [run_quantities.RUN, *(module.RUN for module in modules)]
     of_providers = [one.quantities for module in (whole, constants, *modules) for one in module.PROVIDERS]
-    of_providers += [one.quantities for module in modules for one in module.ARM_PROVIDERS]
+    of_providers += [one.quantities for module in modules for one in getattr(module, "ARM_PROVIDERS", ())]
     for quantity in (one for group in (*of_runs, *of_providers) for one in group):
         if quantity.name in found:
             raise ValueError(f"the quantity {quantity.name!r} is declared twice")
@@ -76,12 +76,12 @@ def _parts(results: Path) -> Iterator[tuple[Iterable[str], Iterable[Row]]]:
     providers: list[Provider] = [*whole.PROVIDERS, *constants.PROVIDERS]
     for experiment, section in read_config(results).experiments.items():
         module = EXPERIMENTS.get(experiment)
-        chosen = (*quantities.RUN, *(module.RUN if module else ()))
+        chosen = (*run_quantities.RUN, *(module.RUN if module else ()))
         providers += module.PROVIDERS if module else ()
         for arm, settings in section.arms.items():
             for seed in settings.seed_range:
                 yield [f"{experiment}/{arm}"], _of_run(results, experiment, arm, seed, chosen)
-            for provider in module.ARM_PROVIDERS if module else ():
+            for provider in getattr(module, "ARM_PROVIDERS", ()):
                 yield [f"{experiment}/{arm}/{one.name}" for one in provider.quantities], provider.rows(results, arm)
     for provider in providers:
         yield [one.name for one in provider.quantities], provider.rows(results)

@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from replication.results import quantities
+from replication.results import run_quantities
 from replication.results.read import Run
 from replication.results.statistics import proportion_interval
 from replication.typeset import style
@@ -71,7 +71,7 @@ def mark_unsafe(axes: Axes, data: pd.DataFrame, x: str) -> None:
 
 def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:
     """Return "3 of 1 000 <what>": a quantity that counts of another one, both summed over the runs of one arm."""
-    table, of = quantities.of_runs(runs), (runs[0].experiment, runs[0].arm)
+    table, of = run_quantities.of_runs(runs), (runs[0].experiment, runs[0].arm)
     some, every = (table.statistic(*of, name, "sum") for name in (part, whole))
     return style.spaced(f"{some:,.0f} of {every:,.0f} {what}")
 

@@ -25,11 +25,9 @@ from replication.results.quantities import (
     Provider,
     Quantity,
     Row,
-    final,
-    initial,
-    reduction,
 )
 from replication.results.read import Run, read_arm
+from replication.results.run_quantities import final, initial, reduction
 from replication.tasks.double_integrator.system import lqr
 
 ONE_DECIMAL, FOUR_DECIMALS = Format("loss", 1), Format("loss", 4)

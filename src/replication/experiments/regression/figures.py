@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from replication.experiments.regression.published import read_loss, read_policy
-from replication.results import frames, quantities
+from replication.results import frames, run_quantities
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.regression.data import target
 from replication.training.series import EARLY
@@ -229,5 +229,5 @@ def _unsafe_text(runs: Runs) -> str:
 
 
 def _heldout_text(runs: Runs) -> str:
-    worst = quantities.of_runs(runs).statistic(EXPERIMENT, runs[0].arm, "heldout-worst-g", "max")
+    worst = run_quantities.of_runs(runs).statistic(EXPERIMENT, runs[0].arm, "heldout-worst-g", "max")
     return plots.counted(runs, "unsafe-evaluations", "evaluations", f"unsafe, largest {worst:.2g}")

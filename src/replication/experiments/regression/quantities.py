@@ -16,16 +16,13 @@ from replication.results.quantities import (
     NUMBER,
     RATIO,
     SHARE,
-    ArmProvider,
     Format,
     Provider,
     Quantity,
     Row,
-    final,
-    initial,
-    reduction,
 )
 from replication.results.read import Run, read_arms, read_section, read_stationarity
+from replication.results.run_quantities import final, initial, reduction
 from replication.settings import ExperimentSettings
 from replication.tasks.regression.settings import RegressionConfig
 
@@ -280,4 +277,3 @@ def _stationarity(results: Path) -> Iterator[Row]:
 
 
 PROVIDERS = (Provider(PUBLISHED, _published), Provider(STATIONARITY, _stationarity))
-ARM_PROVIDERS: tuple[ArmProvider, ...] = ()

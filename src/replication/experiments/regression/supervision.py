@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from replication.experiments.regression.quantities import EXPERIMENT, RUN, side_epochs
 from replication.experiments.regression.read import read_settings, supervision_arms
-from replication.results import frames, quantities
+from replication.results import frames, run_quantities
 from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style
 
@@ -64,7 +64,7 @@ def rejected_shares(runs: Mapping[float, tuple[Run, ...]], epoch: float) -> tupl
     for adversarial, of in runs.items():
         rows = frames.evaluations(of, epoch)
         rows = rows[rows["epoch"] > epoch / 2]
-        table = quantities.of_runs(of, RUN)
+        table = run_quantities.of_runs(of, RUN)
         for column, samples in SAMPLES.items():
             same = {"adversarial": f"{100 * adversarial:.0f} %", "samples": samples}
             single.append(rows[["seed"]].assign(rejected=rows[column], **same).dropna())

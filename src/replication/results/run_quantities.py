@@ -1,0 +1,292 @@
+"""The quantities that every run has, and functions that compute a quantity from a run's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from replication.results.quantities import (
+    COUNT,
+    LOSS,
+    NUMBER,
+    SAFETY,
+    SHARE,
+    SIZE,
+    Format,
+    Quantity,
+    Table,
+    of_rows,
+    of_run,
+)
+from replication.results.read import Run
+
+
+def of_summary(key: str, *methods: str) -> Callable[[Run], float | None]:
+    """Return a function that gives an entry of run.json; None where it is null, or for methods that are not named."""
+
+    def compute(run: Run) -> float | None:
+        if methods and run.method not in methods:
+            return None
+        value = run.summary[key]
+        return None if value is None else float(value)
+
+    return compute
+
+
+def final(key: str) -> Callable[[Run], float]:
+    """Return a function that gives a held-out value of the final policy; NaN where it was not finite."""
+    return lambda run: _finite(run.summary.final[key])
+
+
+def initial(key: str) -> Callable[[Run], float]:
+    """Return a function that gives a held-out value of the initial policy; NaN where it was not finite."""
+    return lambda run: _finite(run.summary.initial[key])
+
+
+def reduction(key: str) -> Callable[[Run], float]:
+    """Return a function that gives the share of a loss's initial value by which it fell."""
+    return lambda run: 1.0 - final(key)(run) / initial(key)(run)
+
+
+def _finite(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _share_of_updates(key: str, *methods: str) -> Callable[[Run], float | None]:
+    def compute(run: Run) -> float | None:
+        if methods and run.method not in methods:
+            return None
+        return float(run.summary[key]) / run.summary.updates
+
+    return compute
+
+
+def _unsafe_before_a_miss(run: Run) -> float:
+    unsafe, missed = run.summary.first_unsafe_update, run.summary.first_missed_update
+    return float(unsafe is not None and (missed is None or missed > unsafe))
+
+
+def _worst_miss(run: Run) -> float | None:
+    worst = run.series["worst_miss_high"].max()
+    return None if np.isnan(worst) else float(worst)
+
+
+def _median_miss(run: Run) -> float | None:
+    bins = run.series
+    missed = bins.loc[bins["bound_misses"] > 0, "worst_miss_high"]
+    return float(missed.median()) if len(missed) else None
+
+
+def _heldout_excess(run: Run) -> float | None:
+    worst = final("heldout_max_g")(run)
+    return worst if worst > 0 else None
+
+
+SCPO = "scpo"
+#: Methods that check a proposal before they take it.
+CHECKED = (SCPO, "backtracking")
+
+RUN = (
+    Quantity("updates", "Updates of the run.", "updates", COUNT, of_summary("updates")),
+    Quantity("epochs", "Epochs of the run.", "epochs", NUMBER, lambda run: run.epochs),
+    Quantity(
+        "evaluations",
+        "Policies of the run that were evaluated on held-out points.",
+        "iterates",
+        COUNT,
+        lambda run: len(run.evaluations),
+    ),
+    # safety on the training points, of every iterate
+    Quantity(
+        "unsafe-iterates",
+        "Iterates at which a constraint is above 0.",
+        "iterates",
+        COUNT,
+        of_summary("unsafe_iterates"),
+        judged=True,
+    ),
+    Quantity(
+        "unsafe-share",
+        "Share of the iterates at which a constraint is above 0.",
+        "",
+        SHARE,
+        _share_of_updates("unsafe_iterates"),
+        judged=True,
+    ),
+    Quantity(
+        "first-unsafe-update",
+        "First update after which a constraint is above 0; no value for a run that stays safe.",
+        "updates",
+        COUNT,
+        of_summary("first_unsafe_update"),
+    ),
+    Quantity(
+        "unsafe-before-a-miss",
+        "Whether the run was unsafe before any bound miss (1 or 0); the induction excludes it.",
+        "runs",
+        COUNT,
+        _unsafe_before_a_miss,
+        judged=True,
+    ),
+    Quantity("worst-g", "Largest constraint value of any iterate.", "", SAFETY, of_summary("max_g"), True),
+    # safety on held-out points, of the evaluated iterates
+    Quantity(
+        "unsafe-evaluations",
+        "Evaluated iterates at which a constraint is above 0 on held-out points.",
+        "iterates",
+        COUNT,
+        lambda run: int((run.evaluations["heldout_max_g"] > 0).sum()),
+    ),
+    Quantity(
+        "heldout-worst-g",
+        "Largest constraint value on held-out points of any evaluated iterate.",
+        "",
+        SAFETY,
+        lambda run: float(run.evaluations["heldout_max_g"].max()),
+        judged=True,
+    ),
+    Quantity(
+        "final-heldout-worst-g",
+        "Largest constraint value of the final policy on held-out points.",
+        "",
+        SAFETY,
+        final("heldout_max_g"),
+    ),
+    Quantity(
+        "heldout-excess",
+        "Largest constraint value of the final policy on held-out points, where it is above 0.",
+        "",
+        LOSS,
+        _heldout_excess,
+    ),
+    Quantity(
+        "heldout-unsafe-share",
+        "Share of the held-out points, or starts, at which the final policy is unsafe.",
+        "",
+        SHARE,
+        final("heldout_unsafe"),
+        judged=True,
+    ),
+    # the bound and the projection
+    Quantity(
+        "bound-misses",
+        "Updates in which a constraint exceeded its step bound u(z).",
+        "updates",
+        COUNT,
+        of_summary("bound_misses", SCPO),
+        judged=True,
+    ),
+    Quantity(
+        "bound-miss-share",
+        "Share of the updates in which a constraint exceeded its step bound u(z).",
+        "",
+        SHARE,
+        _share_of_updates("bound_misses", SCPO),
+    ),
+    Quantity(
+        "first-missed-update",
+        "First update in which a constraint exceeded its step bound; no value for a run without one.",
+        "updates",
+        COUNT,
+        of_summary("first_missed_update", SCPO),
+    ),
+    Quantity(
+        "worst-miss",
+        "Size of the largest bound miss: constraint less step bound u(z), over all updates; negative without a miss.",
+        "",
+        SAFETY,
+        _worst_miss,
+    ),
+    Quantity(
+        "median-miss",
+        "Size of a typical bound miss: the largest in a bin of the series, median over bins with a miss.",
+        "",
+        SAFETY,
+        _median_miss,
+    ),
+    Quantity(
+        "unsafe-proposals",
+        "Proposed steps that a rollout found unsafe.",
+        "proposals",
+        COUNT,
+        of_summary("unsafe_proposals", *CHECKED),
+    ),
+    Quantity(
+        "unsafe-proposals-per-update",
+        "Proposed steps that a rollout found unsafe, per update.",
+        "",
+        Format("size", 2),
+        _share_of_updates("unsafe_proposals"),
+    ),
+    Quantity(
+        "unsafe-probes", "Probes at which a constraint is above 0.", "probes", COUNT, of_summary("unsafe_probes", SCPO)
+    ),
+    Quantity(
+        "restoring-updates",
+        "Updates that started unsafe and stepped back towards the safe set.",
+        "updates",
+        COUNT,
+        of_summary("restoring_updates", SCPO),
+    ),
+    Quantity(
+        "solver-failures",
+        "Projections that no solver solved.",
+        "updates",
+        COUNT,
+        of_summary("solver_failures"),
+    ),
+    Quantity(
+        "projected-share",
+        "Share of the updates whose nominal step the projection changed.",
+        "",
+        SHARE,
+        of_summary("projected_share", SCPO),
+    ),
+    Quantity(
+        "captured-energy",
+        "Share of the nominal step's squared length within the sampled directions, median over the updates.",
+        "",
+        SHARE,
+        of_summary("captured_energy", SCPO),
+    ),
+    Quantity("rollouts", "Evaluations of all constraints.", "rollouts", COUNT, of_summary("rollouts")),
+    Quantity(
+        "rollouts-per-update",
+        "Evaluations of all constraints per update.",
+        "rollouts",
+        Format("size", 2),
+        _share_of_updates("rollouts"),
+    ),
+    Quantity("median-step", "Length of a step, median over the updates.", "", SIZE, of_summary("median_step")),
+    Quantity(
+        "median-nominal-step",
+        "Length of the nominal step, median over the updates.",
+        "",
+        SIZE,
+        of_summary("median_nominal"),
+    ),
+    Quantity(
+        "median-smoothness",
+        "Largest smoothness constant in use, median over the updates.",
+        "",
+        SIZE,
+        of_summary("median_smoothness"),
+    ),
+    Quantity(
+        "largest-required-smoothness",
+        "Largest smoothness constant that a step of the run would have needed to meet its bound.",
+        "",
+        SIZE,
+        of_summary("largest_required"),
+    ),
+)
+
+
+def of_runs(runs: Iterable[Run], quantities: Iterable[Quantity] | None = None) -> Table:
+    """Return the table of runs that are already read; by default of the quantities that every run has.
+
+    Figures write its numbers beside the curves of the same runs, and need no table in a file.
+    """
+    chosen = RUN if quantities is None else tuple(quantities)
+    return of_rows(row for run in runs for row in of_run(run, chosen))
