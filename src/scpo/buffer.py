@@ -1,14 +1,14 @@
-"""The buffer before the limits: it turns a target away from them, so that the safe region need not stop the step.
+"""The buffer before the limits: it turns a target away from them before the projection.
 
-At a limit the projection onto the safe region shortens the whole step, its part along the limit too, and a policy
-crawls.  So the target is turned first, in the linear model of the constraint, where turning costs nothing along the
-limit:
+At a limit the projection onto the safe region shortens the whole step, its part along the limit too.  Then a policy
+crawls.  So the target t is turned first.  This is done in the linear model of the constraints, where turning costs
+nothing along the limit:
 
     t' = argmin |z - t|^2 / 2 + sum_i s_i^2 / (2 SOFTNESS)   s.t.  (a_i^T z + w_i) / |a_i| <= s_i,
 
-with v_i = g_i + tightening + buffer, and w_i = v_i before the buffer, w_i = RECOVERY v_i inside it.  Only constraints
-within REACH buffers of their limits count: a step that hits one farther away is too long and is better shortened.
-Whatever the target is, the step lies in the safe region (docs/method.md, section 5).
+Here v_i = g_i + tightening + buffer.  Before the buffer w_i = v_i; inside it w_i = RECOVERY v_i.  Only constraints
+within REACH buffer widths of their limits take part: a step that meets a limit farther away is too long, and should be
+shortened.  For any target the step lies in the safe region (docs/method.md, section 5).
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy as np
 
 from scpo.arrays import Array
 
-#: share of the way back out of the buffer that a target asks of a constraint in one update
+#: the share of the way back out of the buffer that a target asks of a constraint in one update
 RECOVERY = 0.5
-#: constraints nearer to their limits than so many buffers turn a target
+#: only constraints nearer to their limits than this many buffer widths turn a target
 REACH = 60.0
-#: how far a row may be missed, against how far the target moves for it: keeps opposed rows solvable
+#: how far a row may be missed, against how far the target moves for it; so opposed rows have a solution too
 SOFTNESS = 1e-4
-#: DAQP's code for a row that gives way at a quadratic cost, and its tolerance
+#: DAQP's code for a row that may be missed at a quadratic cost, and the tolerance for the rows
 SOFT, TOLERANCE = 8, 1e-10
 
 
 def turned(target: Array, slopes: Array, tightened: Array, buffer: float) -> Array:
-    """Return the target t' (n,) that turns away from the limits; ``target`` itself if it passes them all.
+    """Return the turned target t' (n,), or ``target`` itself if it satisfies all rows.
 
     An approximate solution is enough.  If the solver fails, ``target`` is returned.
 
     Args:
-        target: t (n,).
-        slopes: a (k, n).
+        target: the target t (n,).
+        slopes: the slopes a (k, n).
         tightened: g + tightening (k,).
-        buffer: its width, above 0.
+        buffer: the width of the buffer, above 0.
     """
     import daqp
 

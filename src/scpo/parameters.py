@@ -14,12 +14,15 @@ from scpo.errors import ConfigurationError, NonFiniteError
 
 
 def all_finite(x: Tensor) -> bool:
-    """Tell whether all entries are finite.  The sum usually decides; every entry is looked at where it overflows."""
+    """Return True if all entries are finite.
+
+    A finite sum decides this quickly.  Only if the sum is not finite are all entries checked.
+    """
     return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
 
 
 Rest = dict[str, Tensor | None]
-"""Tensors of a policy outside theta, by name: buffers, and parameters that are frozen or another optimiser's."""
+"""The tensors of a policy outside theta, by name: its buffers, and the parameters that ``own`` does not hold."""
 
 
 def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[str, Any], str]]:
@@ -35,14 +38,14 @@ def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[st
 
 
 def read_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
-    """Return copies of the policy's buffers and of its parameters other than ``own``."""
+    """Return copies of the buffers of the policy and of its parameters other than ``own``."""
     return {
         name: None if table[key] is None else table[key].detach().clone() for name, table, key in _places(policy, own)
     }
 
 
 def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> None:
-    """Restore the tensors that :func:`read_rest` returned; one with another shape or type by now is replaced."""
+    """Restore the tensors that :func:`read_rest` returned.  A tensor whose shape or type has changed is replaced."""
     with torch.no_grad():
         for name, table, key in _places(policy, own):
             if name not in saved:
@@ -59,7 +62,7 @@ def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> No
 
 
 def same_rest(one: Rest, other: Rest) -> bool:
-    """Tell whether two sets of such tensors are equal in names, types and numbers."""
+    """Return True if two results of :func:`read_rest` have the same names, types and numbers."""
     return one.keys() == other.keys() and all(
         kept is there or (kept is not None and there is not None and kept.dtype == there.dtype and kept.equal(there))
         for kept, there in zip(one.values(), (other[name] for name in one), strict=True)
@@ -68,9 +71,9 @@ def same_rest(one: Rest, other: Rest) -> bool:
 
 @contextmanager
 def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Restore the policy's modes, flags, types, buffers and parameters at the end, whatever the body does to them.
+    """Restore the policy at the end of a ``with`` block: its modes, flags, types, buffers and parameters.
 
-    The numbers of the parameters ``own``, those of theta, are left to the caller.
+    The parameters ``own`` make up theta.  The caller restores their numbers.
     """
     modes = [(module, module.training) for module in policy.modules()]
     held = {id(p): p for module, _ in modes for p in module._parameters.values() if p is not None}
@@ -92,13 +95,14 @@ def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]
 
 
 class ParameterVector:
-    """A flat view of those parameters of ``policy`` that ``optimizer_parameters`` holds and that are trainable.
+    """The vector theta (d,) of the trainable parameters of ``policy`` that are among ``optimizer_parameters``.
 
-    Frozen parameters and buffers stay out of theta.  All algebra on theta is in float64; writing rounds to each
-    parameter's own dtype, and that rounding belongs to the rounding level of the constraint (docs/method.md).
+    Frozen parameters and buffers stay out of theta.  All algebra on theta is in float64.  Writing theta rounds it to
+    the dtype of each parameter.  This rounding counts as rounding of the constraint (docs/method.md, section 1).
 
     Raises:
-        ConfigurationError: nothing is trainable, or the optimiser holds a tensor that the policy does not.
+        ConfigurationError: nothing is trainable, the optimiser holds a tensor that the policy does not, or the
+            parameters lie on several devices or have no real floating dtype.
     """
 
     def __init__(self, policy: nn.Module, optimizer_parameters: Iterable[Tensor]) -> None:
@@ -124,16 +128,16 @@ class ParameterVector:
         self.sizes = tuple(parameter.numel() for parameter in self.parameters)
         self.dimension = sum(self.sizes)
         self.device = self.parameters[0].device
-        #: unit roundoff of the least precise parameter
+        #: the unit roundoff of the least precise parameter
         self.roundoff = max(torch.finfo(parameter.dtype).eps for parameter in self.parameters)
 
     @property
     def exact(self) -> bool:
-        """Whether writing theta rounds nothing."""
+        """True if writing theta rounds nothing."""
         return all(parameter.dtype == torch.float64 for parameter in self.parameters)
 
     def read(self) -> Tensor:
-        """Return theta, shape (d,), a copy."""
+        """Return a copy of theta, shape (d,)."""
         return torch.cat([parameter.detach().reshape(-1).to(torch.float64) for parameter in self.parameters])
 
     def read_rest(self, policy: nn.Module) -> Rest:
@@ -145,7 +149,7 @@ class ParameterVector:
         write_rest(policy, saved, self.parameters)
 
     def write(self, theta: Tensor) -> None:
-        """Set the policy to ``theta`` (d,), rounded to each parameter's dtype."""
+        """Write ``theta`` (d,) into the policy, rounded to the dtype of each parameter."""
         with torch.no_grad():
             for parameter, part in zip(self.parameters, theta.split_with_sizes(self.sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))
@@ -169,10 +173,10 @@ class ParameterVector:
             )
 
     def gradient(self, maximized: Iterable[Tensor] = ()) -> Tensor:
-        """Return the loss gradient (d,) that ``backward`` left; a parameter without one counts as zero.
+        """Return the gradient of the loss (d,) that ``backward`` computed.  A parameter without a gradient gets zeros.
 
         Args:
-            maximized: parameters whose optimiser ascends; their gradient is taken with the opposite sign.
+            maximized: the parameters whose optimiser maximises; their gradient gets the opposite sign.
 
         Raises:
             ConfigurationError: no parameter has a gradient.
@@ -195,7 +199,7 @@ class ParameterVector:
         return gradient
 
     def stack(self, thetas: Tensor) -> dict[str, Tensor]:
-        """Return m parameter sets (m, d) as name -> (m, *shape), in the parameters' own dtypes."""
+        """Return m parameter vectors ``thetas`` (m, d) as name -> (m, *shape), in the dtype of each parameter."""
         pieces = thetas.split_with_sizes(self.sizes, dim=1)
         return {
             name: piece.reshape(thetas.shape[0], *shape).to(parameter.dtype)

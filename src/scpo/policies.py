@@ -1,7 +1,7 @@
 """Residual policies: a frozen backup plus a network whose last layer starts at zero (S).
 
-The initial policy therefore is the backup.  :meth:`ResidualPolicy.stacked` evaluates many parameter sets at
-once with batched matrix products, which is what rollouts of a whole set of probes need.
+So the initial policy is the backup.  :meth:`ResidualPolicy.stacked` evaluates many parameter sets at once with batched
+matrix products.  The rollouts of all probes of an update need this.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "softplus": nn.functional.softplus,
 }
-
-
-#: derivative at h, given (h, activation(h))
+#: the derivative of each activation at h, as a function of h and of y = activation(h)
 SLOPES: dict[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]] = {
     torch.relu: lambda h, y: (h > 0).to(h.dtype),
     torch.tanh: lambda h, y: 1.0 - y.square(),
     nn.functional.softplus: lambda h, y: torch.sigmoid(h),
 }
-#: what rollouts without gradients use; of tanh what :func:`_for_sigmoid` has left
+#: the in-place function that rollouts without gradients use instead; a sigmoid for tanh, see :func:`_for_sigmoid`
 IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
     torch.relu: torch.relu_,
     torch.tanh: torch.sigmoid_,
@@ -36,15 +34,18 @@ IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
 
 
 class ResidualPolicy(nn.Module):
-    """pi(x) = backup(x) + phi(x), or backup(x) + phi(x) - phi(0) when ``anchored``.
+    """The policy pi(x) = backup(x) + phi(x), or backup(x) + phi(x) - phi(0) if it is ``anchored``.
 
     Args:
-        sizes: widths (input, hidden ..., output) of the residual network phi.
+        sizes: the widths (input, hidden ..., output) of the residual network phi.
         activation: "relu", "tanh" or "softplus".
-        backup: frozen map (..., input) -> (..., output); None stands for zero.
+        backup: a map (..., input) -> (..., output), which is frozen; None stands for zero.
         anchored: subtract phi(0), so that an equilibrium at the origin stays one.
-        generator: source of the initial weights (uniform, fan-in scaled); the last layer is zero.
-        dtype: of all parameters.
+        generator: the source of the initial weights.  They are uniform in +-1 / sqrt(fan-in); the last layer is zero.
+        dtype: the type of all parameters.
+
+    Raises:
+        ConfigurationError: the sizes or the activation cannot be used.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class ResidualPolicy(nn.Module):
             self.biases.append(nn.Parameter(scale * (2.0 * bias - 1.0)))
 
     def _residual(self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-        if self.anchored:  # one more row, the origin, through the same products
+        if self.anchored:  # the origin goes through the same products, as one more row
             x = torch.cat([x, x.new_zeros((*x.shape[:-2], 1, x.shape[-1]))], dim=-2)
         last = len(weights) - 1
         for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
@@ -85,28 +86,26 @@ class ResidualPolicy(nn.Module):
         return x[..., :-1, :] - x[..., -1:, :] if self.anchored else x
 
     def forward(self, x: Tensor) -> Tensor:
-        """Actions for states ``x`` (..., S, input) -> (..., S, output)."""
+        """Return the actions (..., S, output) at states ``x`` (..., S, input)."""
         residual = self._residual(x, _listed(self.weights), _listed(self.biases))
         return residual if self.backup is None else self.backup(x) + residual
 
     def stacked(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Actions of m parameter sets at once.
+        """Return the actions (m, S, output) of m parameter sets at once.
 
         Args:
-            parameters: name -> (m, *shape), as :func:`torch.func.stack_module_state` gives them.
-            x: states (m, S, input), or (S, input) shared by all sets.
-
-        Returns:
-            Actions (m, S, output).
+            parameters: name -> (m, *shape), as :func:`torch.func.stack_module_state` returns them.
+            x: the states (m, S, input), or (S, input) if all sets share them.
         """
         act = self.on_columns(parameters)
         sets = next(iter(parameters.values())).shape[0]
         return act(x.expand(sets, *x.shape[-2:]).mT).mT
 
     def on_columns(self, parameters: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
-        """Return :meth:`stacked` at these ``parameters``, their preparation done once for many calls.
+        """Return the function states (m, input, S) -> actions (m, output, S) of m parameter sets.
 
-        It takes states as columns (m, input, S), and gives actions so (m, output, S): one fused product a layer.
+        It is :meth:`stacked` for many calls with the same ``parameters``, which are prepared once.  States and actions
+        are columns here, so that each layer is one fused product.
         """
         depth = len(self.weights)
         weights = [parameters[f"weights.{layer}"].mT.contiguous() for layer in range(depth)]
@@ -128,12 +127,12 @@ class ResidualPolicy(nn.Module):
         at_origin = residual(weights[0].new_zeros(sets, inputs, 1)) if self.anchored else None
         backup, gain = self.backup, None
         hooked = backup is not None and (backup._forward_hooks or backup._forward_pre_hooks)
-        if type(backup) is nn.Linear and backup.bias is None and not hooked:  # states need not be laid out anew for it
+        if type(backup) is nn.Linear and backup.bias is None and not hooked:  # a product with columns is faster
             gain = backup.weight.expand(sets, -1, -1)
 
         def actions(columns: Tensor) -> Tensor:
             outputs = residual(columns)
-            if at_origin is not None:  # not taken into a bias: the difference is exactly 0 at the origin
+            if at_origin is not None:  # subtracted here and not in a bias, so that the origin gives exactly 0
                 outputs = outputs - at_origin
             if gain is not None:
                 return torch.baddbmm(outputs, gain, columns)
@@ -143,9 +142,10 @@ class ResidualPolicy(nn.Module):
 
     @torch.no_grad()
     def output_jacobian(self, x: Tensor) -> dict[str, Tensor]:
-        """Return d pi(x) / d theta at states x (S, input) as name -> (S, output, *shape), without autograd's graph.
+        """Return the derivative d pi(x) / d theta at states ``x`` (S, input), as name -> (S, output, *shape).
 
-        One backward pass per output through the layers, the rows as outer products: O(S d) work.
+        It needs no graph of autograd.  It goes back through the layers once for each output, and forms the rows as
+        outer products.  The work is O(S d).
         """
         jacobian = self._jacobian(x)
         if self.anchored:
@@ -172,17 +172,17 @@ class ResidualPolicy(nn.Module):
 
 
 def _listed(held: nn.ParameterList) -> list[Tensor]:
-    """Return what a ParameterList holds; its own iterator takes as long as a layer."""
+    """Return the parameters in a ParameterList.  Its own iterator would take as long as a layer."""
     plain = (held._parameters.get(str(index)) for index in range(len(held)))
     found: list[Tensor] = [one for one in plain if one is not None]
-    return found if len(found) == len(held) else list(held)  # some are pruned or parametrised
+    return found if len(found) == len(held) else list(held)  # some may be pruned or parametrised
 
 
 def _for_sigmoid(weights: list[Tensor], biases: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return weights (m, out, in) and biases (m, out, 1) with which sigmoid layers do what tanh layers did.
+    """Return the weights (m, out, in) and biases (m, out, 1) with which a sigmoid network equals the tanh network.
 
-    tanh h = 2 sigmoid(2 h) - 1, its scales and shift taken into the layers around it: a fifth of the time of
-    torch.tanh, the same to about 1e-16 times the weights.
+    tanh h = 2 sigmoid(2 h) - 1.  The layers around each activation take in its scales and its shift.  This takes a
+    fifth of the time of torch.tanh, and gives the same values up to about 1e-16 times the weights.
     """
     inward = [weights[0], *(2.0 * weight for weight in weights[1:])]
     shifted = [biases[0], *(b - w.sum(dim=-1, keepdim=True) for w, b in zip(weights[1:], biases[1:], strict=True))]

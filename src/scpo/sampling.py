@@ -1,6 +1,6 @@
-"""What a source of directions is: its options, what it sees, and what it draws.
+"""The interface of a source of directions: its options, its input and its output.
 
-The settings of the scales read the options from here, so nothing here needs torch.
+The settings of the scales read the options from here, so importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """What a source of directions may look at: the policy at theta, and the flat view of its parameters."""
+    """The input of a source of directions: the policy at theta, and its parameters as one vector."""
 
     policy: nn.Module
     vector: ParameterVector
@@ -27,13 +27,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Sample:
-    """Sampled directions.
+    """The directions that a source has drawn.
 
     Attributes:
-        vectors: (d, m), neither orthogonal nor of full rank.
-        checks: (d, c), further draws that measure the captured energy and stay out of the basis; None if there is no
-            such measure.
-        exact: the vectors span everything that the source could ever draw.
+        vectors: the directions (d, m).  They need not be orthogonal nor of full rank.
+        checks: further draws (d, c) that measure the captured energy.  They stay out of the basis.  None: the captured
+            energy is not measured.
+        exact: True if the vectors span everything that the source could draw.
     """
 
     vectors: Tensor
@@ -43,15 +43,15 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Directions(Options):
-    """Where g is probed, and how far.  Base of every source of directions.
+    """The options of a source of directions: where g is probed, and how far.
 
-    Write your own as a subclass with :meth:`draw`.
+    This is the base class of all sources.  A source of your own is a subclass that defines :meth:`draw`.
     """
 
     count: int = option(32, "N: directions per update, the nominal step among them", ge=1)
     recycled: int = option(
         8,
-        "most of them that are gradients seen by the last probes, of the constraints nearest to their limits",
+        "at most so many of them are gradients that the last probes showed, of the constraints nearest to their limits",
         ge=0,
     )
     probe_length: float | None = option(
@@ -60,5 +60,5 @@ class Directions(Options):
     safe_probes: bool = option(False, "shorten the probes until the bound covers each of them")
 
     def draw(self, context: Context, count: int, generator: torch.Generator) -> Sample:
-        """Return at most ``count`` directions; take all randomness from ``generator`` (CPU)."""
+        """Return at most ``count`` directions.  All random numbers must come from ``generator`` (on the CPU)."""
         raise NotImplementedError(f"{type(self).__name__} must define draw(context, count, generator)")

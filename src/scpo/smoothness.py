@@ -1,10 +1,11 @@
-"""Smoothness: the constants L_i, the kink constants c_i and the radius r within which they hold.
+"""Models of smoothness: the constants L_i, the kink constants c_i, and the radius r within which they hold.
 
-A constraint with kinks (a ReLU policy, a maximum over time) has no finite L.  There |g(theta + D) - g - grad g^T D| is
-at most c |D| + (L / 2) |D|^2, and c enters the bound beside the error of the slopes.  Smooth constraints have c = 0.
+They bound the curvature of a constraint: |g(theta + D) - g(theta) - grad g(theta)^T D| <= c |D| + (L / 2) |D|^2 for all
+|D| <= r.  Smooth constraints have c = 0.  A constraint with kinks (a ReLU policy, a maximum over time) has no finite L
+without c.  In the step bound c is added to the error of the slopes.
 
-The bound is a certificate only where the constants are known to hold.  With estimated constants it is a forecast, and
-its misses are counted (docs/method.md, section 10).
+The step bound is a certificate only where the constants are known to hold.  With estimated constants it is a forecast,
+and its misses are counted (docs/method.md, section 10).
 """
 
 from __future__ import annotations
@@ -20,48 +21,48 @@ from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.options import Options, option
 
-if TYPE_CHECKING:  # settings are read without torch
+if TYPE_CHECKING:  # the settings import this module, and need no torch
     from torch import Tensor
 
 
 class Smoothness:
-    """A model of L (k,), c (k,) and r.  Write your own as a subclass that defines :meth:`constants`."""
+    """A model of L (k,), c (k,) and r.  A model of your own is a subclass that defines :meth:`constants`."""
 
-    #: bound on |grad g_i| at the start, a number or (k,), for safe probes; None: not known
+    #: a bound on |grad g_i| at the start, a number or (k,), for safe probes; None if it is not known
     gradient_bound: ArrayLike | None = None
 
     def start(self, length: int) -> None:
-        """Prepare for k = ``length`` constraint values; called once, before everything else."""
+        """Prepare for k = ``length`` constraint values.  The optimiser calls this once, before everything else."""
 
     def visit(self, theta: Tensor) -> None:
-        """Learn the iterate ``theta`` (d,); called before each update, for constants that depend on theta."""
+        """Take note of the iterate ``theta`` (d,), if the constants depend on it.  Called before each update."""
 
     def constants(self) -> Array:
         """Return L, shape (k,)."""
         raise NotImplementedError(f"{type(self).__name__} must define constants()")
 
     def kinks(self) -> Array:
-        """Return c, shape (k,): the largest jump of the slope along a step."""
+        """Return c, shape (k,), the largest jump of the slope along a step."""
         return np.zeros(np.shape(self.constants()))
 
     def radius(self) -> float:
-        """Return r, the length up to which L and c hold."""
+        """Return r, the length of a step up to which L and c hold."""
         return np.inf
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Learn from a step.
+        """Learn from a proposed step that was evaluated.
 
         Args:
-            required: (k,), the L with which this step would just have met its bound, were c = 0.
-            reliable: (k,), False where ``required`` is rounding and must be ignored.
-            length: |z| of the step.
+            required: the L (k,) with which this step would just have met its bound if c were 0.
+            reliable: (k,), False where ``required`` is only rounding and must be ignored.
+            length: the length |z| of the step.
         """
 
     def blocked(self) -> None:
-        """Learn that the constants in use left no step at all."""
+        """Learn that no step was possible with the constants in use."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as arrays and numbers."""
+        """Return the state of the model as arrays and numbers."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -69,15 +70,15 @@ class Smoothness:
 
 
 class FixedSmoothness(Smoothness):
-    """Constants that are known: one number for all constraint values, or one for each.
+    """A model with known constants: one number for all constraint values, or one for each.
 
     Args:
         constants: L, a number or shape (k,), not negative.
-        radius: r, within which they hold.
-        gradient_bound: bound on |grad g_i| at the start, a number or (k,), for safe probes.
+        radius: the radius r within which the constants hold.
+        gradient_bound: a bound on |grad g_i| at the start, a number or (k,), for safe probes.
 
     Raises:
-        ConfigurationError: the constants or the radius are unusable.
+        ConfigurationError: the constants or the radius cannot be used.
     """
 
     def __init__(self, constants: ArrayLike, radius: float = np.inf, gradient_bound: ArrayLike | None = None) -> None:
@@ -98,10 +99,10 @@ class FixedSmoothness(Smoothness):
         self._constants: Array = np.atleast_1d(self._given)
 
     def start(self, length: int) -> None:
-        """Give every constraint value its constant.
+        """Set the constant of each of the ``length`` constraint values.
 
         Raises:
-            ShapeError: there are not as many constants as constraint values.
+            ShapeError: the number of constants is not that of the constraint values.
         """
         if self._given.ndim == 1 and self._given.size != length:
             raise ShapeError(f"smoothness: {self._given.size} constants for {length} constraint values")
@@ -118,14 +119,16 @@ class FixedSmoothness(Smoothness):
 
 @dataclass(frozen=True)
 class EstimatedSmoothness(Options):
-    """Options of an estimate of L, c and r from the steps taken.  :class:`Estimate` is the estimate itself.
+    """The options of a model that estimates L, c and r from the steps.  :class:`Estimate` is that model.
 
-    L_i = factor * max(decayed maximum of what constraint i needed, a quantile of these maxima).  The quantile lets a
-    constraint that has hardly moved learn from its peers.  The radius is at most ``growth`` times the longest step at
-    which L was observed.
+    Each step shows the L that each constraint needed.  The model keeps a decaying maximum of these for each constraint.
+    It uses L_i = factor * max(the maximum of constraint i, the ``pooling`` quantile of all maxima).  Because of the
+    quantile, a constraint that has hardly moved learns from the others.  The radius is at most ``growth`` times the
+    longest step at which L was observed.
 
-    With a ``kink_ratio``, a need of up to ``kink_ratio`` times that quantile counts as curvature.  The rest comes from
-    a kink: per |z| it goes into c_i = kink_factor * decayed maximum.  Probes must be much shorter than steps for this.
+    With a ``kink_ratio``, a needed L of up to ``kink_ratio`` times that quantile counts as curvature.  The rest counts
+    as a kink: it is turned into a slope, and c_i = kink_factor * the decaying maximum of these slopes.  For this the
+    probes must be much shorter than the steps.
     """
 
     initial: float = option(10.0, "L before anything was observed; it decays like an observation", gt=0)
@@ -134,16 +137,16 @@ class EstimatedSmoothness(Options):
     decay: float = option(0.999, "factor on old maxima at each step", gt=0, le=1)
     pooling: float = option(0.5, "quantile of the maxima below which no constraint's L falls", ge=0, le=1)
     kink_ratio: float | None = option(
-        None, "needs beyond so many times the pooled L are kinks of g and go into c; none: all is curvature", gt=1
+        None, "a needed L beyond this multiple of the pooled L counts as a kink; none: all is curvature", gt=1
     )
     kink_factor: float | None = option(None, "safety factor on observed kinks; none: the same as on curvature", ge=1)
     initial_radius: float = option(0.1, "r before any step", gt=0)
-    growth: float = option(2.0, "r over the longest step that showed something", ge=1)
+    growth: float = option(2.0, "r, as a multiple of the longest step at which L was observed", ge=1)
     max_radius: float = option(1.0, "largest r", gt=0)
 
 
 class Estimate(Smoothness):
-    """L, c and r as the steps so far suggest them; see :class:`EstimatedSmoothness`."""
+    """The model that estimates L, c and r from the steps so far; see :class:`EstimatedSmoothness`."""
 
     def __init__(self, options: EstimatedSmoothness) -> None:
         self.options = options
@@ -153,7 +156,7 @@ class Estimate(Smoothness):
         self._observed, self._jumps = np.zeros(0), np.zeros(0)
 
     def start(self, length: int) -> None:
-        """Begin with ``initial`` for every constraint value."""
+        """Set every maximum to ``initial``, and every c to 0."""
         self._observed, self._jumps = np.full(length, float(self.options.initial)), np.zeros(length)
         self._longest = self._first
 
@@ -170,7 +173,7 @@ class Estimate(Smoothness):
         return min(self.options.max_radius, self.options.growth * self._longest)
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Let the maxima decay, then raise them to what this step needed."""
+        """Let the maxima decay, then raise them to the L and c that this step needed."""
         ratio = self.options.kink_ratio
         most = np.inf if ratio is None else ratio * self._pooled()
         needed = np.where(reliable, required, 0.0)
@@ -181,11 +184,11 @@ class Estimate(Smoothness):
             self._longest = max(self._longest, length)
 
     def blocked(self) -> None:
-        """Let c decay: kinks that forbid every step cannot be seen again.  Curvature stays as it was observed."""
+        """Let c decay: without a step nothing could show that it is too large.  L stays."""
         self._jumps = self.options.decay * self._jumps
 
     def _pooled(self) -> float:
-        """Return the quantile of the maxima, as numpy.quantile would in many times the time."""
+        """Return the ``pooling`` quantile of the maxima.  This is much faster than numpy.quantile."""
         if self._observed.size == 0:
             return 0.0
         ordered = np.sort(self._observed)
@@ -194,7 +197,7 @@ class Estimate(Smoothness):
         return float(below + (place - int(place)) * (above - below))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the maxima and the longest step."""
+        """Return the maxima, the kink slopes and the longest step."""
         return {"observed": self._observed.copy(), "jumps": self._jumps.copy(), "longest": self._longest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -205,7 +208,10 @@ class Estimate(Smoothness):
 
 
 def as_smoothness(given: EstimatedSmoothness | Smoothness | ArrayLike | None) -> Smoothness:
-    """Return a model: an estimate for its options or None, the model itself, or fixed constants for numbers."""
+    """Return the smoothness model for an argument of :class:`scpo.SafeOptimizer`.
+
+    Options or None give an estimate, numbers give fixed constants, and a model is returned as it is.
+    """
     if given is None or isinstance(given, EstimatedSmoothness):
         return Estimate(given or EstimatedSmoothness())
     return given if isinstance(given, Smoothness) else FixedSmoothness(given)

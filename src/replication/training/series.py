@@ -52,15 +52,19 @@ def bin_width(last: float) -> float:
 
 
 def thin(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return the series of a run.
+    """Return the series of a run, with one row for each bin that is not empty.
+
+    Its columns are:
+        early: True in the rows of the first epochs with the narrower bins.
+        epoch: the centre of the bin.
+        update: the number of the last update in the bin.
+        rollouts: the number of rollouts until then.
+        updates: the number of updates in the bin.  The initial policy is no update, and no count includes it.
+        <column>_<statistic>: the values of :data:`KEPT`; NaN where a bin has no finite value.
+        one column for each count of :data:`COUNTED`.
 
     Args:
-        metrics: the rows of metrics.parquet, one per update, the initial policy first.
-
-    Returns:
-        a row per bin that holds an update: early (bool), epoch (centre of the bin), update (the last in the bin),
-        rollouts (until then), updates (in the bin; the initial policy is no update and no count), the values of
-        :data:`KEPT` as ``<column>_<statistic>``, NaN where a bin has none, and the counts of :data:`COUNTED`.
+        metrics: the table metrics.parquet, with a row for the initial policy and then one for each update.
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
-"""The line-search baseline: the nominal step is halved until a rollout finds it safe.
+"""The line-search baseline: it halves the nominal step until a rollout finds it safe.
 
-It needs no bound, no probes and no constants, and like the verified mode it is safe by construction.  It has no
-projection: a step against one limit is shortened as a whole, and loses its part along the limit too.
+It needs no step bound, no probes and no constants.  Like the verified mode it is safe by construction.  It has no
+projection: at a limit it shortens the whole step, so the step loses its part along the limit too.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 from scpo.baselines.unconstrained import Unconstrained
 from scpo.records import StepInfo
 
-#: halvings after which the policy stays
+#: after this many halvings the policy stays as it is
 MOST_HALVINGS = 20
 
 
 class Backtracking(Unconstrained):
-    """Take the longest of p, p / 2, p / 4 ... with g + tightening <= 0, or stay.
+    """The method that takes the longest of p, p / 2, p / 4 ... with g + tightening <= 0, or no step.
 
-    The arguments are those of :class:`~scpo.baselines.unconstrained.Unconstrained`; the tightening is the constraint's.
+    The arguments are those of :class:`~scpo.baselines.unconstrained.Unconstrained`.  The constraint has the tightening.
     """
 
     def step(self) -> StepInfo:

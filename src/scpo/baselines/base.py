@@ -1,4 +1,4 @@
-"""The interface of a method, as the training loop uses it."""
+"""The interface of a method for the training loop."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scpo.records import StepInfo
 class Method(Protocol):
     """An update rule bound to one policy, one optimiser and one black-box constraint."""
 
-    #: parameters (d,) of the last update's proposals that were unsafe
+    #: the parameters (d,) of every unsafe proposal of the last update
     unsafe_proposals: tuple[Tensor, ...]
 
-    #: the step p (d,) that the last update's optimiser proposed; None before the first update
+    #: the nominal step p (d,) of the last update; None before the first update
     nominal: Tensor | None
 
     @property
     def values(self) -> Array:
-        """g at the current iterate, shape (k,)."""
+        """The values of g at the current iterate, shape (k,)."""
         ...
 
     def zero_grad(self) -> None:
@@ -29,11 +29,11 @@ class Method(Protocol):
         ...
 
     def step(self) -> StepInfo:
-        """Take one update."""
+        """Make one update and return its record."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resumed run needs."""
+        """Return the state from which a run can be resumed."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

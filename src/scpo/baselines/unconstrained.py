@@ -1,4 +1,4 @@
-"""The unconstrained baseline: the optimiser's own step; g is evaluated after it."""
+"""The unconstrained baseline: it takes every nominal step, and evaluates g only for the record."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from scpo.records import StepInfo
 
 
 class Unconstrained:
-    """Take every nominal step, and evaluate g after it.
+    """The method that takes every nominal step, and evaluates g after it.
 
     Args:
         optimizer: any torch.optim optimiser of parameters of ``policy``.
         policy: the policy.
-        constraint: as for :class:`scpo.SafeOptimizer`.
+        constraint: the same as for :class:`scpo.SafeOptimizer`.
     """
 
-    #: none are kept: nearly every iterate is unsafe
+    #: always empty: nearly every iterate is unsafe, so none are kept
     unsafe_proposals: tuple[Tensor, ...] = ()
 
     def __init__(
@@ -41,7 +41,7 @@ class Unconstrained:
 
     @property
     def values(self) -> Array:
-        """g at the current iterate, shape (k,)."""
+        """The values of g at the current iterate, shape (k,)."""
         return self._values.copy()
 
     def zero_grad(self) -> None:
@@ -68,7 +68,7 @@ class Unconstrained:
         )
 
     def _propose(self) -> tuple[Tensor, Tensor]:
-        """Take the optimiser's step; return theta (d,) before it, and the step p (d,)."""
+        """Take the nominal step p (d,), and return theta (d,) before it together with p."""
         self.vector.gradient()
         before = self.vector.read()
         self.optimizer.step()
@@ -77,7 +77,7 @@ class Unconstrained:
         return before, self.nominal
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimiser's state and the counts."""
+        """Return the state of the optimiser, the values of g and the counts."""
         return {
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "values": torch.from_numpy(self._values.copy()),

@@ -1,4 +1,4 @@
-"""Settings of the constrained double integrator, its data sets and its arms."""
+"""The settings of the experiment double-integrator: the task, its data sets and its arms."""
 
 from __future__ import annotations
 
@@ -22,36 +22,49 @@ from replication.settings import (
 
 
 class DoubleIntegratorData(Model):
-    """Training labels of the double integrator."""
+    """A data set of labelled states."""
 
     scenario: Literal["cooperative", "mixed", "hostile"] = Field(
-        description="cooperative: MPC only; mixed: malicious where x_1 > 1; hostile: malicious only"
+        description="cooperative: labels of the MPC expert; hostile: of the malicious one; mixed: of that one where x_1 > 1"
     )
-    size: Count = Field(4096, description="labelled states")
+    size: Count = Field(4096, description="number of labelled states")
 
 
 class CertificateConfig(Model):
-    """Set-based certificates of finished runs (ours, beyond the paper)."""
+    """Set-based certificates of finished runs.  They are ours; the paper has none."""
 
-    cells: Annotated[int, Field(ge=2)] = Field(800, description="along each axis of the state box, final policies")
-    cells_over_training: Annotated[int, Field(ge=2)] = Field(200, description="the same for policies on the way")
-    iterates: Annotated[int, Field(ge=2)] = Field(6, description="policies certified on the way, with first and last")
-    seeds: Count = Field(3, description="first seeds of each arm whose runs are certified")
+    cells: Annotated[int, Field(ge=2)] = Field(
+        800, description="cells along each axis of the state box, for final policies"
+    )
+    cells_over_training: Annotated[int, Field(ge=2)] = Field(
+        200, description="cells along each axis, for policies during training"
+    )
+    iterates: Annotated[int, Field(ge=2)] = Field(
+        6, description="number of policies certified in a run, the first and the last included"
+    )
+    seeds: Count = Field(3, description="number of seeds of each arm, from the first on, whose runs are certified")
 
 
 class DoubleIntegratorConfig(ExperimentSettings):
     """Imitation on the constrained double integrator (task 2, all R)."""
 
-    starts: Annotated[int, Field(ge=16)] = Field(224, description="M: training starts in rho O_inf (k = 3 M metrics)")
-    horizon: Count = Field(20, description="T: steps of a rollout")
-    contraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="lambda: Psi(x_T) <= lambda Psi(x_0)")
-    rho: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="starts lie in rho O_inf")
+    starts: Annotated[int, Field(ge=16)] = Field(
+        224, description="M: number of training starts in rho O_inf; there are k = 3 M constraints"
+    )
+    horizon: Count = Field(20, description="T: number of steps of a rollout")
+    contraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="lambda: the constraint Psi(x_T) <= lambda Psi(x_0)"
+    )
+    rho: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="rho: the starts lie in rho O_inf")
     hidden: tuple[Count, ...] = Field((32, 32), description="hidden widths of the residual network (tanh)")
     aggregation: Literal["max", "logsumexp"] = Field(
-        "logsumexp", description="over time, in the training metrics: logsumexp is smooth and never below max"
+        "logsumexp",
+        description="aggregation of a training constraint over time; logsumexp is smooth and never below max",
     )
-    heldout: Annotated[int, Field(ge=1000)] = Field(10_000, description="held-out starts for the safety metrics")
-    certificate: CertificateConfig | None = Field(CertificateConfig(), description="null: nothing is certified")
+    heldout: Annotated[int, Field(ge=1000)] = Field(
+        10_000, description="number of held-out starts on which safety is measured"
+    )
+    certificate: CertificateConfig | None = Field(CertificateConfig(), description="the certificates; null: none")
     scpo: ScpoConfig = ScpoConfig(
         directions=DirectionSettings(count=12),
         smoothness=SmoothnessSettings(decay=0.99),
@@ -60,7 +73,7 @@ class DoubleIntegratorConfig(ExperimentSettings):
         tightening=0.04,
     )
     optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig(  # recycled directions learn in half of the 2,000 updates first planned
+    schedule: ScheduleConfig = ScheduleConfig(  # 1,000 updates are enough with recycled directions
         epochs=100, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50
     )
     datasets: dict[Name, DoubleIntegratorData] = {

@@ -1,4 +1,4 @@
-"""Settings of the regression with harmful supervision, its data sets and its arms."""
+"""The settings of the experiment regression: the task, its data sets and its arms."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ from replication.settings import (
 
 
 class RegressionData(Model):
-    """Training data of the regression task."""
+    """A data set of inputs and labels."""
 
-    inputs: Literal["normal", "uniform"] = Field("normal", description="x ~ N(0, 1), or uniform on [-pi, pi]")
-    size: Count = Field(4096, description="training samples")
-    adversarial_share: Fraction = Field(0.0, description="share of labels replaced by adversarial ones")
-    adversarial_label: Positive = Field(4.0, description="magnitude of an adversarial label (its sign is against f)")
+    inputs: Literal["normal", "uniform"] = Field(
+        "normal", description="distribution of the inputs: N(0, 1), or uniform on [-pi, pi]"
+    )
+    size: Count = Field(4096, description="number of training samples")
+    adversarial_share: Fraction = Field(0.0, description="share of the labels that adversarial ones replace")
+    adversarial_label: Positive = Field(4.0, description="magnitude of an adversarial label; its sign is opposite to f")
 
 
-#: shares of adversarial labels, in percent
+#: the shares of adversarial labels, in percent
 ADVERSARIAL_PERCENT = (10, 30, 50)
-#: the method as plainly as the abstract reads: Gaussian directions, all of the slack, nothing kept, nothing added
+#: the plain method, as the abstract describes it: Gaussian directions, all of the slack, no additions
 PLAIN = {
     "directions": {"kind": "isotropic", "recycled": 0},
     "smoothness": {"kink_ratio": None},
@@ -42,20 +44,20 @@ PLAIN = {
     "tightening": 0.0,
     "buffer": 0.0,
 }
-#: training of the regression, and of its side experiments, which are its first part: eta falls as fast there
+#: how the main arms train; the side experiments train like the first SIDE_EPOCHS of them, with the same learning rates
 LONG = OptimizerConfig(learning_rate=0.15, final_learning_rate=0.015)
 EPOCHS, SIDE_EPOCHS = 5000, 2000
 SHORT = {
     "schedule": {"epochs": SIDE_EPOCHS},
     "optimizer": {"final_learning_rate": round(LONG.rate(SIDE_EPOCHS / EPOCHS), 4)},
 }
-#: of networks with a smooth activation
+#: for networks with a smooth activation, which have no kinks
 SMOOTH = {"smoothness": {"kink_ratio": None}}
-#: of the exhibit with proven constants and the arm beside it: the bound has to do by itself
+#: for scpo-proven and scpo-small: no tightening and no buffer, so that only the step bound keeps them safe
 BARE: dict[str, Any] = {**SMOOTH, "tightening": 0.0, "buffer": 0.0}
-#: smoothness of the exhibit: L is proven within the largest step
+#: for scpo-proven: L is proven within the longest step
 PROVEN = {"smoothness": {"kink_ratio": None, "kind": "proven", "max_radius": 0.1}}
-#: what all arms beside the one with proven constants share with it
+#: the settings that scpo-proven shares with the arms beside it
 PROVABLE = {
     "hidden": [16],
     "activation": "tanh",
@@ -67,11 +69,13 @@ PROVABLE = {
 class RegressionConfig(ExperimentSettings):
     """Regression with harmful supervision (task 1)."""
 
-    bound: Positive = Field(1.4, description="|pi(x)| <= bound on the grid (F)")
-    grid_size: Count = Field(100, description="points of the constraint's grid on [-pi, pi] (R)")
+    bound: Positive = Field(1.4, description="the constraint |pi(x)| <= bound on the grid (F)")
+    grid_size: Count = Field(100, description="number of grid points of the constraint on [-pi, pi] (R)")
     hidden: tuple[Count, ...] = Field((64, 64), description="hidden widths of the residual network (R)")
-    activation: Literal["relu", "tanh", "softplus"] = Field("relu", description="relu reads off the figure (F)")
-    heldout: Count = Field(10_000, description="held-out points for loss and violation")
+    activation: Literal["relu", "tanh", "softplus"] = Field(
+        "relu", description="activation of the residual network; relu is read off the figure (F)"
+    )
+    heldout: Count = Field(10_000, description="number of held-out points on which loss and violation are measured")
     scpo: ScpoConfig = ScpoConfig(
         directions=DirectionSettings(recycled=12),
         smoothness=SmoothnessSettings(decay=0.995, kink_ratio=20.0, kink_factor=1.5),
