@@ -78,7 +78,7 @@ def test_losses_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
     assert {max(float(x) for line in panel.get_lines()[-1:] for x in line.get_xdata()) for panel in axes[:4]} == {20.0}
 
 
-def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_path: Path) -> None:
+def test_alternatives_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=40))
     write_quantities(tmp_path)
     rows = {cells[0]: cells[1:] for cells in _rows(tables.alternatives(tmp_path))}
@@ -93,7 +93,7 @@ def test_alternatives_are_compared_at_the_same_epoch_and_counted_per_update(tmp_
     assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 5 + [True] * 2
 
 
-def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(tmp_path: Path) -> None:
+def test_the_rejected_share_is_the_median_of_the_second_half(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(seeds=1))
     count = len(read_arm(tmp_path, EXPERIMENT, "scpo")[0].evaluations)
     assert count == 9
@@ -107,14 +107,14 @@ def test_the_rejected_share_is_the_median_of_the_second_half_and_may_be_missing(
     assert plain[-2:] == [r"\num{0.60}", "--"]  # up to the epoch that all have reached
 
 
-def test_the_learning_rate_at_the_end_of_short_runs_is_that_of_the_long_ones(results: Path) -> None:
+def test_short_runs_end_at_the_rate_of_the_long_ones(results: Path) -> None:
     optimizer = small_config().regression.optimizer
     first, last = optimizer.learning_rate, optimizer.final_learning_rate
     half = (first * last) ** 0.5  # half the epochs: half-way on a log scale
     assert quantities.read(results).value(EXPERIMENT, "", "side-rate") == pytest.approx(half)
 
 
-def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_path: Path) -> None:
+def test_a_tiny_violation_between_the_points_keeps_its_sign(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(seeds=1))
     count = len(read_arm(tmp_path, EXPERIMENT, "scpo-covered")[0].evaluations)
     worst = np.full(count, -0.1)
@@ -128,7 +128,7 @@ def test_a_tiny_violation_between_the_points_is_counted_and_keeps_its_sign(tmp_p
     assert rows["\\quad cost of the tightening"][1] == "--"
 
 
-def test_arms_that_a_scale_leaves_out_are_missing_and_break_nothing(tmp_path: Path) -> None:
+def test_arms_that_a_scale_leaves_out_break_no_table(tmp_path: Path) -> None:
     raw = small_config(seeds=1).model_dump(mode="json")
     for arm in LEFT_OUT:
         raw[EXPERIMENT]["arms"][arm] = None

@@ -253,7 +253,7 @@ def test_without_a_name_all_that_can_be_explained_is_listed(capsys: pytest.Captu
     assert re.search(r"^  regression-feasible +Regression with", out, re.MULTILINE)
 
 
-def test_the_report_of_ones_own_is_explained_before_the_shipped_one(
+def test_ones_own_report_is_explained_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

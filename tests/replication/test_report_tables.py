@@ -98,7 +98,7 @@ def test_a_quantity_is_printed_in_its_format(printed: str, expected: str) -> Non
     assert printed == expected
 
 
-def test_a_table_has_its_lines_and_refuses_a_wrong_number_of_cells() -> None:
+def test_a_table_refuses_a_wrong_number_of_cells() -> None:
     rows = [Title("first"), ["a", "1"], GAP, [Span(2, "both")], RULE, ["b", "2"]]
     assert latex.booktabs("lr", [["name", "value"]], rows, pages=True).splitlines() == [
         r"\begin{longtable*}{@{}lr@{}}",
