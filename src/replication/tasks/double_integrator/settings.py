@@ -25,7 +25,7 @@ class DoubleIntegratorData(Model):
     """A data set of labelled states."""
 
     scenario: Literal["cooperative", "mixed", "hostile"] = Field(
-        description="cooperative: labels of the MPC expert; hostile: of the malicious one; mixed: of that one where x_1 > 1"
+        description="cooperative: labels of the MPC expert; hostile: malicious labels; mixed: malicious where x_1 > 1"
     )
     size: Count = Field(4096, description="number of labelled states")
 
