@@ -26,7 +26,7 @@ def network(layers: list[tuple[Tensor, Tensor]], activate: Callable[[Tensor], Te
 
 
 def evaluations(measured: Measured, sets: int) -> Callable[[], Tensor]:
-    """Return a function that evaluates ``sets`` networks wherever the task's metrics look at them."""
+    """Return a function that evaluates ``sets`` networks at every input that the constraints of the task use."""
     policy, problem = measured.run.policy, measured.problem
     pairs = zip(policy.weights, policy.biases, strict=True)
     layers = [(weight.detach().T, bias.detach()[:, None]) for weight, bias in pairs]

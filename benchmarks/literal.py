@@ -14,7 +14,7 @@ from scpo.arrays import Array
 from scpo.projection.region import LocalSafeRegion
 
 
-def metrics(measured: Measured, policy: Any) -> Array:
+def constraint_values(measured: Measured, policy: Any) -> Array:
     """Return g (k,) of one policy by a loop: over time for the rollouts, one policy after the other."""
     problem = measured.problem
     with torch.no_grad():
@@ -52,11 +52,11 @@ def update(measured: Measured) -> None:
     rows = [torch.autograd.grad(policy(states[i : i + 1]).sum(), parameters) for i in chosen.tolist()]
     directions = torch.stack([nominal, *(torch.cat([part.reshape(-1) for part in row]) for row in rows)])
     basis = torch.linalg.qr(directions.T)[0]
-    values, step = metrics(measured, policy), 1e-3
+    values, step = constraint_values(measured, policy), 1e-3
     slopes = np.empty((values.size, basis.shape[1]))
     for j in range(basis.shape[1]):
         write(theta + step * basis[:, j])
-        slopes[:, j] = (metrics(measured, policy) - values) / step
+        slopes[:, j] = (constraint_values(measured, policy) - values) / step
     constants = method.smoothness.constants()
     error = np.sqrt(basis.shape[1]) * 0.5 * constants * step
     region = LocalSafeRegion.build(
@@ -69,4 +69,4 @@ def update(measured: Measured) -> None:
     )
     z = literal.project(region, (basis.T @ nominal).numpy()).point
     write(theta + basis @ torch.from_numpy(z))
-    metrics(measured, policy)
+    constraint_values(measured, policy)

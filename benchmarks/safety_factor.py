@@ -1,6 +1,6 @@
 """What the safety factor on estimated smoothness buys and costs: misses, unsafe iterates and loss against the factor.
 
-A small bound-only regression (16 x 16 ReLU, no margin) on tuning seeds, which are never reported elsewhere.
+A small bound-only regression (16 x 16 ReLU, no tightening) on tuning seeds, which are never reported elsewhere.
 ``python benchmarks/safety_factor.py [updates] [seeds]``; it prints a Markdown table (docs/library.md shows one).
 """
 

@@ -70,7 +70,7 @@ def yardstick(found: Mapping[str, Any]) -> str:
             sums = milliseconds(each["yardstick"]), milliseconds(each["yardstick with Gram"])
             parts = (milliseconds(each[f"yardstick {name}"]) for name in names)
             rows.append([f"{task}, {stage}", *parts, *sums, f"{each['active']:.1f}"])
-    return table(["median ms", *names, "sum with QR", "sum with Gram", "active metrics"], rows)
+    return table(["median ms", *names, "sum with QR", "sum with Gram", "active constraints"], rows)
 
 
 def literal(found: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from benchmarks import arithmetic, literal
 from benchmarks.runs import TASKS, Measured, begin
 from benchmarks.timing import Clock, replaced, seconds
 
-#: updates before the measurement: an early state, and one where the projection has many active metrics
+#: updates before the measurement: an early state, and one where the projection has many active constraints
 STAGES = {"regression": {"early": 20, "late": 1000}, "double-integrator": {"early": 20, "late": 400}}
 ROUNDS = 80
 PARTS = ("gradient", "directions", "probes", "projection", "verification")

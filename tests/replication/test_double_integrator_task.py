@@ -1,4 +1,4 @@
-"""The double integrator as a task: a safe start, what learning needs, held-out figures of merit."""
+"""The double integrator as a task: a safe start, what learning needs, held-out quantities."""
 
 from __future__ import annotations
 

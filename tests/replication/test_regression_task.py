@@ -1,4 +1,4 @@
-"""The regression task: its data, metrics and figures of merit."""
+"""The regression task: its data, its constraints and its held-out quantities."""
 
 import numpy as np
 import pytest

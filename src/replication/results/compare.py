@@ -168,7 +168,7 @@ def _close(name: str, one: Folder, other: Folder, quantities: Sequence[str], see
 
 def _beside(name: str, one: Folder, other: Folder) -> Iterator[str]:
     """Yield the unsafe iterates and one loss or cost of each run, beside those of the same seed in the other folder."""
-    shown = tables_of(name.partition("/")[0]).merit.replace("_", "-")
+    shown = tables_of(name.partition("/")[0]).main_quantity.replace("_", "-")
     finite = other.values(name, shown).dropna()
     for seed in one.seeds(name):
         unsafe, values = ([folder.at(name, key, seed) for folder in (one, other)] for key in ("unsafe-iterates", shown))

@@ -1,8 +1,9 @@
-"""The tasks of the experiments, one folder each, found by the folder's name: nothing lists them.
+"""The tasks of the experiments.  Each has a folder, and is found by the name of the folder: nothing lists them.
 
-A folder ``tasks/<experiment>`` holds ``settings.py``, ``build.py`` (``generate_data(settings, dataset, rng)`` and
-``build(settings, data)``) and ``columns.py`` (what the tables of its runs hold).  The training loop imports only the
-module of its own experiment, so editing one experiment does not rerun another.
+A folder ``tasks/<experiment>`` holds three modules.  ``settings.py`` declares the settings.  ``build.py`` defines
+``generate_data(settings, dataset, rng)`` and ``build(settings, data)``.  ``columns.py`` names the columns of the tables
+of its runs.  The training loop imports only the modules of its own experiment, so an edit of one experiment does not
+rerun another.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ class Tables:
     """The tables of a run that depend on the experiment: names of columns and their kinds.
 
     Attributes:
-        evaluations: what the task's ``evaluate`` returns.
-        exhibits: those of the task's ``exhibits`` that report, claims and notebooks read, by name.
-        merit: the figure of merit that stands for a run where one number has to do.
-        for_referee: names of the other exhibits.
+        evaluations: the columns that the ``evaluate`` of the task returns.
+        exhibits: the columns of each exhibit that the report, the claims and the notebooks read, by its name.
+        main_quantity: the quantity that is shown where there is space for only one number of a run.
+        for_referee: the names of the other exhibits.
     """
 
     evaluations: Columns
     exhibits: Mapping[str, Columns]
-    merit: str
+    main_quantity: str
     for_referee: tuple[str, ...] = field(default=())
 
 

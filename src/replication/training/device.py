@@ -57,7 +57,7 @@ class OnDevice:
         return self._placed.loss(policy, batch)
 
     def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return the safety metrics g (m, k), on the device."""
+        """Return the constraint values g (m, k), on the device."""
         return self._placed.constraint(parameters)
 
     def states(self) -> Tensor:
@@ -65,7 +65,7 @@ class OnDevice:
         return self._placed.states()
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
-        """Return held-out figures of merit of a copy of the policy on the CPU."""
+        """Return the held-out quantities of the policy.  A copy of it is evaluated on the CPU."""
         return self._task.evaluate(copy.deepcopy(policy).cpu())
 
     def exhibits(self, policy: ResidualPolicy) -> Mapping[str, Mapping[str, NDArray[np.generic]]]:

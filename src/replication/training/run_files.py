@@ -55,14 +55,14 @@ class Records:
         """Record one update.
 
         Args:
-            info: the method's record.
-            update: its number.
-            epoch: of the update.
-            loss: of the batch before the step.
-            unsafe_proposals: parameters (d,) of proposals that were unsafe.
+            info: the record that the method returned.
+            update: the number of the update.
+            epoch: the epoch of the update.
+            loss: the loss of the batch before the step.
+            unsafe_proposals: the parameters (d,) of each unsafe proposal.
         """
-        room = UNSAFE_PROPOSALS_KEPT - len(self.unsafe_thetas)
-        for theta in unsafe_proposals[:room]:
+        free = UNSAFE_PROPOSALS_KEPT - len(self.unsafe_thetas)
+        for theta in unsafe_proposals[:free]:
             self.unsafe_updates.append(update)
             self.unsafe_thetas.append(theta.to("cpu", copy=True))
         self._append(_row(info, update, epoch, loss))
@@ -83,9 +83,9 @@ class Records:
         self.unsafe += int(row["unsafe_iterate"])
         self.rows.append(row)
 
-    def evaluated(self, update: int, epoch: float, metrics: dict[str, float], theta: Tensor) -> None:
-        """Record a held-out evaluation and the iterate (d,) it was made at."""
-        self.evaluations.append({"update": update, "epoch": epoch, **metrics})
+    def evaluated(self, update: int, epoch: float, measured: dict[str, float], theta: Tensor) -> None:
+        """Record the quantities that a held-out evaluation measured at the iterate ``theta`` (d,)."""
+        self.evaluations.append({"update": update, "epoch": epoch, **measured})
         self.thetas.append(theta.to("cpu", copy=True))
 
     def state_dict(self) -> dict[str, Any]:
@@ -129,8 +129,8 @@ class Records:
             "median_smoothness": _median(updates, "smoothness_max"),
             "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
             "rollouts": updates[-1]["rollouts"] if updates else 0,
-            "initial": _merits(self.evaluations[0]),
-            "final": _merits(self.evaluations[-1]),
+            "initial": _of_policy(self.evaluations[0]),
+            "final": _of_policy(self.evaluations[-1]),
         }
 
 
@@ -139,8 +139,8 @@ def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _merits(evaluation: dict[str, Any]) -> dict[str, float]:
-    """Return what an evaluation says of the policy itself, not of when it was or of the step that led there."""
+def _of_policy(evaluation: dict[str, Any]) -> dict[str, float]:
+    """Return the quantities of an evaluation that describe the policy, without its time and the step before it."""
     return {key: value for key, value in evaluation.items() if key not in ("update", "epoch", *harmful_share.NAMES)}
 
 

@@ -1,9 +1,9 @@
 """How near the regression's final policies are to a constrained optimum: the KKT residual of the training problem.
 
-At a local optimum of the loss under g + margin <= 0 the gradient is balanced by the active metrics: there are
-lambda >= 0 with grad loss + sum lambda_i grad g_i = 0.  What cannot be balanced, as a share of |grad loss|, is the
-residual: 1 where no metric is in the way, 0 at an optimum.  A policy with a small one has nowhere to go to first
-order on its own side of kinks, whatever constants and steps the method uses.
+At a local optimum of the loss under g + tightening <= 0 the active constraints balance the gradient: there are
+lambda >= 0 with grad loss + sum lambda_i grad g_i = 0.  The residual is the length of the part that they cannot
+balance, as a share of |grad loss|.  It is 1 where no constraint is active, and 0 at an optimum.  If it is small, hardly
+any step that crosses no kink improves the loss to first order, for any constants and steps of the method.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scpo.arrays import Array
 from scpo.parameters import ParameterVector
 
 EXPERIMENT = "regression"
-#: A metric counts as active where g + margin is at least minus this.
+#: a constraint counts as active where g + tightening is at least minus this
 NEAR = 0.005
 
 
@@ -64,7 +64,7 @@ def main(results: Path, out: Path) -> None:
 
 
 def of_run(settings: RegressionConfig, weights: Path, data: Path) -> dict[str, Any]:
-    """Return ``active``, the number of active metrics, and ``residual`` of the policy in ``weights``.
+    """Return ``active``, the number of active constraints, and ``residual`` for the policy in ``weights``.
 
     Raises:
         ResultError: the weights are missing or not those of the policy.
@@ -85,11 +85,14 @@ def of_run(settings: RegressionConfig, weights: Path, data: Path) -> dict[str, A
 def residual(gradient: Array, slopes: Array) -> float:
     """Return min over lambda >= 0 of |gradient + slopes^T lambda| / |gradient|; 0 where the gradient is 0.
 
-    By Moreau's decomposition that is the length of -gradient / |gradient| projected onto {z : slopes z <= 0}.
+    By Moreau's decomposition this is the length of the projection of -gradient / |gradient| onto {z : slopes z <= 0}.
 
     Args:
-        gradient: of the loss (d,).
-        slopes: gradients (m, d) of the active metrics.
+        gradient: the gradient of the loss (d,).
+        slopes: the gradients (m, d) of the active constraints.
+
+    Raises:
+        ResultError: the solver failed.
     """
     import daqp
 
@@ -108,8 +111,9 @@ def residual(gradient: Array, slopes: Array) -> float:
     return float(np.linalg.norm(point))
 
 
-def _active_gradients(task: RegressionTask, policy: Any, vector: ParameterVector, margin: float) -> Array:
+def _active_gradients(task: RegressionTask, policy: Any, vector: ParameterVector, tightening: float) -> Array:
+    """Return the gradients (m, d) of the active constraints."""
     values: Tensor = task.constraint(vector.stack(vector.read()[None]))[0]
     parts = policy.output_jacobian(task.grid)
     rows = torch.cat([parts[name].reshape(task.grid.shape[0], -1) for name in vector.names], dim=1)
-    return torch.cat([rows, -rows])[values + margin >= -NEAR].numpy()
+    return torch.cat([rows, -rows])[values + tightening >= -NEAR].numpy()

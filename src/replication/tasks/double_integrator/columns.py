@@ -18,6 +18,6 @@ TABLES = Tables(
         "trajectories": {"start": INT, "t": INT, "x1": FLOAT, "x2": FLOAT, "u": FLOAT, "psi": FLOAT},
         "surface": {"x1": FLOAT, "x2": FLOAT, "u": FLOAT},
     },
-    merit="cost",
+    main_quantity="cost",
     for_referee=("starts",),
 )

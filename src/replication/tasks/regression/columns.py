@@ -13,5 +13,5 @@ TABLES = Tables(
         "heldout_unsafe": FLOAT,
     },
     exhibits={"curve": {"x": FLOAT, "pi": FLOAT}},
-    merit="fresh_loss",
+    main_quantity="fresh_loss",
 )

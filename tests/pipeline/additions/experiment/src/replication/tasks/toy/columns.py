@@ -7,5 +7,5 @@ from replication.tasks import FLOAT, Tables
 TABLES = Tables(
     evaluations={"loss": FLOAT, "heldout_max_g": FLOAT, "heldout_unsafe": FLOAT},
     exhibits={"curve": {"x": FLOAT, "pi": FLOAT}},
-    merit="loss",
+    main_quantity="loss",
 )
