@@ -253,9 +253,7 @@ def test_without_a_name_all_that_can_be_explained_is_listed(capsys: pytest.Captu
     assert re.search(r"^  regression-feasible +Regression with", out, re.MULTILINE)
 
 
-def test_ones_own_report_is_explained_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ones_own_report_is_explained_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ResultError, match="make figures"):
         explain.latest_report()
