@@ -21,14 +21,13 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.copy = working_copy(folder / "copy")
-        self.config, self.data = folder / "config.json", folder / "data.npz"
+        self.data = folder / "data.npz"
         self.out, self.checkpoint = folder / "out", folder / "checkpoint"
-        self.train = command("train", "--config", self.config, "--experiment", EXPERIMENT, "--arm", ARM, "--seed", SEED)
+        settings = ["--scale-file", "config/smoke.yaml", f"--set={SET}", "--experiment", EXPERIMENT]
+        self.train = command("train", *settings, "--arm", ARM, "--seed", SEED)
         self.train += ["--data", str(self.data), "--out", str(self.out), "--checkpoint", str(self.checkpoint)]
-        self.draw = command("dataset", "--config", self.config, "--experiment", EXPERIMENT, "--dataset", "normal")
-        self.draw += ["--seed", str(SEED), "--out", str(self.data)]
-        config = command("config", "--scale-file", "config/smoke.yaml", "--set", SET, "--out", self.config)
-        for step in (config, self.draw, self.train):
+        self.draw = command("dataset", *settings, "--dataset", "normal", "--seed", SEED, "--out", self.data)
+        for step in (self.draw, self.train):
             if (done := run(step, self.copy)).returncode:
                 raise SystemExit(f"the undisturbed run failed:\n{done.stderr}")
         self.wanted, self.honest_data = fingerprints(self.out), self.data.read_bytes()

@@ -92,9 +92,10 @@ def _interruptible() -> None:
 
 def _moments(calm: Path, folder: Path, wanted: dict[str, str]) -> Row:
     """Kill a training process at moments spread over its life, the writing of its results among them."""
-    config, data = calm / "results/smoke/regression/scpo/config.json", calm / "results/smoke/regression/data/normal"
+    data = calm / "results/smoke/regression/data/normal"
     out, checkpoint = folder / "out", folder / "checkpoint"
-    train = command("train", "--config", config, "--experiment", "regression", "--arm", "scpo", "--seed", 0)
+    train = command("train", "--scale-file", "config/smoke.yaml", f"--set={SETTINGS}", "--experiment", "regression")
+    train += ["--arm", "scpo", "--seed", "0"]
     train += ["--data", str(data / "seed-0.npz"), "--out", str(out), "--checkpoint", str(checkpoint)]
     folder.mkdir()
     began = time.monotonic()
