@@ -117,7 +117,7 @@ def naive_metrics(result: Rollout, contraction: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("contraction", [0.5, 0.9])
-def test_metrics_agree_with_naive_loops(contraction: float) -> None:
+def test_constraints_agree_with_naive_loops(contraction: float) -> None:
     policy = make_policy()
     result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
     g = RolloutConstraint(FACETS, contraction)(result)
@@ -171,6 +171,6 @@ def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
     ("change", "message"),
     [({"aggregation": "mean"}, "aggregation"), ({"contraction": 1.0}, "contraction"), ({"sharpness": 0.0}, "sharp")],
 )
-def test_bad_metrics_are_refused(change: dict[str, object], message: str) -> None:
+def test_bad_constraints_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         RolloutConstraint(FACETS, **change)  # type: ignore[arg-type]

@@ -45,14 +45,14 @@ def _value(text: str) -> float:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
-def test_a_safety_metric_keeps_its_sign_and_never_becomes_zero(value: float) -> None:
+def test_a_constraint_value_keeps_its_sign_and_is_never_zero(value: float) -> None:
     printed = _value(latex.safety(value))
     assert (printed > 0, printed < 0) == (value > 0, value < 0)
     if abs(value) < 1e300:
         assert printed == pytest.approx(value, rel=6e-4)
 
 
-def test_safety_metrics_that_are_no_number_say_so() -> None:
+def test_constraint_values_that_are_no_number_say_so() -> None:
     assert latex.safety(math.nan) == "not a number"
     assert latex.safety(math.inf) == r"\(+\infty\)"
     assert latex.safety(0.0) == r"\num{0}"

@@ -233,7 +233,7 @@ def test_failing_solver_and_states_leave_no_trace(monkeypatch: pytest.MonkeyPatc
             safe.step()
 
 
-def test_unsafe_start_names_metric_and_value() -> None:
+def test_unsafe_start_names_constraint_and_value() -> None:
     with pytest.raises(UnsafeStartError, match=r"value 1 is g = 0\.5.*start from a policy"):
         wrap(residual(), constraint=lambda policy: [-1.0, 0.5])
     with pytest.raises(UnsafeStartError, match=r"tightening 0\.2"):

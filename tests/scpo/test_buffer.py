@@ -17,7 +17,7 @@ from .small_networks import assemble, residual, train, wrap
 
 pytestmark = pytest.mark.slow
 
-LIMIT = np.array([[2.0, 0.0]])  # one metric, slope 2 along the first axis
+LIMIT = np.array([[2.0, 0.0]])  # one constraint, slope 2 along the first axis
 WIDTH = 0.1
 
 
@@ -46,7 +46,7 @@ def test_a_target_that_no_row_minds_is_left_alone() -> None:
     assert turned(target, np.zeros((0, 2)), np.zeros(0), WIDTH) is target
 
 
-def test_a_metric_far_from_its_limit_has_no_say() -> None:
+def test_a_constraint_far_from_its_limit_has_no_say() -> None:
     target, far = np.array([100.0, 1.0]), -REACH * WIDTH
     assert turned(target, LIMIT, np.array([far]), WIDTH) is target
     assert turned(target, LIMIT, np.array([np.nextafter(far, 0.0)]), WIDTH) is not target

@@ -257,7 +257,7 @@ def test_rounding_level_of_a_float32_policy_at_zero() -> None:
     assert level[0] >= np.finfo(np.float32).eps
 
 
-def test_no_metrics() -> None:
+def test_no_constraint_values() -> None:
     policy = Vector([1.0])
     empty = evaluator(policy, lambda p: [])
     assert empty.check_determinism(torch.ones(1, dtype=torch.float64)).shape == (0,)

@@ -120,8 +120,8 @@ def test_span_is_exact_once_the_samples_reach_the_rank(seed: int) -> None:
     found = Tangent(STATES).draw(context(policy), 6, generator(seed))
     basis = orthonormal_basis(noise(seed, vector.dimension, 1), found.vectors)
     assert basis.shape[1] == 7
-    metric = torch.logsumexp(3.0 * policy(STATES).square(), dim=0).sum()
-    gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(metric, vector.parameters)])
+    value = torch.logsumexp(3.0 * policy(STATES).square(), dim=0).sum()
+    gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(value, vector.parameters)])
     assert captured_energy(basis, gradient[:, None]) == pytest.approx(1.0, abs=1e-12)
     partial = orthonormal_basis(noise(seed, vector.dimension, 1), found.vectors[:, :2])
     assert captured_energy(partial, gradient[:, None]) < 1 - 1e-6
@@ -282,7 +282,7 @@ def test_recycled_directions_close_in_on_the_gradients_that_matter() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_recycling_costs_no_further_probes_and_leaves_room_for_new_directions(optimizer: str) -> None:
+def test_recycling_costs_no_probes_and_keeps_new_directions(optimizer: str) -> None:
     safe = wrap(residual(), optimizer, directions="isotropic", count=6, recycled=50)
     train(safe, 1)
     rollouts = [safe.evaluate.rollouts]

@@ -1,4 +1,4 @@
-"""What the method promises, on smooth metrics whose constants are proven: bound-only runs, nothing is rolled back."""
+"""The promises of the method on smooth constraints with proven constants: bound-only runs, nothing is rolled back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_guarantee_holds_with_proven_constants(name: str, inner: str, kapp
         assert broken_guarantees(steps, kappa, safe.rounding) == set()
         projected += sum(step.info.projected for step in steps)
         assert steps[-1].loss_after < steps[0].loss_before
-    assert projected > 20, "the metrics never got in the way, so the test shows nothing"
+    assert projected > 20, "no constraint was ever active, so the test shows nothing"
 
 
 @pytest.mark.parametrize("constants", ["zero", "proven"])
@@ -87,7 +87,7 @@ def test_float32_smooth_network() -> None:
     assert broken_guarantees(steps, 0.9, safe.rounding) <= {"descent", "projection"}
 
 
-def test_margin_is_kept() -> None:
+def test_the_tightening_of_a_smooth_constraint_is_kept() -> None:
     problem = waves(7)
     policy = Vector(np.zeros(problem.dimension))
     safe = wrap(problem, policy, tightening=0.02, kappa=1.0)
@@ -208,7 +208,7 @@ def test_loss_at_a_stationary_point_does_not_rise_under_momentum() -> None:
     step=st.floats(1e-6, 1e-2),
     size=st.floats(1e-6, 2.0),
 )
-def test_probed_bound_lies_above_the_metric(seed: int, name: str, step: float, size: float) -> None:
+def test_probed_bound_lies_above_the_constraint(seed: int, name: str, step: float, size: float) -> None:
     problem = PROBLEMS[name](seed)
     rng = np.random.default_rng(seed)
     d = problem.dimension

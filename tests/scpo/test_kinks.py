@@ -38,7 +38,7 @@ def polyhedral(seed: int, d: int = 4, k: int = 3, faces: int = 3) -> tuple[Smoot
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_known_kink_constants_keep_polyhedral_metrics_safe_and_zero_does_not(seed: int) -> None:
+def test_polyhedral_constraints_need_their_kink_constants(seed: int) -> None:
     problem, jumps = polyhedral(seed)
     push = 0.1 * (np.random.default_rng(seed + 100).normal(size=(60, 4)) + np.random.default_rng(seed).normal(size=4))
     _, known = follow(problem, Known(problem.constants, jumps), push, 60)
@@ -100,8 +100,8 @@ def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> N
     assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + 2.0 * 3.0 + 2.0 * 0.1)]
 
 
-def test_a_metric_pinned_by_its_kink_constant_is_free_again_when_that_has_decayed() -> None:
-    """Pushed over a kink the metric is unsafe, and c has been learnt to exceed its slope: S is {0} until c decays."""
+def test_a_pinned_constraint_is_free_again_after_decay() -> None:
+    """A step over a kink makes the constraint unsafe, and the learnt c exceeds its slope: S is {0} until c decays."""
 
     def values(theta: Array) -> Array:
         x, size = theta[:, 0], 0.05 * (theta**2).sum(axis=1) - 50.0
@@ -116,7 +116,7 @@ def test_a_metric_pinned_by_its_kink_constant_is_free_again_when_that_has_decaye
 
 
 def ridge(theta: Array) -> Array:
-    """A ridge at x = 0 along which y can grow with w for ever, and two smooth metrics far from their limits."""
+    """A ridge at x = 0 along which y can grow with w for ever, and two smooth constraints far from their limits."""
     x, y, w = theta.T
     return np.stack([y + np.abs(x) - 1.0 - 0.2 * w, 0.05 * (x**2 + y**2) - 50.0, 0.05 * w**2 - 50.0], axis=1)
 

@@ -87,7 +87,7 @@ def test_all_terms_off_the_axis(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_no_metric_and_the_radius(backend: str) -> None:
+def test_no_constraint_and_the_radius(backend: str) -> None:
     free = project([3.0, 4.0], [], np.zeros((0, 2)), 0.0, backend=backend)
     assert (free.status, free.point.tolist(), free.duals.size, free.active.size) == ("inside", [3.0, 4.0], 0, 0)
     capped = project([3.0, 4.0], [], np.zeros((0, 2)), 0.0, radius=1.0, backend=backend)

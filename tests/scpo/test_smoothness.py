@@ -48,7 +48,7 @@ def test_initial_constants_are_the_factor_times_the_initial_guess() -> None:
     assert started(0).constants().size == 0
 
 
-def test_each_metric_remembers_the_largest_it_needed_and_forgets_slowly() -> None:
+def test_each_maximum_rises_at_once_and_decays_slowly() -> None:
     model = started(initial=1.0, factor=2.0, decay=0.9, pooling=0.0)
     model.observe(np.array([5.0, 0.5, 0.0]), ALL, 0.1)
     assert model.constants() == pytest.approx([10.0, 1.8, 1.8])
@@ -69,7 +69,7 @@ def test_what_is_rounding_is_ignored() -> None:
     assert model.constants().tolist() == [2.0, 8.0, 2.0]
 
 
-def test_pooling_lets_metrics_learn_from_their_peers() -> None:
+def test_pooling_lets_constraints_learn_from_their_peers() -> None:
     needed = np.array([8.0, 6.0, 0.0])
     for pooling, expected in ((0.0, [16.0, 12.0, 2.0]), (0.5, [16.0, 12.0, 12.0]), (1.0, [16.0, 16.0, 16.0])):
         model = started(initial=1.0, factor=2.0, decay=1.0, pooling=pooling)
@@ -229,7 +229,7 @@ def test_starting_again_forgets_the_longest_step() -> None:
     assert model.radius() == EstimatedSmoothness().initial_radius == 0.1
 
 
-def test_without_metrics_the_radius_grows_with_the_steps() -> None:
+def test_without_constraints_the_radius_grows_with_steps() -> None:
     model = started(0)
     model.observe(np.zeros(0), np.zeros(0, dtype=bool), 0.1)
     assert model.radius() == 0.2

@@ -132,7 +132,7 @@ def test_restoring_steps_lead_back_after_a_failed_bound(seed: int) -> None:
     assert any((step.after <= 0).all() for step in tail)
 
 
-def test_restoring_with_proven_constants_falls_at_each_step_and_hurts_no_other_metric() -> None:
+def test_restoring_with_proven_constants_hurts_no_other() -> None:
     problem = quadratics(2)
     directions = np.random.default_rng(5).normal(size=(400, problem.dimension))
     values = problem.values(directions)
@@ -240,7 +240,7 @@ def test_given_rounding_is_kept() -> None:
     assert all(np.isfinite(step.info.step_bound) for step in pushed(exact, 0, 3))
 
 
-def test_less_room_than_rounding_means_staying() -> None:
+def test_less_slack_than_rounding_means_staying() -> None:
     policy = Vector([0.0])
     inner = torch.optim.SGD(policy.parameters(), lr=1.0)
     safe = assemble(
@@ -257,7 +257,7 @@ def test_less_room_than_rounding_means_staying() -> None:
 # the small cases
 
 
-def test_no_metrics_at_all() -> None:
+def test_no_constraint_at_all() -> None:
     for inner in INNER:
         policy, free = Vector(np.ones(3)), Vector(np.ones(3))
         plain = INNER[inner](free)
@@ -326,7 +326,7 @@ def test_zero_gradient_moves_nothing(samples: int) -> None:
     assert all(step.info.step_norm > 1e-3 for step in steps)
 
 
-def test_active_counts_metrics_and_not_the_descent_row() -> None:
+def test_active_does_not_count_the_descent_row() -> None:
     policy = Vector([1.0, 0.0])
     inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
     safe = assemble(inner, policy, lambda p: [-1.0], smoothness=0.0, directions="isotropic")

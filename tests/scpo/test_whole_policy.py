@@ -213,7 +213,7 @@ def test_a_bound_on_gradients_is_carried_over_changes_from_outside() -> None:
 
 
 def test_a_sample_of_all_given_states_need_not_hold_every_gradient() -> None:
-    """The first metric depends on a weight that no given state sees: its bound on the gradient has to stay."""
+    """The first constraint depends on a weight that no given state sees: its bound on the gradient has to stay."""
     policy = nn.Linear(2, 1, bias=False).double()
     nn.init.zeros_(policy.weight)
     safe = assemble(

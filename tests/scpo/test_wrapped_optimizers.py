@@ -183,7 +183,7 @@ def test_an_update_without_any_direction_keeps_the_recycled_ones() -> None:
     safe = wrap(residual(), "sgd", directions=Fading())
     train(safe, 1)
     kept = safe.state_dict()["recycled"]
-    object.__setattr__(safe.directions, "count", 1)  # no room for the recycled ones either
+    object.__setattr__(safe.directions, "count", 1)  # no place for the recycled ones either
     safe.zero_grad()
     for parameter in safe.policy.parameters():
         parameter.grad = torch.zeros_like(parameter)

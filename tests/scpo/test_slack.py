@@ -1,4 +1,4 @@
-"""The room that an update may use: margin, rounding, and verification where the bound does not keep the margin."""
+"""The slack that an update may use: tightening, rounding, and verification where the bound misses the tightening."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .small_networks import assemble, follow
 def along(
     values: Callable[[np.ndarray], np.ndarray], push: list[float], updates: int, **options: Any
 ) -> list[StepInfo]:
-    """Follow ``push`` under one metric (m, 1) of theta (m, 2), with L = 0 said to hold."""
+    """Follow ``push`` under one constraint (m, 1) of theta (m, 2), with L = 0 given as its constant."""
     problem = Smooth(2, values, np.zeros(1), lambda theta: np.zeros((1, 2)))
     return follow(problem, FixedSmoothness(0.0), np.tile(push, (updates, 1)), updates, **options)[1]
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_the_margin_is_kept(verify: bool) -> None:
+def test_the_tightening_is_kept(verify: bool) -> None:
     infos = along(lambda theta: theta[:, :1] - 1.0, [0.3, 0.1], 60, tightening=0.2, verify=verify)
     assert all(info.slack >= 0.2 for info in infos)
     assert infos[-1].slack == pytest.approx(0.2, abs=1e-6)
 
 
 @pytest.mark.parametrize("kappa", [0.5, 1.0])
-def test_rounding_is_taken_out_of_the_room(kappa: float) -> None:
+def test_rounding_is_taken_out_of_the_slack(kappa: float) -> None:
     eps = 1e-3
     options = {"verify": False, "rounding": eps, "probe_length": 10.0, "kappa": kappa}
     infos = along(lambda theta: theta[:, :1] - 1.0, [0.3, 0.0], 60, **options)
@@ -42,7 +42,7 @@ def test_rounding_is_taken_out_of_the_room(kappa: float) -> None:
     assert all(info.slack >= 2.0 * eps / kappa * (1.0 - error) for info in infos)
 
 
-def test_less_room_than_rounding_leaves_theta_where_it_is() -> None:
+def test_less_slack_than_rounding_leaves_theta_in_place() -> None:
     eps = 1e-3
     options = {"verify": False, "rounding": eps, "probe_length": 10.0}
     for push, moves in ((-0.1 * eps, False), (-5.0 * eps, True)):  # inwards, and seen to get there only in the second
@@ -50,18 +50,18 @@ def test_less_room_than_rounding_leaves_theta_where_it_is() -> None:
         assert (info.step_norm > 0.0) == moves
 
 
-def test_verification_keeps_the_margin_where_the_bound_does_not() -> None:
+def test_verification_keeps_a_tightening_the_bound_misses() -> None:
     def values(theta: np.ndarray) -> np.ndarray:
         return (theta**2).sum(axis=1, keepdims=True) - 1.0  # curved, and L = 0 is said to hold
 
     infos = along(values, [0.3, 0.1], 40, tightening=0.2, verify=True, kappa=1.0)
     assert all(info.slack >= 0.2 for info in infos)
     assert any(info.proposals > 1 for info in infos)
-    assert all(info.unsafe_proposals == 0 for info in infos)  # g <= 0 everywhere: the margin alone was at stake
+    assert all(info.unsafe_proposals == 0 for info in infos)  # g <= 0 everywhere: only the tightening was at stake
 
 
 def test_a_policy_within_rounding_of_its_limits_finds_back() -> None:
-    """Violated by less than rounding, a second metric as near to its limit, and a third that has room."""
+    """Violate one constraint by less than rounding; a second is as near to its limit, and a third has slack."""
     policy = nn.Linear(3, 1, bias=False, dtype=torch.float64)
     nn.init.zeros_(policy.weight)
     eps, offsets = 1e-10, np.array([-1.0, -1.0, -1.0])
