@@ -18,7 +18,7 @@ RESTORING_ROUNDING = 64.0
 
 @dataclass(frozen=True)
 class Aim:
-    """What an update aims at.
+    """The target of an update.
 
     Attributes:
         target: t (n,).

@@ -42,12 +42,12 @@ class Basis:
 
     @property
     def size(self) -> int:
-        """Number n of directions."""
+        """The number n of directions."""
         return self.vectors.shape[1]
 
     @property
     def whole(self) -> bool:
-        """Whether Q spans R^d."""
+        """True if Q spans R^d."""
         return self.size == self.vectors.shape[0]
 
     def coordinates(self, vector: Tensor) -> Array:

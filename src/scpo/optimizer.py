@@ -131,7 +131,7 @@ class SafeOptimizer:
 
     @property
     def values(self) -> Array:
-        """g at the current iterate, shape (k,)."""
+        """The values of g at the current iterate, shape (k,)."""
         return self._values.copy()
 
     @property
@@ -200,7 +200,7 @@ class SafeOptimizer:
         return outcome.info
 
     def _take(self, outcome: Outcome, rest: Rest) -> None:
-        """Keep what an update leaves."""
+        """Store the result of an update."""
         self.vector.write(outcome.theta)
         self._theta, self._rest = outcome.theta.clone() if self.vector.exact else self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
@@ -208,7 +208,7 @@ class SafeOptimizer:
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs beside the policy's own state, to give the same iterates."""
+        """Return the state from which a resumed run gives the same iterates.  It leaves out the policy's own state."""
         return {
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "smoothness": {key: _tensor(value) for key, value in self.smoothness.state_dict().items()},
@@ -270,7 +270,7 @@ class SafeOptimizer:
             raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
 
     def _snapshot(self) -> _Snapshot:
-        """Copy everything that a step may change, theta excepted."""
+        """Return a copy of everything that a step may change, except theta."""
         groups = self.optimizer.param_groups
         return _Snapshot(
             rest=self.vector.read_rest(self.policy),
@@ -291,7 +291,7 @@ class SafeOptimizer:
         self._method.generator.set_state(saved.generator)
 
     def _propose(self, theta: Tensor, closure: Callable[[], float] | None) -> tuple[Tensor, Tensor]:
-        """Return (p, loss gradient) from a step of the wrapped optimiser that is taken back."""
+        """Return the nominal step p (d,) and the gradient of the loss (d,).  The step is taken back."""
         gradients: list[Tensor] = []
         ascending = [p for group in self.optimizer.param_groups if group.get("maximize") for p in group["params"]]
 
@@ -345,7 +345,7 @@ class SafeOptimizer:
         self._measured_at = float(vector_norm(self._theta))
 
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
-        """Return eps_g (k,) and |theta| where it was measured; it is measured again where |theta| has doubled."""
+        """Return eps_g (k,), and |theta| where it was measured.  It is measured again when |theta| has doubled."""
         size = float(vector_norm(theta))
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
@@ -365,7 +365,7 @@ class SafeOptimizer:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """State of everything that a step may change, theta excepted."""
+    """A copy of everything that a step may change, except theta."""
 
     rest: Rest
     state: dict[Any, Any]

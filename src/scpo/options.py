@@ -76,7 +76,7 @@ class StepOptions(Options):
 
 @dataclass(frozen=True)
 class Descent(Options):
-    """The loss of a batch must not rise.
+    """The options of the descent row, which keeps the loss of a batch from rising.
 
     A step that does not go along the negative gradient is projected under one more row.  It keeps the loss from rising
     to first order; with the loss's own smoothness constant it keeps the loss from rising at all.

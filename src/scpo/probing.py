@@ -31,14 +31,14 @@ class Constants:
 
 @dataclass(frozen=True)
 class Probes:
-    """What the probes of an update showed.
+    """The results of the probes of an update.
 
     Attributes:
-        slopes: a (k, n), difference quotients of g along the basis.
-        length: nu.
-        unsafe: how many probes, first looks included, were unsafe.
+        slopes: the difference quotients a (k, n) of g along the basis.
+        length: the length nu of a probe.
+        unsafe: the number of unsafe probes, first looks included.
         constants: L, c and r before the update.
-        rounding: eps_g (k,).
+        rounding: the rounding eps_g (k,) of g.
     """
 
     slopes: Array
@@ -48,20 +48,20 @@ class Probes:
     rounding: Array
 
     def error(self, smoothness: Array) -> Array:
-        """Return e + c (k,): the error of the slopes along any step, for these L (k,), plus the kink constants."""
+        """Return e + c (k,), the error of the slopes along any step for the given L (k,), plus the kink constants."""
         return slope_error(smoothness, self.rounding, self.length, self.slopes.shape[1]) + self.constants.kinks
 
 
 def slope_error(smoothness: Array, rounding: Array, length: float, directions: int) -> Array:
-    """Return e (k,): the error of slopes that were probed at a distance ``length`` along so many directions."""
+    """Return e (k,), the error of slopes from probes of this ``length`` along this number of ``directions``."""
     return np.asarray(np.sqrt(directions) * (0.5 * smoothness * length + 2.0 * rounding / length))
 
 
 def probe(start: Start, basis: Basis, method: Method) -> Probes:
-    """Evaluate g along the basis and return what that shows.
+    """Evaluate g along the basis and return the slopes that this shows.
 
     Raises:
-        ShapeError: the smoothness model has other constants than there are constraint values.
+        ShapeError: the number of constants of the smoothness model is not that of the constraint values.
     """
     constants = _constants(start, method)
     length, unsafe = _usual_length(start, method, constants), 0
@@ -96,7 +96,7 @@ def _balanced_length(start: Start, constants: Constants) -> float:
 
 
 def _usual_length(start: Start, method: Method, constants: Constants) -> float:
-    """Return nu <= r without a thought for the safety of the probes."""
+    """Return nu <= r for probes that need not be safe."""
     if start.values.size == 0:
         return min(constants.radius, LARGEST_PROBE)
     usual = min(LARGEST_PROBE, PROBE_FACTOR * _balanced_length(start, constants))
@@ -123,7 +123,7 @@ def _safe_length(start: Start, basis: Basis, method: Method, constants: Constant
 
 
 def median(numbers: Array) -> float:
-    """Return the median, 0.0 of nothing, in a fraction of the time of numpy.median."""
+    """Return the median, or 0.0 for an empty array.  This is much faster than numpy.median."""
     if numbers.size == 0:
         return 0.0
     ordered = np.sort(numbers)

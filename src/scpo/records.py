@@ -14,7 +14,7 @@ def _entry(meaning: str, default: Any = math.nan) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class StepInfo:
-    """What one update did.  Every field has its meaning as metadata; ``print(info)`` shows the main ones in a line."""
+    """The record of one update.  Each field has its meaning as metadata.  ``print(info)`` shows the main ones."""
 
     update: int = field(metadata={"meaning": "number of the update, from 1"})
     slack: float = field(metadata={"meaning": "-max g at the new iterate, as evaluated; negative: unsafe"})

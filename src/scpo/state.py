@@ -20,16 +20,16 @@ PARALLEL = 1.0 - 1e-12
 
 @dataclass(frozen=True)
 class Start:
-    """What an update starts from.
+    """The state at the start of an update.
 
     Attributes:
-        update: number of the update, from 1.
-        theta: (d,).
+        update: the number of the update, from 1.
+        theta: the parameters (d,).
         values: g (k,) at theta.
-        nominal: p (d,), the step that the wrapped optimiser proposes.
-        gradient: of the batch loss (d,).
-        rounding: eps_g (k,).
-        gradient_bound: on |grad g_i| (k,), or None.
+        nominal: the nominal step p (d,), which the wrapped optimiser proposes.
+        gradient: the gradient of the batch loss (d,).
+        rounding: the rounding eps_g (k,) of g.
+        gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
         recycled: directions (d, m) from the last update, or None.
     """
 
@@ -44,18 +44,18 @@ class Start:
 
     @property
     def dimension(self) -> int:
-        """Number d of parameters."""
+        """The number d of parameters."""
         return self.theta.numel()
 
     @property
     def unsafe(self) -> bool:
-        """Whether theta violates a constraint, so that the update restores it."""
+        """True if theta violates a constraint.  Then the update is a restoring step."""
         return bool((self.values > 0).any())
 
 
 @dataclass(frozen=True)
 class Method:
-    """What stays the same from update to update; only ``smoothness`` and ``generator`` have a state of their own."""
+    """The parts of the method that all updates share.  Only ``smoothness`` and ``generator`` have a state."""
 
     evaluate: ConstraintEvaluator
     context: Context
@@ -67,11 +67,11 @@ class Method:
 
     @property
     def tightening(self) -> float:
-        """What is added to g."""
+        """The tightening, which is added to g in training."""
         return self.evaluate.constraint.tightening
 
     def may_rise(self, start: Start) -> bool:
-        """Tell whether the projected step needs a descent row.
+        """Return True if the projected step needs a descent row, because the loss may rise without it.
 
         Every projection of p = -eta grad loss descends by itself, for a beta-smooth loss while eta <= 2 / beta.
         """

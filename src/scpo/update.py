@@ -31,15 +31,15 @@ RELIABLE = 8.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an update leaves.
+    """The result of an update.
 
     Attributes:
         theta: the new parameters (d,).
-        values: their g (k,).
-        gradient_bound: on |grad g_i| there (k,), or None if unknown.
-        info: the record.
+        values: g (k,) at theta.
+        gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
+        info: the record of the update.
         recycled: directions (d, m) for the next update, or None.
-        unsafe: the proposals with max g > 0, each (d,).
+        unsafe: the parameters (d,) of each proposal with max g > 0.
     """
 
     theta: Tensor
@@ -56,8 +56,8 @@ class Proposal:
 
     Attributes:
         step: z (n,); 0 if the bound allows nothing.
-        bound: u(z) (k,), from the raw g.
-        projection: of the target.
+        bound: the step bound u(z) (k,), without the tightening.
+        projection: the projection of the target.
     """
 
     step: Array
@@ -70,11 +70,11 @@ class Trial:
     """A proposal and its evaluation.
 
     Attributes:
-        theta: (d,).
-        values: g (k,) there.
+        theta: the proposed parameters (d,).
+        values: g (k,) at theta.
         proposal: the step and its bound.
-        required: (k,), the L with which the step would just have met its bound, were c = 0.
-        required_beside_kinks: (k,), the same beside the c in use.
+        required: the L (k,) with which the step would just have met its bound if c were 0.
+        required_beside_kinks: the L (k,) with which it would just have met its bound with the c in use.
     """
 
     theta: Tensor
@@ -85,12 +85,12 @@ class Trial:
 
     @property
     def length(self) -> float:
-        """|z|."""
+        """The length |z| of the step."""
         return length_of(self.proposal.step)
 
     @property
     def unsafe(self) -> bool:
-        """Whether a constraint value is above 0."""
+        """True if a constraint value is above 0."""
         return bool((self.values > 0).any())
 
 
@@ -114,7 +114,7 @@ class Search:
 
 
 def safe_update(start: Start, method: Method) -> Outcome:
-    """Return the outcome of one update from a safe theta, or of a restoring one from an unsafe theta.
+    """Return the result of one update.  It improves the loss from a safe theta, and restores safety from an unsafe one.
 
     Raises:
         ScpoError: the directions, the constraint, the smoothness model or the projection failed.
@@ -137,7 +137,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
 
 
 def _stay(start: Start, method: Method) -> Outcome:
-    """Return the outcome of an update without any direction."""
+    """Return the result of an update that has no direction: theta stays."""
     info = StepInfo(
         update=start.update,
         slack=_slack(start.values),
@@ -227,14 +227,14 @@ def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, me
 
 
 def _learn(trial: Trial, smoothness: Array, probes: Probes, method: Method) -> None:
-    """Show the smoothness model what a step needed, and where that is more than rounding."""
+    """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
     largest = np.maximum(np.maximum(smoothness, trial.required), 1e-300)
     reliable = trial.length**2 * largest >= RELIABLE * probes.rounding
     method.smoothness.observe(trial.required, reliable, trial.length)
 
 
 def _accepted(trial: Trial, goal: Aim, method: Method) -> bool:
-    """Tell whether a step is taken; in verified mode it must be safe unless it restores safety."""
+    """Return True if the step is taken.  In verified mode it must be safe, unless it restores safety."""
     return not method.step.verify or goal.restoring or not bool((trial.values + method.tightening > 0).any())
 
 
@@ -295,7 +295,7 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) 
 
 
 def _recycled(start: Start, basis: Basis, probes: Probes, search: Search, method: Method) -> Tensor | None:
-    """Return the gradients (d, m) that the probes saw of the constraints nearest to their limits.
+    """Return the gradients (d, m) of the constraints nearest to their limits, as the probes showed them.
 
     A gradient changes little in one step, so Q a_i is the best known direction for the next basis.  Fresh directions
     add to it what they see, update by update: even isotropic directions close in on the gradients that matter.  Active
