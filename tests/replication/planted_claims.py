@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -197,7 +198,7 @@ def _referee(key: str) -> Callable[[Path, Claim, float, bool], None]:
         experiment, _, arm = claim.needs.arms[-1].partition("/")
         for row in found["arms"]:
             if (row["experiment"], row["arm"]) == (experiment, arm):
-                row[key] = value
+                row[key] = math.ceil(value) if isinstance(row[key], int) else value  # counts are whole
         path.write_text(json.dumps(found), encoding="utf-8")
 
     return change
