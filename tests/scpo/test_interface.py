@@ -26,6 +26,7 @@ slack: float = safe.step().{slack}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "slack", "says"), [("count", "slack", ""), ("cuont", "slack", "cuont"), ("count", "slakc", "slakc")]
 )
