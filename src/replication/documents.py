@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from replication.errors import ResultError
-from replication.files import note
+from replication.files import note, plain, write_json
 from replication.upgrade import RUN
 
 #: Held-out values of a policy by name; null where a value was not finite.
@@ -151,6 +151,19 @@ def read(path: Path, model: type[D]) -> D:
         raise ResultError(f"{path}: {_problems(error)}; make it again") from error
     except ValueError as error:
         raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
+
+
+def write(path: Path, model: type[Document], content: Mapping[str, Any]) -> None:
+    """Write ``content`` to ``path`` as JSON, if it is a document that :func:`read` takes.
+
+    Raises:
+        ResultError: a field is missing or of another kind; nothing is written.
+    """
+    try:
+        model.model_validate(plain(content))
+    except ValidationError as error:
+        raise ResultError(f"{path}: not written: {_problems(error)}") from error
+    write_json(path, content)
 
 
 def _problems(error: ValidationError) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-from replication import files, tasks
+from replication import documents, files, tasks
 from replication.config import dump
 from replication.errors import FalsificationError
 from replication.planted_faults import certificates, method, records
@@ -49,7 +49,8 @@ def main(referee: Path, out: Path) -> None:
         lines = [f"{len(missed)} of {len(found)} planted faults were not caught:"]
         lines += [f"  {f.name}: planted {f.planted}; expected {f.expected}; observed {f.observed}" for f in missed]
         raise FalsificationError("\n".join(lines))
-    files.write_json(out, {"findings": [asdict(finding) for finding in found], "referee_sha256": digest})
+    content = {"findings": [asdict(finding) for finding in found], "referee_sha256": digest}
+    documents.write(out, documents.PlantedFaults, content)
     stamp.write(
         out.with_suffix(".stamp.json"),
         module=[__name__, tasks.MODULES[records.EXPERIMENT]],

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication import files, tasks
+from replication import documents, files, tasks
 from replication.provenance import stamp
 from replication.tasks.base import Task
 from replication.training import harmful_share, series
@@ -176,7 +176,7 @@ def write_run(
     files.write_npz(outputs[-2], **_weights(records, policy))
     files.write_bytes(outputs[-1], save({name: value.contiguous() for name, value in policy.state_dict().items()}))
     outputs.append(out / "run.json")
-    files.write_json(outputs[-1], identity | records.summary())
+    documents.write(outputs[-1], documents.RunSummary, identity | records.summary())
     updates = records.updates
     files.write_json(
         out / "run.timing.json",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replication import files
+from replication import documents, files
 from replication.certificate import Certificate, ClosedLoop, certify
 from replication.errors import ResultError
+from replication.experiments.double_integrator.documents import CertificateNumbers
 from replication.provenance import stamp
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
@@ -44,8 +45,9 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
         figures = {"area": found.area, "invariant_area": found.grid.area(found.invariant), "level": level(found)}
         training.append({"update": int(weights["updates"][index])} | figures)
     outputs = [out, out.with_suffix(".npz")]
-    files.write_json(
+    documents.write(
         outputs[0],
+        CertificateNumbers,
         {name: summary[name] for name in ("experiment", "arm", "dataset", "method", "seed")}
         | {"final": final.summary() | _coverage(final, rho), "over_training": training, "rho": rho}
         | {"cells": cells, "cells_over_training": cells_over_training},

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from replication import files
+from replication import documents, files
 from replication.config import load_json
+from replication.experiments.double_integrator.documents import ReferenceNumbers
 from replication.provenance import stamp
 from replication.tasks.double_integrator import build as double_integrator
 from replication.tasks.double_integrator import stability, system
@@ -39,7 +40,7 @@ def main(config: Path, out: Path) -> None:
         settings, generate_dataset("cooperative", np.random.default_rng(0), 1, heldout=1)
     )
     outputs = [out, out.with_suffix(".npz")]
-    files.write_json(outputs[0], _figures(experiment, settings.rho))
+    documents.write(outputs[0], ReferenceNumbers, _figures(experiment, settings.rho))
     files.write_npz(outputs[1], **_arrays(experiment))
     stamp.write(
         out.with_suffix(".stamp.json"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from replication.experiments.double_integrator.documents import ReferenceNumbers
 from replication.experiments.double_integrator.read import (
     EXPERIMENT,
     METHODS,
     SCENARIOS,
-    ReferenceNumbers,
     read_references,
     read_settings,
 )

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from replication import files
+from replication import documents, files
 from replication.errors import ResultError
 from replication.provenance import stamp
 from replication.results.read import read_config
@@ -52,7 +52,7 @@ def main(results: Path, out: Path) -> None:
             data = results / EXPERIMENT / "data" / chosen.dataset / f"seed-{seed}.npz"
             runs.append({"arm": arm, "seed": seed, **of_run(settings, weights, data)})
             inputs += [weights, data]
-    files.write_json(out, {"near": NEAR, "runs": runs})
+    documents.write(out, documents.Stationarity, {"near": NEAR, "runs": runs})
     stamp.write(
         out.with_suffix(".stamp.json"),
         module=__name__,
