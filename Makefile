@@ -34,16 +34,16 @@ reproduce: ## The whole paper scale, up to paper/report.pdf (about an hour on tw
 	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
 
-test: ## Lint, types, unit and property tests, then the smoke pipeline (6 to 10 minutes)
+test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12 minutes)
 	@echo 'test: set-up (first time: 3 to 6 minutes), lint and types, unit and property tests, then the pipeline with'
-	@echo '      tiny budgets, PDF included: 6 to 10 minutes on two cores.'
+	@echo '      tiny budgets, PDF included: about 12 minutes on two cores.'
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@pytest -n $(JOBS)
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
 
-quick: ## Lint, types and the tests that need neither the pipeline nor long, for while one works (a minute)
+quick: ## Lint, types and the tests that need neither the pipeline nor long, for while one works (one to two minutes)
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@pytest -n $(JOBS) -m 'not slow'
