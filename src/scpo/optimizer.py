@@ -25,7 +25,7 @@ from scpo.options import Constraint, Descent, StepOptions, as_constraint
 from scpo.parameters import ParameterVector, Rest, same_rest
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
-from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
+from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carried
 from scpo.state import Method, Start
 from scpo.update import Outcome, safe_update
 
@@ -325,7 +325,7 @@ class SafeOptimizer:
     def _known_at(self, theta: Tensor, rest: Rest) -> tuple[Array, Array | None]:
         """Return g and the bound on |grad g| at theta; g is evaluated where the policy was changed from outside.
 
-        The gradient bound is carried on where theta alone has changed, and given up otherwise.
+        The gradient bound is carried on where theta alone has changed, by at most r, and given up otherwise.
         """
         same = same_rest(rest, self._rest)
         if same and torch.equal(theta, self._theta):
@@ -333,11 +333,11 @@ class SafeOptimizer:
         values: Array = self.evaluate(theta[None])[0]
         if self._method.step.verify:
             self._refuse_unsafe(values, "after the parameters or buffers were changed from outside")
-        if not same or self._gradient_bound is None:
-            return values, None
         moved = float(vector_norm(theta - self._theta))
+        if not same or self._gradient_bound is None or moved > self.smoothness.radius():
+            return values, None
         constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
-        return values, np.asarray(self._gradient_bound + 2.0 * kinks + moved * constants)
+        return values, carried(self._gradient_bound, constants, kinks, moved)
 
     def _measure_rounding(self) -> None:
         """Measure eps_g (k,) at the current iterate."""

@@ -207,6 +207,14 @@ class Estimate(Smoothness):
         self._longest = float(state["longest"])
 
 
+def carried(bound: Array, smoothness: Array, kinks: Array, length: float) -> Array:
+    """Return a bound (k,) on |grad g_i| after a move of ``length`` <= r, from a ``bound`` (k,) before it.
+
+    With c = 0 a gradient turns by at most L |z|; kinks add 2 sqrt(2) c to that (docs/method.md, section 8).
+    """
+    return np.asarray(bound + 2.0 * np.sqrt(2.0) * kinks + length * smoothness)
+
+
 def as_smoothness(given: EstimatedSmoothness | Smoothness | ArrayLike | None) -> Smoothness:
     """Return the smoothness model for an argument of :class:`scpo.SafeOptimizer`.
 

@@ -21,6 +21,7 @@ from scpo.probing import Probes, median, probe
 from scpo.projection.project import Projection, project_onto
 from scpo.projection.region import LocalSafeRegion
 from scpo.records import StepInfo
+from scpo.smoothness import carried
 from scpo.state import Method, Start
 
 #: rejected proposals after the first, after which theta stays (verified mode)
@@ -291,7 +292,7 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) 
     if bound is None:
         return None
     length = 0.0 if search.taken is None else search.taken.length
-    return np.asarray(bound + 2.0 * probes.constants.kinks + search.smoothness * length)
+    return carried(bound, search.smoothness, probes.constants.kinks, length)
 
 
 def _recycled(start: Start, basis: Basis, probes: Probes, search: Search, method: Method) -> Tensor | None:

@@ -91,13 +91,38 @@ def test_safe_probes_allow_for_slope_kinks_and_curvature(jump: float, curvature:
 
 
 def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> None:
-    """After a step z it is G + 2 c + L |z|, or what the probes saw of the whole gradient if that is less."""
+    """After a step z it is G + 2 sqrt(2) c + L |z|, or what the probes saw of the whole gradient if that is less."""
     problem = Smooth(3, lambda theta: theta[:, :1] - 1.0, np.zeros(1), lambda theta: np.array([[1.0, 0.0, 0.0]]))
     options = {"count": 1, "recycled": 0, "safe_probes": True, "gradient_bound": 1.0, "probe_length": None}
     known = Known(np.full(1, 2.0), np.full(1, 3.0))
     safe, (info,) = follow(problem, known, np.array([[-0.1, 0.0, 0.0]]), 1, **options)
     assert info.step_norm == pytest.approx(0.1)
-    assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + 2.0 * 3.0 + 2.0 * 0.1)]
+    assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + np.sqrt(8.0) * 3.0 + 2.0 * 0.1)]
+
+
+def test_a_gradient_may_turn_by_more_than_twice_the_kink_constant() -> None:
+    """(1') holds at x = 0 and at y = (1, 0) with L = 0, c = 1 and r = 1; the gradients there are 2.3 apart."""
+    x, y, slope = np.zeros(2), np.array([1.0, 0.0]), np.array([0.0, 2.3])
+
+    def values(theta: Array) -> Array:
+        """Halfway between what (1') allows: at x around 0, at y around slope^T (theta - y)."""
+        planes = np.stack([np.zeros(len(theta)), (theta - y) @ slope])
+        far = np.stack([np.linalg.norm(theta - x, axis=1), np.linalg.norm(theta - y, axis=1)])
+        room = np.where(far <= 1.0 + 1e-9, far, 1e6)
+        low, high = (planes - room).max(axis=0), (planes + room).min(axis=0)
+        return 0.5 * (low + high)[:, None] - 5.0
+
+    points = np.random.default_rng(0).uniform(-1.0, 2.0, (20_000, 2))
+    for centre, gradient in ((x, 0.0 * slope), (y, slope)):
+        moves = points - centre
+        near = np.linalg.norm(moves, axis=1) <= 1.0
+        rest = values(points)[:, 0] - values(centre[None])[0, 0] - moves @ gradient
+        assert (np.abs(rest) <= np.linalg.norm(moves, axis=1) + 1e-12)[near].all()
+    problem = Smooth(2, values, np.zeros(1), lambda theta: np.zeros((1, 2)))
+    options = {"count": 1, "recycled": 0, "safe_probes": True, "gradient_bound": 0.0, "probe_length": None}
+    safe, _ = follow(problem, Known(np.zeros(1), np.ones(1), 1.0), np.array([[1.0 - 1e-9, 0.0]]), 1, **options)
+    assert safe.vector.read().numpy() == pytest.approx(y, abs=1e-8)
+    assert safe.state_dict()["gradient_bound"].item() >= np.linalg.norm(slope)
 
 
 def test_a_pinned_constraint_is_free_again_after_decay() -> None:

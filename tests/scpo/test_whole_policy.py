@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, UnsafeStartError
 from scpo.optimizer import SafeOptimizer
+from scpo.smoothness import FixedSmoothness
 
 from .small_networks import assemble, residual, wrap
 
@@ -207,6 +208,27 @@ def test_a_bound_on_gradients_is_carried_over_changes_from_outside() -> None:
     )
     with torch.no_grad():
         policy.held[0] = 0.7
+    safe.zero_grad()
+    (-policy.held[0]).backward()
+    assert safe.step().unsafe_probes == 0
+
+
+def test_a_bound_on_gradients_is_given_up_after_a_change_beyond_its_radius() -> None:
+    """g is constant around 0 and steep around 1: L = 1 and r = 0.1 hold at both, not between them."""
+    policy = Two()
+    safe = assemble(
+        torch.optim.SGD([policy.held], lr=1e-6),
+        policy,
+        lambda given: [max(-3.0, 10.0 * (float(given.held[0]) - 1.0) - 0.05)],
+        directions="isotropic",
+        count=1,
+        smoothness=FixedSmoothness(1.0, radius=0.1),
+        safe_probes=True,
+        gradient_bound=0.0,
+        probe_length=0.1,
+    )
+    with torch.no_grad():
+        policy.held[0] = 1.0
     safe.zero_grad()
     (-policy.held[0]).backward()
     assert safe.step().unsafe_probes == 0
