@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
+from replication import strict_yaml
+from replication.invalid import known, problems
 from replication.settings import Count, ExperimentSettings, Model, Name, merge
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
@@ -63,28 +64,42 @@ def load(path: Path | str, changes: Mapping[str, Any] | None = None) -> Config:
         ConfigurationError: the file is missing, no YAML mapping, or it or a change has an unknown key or a bad value.
     """
     path = Path(path)
-    try:
-        overlay = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path}: no such configuration file") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
+    overlay = strict_yaml.read(path)
+    overlay = {} if overlay is None else overlay
     if not isinstance(overlay, dict):
         raise ConfigurationError(f"{path}: expected a mapping at the top level, got {type(overlay).__name__}")
-    config = _validated(overlay, str(path))
-    return _validated(merge(overlay, changes), "--set") if changes else config
+    config = _validated(overlay, Config().model_dump(), str(path))
+    if not changes:
+        return config
+    return _validated(merge(overlay, changes), merge(Config().model_dump(), overlay), "--set")
 
 
-def _validated(overlay: Mapping[str, Any], where: str) -> Config:
-    """Return the defaults with ``overlay`` laid over them and its limits applied; errors begin with ``where``."""
-    raw = merge(_capped(Config().model_dump(), overlay), overlay)
+def _validated(overlay: Mapping[str, Any], before: Mapping[str, Any], where: str) -> Config:
+    """Return the defaults with ``overlay`` laid over them and its limits applied.
+
+    Args:
+        overlay: what the scale and the changes state.
+        before: the settings that ``where`` changes; only their arms can be left out.
+        where: begins the message of an error.
+    """
+    defaults = Config()
+    raw = merge(_capped(defaults.model_dump(), overlay), overlay)
     try:
+        _require_arms(overlay, before)
         if isinstance(only := raw["only"], list):
             _keep_only(only, raw)
-        return Config.model_validate(raw)
+        # as JSON, whose values are taken as they are: true is no number, and "500" neither
+        config = Config.model_validate_json(json.dumps(raw), strict=True)
+        if not config.experiments:
+            raise ConfigurationError("no experiment and no arm is left to run")
+        return config
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'top level'}: {item['msg']}" for item in error.errors()]
+        lines = [f"  {line}" for line in problems(error, defaults)]
         raise ConfigurationError(f"{where}: invalid configuration\n" + "\n".join(lines)) from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {error}; a value may not contain itself") from error
 
 
 def _capped(defaults: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,13 +116,32 @@ def _capped(defaults: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, A
     return defaults
 
 
+def _require_arms(overlay: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Refuse to leave out an arm that there is not, and an experiment whose arms are all left out."""
+    for key, section in overlay.items():
+        if not isinstance(section, Mapping) or not isinstance(section.get("arms"), Mapping):
+            continue
+        there = _arms(before.get(key))
+        for name, arm in section["arms"].items():
+            if arm is None and name not in there:
+                raise ConfigurationError(f"{key}.arms.{name} = null: no such arm{known(name, there)}")
+        if not any({**there, **section["arms"]}.values()):
+            raise ConfigurationError(f"{key}.arms: no arm is left; write {key}: null to leave the experiment out")
+
+
+def _arms(section: Any) -> Mapping[str, Any]:
+    arms = section.get("arms") if isinstance(section, Mapping) else None
+    return arms if isinstance(arms, Mapping) else {}
+
+
 def _keep_only(names: list[Any], raw: dict[str, Any]) -> None:
     """Set the arms of ``raw`` that are not in ``names`` to null, and experiments that have no other."""
-    known = {arm for section in _sections(raw) for arm in section["arms"]}
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigurationError(f"only: no arm {unknown[0]!r}; the arms are {', '.join(sorted(known))}")
+    there = {arm for section in raw.values() for arm in _arms(section)}
+    for name in names:
+        if name not in there:
+            raise ConfigurationError(f"only: no arm {name!r}{known(str(name), there)}")
     for key, section in raw.items():
-        if isinstance(section, Mapping) and "arms" in section:
+        if _arms(section):
             arms: dict[str, Any] = {name: arm if name in names else None for name, arm in section["arms"].items()}
             raw[key] = {**section, "arms": arms} if any(arms.values()) else None
 

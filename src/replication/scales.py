@@ -10,14 +10,71 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from replication import memory, strict_yaml
 from replication.config import LIMITS, Config, dump, load
+from replication.invalid import known
 from replication.settings import merge
 from scpo.errors import ConfigurationError
+
+#: Key of snakemake --config -> what is allowed.
+OPTIONS = {
+    "scale": "the name of a scale, as scale=smoke for config/smoke.yaml",
+    "set": 'settings, as set="regression.bound=1.2 regression.schedule.epochs=7"',
+    "from": "from=shipped, for the report of the shipped results, or nothing",
+}
+#: Files in config/ that are no scales.
+NO_SCALES = ("claims",)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a call of the workflow asks for: a scale, changes of its settings, and where its runs come from.
+
+    Attributes:
+        scale: its name.
+        changes: the text for :func:`parse`.
+        origin: "shipped" for the shipped results, "" to train.
+    """
+
+    scale: str
+    changes: str
+    origin: str
+
+    @property
+    def file(self) -> str:
+        """The scale's file, relative to the checkout."""
+        return f"config/{self.scale}.yaml"
+
+
+def choose(options: Mapping[str, Any]) -> Choice:
+    """Return what ``snakemake --config key=value`` asks for.
+
+    Raises:
+        ConfigurationError: a key or a scale is unknown, or a value is not one of those that are allowed.
+    """
+    for key, value in options.items():
+        if key not in OPTIONS:
+            raise ConfigurationError(f"--config {key}={value}: no such key{known(key, OPTIONS)}")
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"--config {key}={value}: expected {OPTIONS[key]}")
+    choice = Choice(options.get("scale") or "paper", options.get("set") or "", options.get("from") or "")
+    scales = [path.stem for path in Path("config").glob("*.yaml") if path.stem not in NO_SCALES]
+    if choice.scale not in scales:
+        raise ConfigurationError(
+            f"--config scale={choice.scale}: no such scale in config/{known(choice.scale, scales)}"
+        )
+    if choice.origin not in ("", "shipped"):
+        raise ConfigurationError(f"--config from={choice.origin}: expected {OPTIONS['from']}")
+    if choice.origin and choice.changes:
+        raise ConfigurationError(
+            f"--config from={choice.origin} set={choice.changes!r}: the shipped runs are finished, so no setting of "
+            "theirs can be changed; leave out one of both"
+        )
+    return choice
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
@@ -26,20 +83,22 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
     Args:
         assignments: texts of one or several changes, separated by blanks; the values are YAML.
 
-
     Raises:
-        ConfigurationError: an assignment is not of the form key=value, or its value is not YAML.
+        ConfigurationError: an assignment is not of the form key=value, changes what another one changes, or its value
+            is not YAML.
     """
     overlay: dict[str, Any] = {}
+    seen: list[list[str]] = []
     for assignment in (part for text in assignments for part in text.split()):
         key, separator, value = assignment.partition("=")
         steps = key.split(".")
         if not separator or not all(steps):
             raise ConfigurationError(f"--set {assignment!r}: expected key=value, for example regression.bound=1.2")
-        try:
-            nested: Any = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"--set {assignment!r}: the value is not valid YAML: {error}") from error
+        for other in seen:
+            if other[: len(steps)] == steps[: len(other)]:
+                raise ConfigurationError(f"--set {assignment!r}: {'.'.join(other)} is set as well; set it once")
+        seen.append(steps)
+        nested: Any = strict_yaml.parse(value, f"--set {assignment!r}")
         for step in reversed(steps):
             nested = {step: nested}
         overlay = merge(overlay, nested)
@@ -54,9 +113,12 @@ def load_scale(path: Path | str, assignments: Iterable[str] = ()) -> Config:
         assignments: the changes, as for :func:`parse`.
 
     Raises:
-        ConfigurationError: as for :func:`replication.config.load`, or an assignment is unusable.
+        ConfigurationError: as for :func:`replication.config.load`, an assignment is unusable, or a run would need more
+            memory than this machine has.
     """
-    return load(path, parse(assignments))
+    config = load(path, parse(assignments))
+    memory.require(config)
+    return config
 
 
 def for_arm(config: Config, experiment: str, arm: str) -> Config:

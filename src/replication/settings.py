@@ -6,6 +6,7 @@ experiment's settings.  Unknown keys are refused everywhere, so that a mistyped 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from replication.invalid import problems
 from replication.seeds import FIRST_TUNING_SEED
 from scpo import baselines
 from scpo.errors import ConfigurationError
@@ -20,6 +22,8 @@ from scpo.options import Constraint, Options, StepOptions, option
 from scpo.sampling import Directions
 from scpo.smoothness import EstimatedSmoothness
 
+#: Memory of the records of one update.
+BYTES_OF_UPDATE = 2500.0
 #: The methods that an arm can name.
 METHODS = ("scpo", *baselines.NAMES)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -159,8 +163,32 @@ class ExperimentSettings(Model):
         """Return the settings with the overrides of arm ``name`` applied and validated."""
         if name not in self.arms:
             raise ConfigurationError(f"no arm {name!r}; the arms are {', '.join(sorted(self.arms))}")
-        raw = self.model_dump()
-        return type(self).model_validate(merge(raw | {"arms": {}}, self.arms[name].overrides))
+        raw = merge(self.model_dump() | {"arms": {}}, self.arms[name].overrides)
+        return type(self).model_validate_json(json.dumps(raw), strict=True)  # as a scale is read
+
+    def require_proof(self) -> None:
+        """Refuse settings that ask for proven constants; experiments that have a proof allow them.
+
+        Raises:
+            ConfigurationError: they ask for them.
+        """
+        raise ConfigurationError(
+            "scpo.smoothness.kind = 'proven': this experiment has no proof; use estimated or fixed"
+        )
+
+    def memory(self, dataset: str) -> dict[str, float]:
+        """Return the bytes that a run on ``dataset`` needs, by the setting that decides them; rough, see tests."""
+        return {"schedule.epochs": BYTES_OF_UPDATE * self.schedule.epochs * self.schedule.updates_per_epoch}
+
+    def memory_of_network(self, hidden: Sequence[int], parameters: int, heldout: int) -> dict[str, float]:
+        """Return the bytes that a network of these hidden widths takes, by the setting that decides them."""
+        units, evaluations = sum(hidden), self.schedule.epochs // self.schedule.evaluate_every
+        return {
+            "schedule.batch_size": 32.0 * units * self.schedule.batch_size,
+            "heldout": 16.0 * units * heldout,
+            "hidden": 32.0 * (self.scpo.directions.count + 1) * parameters,
+            "schedule.evaluate_every": 16.0 * parameters * evaluations,
+        }
 
     @model_validator(mode="after")
     def _arms_are_valid(self) -> Self:
@@ -172,7 +200,9 @@ class ExperimentSettings(Model):
             if "arms" in arm.overrides or "datasets" in arm.overrides:
                 raise ValueError(f"arm {name!r}: overrides may not change arms or datasets")
             try:
-                self.for_arm(name)
+                settings = self.for_arm(name)
             except ValidationError as error:
-                raise ValueError(f"arm {name!r}, overrides: {error}") from error
+                raise ValueError(f"arm {name!r}, overrides: {'; '.join(problems(error, self))}") from error
+            if arm.method == "scpo" and settings.scpo.smoothness.kind == "proven":
+                settings.require_proof()
         return self

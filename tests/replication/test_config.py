@@ -175,7 +175,7 @@ def test_only_keeps_the_arms_it_names(tmp_path):
     config = load(write(tmp_path, "only: [scpo, unconstrained]"))
     assert set(config.experiments) == {"regression"}
     assert set(config.regression.arms) == {"scpo", "unconstrained"}
-    with pytest.raises(ConfigurationError, match="only: no arm 'scop'; the arms are backtracking"):
+    with pytest.raises(ConfigurationError, match="only: no arm 'scop'; did you mean scpo; there are backtracking"):
         load(write(tmp_path, "only: [scop]"))
 
 

@@ -26,19 +26,11 @@ if Path(workflow.basedir).resolve() != REPOSITORY:
     )
 
 PYTHON = sys.executable
-SCALE = config.get("scale") or "paper"
-SET = config.get("set") or ""
-SCALE_FILE = f"config/{SCALE}.yaml"
-
-# from=shipped makes everything from the shipped results and trains nothing
-FROM = config.get("from") or ""
-SHIPPED_RESULTS = f"shipped/results/{SCALE}"
-if FROM not in ("", "shipped") or (FROM and SET):
-    raise WorkflowError(
-        "from: only from=shipped is known, and it cannot be combined with set=, since its runs are finished"
-    )
-
 try:
+    CHOICE = scales.choose(config)
+    SCALE, SET, FROM, SCALE_FILE = CHOICE.scale, CHOICE.changes, CHOICE.origin, CHOICE.file
+    # from=shipped makes everything from the shipped results and trains nothing
+    SHIPPED_RESULTS = f"shipped/results/{SCALE}"
     SETTINGS = load_json(f"{SHIPPED_RESULTS}/config.json") if FROM else scales.load_scale(SCALE_FILE, [SET])
 except ScpoError as error:
     raise WorkflowError(str(error)) from error

@@ -11,9 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from replication import strict_yaml
 from replication.experiments.quantities import QUANTITIES
 from replication.files import note
 from replication.paths import REPOSITORY
@@ -158,11 +158,7 @@ def load(path: Path = FILE) -> Claims:
         ConfigurationError: the file is missing, no YAML, or holds an unknown key or a bad value.
     """
     try:
-        return Claims.model_validate(yaml.safe_load(note(path).read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path}: no such file; work in a checkout of the project") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
+        return Claims.model_validate(strict_yaml.read(note(path)))
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, item['loc'])) or 'top level'}: {item['msg']}" for item in error.errors()]
         raise ConfigurationError(f"{path}: invalid claims\n" + "\n".join(lines)) from error

@@ -99,6 +99,19 @@ class DoubleIntegratorConfig(ExperimentSettings):
         """k: constraints, three for each start."""
         return 3 * self.starts
 
+    def memory(self, dataset: str) -> dict[str, float]:
+        """Return the bytes that a run on ``dataset`` needs, by the setting that decides them."""
+        rollouts = 16.0 * (self.scpo.directions.count + 1) * self.starts
+        cells = 0 if self.certificate is None else max(self.certificate.cells, self.certificate.cells_over_training)
+        return {
+            **super().memory(dataset),
+            **self.memory_of_network(self.hidden, self.parameters, self.heldout),
+            f"datasets.{dataset}.size": 80.0 * self.datasets[dataset].size,
+            "starts": rollouts * max(self.hidden, default=1),
+            "horizon": rollouts * 8 * self.horizon,
+            "certificate.cells": 160.0 * cells**2,
+        }
+
     @model_validator(mode="after")
     def _arms_share_their_starts(self) -> Self:
         for name, arm in self.arms.items():

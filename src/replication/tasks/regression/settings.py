@@ -21,6 +21,7 @@ from replication.settings import (
     SmoothnessSettings,
     count_parameters,
 )
+from scpo.errors import ConfigurationError
 
 
 class RegressionData(Model):
@@ -144,3 +145,21 @@ class RegressionConfig(ExperimentSettings):
     def constraints(self) -> int:
         """k: constraints, two for each point of the grid."""
         return 2 * self.grid_size
+
+    def require_proof(self) -> None:
+        """Refuse networks other than one hidden layer of tanh, for which constants are proven."""
+        if len(self.hidden) != 1 or self.activation != "tanh":
+            raise ConfigurationError(
+                f"scpo.smoothness.kind = 'proven': only for one hidden layer of tanh, not {list(self.hidden)} of "
+                f"{self.activation}"
+            )
+
+    def memory(self, dataset: str) -> dict[str, float]:
+        """Return the bytes that a run on ``dataset`` needs, by the setting that decides them."""
+        probes = self.scpo.directions.count + 1
+        return {
+            **super().memory(dataset),
+            **self.memory_of_network(self.hidden, self.parameters, self.heldout),
+            f"datasets.{dataset}.size": 32.0 * self.datasets[dataset].size,
+            "grid_size": 16.0 * probes * max(self.hidden, default=1) * self.grid_size,
+        }
