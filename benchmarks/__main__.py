@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dimension, projection, tables, throughput
+from benchmarks import dimension, optima, projection, tables, throughput
 from benchmarks.runs import KINDS, TASKS
 from benchmarks.timing import machine
 from replication.files import read_json, write_json, write_text
@@ -81,6 +81,7 @@ PARTS: dict[str, Callable[[str | None], Any]] = {
     "projection": lambda _: projection.measure(),
     "dimension": dimensions,
     "throughput": lambda _: throughput.measure(),
+    "optima": lambda _: optima.measure(),
 }
 
 

@@ -114,6 +114,21 @@ def throughput(found: Sequence[Mapping[str, Any]]) -> str:
     return table(head, rows)
 
 
+def optima(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return what each method leaves of the way to known optima, with the rollouts to 1 %, and what went wrong."""
+    names = list(dict.fromkeys(row["method"] for row in found))
+    rows = []
+    for problem in dict.fromkeys(row["problem"] for row in found):
+        here = [row for row in found if row["problem"] == problem]
+        shown = {row["method"]: row for row in here if row.get("verify", True)}
+        bound = [row for row in here if row.get("verify") is False]
+        cells = [f"{100 * shown[name]['gap']:.2f} ({digits(shown[name]['reached'], 1)})" for name in names]
+        wrong = [sum(row["unsafe"] for row in each) for each in (shown.values(), bound)]
+        rows.append([problem, *cells, *map(str, wrong), str(sum(row["missed"] for row in bound))])
+    head = ["left, % (rollouts to 1 %)", *names, "unsafe, verified", "unsafe, bound alone", "misses, bound alone"]
+    return table(head, rows)
+
+
 def texts(results: Mapping[str, Any]) -> dict[str, str]:
     """Return every table that ``results`` allow, by name."""
     made: dict[str, str] = {}
@@ -122,7 +137,7 @@ def texts(results: Mapping[str, Any]) -> dict[str, str]:
     for part, names in {"update": (update, yardstick, literal)}.items():
         if part in results:
             made |= {make.__name__: make(results[part]["found"]) for make in names}
-    for make in (projection, dimension, throughput):
+    for make in (projection, dimension, throughput, optima):
         if make.__name__ in results:
             made[make.__name__] = make(results[make.__name__]["found"])
     return made

@@ -44,19 +44,23 @@ def build_method(
 ) -> Method:
     """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its directions."""
     constraint = Constraint(task.constraint, batched=True, tightening=config.tightening)
-    if name in baselines.NAMES:
-        built: Method = baselines.class_of(name)(optimizer, policy, constraint)
-        return built
+    if name in baselines.NAMES and not baselines.class_of(name).probes:
+        plain: Method = baselines.class_of(name)(optimizer, policy, constraint)
+        return plain
     from scpo.optimizer import SafeOptimizer
 
-    smoothness = build_smoothness(config.smoothness, task)
+    directions, smoothness = build_directions(config.directions, task), build_smoothness(config.smoothness, task)
+    if name in baselines.NAMES:
+        kind = baselines.class_of(name)
+        probing: Method = kind(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+        return probing
     if (rounding := getattr(smoothness, "rounding", None)) is not None:  # proven with the constants
         constraint = replace(constraint, rounding=rounding)
     return SafeOptimizer(
         optimizer,
         policy,
         constraint,
-        directions=build_directions(config.directions, task),
+        directions=directions,
         smoothness=smoothness,
         kappa=config.kappa,
         verify=config.verify,

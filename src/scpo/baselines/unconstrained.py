@@ -26,6 +26,9 @@ class Unconstrained:
         constraint: the same as for :class:`scpo.SafeOptimizer`.
     """
 
+    #: True if the method takes directions and smoothness constants, and probes g
+    probes = False
+
     #: always empty: nearly every iterate is unsafe, so none are kept
     unsafe_proposals: tuple[Tensor, ...] = ()
 
