@@ -1,7 +1,4 @@
-"""SafeOptimizer: any torch.optim optimiser, its steps projected onto the local safe region.
-
-:mod:`scpo.update` has the arithmetic of one update.  This module keeps what lasts between updates.
-"""
+"""SafeOptimizer: what lasts between the updates, whose arithmetic is in :mod:`scpo.update`."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
+from scpo import threads
 from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import as_directions
@@ -36,9 +34,8 @@ class SafeOptimizer:
     ``step()`` lets the wrapped optimiser propose a step from the gradients that ``backward`` left.  It takes that step
     back and applies its projection onto the local safe region instead (docs/method.md).
 
-    The state of the wrapped optimiser (momentum, Adam's moments) depends on the gradients alone, so it stays as the
-    optimiser made it when the step is altered.  Optimisers that remember the steps themselves are misled by altered
-    steps: LBFGS by its curvature pairs, ASGD by its average.
+    The wrapped optimiser's state (momentum, Adam's moments) depends on the gradients alone and stays as it made it.
+    Optimisers that remember the steps themselves are misled by altered ones: LBFGS, and the average of ASGD.
 
     Args:
         optimizer: any torch.optim optimiser of parameters of ``policy``.
@@ -101,6 +98,7 @@ class SafeOptimizer:
             raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")
         self.optimizer, self.policy = optimizer, policy
         self.vector = ParameterVector(policy, self._held())
+        threads.check(self.vector.dimension, self.vector.device)
         self._method = Method(
             evaluate=ConstraintEvaluator(policy, self.vector, as_constraint(constraint)),
             context=Context(policy, self.vector),
