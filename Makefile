@@ -12,6 +12,9 @@ SCALE ?= paper
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # one thread per process; processes run in parallel
 export OMP_NUM_THREADS := 1
+# this checkout's code, and no packages from the user's home
+export PYTHONPATH := $(CURDIR)/src
+export PYTHONNOUSERSITE := 1
 SNAKEMAKE := bash workflow/run.sh --profile profiles/default --cores $(JOBS)
 with = --config scale=$(1) set="$(SET)"
 # prints how long the unfinished part of a scale will take

@@ -4,6 +4,9 @@
 # so that the same command goes on after a kill.
 set -euo pipefail
 
+# This checkout's code, no packages from the user's home, and caches here: her home may be unwritable.
+export PYTHONPATH=$PWD/src PYTHONNOUSERSITE=1 XDG_CACHE_HOME=$PWD/.snakemake/cache
+
 refuse() {
     echo "$1" >&2
     echo "Wait for its end.  If no Snakemake is at work in $PWD, go on with: snakemake --unlock" >&2

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # settings of the user's that would change what is installed where
 unset PYTHONPATH PYTHONHOME
-export PIP_USER=0
+export PYTHONNOUSERSITE=1
 
 stamp=.venv/setup.stamp
 log=logs/setup.log
@@ -71,6 +71,31 @@ make_venv() {
     fi
 }
 
+# Pip takes from the user's settings where packages come from and how they are reached, and nothing else.
+pip_settings() {
+    local taken='index-url extra-index-url find-links trusted-host cert client-cert proxy timeout default-timeout retries'
+    taken+=' cache-dir'
+    local name setting files
+    files=$("$python" -m pip config debug 2>/dev/null | sed -n 's/^ *\(.*\), exists: True$/\1/p' || true)
+    for name in $(compgen -e | grep '^PIP_' || true); do
+        setting=$(tr 'A-Z_' 'a-z-' <<<"${name#PIP_}")
+        case " $taken config-file " in *" $setting "*) ;; *) unset "$name" ;; esac
+    done
+    while IFS='=' read -r name setting; do
+        [ -n "${!name:-}" ] || export "$name=$setting"
+    done < <("$python" -c '
+import configparser, sys
+settings = configparser.RawConfigParser()
+settings.read(path for path in "\n".join(sys.argv[2:]).splitlines() if path)
+for name in sys.argv[1].split():
+    for section in ("install", "global"):
+        if value := settings.get(section, name, fallback=""):
+            print("PIP_" + name.upper().replace("-", "_"), " ".join(value.split()), sep="=")
+            break
+' "$taken" "$files" "${PIP_CONFIG_FILE:-}")
+    export PIP_CONFIG_FILE=/dev/null
+}
+
 install() {
     if .venv/bin/python -m pip --version >/dev/null 2>&1; then
         .venv/bin/python -m pip install --disable-pip-version-check --no-input "$@"
@@ -114,6 +139,7 @@ $PWD" ]; then
         step "a virtual environment (all output in $log)" make_venv
     fi
     rm -f $stamp
+    pip_settings
     # torch first, with what its build asks for, in the lock's versions where the lock has them
     step "torch (step 1 of 3)" \
         install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint requirements.lock torch==2.13.0

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from replication.cli import main
+
+def start() -> int:
+    """Run the command ``replicate`` in the environment of a job and return its exit status."""
+    from replication import environment
+
+    environment.adopt()
+    from replication.cli import main  # now, since what it imports reads the environment
+
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
     if unknown:
         raise ConfigurationError(f"{template}: no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     log.parent.mkdir(parents=True, exist_ok=True)
+    import_module("matplotlib.font_manager")  # makes its cache now, so that no cell's output says so
     with _short_folder() as folder, _own_kernel(folder):
         try:
             papermill.execute_notebook(

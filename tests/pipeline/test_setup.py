@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,9 @@ case "$*" in
 "-m pip install"*"--requirement "*)
     test ! -e .venv/half && touch .venv/half && sleep "$PAUSE" && rm .venv/half && echo packages >>done.txt ;;
 "-m pip install"*) echo pip >>done.txt ;;
+"-m pip config"* | *configparser*) exec "$REAL" "$@" ;;
 esac
+case "$*" in "-m pip install"*) env | grep ^PIP_ >pip.txt ;; esac
 """
 SCRIPT = ["bash", "workflow/setup.sh"]
 
@@ -42,13 +45,19 @@ def checkout(tmp_path: Path) -> Path:
 
 def environment(checkout: Path, pause: float = 0.0) -> dict[str, str]:
     parent = checkout.parent
-    return {"PATH": f"{parent}:{os.environ['PATH']}", "PYTHON": str(parent / "python3"), "PAUSE": str(pause)}
+    return {
+        "PATH": f"{parent}:{os.environ['PATH']}",
+        "PYTHON": str(parent / "python3"),
+        "PAUSE": str(pause),
+        "REAL": sys.executable,
+    }
 
 
-def set_up(checkout: Path) -> list[str]:
+def set_up(checkout: Path, **variables: str) -> list[str]:
     """Run the set-up and return what the stand-in did."""
     (checkout / "done.txt").write_text("")
-    made = subprocess.run(SCRIPT, cwd=checkout, env=environment(checkout), capture_output=True, text=True, check=False)
+    given = environment(checkout) | variables
+    made = subprocess.run(SCRIPT, cwd=checkout, env=given, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     return (checkout / "done.txt").read_text().split()
 
@@ -107,3 +116,22 @@ def test_an_environment_of_another_folder_is_made_again(checkout: Path, move) ->
     other = checkout.parent / "elsewhere"
     move(checkout, other)
     assert set_up(other) == WHOLE
+
+
+def test_of_the_users_pip_settings_only_the_way_to_the_packages_is_taken(checkout: Path) -> None:
+    home = checkout.parent / "her home"
+    (home / ".config/pip").mkdir(parents=True)
+    (home / ".config/pip/pip.conf").write_text(
+        "[global]\nuser = true\nindex-url = https://mirror.example/simple\ntrusted-host =\n  a.example\n  b.example\n"
+        "[install]\ntarget = /elsewhere\nno-deps = true\n"
+    )
+    set_up(checkout, HOME=str(home), PIP_PREFIX="/elsewhere", PIP_PROXY="http://proxy.example")
+    found = dict(line.split("=", 1) for line in (checkout / "pip.txt").read_text().splitlines())
+    wanted = {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": "https://mirror.example/simple",
+        "PIP_TRUSTED_HOST": "a.example b.example",
+        "PIP_PROXY": "http://proxy.example",
+    }
+    assert {name: found.get(name) for name in wanted} == wanted
+    assert not found.keys() & {"PIP_USER", "PIP_PREFIX", "PIP_TARGET", "PIP_NO_DEPS"}

@@ -14,6 +14,7 @@ from scpo.errors import ScpoError
 from replication.results import inventory
 from replication.provenance import sources
 from replication.report import parts
+from replication import environment
 from replication import scales
 from replication import tasks
 from replication.config import load_json
@@ -52,11 +53,7 @@ REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
 STAMPS = ["run.stamp.json", "run.timing.json"]
 
-# One thread per process, since the seeds run side by side.  A fixed date makes figures and the PDF repeatable.
-shell.prefix(
-    "export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg PYTHONHASHSEED=0 "
-    "SOURCE_DATE_EPOCH=1765756800 FORCE_SOURCE_DATE=1; set -euo pipefail; "
-)
+shell.prefix(environment.shell_prefix())
 
 
 wildcard_constraints:

@@ -1,0 +1,74 @@
+"""The environment that jobs run in: stated here, so that the user's machine changes no result.
+
+A job inherits what :data:`INHERITED` lists, and has the values of :func:`stated`.  Everything else is unset: her
+PYTHONPATH, matplotlibrc, IPython and Jupyter settings, ~/texmf, locale.  The home of the jobs is a folder of the
+checkout, in which the programs find no settings and can write their caches.  What the shell of each job runs first is
+:func:`shell_prefix`; the command ``replicate`` does the same for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from replication.paths import REPOSITORY
+
+#: Home of the jobs.
+HOME = REPOSITORY / "logs" / "home"
+#: What a job takes over: where programs and libraries are, where to write, who she is, which GPU.
+INHERITED = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "TMPDIR",
+    "USER",
+    "LOGNAME",
+    "CUDA_VISIBLE_DEVICES",
+    "GIT_CONFIG_GLOBAL",
+)
+#: One thread per process, since the seeds run side by side.
+THREADS = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+
+
+def stated() -> dict[str, str]:
+    """Return the variables that every job has."""
+    return {
+        **THREADS,
+        "HOME": str(HOME),
+        # the code of this checkout, and no packages that the user installed for herself
+        "PYTHONPATH": str(REPOSITORY / "src"),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "MPLBACKEND": "Agg",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        # a fixed date makes figures and the PDF repeatable
+        "SOURCE_DATE_EPOCH": "1765756800",
+        "FORCE_SOURCE_DATE": "1",
+    }
+
+
+def adopt() -> None:
+    """Make this process's environment that of a job; before numpy, torch and matplotlib are imported."""
+    values = stated()
+    gitconfig = Path("~/.gitconfig").expanduser()  # it may say whose repositories git may read
+    os.environ.setdefault("GIT_CONFIG_GLOBAL", str(gitconfig))
+    for name in set(os.environ) - {*INHERITED, *values}:
+        del os.environ[name]
+    os.environ.update(values)
+
+
+def shell_prefix() -> str:
+    """Return the beginning of each job's shell command (bash)."""
+    kept = "|".join(INHERITED)
+    values = " ".join(f"{name}={shlex.quote(value)}" for name, value in stated().items())
+    return (
+        'export GIT_CONFIG_GLOBAL="${GIT_CONFIG_GLOBAL:-${HOME:-/}/.gitconfig}"; '
+        f'for name in $(compgen -e); do case "$name" in {kept}) ;; *) unset "$name" ;; esac; done; '
+        f'export {values}; mkdir -p "$HOME"; set -euo pipefail; '
+    )
