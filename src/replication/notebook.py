@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,8 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
     if unknown:
         raise ConfigurationError(f"{template}: no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     log.parent.mkdir(parents=True, exist_ok=True)
-    import_module("matplotlib.font_manager")  # makes its cache now, so that no cell's output says so
+    import matplotlib.font_manager  # noqa: F401  # makes its cache now, so that no cell's output says so
+
     with _short_folder() as folder, _own_kernel(folder):
         try:
             papermill.execute_notebook(
