@@ -53,7 +53,8 @@ REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
 STAMPS = ["run.stamp.json", "run.timing.json"]
 
-shell.prefix(environment.shell_prefix())
+# (Snakemake formats the prefix, so braces are doubled)
+shell.prefix(environment.shell_prefix().replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
