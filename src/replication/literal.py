@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from scpo.arrays import Array
 from scpo.errors import SolverError
+from scpo.projection.norm import Norm
 from scpo.projection.optimality import distance_gap, kkt_residual
 from scpo.projection.project import Projection
 from scpo.projection.region import LocalSafeRegion
@@ -22,7 +24,9 @@ from scpo.projection.region import LocalSafeRegion
 ITERATIONS = 200_000
 
 
-def project(region: LocalSafeRegion, target: Array, *, accuracy: float | None = None) -> Projection:
+def project(
+    region: LocalSafeRegion, target: Array, *, metric: ArrayLike | None = None, accuracy: float | None = None
+) -> Projection:
     """Return the projection of ``target`` (n,) onto ``region`` as SCS finds it.
 
     The point is SCS's own: nothing is checked, and it may lie slightly outside of the region.
@@ -30,21 +34,23 @@ def project(region: LocalSafeRegion, target: Array, *, accuracy: float | None = 
     Args:
         region: the set S of k constraints.
         target: the nominal step, not 0.
+        metric: H, as for ``scpo.project``.
         accuracy: tolerance of SCS, absolute and relative, on the problem in units of its own size.  None leaves the
             problem as it is and SCS at its default tolerance, 1e-4.
 
     Raises:
         SolverError: SCS returned no point.
     """
+    norm = None if metric is None else Norm.build(metric, target.size)
     if accuracy is None:
-        point, duals = _solved(region, target, {})
+        point, duals = _solved(region, target, norm, {})
     else:
-        unit = region.reach(target)
+        unit = region.reach(target) if norm is None else norm.reach(region, target)
         scaled, sizes = _in_units(region, unit)
         options = {"eps_abs": accuracy, "eps_rel": accuracy, "max_iters": ITERATIONS, "acceleration_lookback": 0}
-        point, duals = _solved(scaled, target / unit, options)
+        point, duals = _solved(scaled, target / unit, norm, options)
         point, duals = unit * point, duals * unit**2 / sizes
-    longest = region.reach(target)
+    longest = region.reach(target) if norm is None else norm.reach(region, target)
     sizes = region.sizes(longest)
     return Projection(
         point,
@@ -52,8 +58,8 @@ def project(region: LocalSafeRegion, target: Array, *, accuracy: float | None = 
         (region.rows(point) >= -1e-6 * sizes) & (sizes > 0),
         duals,
         "cvxpy-scs",
-        kkt_residual(region, target, point, duals),
-        distance_gap(region, target, point, duals) / longest,
+        kkt_residual(region, target, point, duals, norm),
+        distance_gap(region, target, point, duals, norm) / (longest if norm is None else norm.span(region, target)),
     )
 
 
@@ -72,8 +78,8 @@ def _in_units(region: LocalSafeRegion, unit: float) -> tuple[LocalSafeRegion, Ar
     return scaled, sizes
 
 
-def _solved(region: LocalSafeRegion, target: Array, options: dict[str, Any]) -> tuple[Array, Array]:
-    """Return SCS's point (n,) and multipliers (k,)."""
+def _solved(region: LocalSafeRegion, target: Array, norm: Norm | None, options: dict[str, Any]) -> tuple[Array, Array]:
+    """Return SCS's point (n,) and multipliers (k,), in units of the norm's scale."""
     import cvxpy as cp
 
     z = cp.Variable(target.size)
@@ -86,7 +92,10 @@ def _solved(region: LocalSafeRegion, target: Array, options: dict[str, Any]) -> 
         for i in range(region.values.size)
     ]
     within = [cp.norm(z, 2) <= region.radius] if np.isfinite(region.radius) else []
-    problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(z - target)), rows + within)
+    left = z - target
+    if norm is not None:
+        left = cp.multiply(norm.roots, left if norm.axes is None else norm.axes.T @ left)
+    problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(left)), rows + within)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an inaccurate solution is a solution here
         # the automatic choice of a linear solver can load a second MKL beside torch's, which ends the process

@@ -25,12 +25,14 @@ class Aim:
         turned: the target is not the nominal step because the buffer turned it.
         restoring: the target leads back to the safe set instead of along the loss.
         descent_row: Q^T grad loss (n,) if the loss needs a row of its own, else None.
+        metric: Q^T M^-1 Q (n, n), in whose norm the target is projected; None: Euclidean.
     """
 
     target: Array
     turned: bool = False
     restoring: bool = False
     descent_row: Array | None = None
+    metric: Array | None = None
 
 
 def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
@@ -46,7 +48,8 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
         row = basis.coordinates(start.gradient)
     width = method.step.buffer
     aimed = turned(target, probes.slopes, tightened, width) if width > 0.0 and target.any() else target
-    return Aim(aimed, turned=aimed is not target, descent_row=row)
+    metric = basis.in_coordinates(start.metric) if start.metric is not None and aimed.any() else None
+    return Aim(aimed, turned=aimed is not target, descent_row=row, metric=metric)
 
 
 def _restoring(probes: Probes, tightened: Array) -> Array:

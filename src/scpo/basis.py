@@ -50,6 +50,11 @@ class Basis:
         """True if Q spans R^d."""
         return self.size == self.vectors.shape[0]
 
+    def in_coordinates(self, diagonal: Tensor) -> Array:
+        """Return Q^T diag Q (n, n) for a positive ``diagonal`` (d,)."""
+        rows = self.vectors.T * diagonal.sqrt()
+        return _on_cpu(product(rows, rows.T))
+
     def coordinates(self, vector: Tensor) -> Array:
         """Return Q^T ``vector`` (n,)."""
         return np.asarray((self.vectors.T @ vector).cpu().numpy())
@@ -58,12 +63,12 @@ class Basis:
 def draw_basis(start: Start, method: Method) -> Basis:
     """Return the basis of an update.
 
-    The nominal step comes first, then the loss gradient if a descent row needs it, then the directions recycled from
-    the last update, then fresh ones.
+    The nominal step comes first, then the loss gradient if a descent row or a metric needs it, then the directions
+    recycled from the last update, then fresh ones.
     """
     count = min(method.directions.count, start.dimension)
     leading = [start.nominal[:, None]]
-    if method.may_rise(start) and count > 1:
+    if count > 1 and (start.metric is not None or method.may_rise(start)):
         leading.append(start.gradient[:, None])
     vectors = orthonormal_basis(torch.cat(leading, dim=1))
     places = count - vectors.shape[1]

@@ -19,7 +19,8 @@ from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import as_directions
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
-from scpo.options import Constraint, Descent, StepOptions, as_constraint
+from scpo.metric import Metric, as_metric
+from scpo.options import Constraint, Descent, StepOptions, as_constraint, as_descent
 from scpo.parameters import ParameterVector, Rest, same_rest
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
@@ -52,6 +53,9 @@ class SafeOptimizer:
         descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=beta)``: nor at all, for a
             beta-smooth loss; False: it may rise.
         buffer: width of a zone before the limit in which steps are turned along the limit or back; 0 turns none.
+        metric: the norm in which steps are projected; safety does not depend on it.  "auto": the wrapped optimiser's
+            where it has one (:mod:`scpo.metric`).  None or "euclidean": Euclidean.  Or your own: the diagonal of M^-1
+            (d,), or a callable that takes the optimiser after its step and returns one, or None.
         seed: of the sampled directions.
 
     Raises:
@@ -88,6 +92,7 @@ class SafeOptimizer:
         verify: bool = StepOptions.verify,
         descent: Descent | Literal[False] | None = None,
         buffer: float = StepOptions.buffer,
+        metric: Metric | Tensor | str | None = StepOptions.metric,
         seed: int = 0,
     ) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -105,9 +110,12 @@ class SafeOptimizer:
             directions=as_directions(directions),
             smoothness=as_smoothness(smoothness),
             step=StepOptions(kappa=kappa, verify=verify, buffer=buffer),
-            descent=_as_descent(descent),
+            descent=as_descent(descent),
             generator=torch.Generator().manual_seed(int(seed)),
         )
+        self._read_metric = as_metric(metric, self.vector)
+        #: the diagonal of M^-1 (d,) in whose norm the last step was projected; None: Euclidean
+        self.metric: Tensor | None = None
         self.updates = 0
         self._recycled: Tensor | None = None
         #: parameters (d,) of the last step's proposals that were unsafe
@@ -184,17 +192,20 @@ class SafeOptimizer:
         try:
             self.vector.refuse_change(self._held())
             nominal, gradient = self._propose(theta, closure)
+            metric = self._read_metric(self.optimizer)
             rest = self.vector.read_rest(self.policy)
             values, gradient_bound = self._known_at(theta, rest)
             rounding, measured_at = self._rounding_at(theta)
-            start = Start(self.updates + 1, theta, values, nominal, gradient, rounding, gradient_bound, self._recycled)
+            start = Start(
+                self.updates + 1, theta, values, nominal, gradient, rounding, gradient_bound, self._recycled, metric
+            )
             outcome = safe_update(start, self._method)
         except BaseException:
             self.vector.write(theta)
             self._restore(before)
             raise
         self._take(outcome, rest)
-        self.nominal, self.rounding, self._measured_at = nominal, rounding, measured_at
+        self.nominal, self.metric, self.rounding, self._measured_at = nominal, metric, rounding, measured_at
         return outcome.info
 
     def _take(self, outcome: Outcome, rest: Rest) -> None:
@@ -370,17 +381,6 @@ class _Snapshot:
     groups: list[dict[str, Any]]
     learned: dict[str, Any]
     generator: Tensor
-
-
-def _as_descent(given: Descent | Literal[False] | None) -> Descent | None:
-    """Return the options of the descent row; None if the loss may rise."""
-    if given is None:
-        return Descent()
-    if given is False:
-        return None
-    if not isinstance(given, Descent):
-        raise ConfigurationError(f"descent: expected Descent(...), False or None, got {given!r}")
-    return given
 
 
 def _per_value(name: str, given: ArrayLike, length: int) -> Array:

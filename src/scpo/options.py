@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -72,6 +72,9 @@ class StepOptions(Options):
     buffer: float = option(
         0.0, "width of the zone before the limit in which steps are turned along the limit or back; 0 turns none", ge=0
     )
+    metric: str = option(
+        "auto", "norm in which steps are projected: auto, that of the wrapped optimiser where it has one; euclidean"
+    )
 
 
 @dataclass(frozen=True)
@@ -113,3 +116,14 @@ class Constraint(Options):
 def as_constraint(given: Callable[[Any], Any] | Constraint) -> Constraint:
     """Return ``given``, wrapped if it is a bare callable."""
     return given if isinstance(given, Constraint) else Constraint(given)
+
+
+def as_descent(given: Descent | Literal[False] | None) -> Descent | None:
+    """Return the options of the descent row; None if the loss may rise."""
+    if given is None:
+        return Descent()
+    if given is False:
+        return None
+    if not isinstance(given, Descent):
+        raise ConfigurationError(f"descent: expected Descent(...), False or None, got {given!r}")
+    return given

@@ -14,7 +14,7 @@ from scpo.options import Descent, StepOptions
 from scpo.sampling import Context, Directions
 from scpo.smoothness import Smoothness
 
-#: a nominal step this parallel to -grad loss needs no descent row: its projection descends by itself
+#: a nominal step p (in a metric M^-1 p) this parallel to -grad loss needs no descent row: its projection descends
 PARALLEL = 1.0 - 1e-12
 
 
@@ -31,6 +31,7 @@ class Start:
         rounding: the rounding eps_g (k,) of g.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
         recycled: directions (d, m) from the last update, or None.
+        metric: the diagonal of M^-1 (d,), in whose norm the step is projected; None: Euclidean.
     """
 
     update: int
@@ -41,6 +42,7 @@ class Start:
     rounding: Array
     gradient_bound: Array | None
     recycled: Tensor | None = None
+    metric: Tensor | None = None
 
     @property
     def dimension(self) -> int:
@@ -73,10 +75,14 @@ class Method:
     def may_rise(self, start: Start) -> bool:
         """Return True if the projected step needs a descent row, because the loss may rise without it.
 
-        Every projection of p = -eta grad loss descends by itself, for a beta-smooth loss while eta <= 2 / beta.
+        Every projection of p = -eta M grad loss in the norm of M^-1 descends by itself, for a beta-smooth loss while
+        eta beta <= 2 min(M^-1).
         """
         if self.descent is None:
             return False
-        nominal, gradient = float(vector_norm(start.nominal)), float(vector_norm(start.gradient))
-        parallel = float(-start.nominal @ start.gradient) >= PARALLEL * nominal * gradient
-        return not (parallel and self.descent.loss_smoothness * nominal <= 2.0 * gradient)
+        force, least = start.nominal, 1.0
+        if start.metric is not None:
+            force, least = start.metric * force, float(start.metric.min())
+        nominal, gradient = float(vector_norm(force)), float(vector_norm(start.gradient))
+        parallel = float(-force @ start.gradient) >= PARALLEL * nominal * gradient
+        return not (parallel and self.descent.loss_smoothness * nominal <= 2.0 * least * gradient)

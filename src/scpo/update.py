@@ -178,7 +178,7 @@ def propose(start: Start, probes: Probes, goal: Aim, smoothness: Array, method: 
         SolverError: no solver reached the tolerances.
     """
     region = _region(start, probes, smoothness, method)
-    projection = project_onto(_with_descent_row(region, goal, method), goal.target)
+    projection = project_onto(_with_descent_row(region, goal, method), goal.target, metric=goal.metric)
     step, bound = projection.point, region.bound(projection.point, start.values)
     allowed = np.where(start.values + method.tightening > 0, start.values, -method.tightening)
     if step.any() and (bound + 2 * start.rounding > allowed).any():  # less slack than rounding

@@ -329,7 +329,7 @@ def test_screening_never_changes_the_answer(seed: int, kind: str) -> None:
     region, target = instance.region, instance.target
     found = project_onto(region, target)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(projection, "_may_be_active", lambda region, target: np.ones(region.values.size, bool))
+        patch.setattr(projection, "_may_be_active", lambda region, *given: np.ones(region.values.size, bool))
         whole = project_onto(region, target)
     longest = max(region.reach(target), 1e-300)
     assert np.linalg.norm(whole.point - found.point) <= 1e-6 * longest

@@ -71,9 +71,9 @@ def test_the_fallback_hands_its_point_to_the_sqp(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(solvers, "interior_point", lambda *given: spoiled)
     starts = []
     solve = sqp.solve
-    monkeypatch.setattr(sqp, "solve", lambda *given: starts.append(given[3:]) or solve(*given))
+    monkeypatch.setattr(sqp, "solve", lambda *given: starts.append(given[3]) or solve(*given))
     found = project_onto(region, target, backend="clarabel")
-    assert starts == [(spoiled,)]
+    assert starts == [spoiled]
     assert (found.backend, found.retries) == ("clarabel", ())
     assert found.kkt_residual <= projection.KKT_TOLERANCE
 
@@ -100,6 +100,6 @@ def test_a_proven_point_is_accepted_without_kkt(monkeypatch: pytest.MonkeyPatch)
 
 def test_unscreened_violation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Screening that drops an active row is caught, because every answer is measured on all rows."""
-    monkeypatch.setattr(projection, "_may_be_active", lambda region, target: np.array([True, False]))
+    monkeypatch.setattr(projection, "_may_be_active", lambda *given: np.array([True, False]))
     with pytest.raises(SolverError):
         project([3.0, 2.0], [-1.0, -0.3], [[1.0, 0.0], [0.0, 1.0]], 0.0)

@@ -20,6 +20,7 @@ from scpo.errors import ConfigurationError, NonDeterministicConstraintError, Sol
 from scpo.optimizer import SafeOptimizer
 from scpo.options import Constraint
 from scpo.projection import solvers
+from scpo.projection.norm import Norm
 from scpo.projection.project import project
 from scpo.projection.region import LocalSafeRegion
 from scpo.projection.sqp import Solution
@@ -296,7 +297,7 @@ def failing_solvers() -> Finding:
     )
 
 
-def _unsolved(region: LocalSafeRegion, target: Array, tightening: Array) -> list[Solution]:
+def _unsolved(region: LocalSafeRegion, target: Array, tightening: Array, norm: Norm | None) -> list[Solution]:
     """Stand in for a solver that finds no solution."""
     return []
 

@@ -130,6 +130,7 @@ class Step:
         gradient: of the loss, before the update (d,).
         loss_before: the loss before the update.
         loss_after: the loss after it.
+        metric: the diagonal of M^-1 (d,) in whose norm the step was projected; ones for the Euclidean norm.
     """
 
     info: StepInfo
@@ -140,6 +141,7 @@ class Step:
     gradient: Array
     loss_before: float
     loss_after: float
+    metric: Array
 
 
 def away(seed: int, policy: Vector, distance: float = 3.0) -> Callable[[], Tensor]:
@@ -169,7 +171,9 @@ def run(safe: SafeOptimizer, loss: Callable[[], Tensor], updates: int) -> list[S
         moved = safe.vector.read().numpy() - theta
         with torch.no_grad():
             after_loss = float(loss())
-        steps.append(Step(info, before, safe.values, moved, nominal, gradient, float(value.detach()), after_loss))
+        metric = np.ones_like(theta) if safe.metric is None else safe.metric.numpy()
+        losses = float(value.detach()), after_loss
+        steps.append(Step(info, before, safe.values, moved, nominal, gradient, *losses, metric))
     return steps
 
 
@@ -191,7 +195,7 @@ def broken_guarantees(steps: list[Step], kappa: float, rounding: Array) -> set[s
     """Return the names of the guarantees that some step broke.
 
     "safe": g <= 0; "bound": g is at most the bound u; "slack": a step uses at most the share kappa of the slack;
-    "projection": |z|^2 <= z^T p for the nominal step p; "descent": a step does not increase the loss to first order.
+    "projection": |z|^2 <= z^T p in the norm of the projection, for the nominal step p; "descent": a step does not increase the loss to first order.
     """
     broken = set()
     for step in steps:
@@ -203,8 +207,9 @@ def broken_guarantees(steps: list[Step], kappa: float, rounding: Array) -> set[s
             broken.add("slack")
         # theta + Q z is rounded, which matters if the step is tiny
         error = 1e-11 * float(np.linalg.norm(step.moved)) + 1e-14
-        excess = step.moved @ step.moved - step.moved @ step.nominal
-        if not step.info.restoring and excess > error * np.linalg.norm(step.nominal):
+        weighted = step.metric * step.moved
+        excess = weighted @ step.moved - weighted @ step.nominal
+        if not step.info.restoring and excess > error * np.linalg.norm(step.metric * step.nominal):
             broken.add("projection")
         if not step.info.restoring and step.gradient @ step.moved > error * np.linalg.norm(step.gradient):
             broken.add("descent")

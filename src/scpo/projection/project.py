@@ -2,6 +2,8 @@
 
     z* = argmin { |z - target|^2 : z in S }          (docs/method.md, section 6)
 
+in the Euclidean norm, or in another one that a metric H gives: |z|_H^2 = z^T H z.
+
 No solver is trusted.  Its point is pulled back into S exactly, and it is accepted on its own numbers: the relative
 residual of the KKT conditions is small, or the point is hardly farther from the target than a proven lower bound.
 """
@@ -16,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from scpo.arrays import Array, length_of, real_array
 from scpo.errors import ConfigurationError, ShapeError, SolverError
+from scpo.projection.norm import Norm
 from scpo.projection.optimality import distance_gap, dual_distance, kkt_residual
 from scpo.projection.region import LocalSafeRegion
 from scpo.projection.solvers import BACKENDS, duals_at_origin
@@ -37,10 +40,11 @@ class Projection:
         status: "inside" (the target lies in S), "projected", or "pinned" (0 is the only point that certainly lies
             in S).
         active: True for the constraints whose rows hold with equality, up to 1e-6 of their size; shape (k,).
-        duals: multipliers of the rows for the objective |z - target|^2 / 2, shape (k,).
+        duals: multipliers of the rows for the objective |z - target|^2 / 2 in the norm of the projection, shape (k,).
         backend: what solved it: "none" (it was not necessary), "sqp" or "clarabel".
         kkt_residual: relative residual of the KKT conditions at the point.
-        gap: |z* - target| minus its proven lower bound, relative to the longest step that S may hold.
+        gap: |z* - target| minus its proven lower bound, relative to the longest step that S may hold, in the norm of
+            the projection.
         retries: the backends that missed the tolerances before this one.
     """
 
@@ -63,6 +67,7 @@ def project(
     probe_error: ArrayLike = 0.0,
     radius: float = np.inf,
     kappa: float = 1.0,
+    metric: ArrayLike | None = None,
     backend: str = "auto",
 ) -> Projection:
     """Project ``target`` onto S = { z : |z| <= radius, u_i(z) <= (1 - kappa) values_i }.
@@ -77,6 +82,8 @@ def project(
         probe_error: e_i >= 0, a scalar or shape (k,); 0.0 for exact slopes.
         radius: r > 0.
         kappa: the share of the slack that the step may use, in (0, 1].
+        metric: H, which makes (z - target)^T H (z - target) what is minimised: a positive diagonal (n,) or a symmetric
+            positive definite matrix (n, n); None: the identity.  S does not depend on it.
         backend: the solver that is tried first: "sqp" (dense QPs in sequence, by DAQP) or "clarabel" (an interior-point
             method whose answer the SQP refines).  If it misses the tolerances the other one is tried.  "auto" is "sqp".
 
@@ -97,28 +104,32 @@ def project(
     t = real_array("target", target)
     if t.shape != (region.slopes.shape[1],):
         raise ShapeError(f"target: expected shape ({region.slopes.shape[1]},), got {t.shape}")
-    return project_onto(region, t, backend=backend)
+    return project_onto(region, t, metric=metric, backend=backend)
 
 
-def project_onto(region: LocalSafeRegion, target: Array, *, backend: str = "auto") -> Projection:
+def project_onto(
+    region: LocalSafeRegion, target: Array, *, metric: ArrayLike | None = None, backend: str = "auto"
+) -> Projection:
     """Project ``target`` (n,) onto a region that has been built; see :func:`project`."""
     if backend not in ("auto", *BACKENDS):
         raise ConfigurationError(f"backend: no {backend!r}; there are auto, {', '.join(BACKENDS)}")
-    found = _without_a_solver(region, target)
-    if found is not None:
-        return found
     names = list(BACKENDS) if backend == "auto" else sorted(BACKENDS, key=lambda name: name != backend)
-    return _Search(region, target).run(names)
+    if metric is None:
+        return _without_a_solver(region, target, None) or _Search(region, target).run(names)
+    norm = Norm.build(metric, target.size)
+    used = None if norm.trivial else norm
+    found = _without_a_solver(region, target, used) or _Search(region, target, used).run(names)
+    return replace(found, duals=norm.scale * found.duals)
 
 
-def _without_a_solver(region: LocalSafeRegion, target: Array) -> Projection | None:
+def _without_a_solver(region: LocalSafeRegion, target: Array, norm: Norm | None) -> Projection | None:
     """Return the projection where it is known beforehand, otherwise None."""
     k = region.values.size
     if region.contains(target):
         return Projection(target.copy(), "inside", np.zeros(k, bool), np.zeros(k), "none")
     if region.reach(target) == 0.0 or _only_origin(region):
         return Projection(np.zeros_like(target), "pinned", region.values == 0, np.zeros(k), "none")
-    if length_of(target) > region.radius:
+    if norm is None and length_of(target) > region.radius:
         capped = region.radius * (1 - 4 * region.roundoff) / length_of(target) * target
         if region.contains(capped):
             return Projection(capped, "projected", np.zeros(k, bool), np.zeros(k), "none")
@@ -135,14 +146,17 @@ def _only_origin(region: LocalSafeRegion) -> bool:
     return bool((sized & (region.values == 0) & flat).any())
 
 
-def _may_be_active(region: LocalSafeRegion, target: Array) -> np.ndarray:
+def _may_be_active(region: LocalSafeRegion, target: Array, norm: Norm | None = None) -> np.ndarray:
     """Return True for each row that may matter, shape (k,).  The others can be left out, which is proven.
 
     |z*|^2 <= z*^T target, so z* lies in the ball with the diameter from 0 to the target; and |z*| <= reach.  A row that
     is negative on all of this is negative around z*.  Without it z* remains a local solution, hence the global one.
     """
-    scale, reach, norms = length_of(target), region.reach(target), region.norms
-    ball = 0.5 * (region.slopes @ target + norms * scale)
+    scale, norms = length_of(target), region.norms
+    if norm is None:
+        reach, ball = region.reach(target), 0.5 * (region.slopes @ target + norms * scale)
+    else:
+        reach, ball = norm.reach(region, target), norm.furthest(region, target)
     highest = (
         region.kappa * region.values
         + np.minimum(ball, norms * reach)
@@ -159,12 +173,18 @@ class _Search:
     the target, and ``proof`` holds the multipliers that prove the largest lower bound on the distance.
     """
 
-    def __init__(self, region: LocalSafeRegion, target: Array) -> None:
-        self.region, self.target = region, target
-        self.longest = region.reach(target)
+    def __init__(self, region: LocalSafeRegion, target: Array, norm: Norm | None = None) -> None:
+        self.region, self.target, self.norm = region, target, norm
+        self.longest = region.reach(target) if norm is None else norm.reach(region, target)
+        self.span = self.longest if norm is None else norm.span(region, target)
         self.sizes = region.sizes(self.longest)
-        self.kept = np.flatnonzero(_may_be_active(region, target))
-        self.reduced, self.goal, self.basis = _in_span(region.of_rows(self.kept), target)
+        self.kept = np.flatnonzero(_may_be_active(region, target, norm))
+        kept, self.diagonal = region.of_rows(self.kept), norm
+        if norm is None:
+            self.reduced, self.goal, self.basis = _in_span(kept, target)
+        else:
+            self.diagonal, self.reduced, self.goal = norm.along_axes(kept, target)
+            self.basis = norm.axes
         self.nearest = np.zeros_like(target)
         self.proof = np.zeros(region.values.size)
 
@@ -174,7 +194,7 @@ class _Search:
         for number, name in enumerate(names):
             missed = tuple(names[:number])
             for share in TIGHTENINGS:
-                for solution in BACKENDS[name](self.reduced, self.goal, share * self.sizes[self.kept]):
+                for solution in self._solutions(name, share):
                     point, duals = self._in_full(solution)
                     answer = self._measured(point, duals, name, missed)
                     if answer.kkt_residual > KKT_TOLERANCE:
@@ -192,32 +212,43 @@ class _Search:
             f"({'; '.join(failures)}); check the scaling of the constraints, or try another backend"
         )
 
+    def _solutions(self, name: str, share: float) -> list[Solution]:
+        """Return what a backend finds, in the reduced directions, with the rows tightened by a share of their size."""
+        return BACKENDS[name](self.reduced, self.goal, share * self.sizes[self.kept], self.diagonal)
+
     def _in_full(self, solution: Solution) -> tuple[Array, Array]:
         """Return the point in all directions, pulled back into S, and the multipliers of all rows."""
         point = solution.point if self.basis is None else self.basis @ solution.point
         duals = np.zeros(self.region.values.size)
         duals[self.kept] = solution.duals
-        return self.region.pull_back(point, self.target), duals
+        if self.norm is None:
+            return self.region.pull_back(point, self.target), duals
+        return self.region.pull_back(point, self.target, self.norm.image), duals
 
     def _measured(self, point: Array, duals: Array, name: str, missed: tuple[str, ...]) -> Projection:
         """Return a point of S and multipliers with their KKT residual and gap."""
-        kkt = kkt_residual(self.region, self.target, point, duals)
-        gap = distance_gap(self.region, self.target, point, duals) / self.longest
+        kkt = kkt_residual(self.region, self.target, point, duals, self.norm)
+        gap = distance_gap(self.region, self.target, point, duals, self.norm) / self.span
         active = (self.region.rows(point) >= -1e-6 * self.sizes) & (self.sizes > 0)
         return Projection(point, "projected", active, duals, name, kkt, gap, missed)
 
     def _remember(self, point: Array, duals: Array) -> None:
         """Keep the point if it is nearer, and the multipliers if they prove more, than those that are kept."""
-        self.nearest = min(self.nearest, point, key=lambda z: length_of(z - self.target))
+        self.nearest = min(self.nearest, point, key=self._distance)
         proofs = [self.proof, duals]
         if not self.nearest.any():
             proofs.append(self._origin_duals)
-        self.proof = max(proofs, key=lambda given: dual_distance(self.region, self.target, given))
+        self.proof = max(proofs, key=lambda given: dual_distance(self.region, self.target, given, self.norm))
+
+    def _distance(self, z: Array) -> float:
+        """Return the distance of a point from the target."""
+        left = z - self.target
+        return length_of(left if self.norm is None else self.norm.image(left))
 
     @cached_property
     def _origin_duals(self) -> Array:
         """Multipliers that may prove that 0 is the projection, shape (k,)."""
-        return duals_at_origin(self.region, self.target)
+        return duals_at_origin(self.region, self.target, self.norm)
 
 
 def _in_span(region: LocalSafeRegion, target: Array) -> tuple[LocalSafeRegion, Array, Array | None]:

@@ -15,6 +15,7 @@ S is convex, and it contains 0 because g <= 0.  The inequalities are called the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
@@ -113,22 +114,30 @@ class LocalSafeRegion:
         )
         return length <= self.radius and bool((self.rows(z) + self.roundoff * magnitude <= 0).all())
 
-    def pull_back(self, z: Array, target: Array) -> Array:
+    def pull_back(self, z: Array, target: Array, image: Callable[[Array], Array] = np.asarray) -> Array:
         """Return z shrunk towards 0 until it certainly lies in S and |z|^2 <= z^T target (the descent inequality).
 
         Each row is a quadratic in the shrinking factor, so the largest allowed factor has a closed form.  S is convex
-        and contains 0, so a point of S stays in S when it is shrunk.
+        and contains 0, so a point of S stays in S when it is shrunk.  With a linear ``image`` the descent inequality
+        is that of the images: |image(z)|^2 <= image(z)^T image(target).
         """
-        if self.contains(z) and z @ z <= z @ target:
+        goal = image(target)
+
+        def descends(candidate: Array) -> bool:
+            seen = image(candidate)
+            return bool(seen @ seen <= seen @ goal)
+
+        if self.contains(z) and descends(z):
             return z.copy()
         length = length_of(z)
         if length == 0.0:
             return np.zeros_like(z)
-        descent = float(z @ target) / length**2
+        seen = image(z)
+        descent = float(seen @ goal) / length_of(seen) ** 2
         factor = min(1.0, self.radius / length, self._largest_factor(z, length), max(descent, 0.0))
         for attempt in range(SHORTENINGS):
             candidate = factor * z
-            if self.contains(candidate) and candidate @ candidate <= candidate @ target:
+            if self.contains(candidate) and descends(candidate):
                 return np.asarray(candidate)
             factor *= 1.0 - UNIT_ROUNDOFF * 2.0 ** min(attempt, 51)
         return np.zeros_like(z)
@@ -149,9 +158,13 @@ class LocalSafeRegion:
         return float(limits.min(initial=np.inf))
 
     def reach(self, target: Array) -> float:
-        """Return a bound on |z*|, where z* is the projection of ``target`` onto S.
+        """Return a bound on |z*|, where z* is the projection of ``target`` onto S: no step of S beyond |target|."""
+        return self.longest(length_of(target))
 
-        It is the least of |target|, r and the longest step that each row leaves.  Row i requires
+    def longest(self, limit: float) -> float:
+        """Return a bound on |z| for the points of S with |z| <= ``limit``.
+
+        It is the least of the limit, r and the longest step that each row leaves.  Row i requires
         kappa g_i - (|a_i| - e_i) |z| + (L_i / 2) |z|^2 <= 0, which bounds |z| by the larger root.
         """
         fall = np.maximum(self.norms - self.probe_error, 0.0)
@@ -159,7 +172,7 @@ class LocalSafeRegion:
         curved = self.smoothness > 0
         with np.errstate(over="ignore"):  # a curvature of almost 0 gives no limit
             limits = (fall + root)[curved] / self.smoothness[curved]
-        return min(length_of(target), self.radius, float(limits.min(initial=np.inf)))
+        return min(limit, self.radius, float(limits.min(initial=np.inf)))
 
     def sizes(self, length: float) -> Array:
         """Return by how much each row can vary over steps of this length, shape (k,): the unit of its tolerances."""

@@ -2,7 +2,9 @@
 
 For rows c_i(z) = kappa g_i + delta_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2, where delta >= 0 tightens them, all solve
 
-    minimise |z - target|^2 / 2   subject to   c(z) <= 0,  |z| <= r.
+    minimise |z - target|^2 / 2   subject to   c(z) <= 0,  |z| <= r,
+
+with another norm of |z - target| where one is given, which has no axes of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 
 from scpo.arrays import Array, length_of
 from scpo.projection import sqp
+from scpo.projection.norm import Norm, Units
 from scpo.projection.optimality import distance_gap
 from scpo.projection.region import LocalSafeRegion
 from scpo.projection.sqp import Solution
@@ -23,34 +26,36 @@ BOXES = (1e1, 1e3, 1e5, 1e7)
 PROVEN = 1e-8
 
 
-def solve_by_sqp(region: LocalSafeRegion, target: Array, tightening: Array) -> list[Solution]:
+def solve_by_sqp(region: LocalSafeRegion, target: Array, tightening: Array, norm: Norm | None = None) -> list[Solution]:
     """Return the answer of the SQP as a list, which is empty if it has none."""
-    found = sqp.solve(region, target, region.kappa * region.values + tightening)
+    found = sqp.solve(region, target, region.kappa * region.values + tightening, None, norm)
     return [] if found is None else [found]
 
 
-def solve_by_clarabel(region: LocalSafeRegion, target: Array, tightening: Array) -> list[Solution]:
+def solve_by_clarabel(
+    region: LocalSafeRegion, target: Array, tightening: Array, norm: Norm | None = None
+) -> list[Solution]:
     """Return up to two answers: that of the SQP, started from the interior-point solution, and that solution itself.
 
     An interior-point method leaves multipliers that are right to about the square root of its gap; the SQP brings them
     to rounding in a few steps.
     """
     offset = region.kappa * region.values + tightening
-    rough = interior_point(region, target, offset)
+    rough = interior_point(region, target, offset, norm)
     if rough is None:
         return []
-    refined = sqp.solve(region, target, offset, rough)
+    refined = sqp.solve(region, target, offset, rough, norm)
     return [rough] if refined is None else [refined, rough]
 
 
 #: The backends by name, in the order in which they are tried.
-BACKENDS: dict[str, Callable[[LocalSafeRegion, Array, Array], list[Solution]]] = {
+BACKENDS: dict[str, Callable[[LocalSafeRegion, Array, Array, Norm | None], list[Solution]]] = {
     "sqp": solve_by_sqp,
     "clarabel": solve_by_clarabel,
 }
 
 
-def interior_point(region: LocalSafeRegion, target: Array, offset: Array) -> Solution | None:
+def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: Norm | None = None) -> Solution | None:
     """Return Clarabel's solution on k linear rows and two small cones, s >= |z| and tau >= s^2; None if not finite.
 
     Lengths are in units of the reach, and each row is divided by its size.  The solver is built anew at each call,
@@ -60,24 +65,25 @@ def interior_point(region: LocalSafeRegion, target: Array, offset: Array) -> Sol
     from scipy import sparse
 
     k, n = region.slopes.shape
-    longest, pull = region.reach(target), length_of(target)
+    units = Units.of(region, target, norm)
+    longest = units.longest
+    stretch = np.ones(n) if units.stretch is None else units.stretch
     curvature = 0.5 * region.smoothness * longest
-    sizes = region.norms + region.probe_error + curvature
+    sizes = units.slope_sizes(region) + region.probe_error + curvature
     sizes[sizes == 0] = 1.0
-    matrix, right = np.zeros((k + n + 5, n + 2)), np.zeros(k + n + 5)  # the variables are z (n), s and tau
-    matrix[:k] = np.column_stack([region.slopes, region.probe_error, curvature]) / sizes[:, None]
+    matrix, right = np.zeros((k + n + 5, n + 2)), np.zeros(k + n + 5)  # the variables are x (n), s and tau
+    matrix[:k] = np.column_stack([region.slopes * stretch, region.probe_error, curvature]) / sizes[:, None]
     right[:k] = -offset / (longest * sizes)
     matrix[k, n], right[k] = 1.0, min(region.radius / longest, 2.0)  # s <= r
-    cone = k + 1  # (s, z) lies in the second-order cone
+    cone = k + 1  # (s, stretch * x) lies in the second-order cone
     matrix[cone, n] = -1.0
-    matrix[cone + 1 : cone + 1 + n, :n] = -np.eye(n)
+    matrix[cone + 1 : cone + 1 + n, :n] = -np.diag(stretch)
     last = cone + 1 + n  # (tau + 1, tau - 1, 2 s) lies in the second-order cone, which says s^2 <= tau
     matrix[last, n + 1], right[last] = -1.0, 1.0
     matrix[last + 1, n + 1], right[last + 1] = -1.0, -1.0
     matrix[last + 2, n] = -2.0
-    weight = longest / pull
-    quadratic = sparse.diags([weight] * n + [0.0, 0.0], format="csc")
-    linear = np.append(-target / pull, [0.0, 0.0])
+    quadratic = sparse.diags([units.weight] * n + [0.0, 0.0], format="csc")
+    linear = np.append(-units.goal, [0.0, 0.0])
     cones = [clarabel.NonnegativeConeT(k + 1), clarabel.SecondOrderConeT(n + 1), clarabel.SecondOrderConeT(3)]
     settings = clarabel.DefaultSettings()
     settings.verbose = False
@@ -89,32 +95,75 @@ def interior_point(region: LocalSafeRegion, target: Array, offset: Array) -> Sol
     point, duals = np.asarray(found.x[:n]), np.asarray(found.z[:k])
     if not (np.isfinite(point).all() and np.isfinite(duals).all()):
         return None
-    return Solution(longest * point, np.maximum(duals, 0.0) * pull / sizes)
+    return Solution(longest * stretch * point, np.maximum(duals, 0.0) * units.force / sizes)
 
 
-def duals_at_origin(region: LocalSafeRegion, target: Array) -> Array:
+def duals_at_origin(region: LocalSafeRegion, target: Array, norm: Norm | None = None) -> Array:
     """Return multipliers (k,) of the rows without slack that may prove that 0 is the projection.
 
     They maximise the dual function.  Where there is no slack this means to minimise
     max(0, |target - A^T lambda| - lambda^T e)^2 / (1 + lambda^T L), a second-order cone program in lambda.  Its optimum
     may lie at infinity (where only the curvature leaves no space), so lambda is bounded by a box.
+
+    With H = diag(w) it is sum_i (p_i - u_i)^2 / (w_i + lambda^T L) with p = H target - A^T lambda, |u| <= lambda^T e.
     """
     duals = np.zeros(region.values.size)
-    longest = region.reach(target)
+    if norm is None:
+        longest = span = region.reach(target)
+    else:
+        longest, span = norm.reach(region, target), norm.span(region, target)
     sizes = region.norms + region.probe_error + region.smoothness * longest
     tight = np.flatnonzero((region.values == 0) & (sizes > 0))
     if tight.size == 0:
         return duals
-    best = np.inf
+    held, best = region.of_rows(tight), np.inf
     for box in BOXES:
         candidate = np.zeros(region.values.size)
-        candidate[tight] = _duals_in_box(region.of_rows(tight), target, sizes[tight], box)
-        gap = distance_gap(region, target, np.zeros_like(target), candidate)
+        if norm is None:
+            candidate[tight] = _duals_in_box(held, target, sizes[tight], box)
+        else:
+            along = norm.along_axes(held, target)
+            candidate[tight] = _duals_in_box_of(*along, sizes[tight], box)
+        gap = distance_gap(region, target, np.zeros_like(target), candidate, norm)
         if gap < best:
             best, duals = gap, candidate
-        if best <= PROVEN * longest:
+        if best <= PROVEN * span:
             break
     return duals
+
+
+def _duals_in_box_of(norm: Norm, region: LocalSafeRegion, target: Array, sizes: Array, box: float) -> Array:
+    """Return what :func:`_duals_in_box` returns, for a norm without axes.
+
+    The variables are lambda (m), u (n) and tau (n), in units where H is the identity and the target has length 1.
+    """
+    import clarabel
+    from scipy import sparse
+
+    m, n = region.slopes.shape
+    image = norm.image(target)
+    pull, soft = length_of(image), 1.0 / norm.roots
+    slopes, error = region.slopes * soft / sizes[:, None], region.probe_error / sizes
+    bends = np.outer(soft**2, region.smoothness * pull / sizes)  # lambda^T L / w
+    lower = [np.hstack([sign * np.eye(m), np.zeros((m, 2 * n))]) for sign in (1.0, -1.0)]
+    cone = np.zeros((n + 1, m + 2 * n))  # |roots u| <= lambda^T e
+    cone[0, :m], cone[1:, m : m + n] = -error, -np.diag(norm.roots)
+    small, right = np.zeros((3 * n, m + 2 * n)), np.zeros(3 * n)
+    for i in range(n):  # (image - slopes^T lambda - u)_i^2 <= tau_i (1 + bends_i lambda)
+        rows = small[3 * i : 3 * i + 3]
+        rows[:2, :m], rows[0, m + n + i], rows[1, m + n + i] = -bends[i], -1.0, 1.0
+        rows[2, :m], rows[2, m + i] = 2.0 * slopes[:, i], 2.0
+        right[3 * i : 3 * i + 3] = 1.0, 1.0, 2.0 * image[i] / pull
+    matrix = sparse.csc_matrix(np.vstack([*lower, cone, small]))
+    right = np.concatenate([np.full(m, box), np.zeros(m + n + 1), right])
+    cones = [clarabel.NonnegativeConeT(2 * m), clarabel.SecondOrderConeT(n + 1)]
+    cones += [clarabel.SecondOrderConeT(3) for _ in range(n)]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.max_threads = 1
+    nothing, linear = sparse.csc_matrix((m + 2 * n, m + 2 * n)), np.append(np.zeros(m + n), np.ones(n))
+    found = clarabel.DefaultSolver(nothing, linear, matrix, right, cones, settings).solve()
+    return np.asarray(np.maximum(found.x[:m], 0.0) * pull / sizes)
 
 
 def _duals_in_box(region: LocalSafeRegion, target: Array, sizes: Array, box: float) -> Array:
