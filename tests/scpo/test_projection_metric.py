@@ -5,12 +5,20 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pytest
 
 from scpo.arrays import Array
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+from scpo.projection.norm import Norm
+from scpo.projection.optimality import dual_value
+from scpo.projection.project import project, project_onto
 from scpo.projection.region import LocalSafeRegion
 
-#: kind of instance -> the metrics it is tried with, as powers of ten that bound the eigenvalues
-ORDINARY = ("plain", "some zero slack", "duplicate rows", "L = 0", "k = 500")
+from .instances import KINDS, draw
+
+#: ordinary and degenerate kinds that another solver can solve, and how many instances of each
+SOLVED = ("plain", "some zero slack", "duplicate rows", "L = 0", "k = 1", "n = 1", "k = 500", "steep probe error")
+EACH = 125
 
 
 def drawn(rng: np.random.Generator, n: int, width: float, *, diagonal: bool) -> Array:
@@ -49,7 +57,109 @@ def solved_by_cvxpy(region: LocalSafeRegion, target: Array, metric: Array, unit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            problem.solve(cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12, max_iter=200)
+            problem.solve(cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10, max_iter=200)
         except cp.SolverError:
             return None
     return None if z.value is None or problem.status != cp.OPTIMAL else unit * np.asarray(z.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SOLVED)
+def test_another_solver_finds_the_same_point(kind: str) -> None:
+    """1,000 instances in all.  A solver that stops short proves nothing, so its status must say "optimal"."""
+    compared, worst = 0, 0.0
+    for seed in range(EACH):
+        n, k = ((None, None), (4, 60), (33, 3), (8, 8))[seed % 4]
+        rng, width = np.random.default_rng(seed), (1, 3, 6, 8)[seed // 4 % 4]
+        instance = draw(kind, seed, n=n, k=k)
+        region, target = instance.region, instance.target
+        metric = drawn(rng, target.size, width, diagonal=width > 6 or bool(rng.random() < 0.5))
+        found = project_onto(region, target, metric=metric)
+        norm = Norm.build(metric, target.size)
+        assert region.contains(found.point)
+        image, goal = norm.image(found.point), norm.image(target)
+        assert image @ image <= image @ goal
+        if found.status != "projected":
+            continue
+        other = solved_by_cvxpy(region, target, metric, norm.reach(region, target))
+        if other is not None:
+            compared += 1
+            worst = max(worst, float(np.linalg.norm(norm.image(found.point - other)) / np.linalg.norm(goal)))
+    assert compared > EACH // 4
+    assert worst < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_degenerate_instances_have_no_point_that_is_much_nearer(kind: str) -> None:
+    for seed in range(4):
+        instance = draw(kind, seed)
+        region, target = instance.region, instance.target
+        metric = drawn(np.random.default_rng(seed), target.size, 3, diagonal=seed % 2 == 0)
+        found = project_onto(region, target, metric=metric)
+        assert region.contains(found.point)
+        if found.status == "projected":
+            assert -1e-9 <= found.gap <= 2e-6
+
+
+@pytest.mark.parametrize("kind", ["plain", "k = 500", "target huge", "steep probe error"])
+def test_any_multipliers_give_a_bound_that_no_point_beats(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    for seed in range(10):
+        instance = draw(kind, seed)
+        region, target = instance.region, instance.target
+        norm = Norm.build(drawn(rng, target.size, 2, diagonal=seed % 2 == 0), target.size)
+        goal = norm.image(target)
+        for _ in range(5):
+            duals = np.exp(rng.normal(-4, 3, region.values.size)) * (rng.random(region.values.size) < 0.5)
+            point = region.pull_back(rng.normal(size=target.size) * np.exp(rng.normal(-2, 2)), target, norm.image)
+            y = norm.image(point)
+            assert 0.5 * (y @ y) - y @ goal >= dual_value(region, target, duals, norm) - 1e-12 * (goal @ goal)
+
+
+def test_the_identity_is_the_euclidean_norm_and_scales_the_multipliers() -> None:
+    for kind in ("plain", "some zero slack", "target huge"):
+        instance = draw(kind, 3)
+        plain = project_onto(instance.region, instance.target)
+        scaled = project_onto(instance.region, instance.target, metric=np.full(instance.target.size, 4.0))
+        assert np.array_equal(plain.point, scaled.point)
+        assert np.array_equal(4.0 * plain.duals, scaled.duals)
+
+
+def test_rotated_problems_have_rotated_answers() -> None:
+    rng = np.random.default_rng(5)
+    instance = draw("plain", 8, n=8, k=20)
+    region, target = instance.region, instance.target
+    axes = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    weights = 10.0 ** rng.uniform(-2, 2, 8)
+    straight = project_onto(region, target, metric=weights)
+    turned = project(
+        axes @ target, region.values, region.slopes @ axes.T, region.smoothness, probe_error=region.probe_error,
+        radius=region.radius, kappa=region.kappa, metric=(axes * weights) @ axes.T,
+    )  # fmt: skip
+    assert straight.status == turned.status == "projected"
+    assert turned.point == pytest.approx(axes @ straight.point, rel=1e-6, abs=1e-9)
+
+
+def test_a_wide_target_within_the_radius_is_not_just_shortened() -> None:
+    """In the Euclidean norm a target beyond the radius is shortened; with H the nearest point lies elsewhere."""
+    found = project([3.0, 3.0], [-100.0], [[1.0, 0.0]], 0.0, radius=1.0, metric=[100.0, 1.0])
+    assert found.point[0] > 2.0 * found.point[1] > 0
+    assert np.linalg.norm(found.point) == pytest.approx(1.0)
+    left = np.array([100.0, 1.0]) * (3.0 - found.point)
+    assert left[0] * found.point[1] == pytest.approx(left[1] * found.point[0], rel=1e-6)  # along z
+
+
+@pytest.mark.parametrize(
+    ("metric", "error", "message"),
+    [
+        ([1.0, 0.0], ConfigurationError, "positive definite"),
+        ([1.0, 1e-20], ConfigurationError, "positive definite"),
+        ([[1.0, 2.0], [2.0, 1.0]], ConfigurationError, "positive definite"),
+        ([[1.0, 0.5], [0.4, 1.0]], ShapeError, "symmetric"),
+        ([1.0, 1.0, 1.0], ShapeError, "expected shape"),
+        ([1.0, np.nan], NonFiniteError, "NaN"),
+    ],
+)
+def test_unusable_metrics(metric: list[float], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"metric: .*{message}"):
+        project([1.0, 1.0], [-1.0], [[1.0, 0.0]], 0.0, metric=metric)
