@@ -87,6 +87,7 @@ class ScpoConfig(Model):
     verify: bool = declared(StepOptions, "verify")
     tightening: float = declared(Constraint, "tightening")
     buffer: float = declared(StepOptions, "buffer")
+    metric: Literal["auto", "euclidean"] = declared(StepOptions, "metric")
 
 
 class OptimizerConfig(Model):

@@ -65,6 +65,7 @@ def build_method(
         kappa=config.kappa,
         verify=config.verify,
         buffer=config.buffer,
+        metric=config.metric,
         seed=seed,
     )
 
