@@ -29,6 +29,7 @@ SLOW = {
     "test_double_integrator_sets.py",
     "test_falsification.py",
     "test_falsification_page.py",
+    "test_few_arms.py",
     "test_literal.py",
     "test_quantities.py",
     "test_referee.py",

@@ -65,7 +65,7 @@ def adopt() -> None:
 
 def shell_prefix() -> str:
     """Return the beginning of each job's shell command (bash)."""
-    kept = "|".join(INHERITED)
+    kept = "|".join((*INHERITED, "PWD"))  # bash keeps PWD right by itself
     values = " ".join(f"{name}={shlex.quote(value)}" for name, value in stated().items())
     return (
         'export GIT_CONFIG_GLOBAL="${GIT_CONFIG_GLOBAL:-${HOME:-/}/.gitconfig}"; '

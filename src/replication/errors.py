@@ -9,5 +9,9 @@ class ResultError(ScpoError, RuntimeError):
     """A result file is missing, damaged, stale, or not what its name says."""
 
 
+class NotRunError(ResultError):
+    """The scale does not run what is asked for."""
+
+
 class FalsificationError(ScpoError, AssertionError):
     """A fault that was planted on purpose was not caught, so a check is not worth its name."""

@@ -18,14 +18,19 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-from papermill.exceptions import PapermillException
+from papermill.exceptions import PapermillException, PapermillExecutionError
 from traitlets.config import Config as Traits
 
 from replication.errors import ResultError
 from replication.files import write_text
 from scpo.errors import ConfigurationError
+
+#: Kernels that are started at most; and the last lines of a cell's traceback that an error shows.
+ATTEMPTS, SHOWN_LINES = 3, 20
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mapping[str, str]) -> None:
@@ -52,6 +57,18 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
     import matplotlib.font_manager  # noqa: F401  # makes its cache now, so that no cell's output says so
 
     with _short_folder() as folder, _own_kernel(folder):
+        _run(template, log, parameters, folder)
+    # how a stream is cut into pieces depends on the moment
+    joined, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(log, as_version=4), {})
+    notebook = _without_times(joined)
+    write_text(out, nbformat.writes(notebook) + "\n")
+    page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
+    write_text(html, re.sub(r'<script src="">\s*</script>', "", page))  # one page that loads nothing
+
+
+def _run(template: Path, log: Path, parameters: Mapping[str, str], folder: Path) -> None:
+    """Execute ``template`` at ``log``; again if the kernel died, as on a loaded machine, but not if a cell failed."""
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             papermill.execute_notebook(
                 str(template),
@@ -61,16 +78,19 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
                 progress_bar=False,
                 log_output=False,
                 # sockets in a folder of its own: the ports of parallel runs can collide
-                config=Traits(KernelManager={"transport": "ipc", "connection_file": str(folder / "k.json")}),
+                config=Traits(KernelManager={"transport": "ipc", "connection_file": str(folder / f"{attempt}.json")}),
             )
-        except PapermillException as error:
-            raise ResultError(f"{template}: a cell failed; the executed copy is {log}\n{error}") from error
-    # how a stream is cut into pieces depends on the moment
-    joined, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(log, as_version=4), {})
-    notebook = _without_times(joined)
-    write_text(out, nbformat.writes(notebook) + "\n")
-    page, _ = HTMLExporter(mathjax_url="", require_js_url="").from_notebook_node(notebook)
-    write_text(html, re.sub(r'<script src="">\s*</script>', "", page))  # one page that loads nothing
+        except PapermillExecutionError as error:
+            last = "\n".join(_ANSI.sub("", "\n".join(error.traceback)).splitlines()[-SHOWN_LINES:])
+            raise ResultError(
+                f"{template}: cell [{error.exec_count}] failed with {error.ename}: {error.evalue}\n{last}\n"
+                f"the executed copy is {log}"
+            ) from None
+        except (PapermillException, DeadKernelError, RuntimeError) as error:
+            if attempt == ATTEMPTS:
+                raise ResultError(f"{template}: the kernel failed {ATTEMPTS} times: {error}") from error
+        else:
+            return
 
 
 @contextmanager

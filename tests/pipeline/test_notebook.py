@@ -91,3 +91,28 @@ def test_notebooks_are_tracked_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+def test_a_failed_cell_is_run_once_and_shown_in_a_few_lines(template, tmp_path):
+    count = tmp_path / "count"
+    deep = "def dig(n):\n    return dig(n - 1) if n else 1 / 0\n"
+    body = f"open({str(count)!r}, 'a').write('x')\nprint('much\\n' * 3000)\n{deep}dig(200)"
+    content = nbformat.read(template, as_version=4)
+    content.cells[1].source = body
+    nbformat.write(content, template)
+    with pytest.raises(ResultError, match=r"cell \[2\] failed with ZeroDivisionError: division by zero") as failed:
+        run(template, "1")
+    assert count.read_text() == "x"
+    assert len(str(failed.value).splitlines()) < 30
+    assert "\x1b" not in str(failed.value)
+
+
+def test_a_kernel_that_died_is_started_again(template, tmp_path):
+    died = tmp_path / "died"
+    content = nbformat.read(template, as_version=4)
+    content.cells[1].source = (
+        f"import os, pathlib\nif not pathlib.Path({str(died)!r}).exists():\n"
+        f"    pathlib.Path({str(died)!r}).touch()\n    os._exit(1)\nprint('alive')"
+    )
+    nbformat.write(content, template)
+    assert "alive" in run(template, "1")[0].read_text()

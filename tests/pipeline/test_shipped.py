@@ -94,7 +94,7 @@ def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
         )
     inside = {path.relative_to(results).as_posix() for path in read if path.is_relative_to(results)}
     assert inside <= {*files_of(config), "claims.json", "quantities.parquet"}
-    for name in parts.names_for("figure", EXPERIMENTS):  # the workflow lets them wait for nothing else
+    for name in parts.names_for("figure", config):  # the workflow lets them wait for nothing else
         stamp = (tmp_path / f"made/{name}.stamp.json").read_text(encoding="utf-8")
         assert "run.json" in stamp or "falsification.json" in stamp
         assert "referee.json" not in stamp

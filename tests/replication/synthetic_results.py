@@ -12,6 +12,7 @@ from replication.config import Config, dump
 from replication.experiments import quantities
 from replication.results.inventory import STATIONARITY
 from replication.results.quantities import FILE
+from replication.tasks.regression.settings import RegressionConfig
 
 from . import synthetic_double_integrator, synthetic_falsification
 from .synthetic_metrics import made_once, write_metrics
@@ -37,19 +38,26 @@ def small_config(epochs: int = 40, seeds: int = 2, *, double_integrator: bool = 
 
 
 def write_results(results: Path, config: Config | None = None) -> Config:
-    """Write config.json and every run of the regression experiment under ``results``; return the configuration."""
+    """Write config.json and every run under ``results``; return the configuration."""
     config = config or small_config()
-    settings = config.regression
-    assert settings is not None
     results.mkdir(parents=True, exist_ok=True)
     (results / "config.json").write_text(dump(config), encoding="utf-8")
+    if config.regression is not None:
+        write_regression(results, config.regression)
+    if config.double_integrator is not None:
+        synthetic_double_integrator.write_results(results, config.double_integrator)
+    write_referee(results, config)
+    synthetic_falsification.write(results)
+    return config
+
+
+def write_regression(results: Path, settings: RegressionConfig) -> None:
+    """Write every run of the regression and the distances from an optimum."""
     for name, arm in settings.arms.items():
         for seed in arm.seed_range:
             schedule = settings.for_arm(name).schedule
             of = (schedule.epochs, schedule.updates_per_epoch, schedule.evaluate_every)
             write_run(results / EXPERIMENT / name / f"seed-{seed}", name, arm.method, arm.dataset, seed, *of)
-    if config.double_integrator is not None:
-        synthetic_double_integrator.write_results(results, config.double_integrator)
     residuals = [
         {"arm": name, "seed": seed, "active": 12, "residual": 0.01 * (1 + seed)}
         for name, arm in settings.arms.items()
@@ -57,9 +65,6 @@ def write_results(results: Path, config: Config | None = None) -> Config:
         for seed in arm.seed_range
     ]
     (results / STATIONARITY).write_text(json.dumps({"near": 0.005, "runs": residuals}), encoding="utf-8")
-    write_referee(results, config)
-    synthetic_falsification.write(results)
-    return config
 
 
 def write_quantities(results: Path) -> None:

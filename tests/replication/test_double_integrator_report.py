@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from replication import report
+from replication.config import Config
 from replication.errors import ResultError
 from replication.experiments.double_integrator import figures, planes, tables
 from replication.experiments.double_integrator.read import (
@@ -29,7 +30,7 @@ from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_quantities, write_results
 
-NAMES = sorted(set(parts.names_for("figure", [EXPERIMENT])) - set(parts.names_for("figure", [])))
+NAMES = [name for name in parts.names_for("figure", Config()) if parts.part(name).experiment == EXPERIMENT]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def _texts(axes: Axes) -> str:
 
 
 def test_a_scale_makes_the_parts_of_its_experiments() -> None:
-    every, general = ({*parts.names_for("figure", of), *parts.names_for("table", of)} for of in ([EXPERIMENT], []))
+    one, none = Config(double_integrator=None), Config(regression=None, double_integrator=None)
+    every, general = ({*parts.names_for("figure", of), *parts.names_for("table", of)} for of in (one, none))
     assert {parts.part(name).experiment for name in every - general} == {EXPERIMENT}
     assert {parts.part(name).experiment for name in general} == {None}
 
@@ -72,7 +74,7 @@ def test_an_unknown_part_is_answered_with_those_there_are() -> None:
         parts.part("guess")
 
 
-@pytest.mark.parametrize("name", parts.names_for("figure", ["regression"]))
+@pytest.mark.parametrize("name", parts.names_for("figure", Config(double_integrator=None)))
 def test_a_figure_is_the_same_each_time_and_without_dates(results: Path, tmp_path: Path, name: str) -> None:
     first, second = tmp_path / "1.pdf", tmp_path / "2.pdf"
     report.render(name, results, first)
@@ -219,3 +221,13 @@ def test_runs_of_one_update_and_edge_values_can_be_drawn(tmp_path: Path, columns
     for name, one in parts.all_parts().items():
         if one.experiment == EXPERIMENT:
             report.render(name, results, tmp_path / name)
+
+
+def test_a_figure_that_reads_more_than_its_mark_says_is_refused(results, tmp_path, monkeypatch):
+    one = parts.part("regression-smoothness")
+    assert one.is_read("config.json") and one.is_read("regression/scpo/seed-0/run.json")
+    assert not one.is_read("regression/unconstrained/seed-0/run.json")
+    less = replace(one, reads=("regression/scpo-uniform/*",))
+    monkeypatch.setattr(parts, "all_parts", lambda: {one.name: less})
+    with pytest.raises(ConfigurationError, match=r"regression-smoothness: .* reads regression/scpo/seed-0"):
+        report.render(one.name, results, tmp_path / "a.pdf")

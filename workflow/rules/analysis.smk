@@ -25,20 +25,19 @@ rule notebook:
             labels={"notebook": "{experiment}"},
         ),
     log:
-        text=f"{LOGS}/{{experiment}}/notebook.log",
-        executed=f"{LOGS}/{{experiment}}/notebook.ipynb",
+        f"{LOGS}/{{experiment}}/notebook.log",
     benchmark:
         f"{LOGS}/{{experiment}}/notebook.benchmark.tsv"
     wildcard_constraints:
         experiment="|".join(EXPERIMENTS),
-    retries: 2
     params:
         results=RESULTS,
+        executed=f"{LOGS}/{{experiment}}/notebook.ipynb",  # no log, since Snakemake prints the logs of failed jobs
     message:
         "Executing the notebook of {wildcards.experiment}"
     shell:
         "{PYTHON:q} -m replication notebook --template {input.template} --results {params.results} --out {output.notebook} --html {output.html}"
-        " --log {log.executed} > {log.text} 2>&1"
+        " --log {params.executed} > {log} 2>&1"
 
 
 rule tutorial:
@@ -55,15 +54,14 @@ rule tutorial:
             labels={"notebook": "tutorial"},
         ),
     log:
-        text=f"{LOGS}/tutorial/notebook.log",
-        executed=f"{LOGS}/tutorial/notebook.ipynb",
+        f"{LOGS}/tutorial/notebook.log",
     benchmark:
         f"{LOGS}/tutorial/notebook.benchmark.tsv"
-    retries: 2
     params:
         results=RESULTS,
+        executed=f"{LOGS}/tutorial/notebook.ipynb",
     message:
         "Executing the tutorial"
     shell:
         "{PYTHON:q} -m replication notebook --template {input.template} --results {params.results} --out {output.notebook} --html {output.html}"
-        " --log {log.executed} > {log.text} 2>&1"
+        " --log {params.executed} > {log} 2>&1"

@@ -15,9 +15,10 @@ from replication.results import inventory
 from replication.provenance import sources
 from replication.report import parts
 from replication import environment
+from replication import overwritten
 from replication import scales
 from replication import tasks
-from replication.config import load_json
+from replication.config import Config, load_json
 from replication.paths import REPOSITORY
 
 # a copied environment would run the code of the checkout that it was made for
@@ -41,6 +42,8 @@ if SETTINGS.scale != SCALE:
 EXPERIMENTS = sorted(SETTINGS.experiments)
 RESULTS = f"results/{FROM}/{SCALE}" if FROM else f"results/{SCALE}"
 LOGS = RESULTS.replace("results", "logs", 1)
+if not FROM and workflow.is_main_process and (replaced := overwritten.warning(SETTINGS, Path(RESULTS))):
+    logger.warning(replaced)
 CONFIG = f"{RESULTS}/config.json"
 RUN = f"{RESULTS}/{{experiment}}/{{arm}}/seed-{{seed}}"
 # The digitised published figure.

@@ -2,19 +2,21 @@
 
 REPORT = f"{RESULTS}/report"
 PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
-FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for("figure", EXPERIMENTS)]
-TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for("table", EXPERIMENTS)]
+FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for("figure", SETTINGS)]
+TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for("table", SETTINGS)]
 NUMBERS = f"{REPORT}/numbers.tex"
 PARTS = [*FIGURES, *TABLES, NUMBERS, CLAIMS]
 REPORT_STAMPS = f"{REPORT}/stamps.tex"
-# the experiments that have a section
-TEXT_IS_ABOUT = {name for name in tasks.MODULES if Path(f"paper/sections/{name.replace('-', '_')}.tex").exists()}
+# what the text is about and the scale does not run: experiments that have a section, and figures
+LEFT_OUT = sorted(
+    {name for name in tasks.MODULES if Path(f"paper/sections/{name.replace('-', '_')}.tex").exists()} - set(EXPERIMENTS)
+) or sorted(set(parts.names_for("figure", Config())) - set(parts.names_for("figure", SETTINGS)))
 TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Path("paper").rglob(pattern))]
 
 
 def all_report_parts():
     """Figures, tables, numbers and claims; if the scale runs what the text is about, the check that they agree."""
-    return [*PARTS, *([] if TEXT_IS_ABOUT - set(EXPERIMENTS) else [REPORT_STAMPS])]
+    return [*PARTS, *([] if LEFT_OUT else [REPORT_STAMPS])]
 
 
 def stamp_of(path):
@@ -23,15 +25,16 @@ def stamp_of(path):
 
 
 def drawn_from(wildcards):
-    """What a figure reads of the results: none waits for the referee, who works alone for minutes."""
-    unread = ["referee.json", *([] if wildcards.name.startswith("falsification-") else ["falsification.json"])]
-    return [name for name in REPORTED if name not in {f"{RESULTS}/{other}" for other in unread}]
+    """What a figure reads of the results, so that it waits for no other run, nor for the referee."""
+    return [name for name in REPORTED if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
 
 
 def all_pdfs():
-    """The PDF of the report, where there is TeX to make it and the scale runs both experiments that it is about."""
-    if left_out := sorted(TEXT_IS_ABOUT - set(EXPERIMENTS)):
-        logger.warning(f"{PDF} is left out: its text is about {', '.join(left_out)} too.")
+    """The PDF of the report, where there is TeX to make it and the scale runs everything that it is about."""
+    if LEFT_OUT:
+        logger.warning(
+            f"{PDF} is left out: its text is about {', '.join(LEFT_OUT)} too, of which the scale has no run."
+        )
         return []
     if shutil.which("latexmk") and shutil.which("pdflatex"):
         return [PDF]
@@ -68,7 +71,7 @@ rule figure:
 
 
 # tables of one module share its code, and the start of a process takes longer than a table
-for made_by, names in parts.tables_by_rule(EXPERIMENTS).items():
+for made_by, names in parts.tables_by_rule(SETTINGS).items():
 
     rule:
         """Write the tables of one module from the records of the runs."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from replication.errors import NotRunError, ResultError
 from replication.experiments.quantities import QUANTITIES
 from replication.results.quantities import COUNT, SHARE, Format, Table
 from replication.results.statistics import PAIRS
+from replication.typeset.style import png
 from scpo.errors import NonFiniteError
 
 #: Statistics that are not printed as the quantity itself is: how they are printed.
@@ -28,6 +33,24 @@ def overview(table: Table, experiment: str, columns: Mapping[str, tuple[str, str
         for arm in table.arms(experiment)
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
+
+
+def by_seed(heading: str, look_up: Callable[..., pd.Series[float]], *what: str) -> pd.DataFrame | str:
+    """Return the values that ``look_up(*what)`` finds as one row with a column for each seed; why, if it finds none."""
+    try:
+        return pd.DataFrame({heading: look_up(*what)}).T.round(4)
+    except ResultError as error:
+        return str(error)
+
+
+def picture(draw: Callable[[Path], Figure], results: Path) -> Any:
+    """Return the figure that ``draw(results)`` draws, as a notebook shows it; why, if the scale has no run for it."""
+    from IPython.display import Image
+
+    try:
+        return Image(png(draw(results)))  # type: ignore[no-untyped-call]
+    except NotRunError as error:
+        return str(error)
 
 
 def text(value: float, shown: Format) -> str:

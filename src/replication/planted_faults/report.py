@@ -53,7 +53,7 @@ def _rows(findings: Sequence[PlantedFault]) -> Iterator[Row | Title | str]:
         yield r"\addlinespace[0.4ex]"
 
 
-@parts.figure("falsification-smoothness")
+@parts.figure("falsification-smoothness", reads=["falsification.json"])
 def smoothness(results: Path) -> Figure:
     """Share of updates with a bound miss, and of unsafe iterates, against the L used over the proven one."""
     sweep = _sweep(results)

@@ -12,12 +12,13 @@ def render(name: str, results: Path, out: Path) -> None:
     A stamp beside it says where it comes from.
 
     Raises:
-        ConfigurationError: there is no figure or table of that name.
+        ConfigurationError: there is no figure or table of that name, or it reads what its mark does not say.
         ResultError: a result file is missing, damaged or has another schema.
     """
     from replication.files import write_text
-    from replication.provenance.stamp import stamped
+    from replication.provenance.stamp import RESULTS, read, stamped
     from replication.report.parts import part
+    from scpo.errors import ConfigurationError
 
     found = part(name)
     with stamped(out, results, found.modules):
@@ -28,3 +29,6 @@ def render(name: str, results: Path, out: Path) -> None:
             save(made, out)
         else:
             write_text(out, made)
+    results_read = [name.removeprefix(RESULTS) for name in read(out)["inputs"] if name.startswith(RESULTS)]
+    if surprises := [one for one in results_read if not found.is_read(one)]:
+        raise ConfigurationError(f"{name}: {found.module} reads {surprises[0]}, which reads= of its mark leaves out")

@@ -7,13 +7,16 @@ There is no list of them: every function of the package that is marked with ``@p
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from replication.config import Config
 from replication.paths import SOURCES
+from replication.results import inventory
 from scpo.errors import ConfigurationError
 
 Kind = Literal["figure", "table"]
@@ -23,13 +26,14 @@ KINDS: dict[str, Kind] = {"parts.figure": "figure", "parts.table": "table"}
 
 @dataclass(frozen=True)
 class Part:
-    """A figure or a table: the function that makes it, and what the function's docstring says that it shows."""
+    """A figure or a table: the function that makes it, what its docstring says that it shows, and what it reads."""
 
     name: str
     kind: Kind
     module: str
     function: str
     shows: str
+    reads: tuple[str, ...] = ("*",)
 
     @property
     def experiment(self) -> str | None:
@@ -41,6 +45,10 @@ class Part:
     def modules(self) -> list[str]:
         """Dotted names of the modules whose code decides what the part looks like."""
         return [self.module, *(["replication.typeset.style"] if self.kind == "figure" else [])]
+
+    def is_read(self, name: str) -> bool:
+        """Tell whether the part may read the file ``name``, relative to results/<scale>."""
+        return any(fnmatchcase(name, pattern) for pattern in ("config.json", *self.reads))
 
     @property
     def rule(self) -> str:
@@ -76,16 +84,21 @@ def part(name: str) -> Part:
     return known[name]
 
 
-def names_for(kind: Kind, experiments: Iterable[str]) -> list[str]:
-    """Return the sorted names of the figures (or tables) that a scale running ``experiments`` makes."""
-    chosen = {None, *experiments}
-    return sorted(one.name for one in all_parts().values() if one.kind == kind and one.experiment in chosen)
+def names_for(kind: Kind, config: Config) -> list[str]:
+    """Return the sorted names of the figures (or tables) that a scale makes: of its experiments, and with a run."""
+    runs = [name for name in inventory.files_of(config) if "/seed-" in name]
+    return sorted(
+        one.name
+        for one in all_parts().values()
+        if one.kind == kind
+        and (one.experiment is None or (one.experiment in config.experiments and any(map(one.is_read, runs))))
+    )
 
 
-def tables_by_rule(experiments: Iterable[str]) -> dict[str, list[str]]:
-    """Return rule -> names of the tables that it makes, for a scale running ``experiments``."""
+def tables_by_rule(config: Config) -> dict[str, list[str]]:
+    """Return rule -> names of the tables that it makes, for a scale."""
     found: dict[str, list[str]] = {}
-    for name in names_for("table", experiments):
+    for name in names_for("table", config):
         found.setdefault(part(name).rule, []).append(name)
     return found
 
@@ -102,7 +115,16 @@ def _marked(path: Path) -> Iterator[Part]:
         for mark in node.decorator_list:
             if isinstance(mark, ast.Call) and (kind := KINDS.get(ast.unparse(mark.func))):
                 shows = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-                yield Part(_name(mark, module), kind, module, node.name, shows)
+                yield Part(_name(mark, module), kind, module, node.name, shows, *_reads(mark, module))
+
+
+def _reads(mark: ast.Call, module: str) -> Iterator[tuple[str, ...]]:
+    """Yield the patterns after ``reads=``, if the mark has them."""
+    for keyword in mark.keywords:
+        try:
+            yield tuple(map(str, ast.literal_eval(keyword.value)))
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"{module}:{mark.lineno}: reads= must be a list of plain strings") from error
 
 
 def _name(mark: ast.Call, module: str) -> str:

@@ -172,6 +172,5 @@ def _plain(text: str) -> str:
 
 def _parts(results: Path) -> list[str]:
     """Return the figures and tables that the scale makes, sorted."""
-    experiments = list(read_config(results).experiments)
-    figures, tables = parts.names_for("figure", experiments), parts.names_for("table", experiments)
+    figures, tables = (parts.names_for(kind, read_config(results)) for kind in parts.KINDS.values())
     return sorted([*(f"figures/{name}" for name in figures), *(f"tables/{name}" for name in tables)])

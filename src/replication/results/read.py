@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from replication import documents
 from replication.config import Config
 from replication.documents import Benchmarks, PlantedFault, PlantedFaults, Refereed, RunSummary, Stationarity
-from replication.errors import ResultError
+from replication.errors import NotRunError, ResultError
 from replication.files import note
 from replication.results.inventory import BENCHMARKS, STATIONARITY, tables_of
 from replication.settings import ExperimentSettings
@@ -133,11 +133,11 @@ def read_section(results: Path, experiment: str) -> ExperimentSettings:
     """Return the settings of an experiment that the scale was run with.
 
     Raises:
-        ResultError: the scale does not run the experiment.
+        NotRunError: the scale does not run the experiment.
     """
     settings = read_config(results).experiments.get(experiment)
     if settings is None:
-        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {experiment!r}")
+        raise NotRunError(f"{results / 'config.json'}: the scale does not run experiment {experiment!r}")
     return settings
 
 
@@ -145,11 +145,12 @@ def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
     """Return the runs of an arm in the order of their seeds, all that the configuration asks for.
 
     Raises:
-        ResultError: there is no such arm, or a file of a run is missing or damaged.
+        NotRunError: there is no such arm.
+        ResultError: a file of a run is missing or damaged.
     """
     settings = read_section(results, experiment)
     if arm not in settings.arms:
-        raise ResultError(f"{results / 'config.json'}: {experiment} has no arm {arm!r}, only {sorted(settings.arms)}")
+        raise NotRunError(f"{results / 'config.json'}: {experiment} has no arm {arm!r}, only {sorted(settings.arms)}")
     return tuple(read_run(results, experiment, arm, seed) for seed in settings.arms[arm].seed_range)
 
 

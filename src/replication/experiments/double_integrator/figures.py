@@ -40,7 +40,15 @@ Scenario = Mapping[str, tuple[Run, ...]]
 Place = Literal["outside upper center", "outside lower center"]
 
 
-@parts.figure("double-integrator-training")
+@parts.figure(
+    "double-integrator-training",
+    reads=[
+        "double-integrator/references.*",
+        "double-integrator/*-cooperative/*/[!c]*",
+        "double-integrator/*-mixed/*/[!c]*",
+        "double-integrator/*-hostile/*/[!c]*",
+    ],
+)
 def training(results: Path) -> Figure:
     """Closed-loop cost, loss on good labels and the largest constraint over training; every seed, by scenario."""
     references, scenarios = read_references(results), read_scenarios(results)
@@ -73,7 +81,15 @@ def training(results: Path) -> Figure:
         return figure
 
 
-@parts.figure("double-integrator-gauge")
+@parts.figure(
+    "double-integrator-gauge",
+    reads=[
+        "double-integrator/references.*",
+        "double-integrator/*-cooperative/*/[!c]*",
+        "double-integrator/*-mixed/*/[!c]*",
+        "double-integrator/*-hostile/*/[!c]*",
+    ],
+)
 def gauge(results: Path) -> Figure:
     """Largest relative gauge Psi(x_t) / Psi(x_0) over the shown starts, along closed-loop trajectories; every seed."""
     references, scenarios, settings = read_references(results), read_scenarios(results), read_settings(results)

@@ -34,7 +34,15 @@ SET: dict[str, Any] = {"color": style.INK, "linewidth": 0.8}  # the outline of O
 FINE: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9}
 
 
-@parts.figure("double-integrator-portraits")
+@parts.figure(
+    "double-integrator-portraits",
+    reads=[
+        "double-integrator/references.*",
+        "double-integrator/*-cooperative/*/[!c]*",
+        "double-integrator/*-mixed/*/[!c]*",
+        "double-integrator/*-hostile/*/[!c]*",
+    ],
+)
 def portraits(results: Path) -> Figure:
     """Closed-loop trajectories of backup, SCPO and unconstrained training in the phase plane, first seeds."""
     references, scenarios = read_references(results), read_scenarios(results)
@@ -60,7 +68,15 @@ def portraits(results: Path) -> Figure:
         return figure
 
 
-@parts.figure("double-integrator-policy")
+@parts.figure(
+    "double-integrator-policy",
+    reads=[
+        "double-integrator/references.*",
+        "double-integrator/*-cooperative/*/[!c]*",
+        "double-integrator/*-mixed/*/[!c]*",
+        "double-integrator/*-hostile/*/[!c]*",
+    ],
+)
 def policy(results: Path) -> Figure:
     """The learned input over the plane (first seeds), and its slice at x_2 = 0 (every seed)."""
     references, scenarios = read_references(results), read_scenarios(results)
@@ -90,7 +106,15 @@ def policy(results: Path) -> Figure:
         return figure
 
 
-@parts.figure("double-integrator-certificate")
+@parts.figure(
+    "double-integrator-certificate",
+    reads=[
+        "double-integrator/references.*",
+        "double-integrator/*-cooperative/*/*",
+        "double-integrator/*-mixed/*/*",
+        "double-integrator/*-hostile/*/*",
+    ],
+)
 def certificate(results: Path) -> Figure:
     """What is proven of final policies (first seed), and the areas proven safe over training (certified seeds)."""
     references, scenarios = read_references(results), read_scenarios(results)

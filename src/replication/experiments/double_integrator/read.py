@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replication import documents, files
-from replication.errors import ResultError
+from replication.errors import NotRunError, ResultError
 from replication.experiments.double_integrator.documents import CertificateNumbers, ReferenceNumbers
 from replication.results.read import Run, read_arm, read_config
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
@@ -109,7 +109,7 @@ def read_settings(results: Path) -> DoubleIntegratorConfig:
     """
     section = read_config(results).double_integrator
     if section is None:
-        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
+        raise NotRunError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
     return section
 
 
@@ -124,9 +124,15 @@ def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:
 
 
 def read_scenarios(results: Path) -> dict[str, dict[str, tuple[Run, ...]]]:
-    """Return the runs of every scenario that the scale has, by method."""
-    found = {scenario: read_scenario(results, scenario) for scenario in SCENARIOS}
-    return {scenario: runs for scenario, runs in found.items() if runs}
+    """Return the runs of every scenario that the scale has, by method.
+
+    Raises:
+        NotRunError: the scale has no run of any.
+    """
+    found = {scenario: runs for scenario in SCENARIOS if (runs := read_scenario(results, scenario))}
+    if not found:
+        raise NotRunError(f"{results / 'config.json'}: the scale runs none of the scenarios {', '.join(SCENARIOS)}")
+    return found
 
 
 def read_references(results: Path) -> References:

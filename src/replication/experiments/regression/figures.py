@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from replication.errors import NotRunError
 from replication.experiments.regression.published import read_loss, read_policy
+from replication.experiments.regression.read import read_settings
 from replication.results import frames, run_quantities
-from replication.results.read import Run, read_arm, read_config
+from replication.results.read import Run, read_arm, read_section
 from replication.tasks.regression.data import target
 from replication.training.series import EARLY
 from replication.typeset import parts, plots, style
@@ -27,26 +29,26 @@ WINDOWS = 100  # in which the constants are summed up over training
 Runs = Sequence[Run]
 
 
-@parts.figure("regression-replication")
+@parts.figure("regression-replication", reads=["regression/scpo/*", "regression/unconstrained/*"])
 def replication(results: Path) -> Figure:
     """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side.
 
     The first epochs of its loss panel have a row of their own, where the runs are long enough.
     """
-    section = read_config(results).regression
-    arms = {name: read_arm(results, EXPERIMENT, name) for name in ("scpo", "unconstrained")}
-    assert section is not None  # read_arm has refused a scale without the experiment
+    arms, bound = _arms(results, ("scpo", "unconstrained")), read_settings(results).bound
     with style.look():
-        first = [] if arms["scpo"][0].early.empty else [("batch loss", 0.75)]
+        first = [] if any(runs[0].early.empty for runs in arms.values()) else [("batch loss", 0.75)]
         rows = [("policy $\\pi_\\theta(x)$", 1.2), *first, ("batch loss", 1.3), ("violation", 0.8)]
         labels, heights = zip(*rows, strict=True)
         figure = style.new_figure(style.TEXT_WIDTH, 1.0 + 1.28 * sum(heights))
-        grid = figure.subplots(len(rows), 2, sharex="row", sharey="row", gridspec_kw={"height_ratios": heights})
+        grid = figure.subplots(
+            len(rows), len(arms), squeeze=False, sharex="row", sharey="row", gridspec_kw={"height_ratios": heights}
+        )
         for column, (name, runs) in enumerate(arms.items()):
             fit, *early, loss, violation = grid[:, column]
             published = column == 0
             fit.set_title(f"{style.LABELS[name]} ({_seeds(runs)})", loc="left")
-            _fit_panel(fit, runs, section.bound, published=published)
+            _fit_panel(fit, runs, bound, published=published)
             for axes in early:
                 _loss_panel(axes, runs, frames.early(runs), EARLY, published=published)
                 axes.set_ylim(bottom=0.0)
@@ -65,7 +67,16 @@ def replication(results: Path) -> Figure:
         return figure
 
 
-@parts.figure("regression-safety")
+@parts.figure(
+    "regression-safety",
+    reads=[
+        "regression/scpo/*",
+        "regression/scpo-no-margin/*",
+        "regression/scpo-verified/*",
+        "regression/scpo-uniform/*",
+        "regression/unconstrained/*",
+    ],
+)
 def safety(results: Path) -> Figure:
     """The largest constraint of every iterate, and the share of seeds unsafe on held-out points; a row per arm."""
     arms = _arms(results, SAFETY_ARMS)
@@ -98,7 +109,7 @@ def safety(results: Path) -> Figure:
         return figure
 
 
-@parts.figure("regression-smoothness")
+@parts.figure("regression-smoothness", reads=["regression/scpo/*", "regression/scpo-uniform/*"])
 def smoothness(results: Path) -> Figure:
     """The smoothness constant that zero misses would have needed, against the one used, over training."""
     arms = _arms(results, SMOOTHNESS_ARMS)
@@ -210,7 +221,10 @@ def _miss_panel(axes: Axes, runs: Runs, colour: str) -> None:
 
 
 def _arms(results: Path, names: Sequence[str]) -> Mapping[str, Runs]:
-    known = read_config(results).experiments[EXPERIMENT].arms
+    """Return the runs of those of the arms that the scale has, at least one."""
+    known = read_section(results, EXPERIMENT).arms
+    if not known.keys() & set(names):
+        raise NotRunError(f"{results / 'config.json'}: the scale runs none of the arms {', '.join(names)}")
     return {name: read_arm(results, EXPERIMENT, name) for name in names if name in known}
 
 

@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from replication.errors import NotRunError
 from replication.experiments.regression.quantities import EXPERIMENT, RUN, side_epochs
 from replication.experiments.regression.read import read_settings, supervision_arms
 from replication.results import frames, run_quantities
@@ -24,10 +25,14 @@ SAMPLES = {"rejected_share": "harmful samples", "clean_rejected_share": "other s
 SHADES = {"harmful samples": style.BLUE, "other samples": "#9CC3DE"}
 
 
-@parts.figure("regression-supervision")
+@parts.figure(
+    "regression-supervision", reads=["regression/scpo/*", "regression/unconstrained/*", "regression/*-adversarial-*/*"]
+)
 def supervision(results: Path) -> Figure:
     """Loss of SCPO and of unconstrained training for each share of adversarial labels, and what SCPO rejects."""
     families, epoch = supervision_arms(read_settings(results)), side_epochs(read_arms(results, EXPERIMENT))
+    if not families:
+        raise NotRunError(f"{results / 'config.json'}: the scale runs no arm of scpo or unconstrained")
     runs = {arm: read_arm(results, EXPERIMENT, arm) for arms in families.values() for arm in arms.values()}
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 4.0)
@@ -47,7 +52,8 @@ def supervision(results: Path) -> Figure:
         above.legend(*losses[0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
         shares = below.subplots()
         constrained = {share: runs[arms["scpo"]] for share, arms in families.items() if "scpo" in arms}
-        _rejected_panel(shares, constrained, epoch)
+        if constrained:
+            _rejected_panel(shares, constrained, epoch)
         style.letters([*losses, shares])
         return figure
 

@@ -1,0 +1,56 @@
+"""Which finished runs a call of the workflow replaces, because they were made with other settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from replication import scales
+from replication.config import Config, load_json
+from scpo.errors import ConfigurationError
+
+
+def warning(config: Config, results: Path) -> str | None:
+    """Return what a run of ``config`` replaces in ``results`` (results/<scale>), in one sentence; None for nothing."""
+    arms = list(_replaced(config, results))
+    if not arms:
+        return None
+    try:
+        changed = list(_differences(load_json(results / "config.json").model_dump(), config.model_dump(), ""))
+    except ConfigurationError:  # it is missing or older; the runs' own stamps have told enough
+        changed = []
+    settings = f" ({', '.join(changed)})" if changed else ""
+    return (
+        f"{results}: finished runs of {', '.join(arms)} were made with other settings{settings} and are replaced; to "
+        f"keep them, stop and rename the folder"
+    )
+
+
+def _replaced(config: Config, results: Path) -> Iterator[str]:
+    """Yield the arms of ``config`` of which a run in ``results`` has the stamp of other settings."""
+    for experiment, section in config.experiments.items():
+        for arm in section.arms:
+            stamps = sorted((results / experiment / arm).glob("seed-*/run.stamp.json"))
+            wanted = scales.digest(scales.for_arm(config, experiment, arm)) if stamps else ""
+            if any(_settings(path) != wanted for path in stamps):
+                yield f"{experiment}/{arm}"
+
+
+def _settings(stamp: Path) -> str | None:
+    """Return the digest of the settings in a stamp; None if it cannot be read."""
+    try:
+        return str(json.loads(stamp.read_bytes())["config_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _differences(before: Any, after: Any, key: str) -> Iterator[str]:
+    """Yield the settings that differ, as "key: before -> after"; arms that one side lacks are none."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        names = sorted(before.keys() & after.keys() if key.endswith(".arms") else before.keys() | after.keys())
+        for name in names:
+            yield from _differences(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+    elif before != after and not (key.count(".") == 0 and None in (before, after)):
+        yield f"{key}: {before} -> {after}"
