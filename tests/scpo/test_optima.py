@@ -16,12 +16,9 @@ pytestmark = pytest.mark.slow
 
 SMOOTH = [problem for problem in PROBLEMS if problem.smooth]
 
-#: pairs that end further from the optimum
-STALLS = {
-    ("SGD", "box, 200-d"),  # more active constraints than directions
-    *(("Adam", name) for name in ("ball, 20-d", "ball, 200-d", "polytope, 1,000 rows", "curved, 1,000 rows")),
-}
-PAIRS = [(name, problem) for name in ("SGD", "Adam") for problem in SMOOTH if (name, problem.name) not in STALLS]
+#: more active constraints than directions: every optimiser ends further from this optimum
+CROWDED = "box, 200-d"
+PAIRS = [(name, problem) for name in ("SGD", "Adam") for problem in SMOOTH if problem.name != CROWDED]
 
 
 def named(given: object) -> str | None:

@@ -163,3 +163,18 @@ def test_a_wide_target_within_the_radius_is_not_just_shortened() -> None:
 def test_unusable_metrics(metric: list[float], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"metric: .*{message}"):
         project([1.0, 1.0], [-1.0], [[1.0, 0.0]], 0.0, metric=metric)
+
+
+def test_nothing_is_left_of_a_target_that_the_tight_rows_push_back() -> None:
+    """Where H t = A^T lambda with lambda >= 0 on rows without slack, 0 is the projection; elsewhere it is not."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n, k = 6, 4
+        metric = drawn(rng, n, 2, diagonal=seed % 2 == 0)
+        values, slopes = np.where(np.arange(k) < 3, 0.0, -1.0), rng.normal(size=(k, n))
+        duals = np.append(rng.uniform(0.1, 1.0, 3), 0.0)
+        target = np.linalg.solve(matrix(metric), slopes.T @ duals)
+        held = project(target, values, slopes, 1.0, metric=metric)
+        assert np.linalg.norm(held.point) <= 1e-6 * np.linalg.norm(target)
+        free = np.linalg.solve(matrix(metric), slopes.T @ np.array([-0.5, *duals[1:]]))
+        assert project(free, values, slopes, 1.0, metric=metric).point.any()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scpo.arrays import Array, length_of
+from scpo.arrays import LARGEST, Array, length_of
 from scpo.projection import sqp
 from scpo.projection.norm import Norm, Units
 from scpo.projection.optimality import distance_gap
@@ -56,7 +56,7 @@ BACKENDS: dict[str, Callable[[LocalSafeRegion, Array, Array, Norm | None], list[
 
 
 def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: Norm | None = None) -> Solution | None:
-    """Return Clarabel's solution on k linear rows and two small cones, s >= |z| and tau >= s^2; None if not finite.
+    """Return Clarabel's solution on k linear rows and two small cones, s >= |z| and tau >= s^2; None if it has none.
 
     Lengths are in units of the reach, and each row is divided by its size.  The solver is built anew at each call,
     because one that is kept and updated cannot be shared by threads.
@@ -93,7 +93,7 @@ def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: 
     settings.max_threads = 1
     found = clarabel.DefaultSolver(quadratic, linear, sparse.csc_matrix(matrix), right, cones, settings).solve()
     point, duals = np.asarray(found.x[:n]), np.asarray(found.z[:k])
-    if not (np.isfinite(point).all() and np.isfinite(duals).all()):
+    if not (np.abs(np.concatenate([point, duals])) <= LARGEST).all():  # it ran away, or found NaN
         return None
     return Solution(longest * stretch * point, np.maximum(duals, 0.0) * units.force / sizes)
 

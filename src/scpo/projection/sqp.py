@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scpo.arrays import Array, length_of
+from scpo.arrays import LARGEST, Array, length_of
 from scpo.projection.norm import Norm, Units
 from scpo.projection.region import LocalSafeRegion
 
@@ -150,7 +150,9 @@ class _Stretched(_Scaled):
         found = _solve_qp(
             hessian * np.outer(columns, columns), columns * objective, gradients / sizes[:, None], values / sizes
         )
-        return None if found is None else (columns * found[0], found[1] / sizes)
+        if found is None or found[1].max(initial=0.0) > LARGEST:
+            return None
+        return columns * found[0], found[1] / sizes
 
     def within(self, z: Array) -> Array:
         """Return z, shortened to the reach: far beyond it, where H is small, linear rows say little."""
