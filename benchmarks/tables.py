@@ -122,7 +122,9 @@ def optima(found: Sequence[Mapping[str, Any]]) -> str:
         here = [row for row in found if row["problem"] == problem]
         shown = {row["method"]: row for row in here if row.get("verify", True)}
         bound = [row for row in here if row.get("verify") is False]
-        cells = [f"{100 * shown[name]['gap']:.2f} ({digits(shown[name]['reached'], 1)})" for name in names]
+        cells = [
+            f"{round(100 * shown[name]['gap'], 2) + 0.0:.2f} ({digits(shown[name]['reached'], 1)})" for name in names
+        ]
         wrong = [sum(row["unsafe"] for row in each) for each in (shown.values(), bound)]
         rows.append([problem, *cells, *map(str, wrong), str(sum(row["missed"] for row in bound))])
     head = ["left, % (rollouts to 1 %)", *names, "unsafe, verified", "unsafe, bound alone", "misses, bound alone"]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SMOOTH = [problem for problem in PROBLEMS if problem.smooth]
 
-#: more active constraints than directions: every optimiser ends further from this optimum
+#: more active constraints than directions, and L is 0 but estimated: every optimiser ends further from this optimum
 CROWDED = "box, 200-d"
 PAIRS = [(name, problem) for name in ("SGD", "Adam") for problem in SMOOTH if problem.name != CROWDED]
 
