@@ -175,6 +175,21 @@ def sha256(path: Path | str) -> str:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def require_listed(path: Path, sums: Path) -> Path:
+    """Return ``path`` if its bytes are those that ``sums`` lists, a file in the format of sha256sum.
+
+    Raises:
+        ResultError: ``sums`` is missing or does not list the file, or the file is missing or another one.
+    """
+    try:
+        listed = dict(line.split(maxsplit=1)[::-1] for line in sums.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{sums}: no list of checksums; restore it from the repository: {error}") from error
+    if sha256(path) != listed.get(path.name):
+        raise ResultError(f"{path}: not the file that {sums.name} lists; restore it: git checkout -- {path}")
+    return path
+
+
 def plain(value: Any) -> Any:
     """Return ``value`` in JSON's types: NumPy values, paths and tuples are converted, NaN and infinity become None."""
     if isinstance(value, np.generic | np.ndarray):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from replication.errors import ResultError
 from replication.experiments.regression import published
 from replication.results.read import read_run
 
@@ -18,6 +20,22 @@ def test_the_late_band_and_the_policy_are_as_the_readme_says() -> None:
     band = published.late_band()
     assert (band.low, band.high, band.peak) == pytest.approx((0.05, 0.15, 0.29), abs=0.006)
     assert 0.157 <= published.policy_error() <= 0.163
+
+
+@pytest.mark.parametrize("damage", ["truncated", "unlisted", "no list"])
+def test_a_damaged_copy_of_the_figure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(published.LOSS.parent, copy)
+    monkeypatch.setattr(published, "LOSS", copy / published.LOSS.name)
+    assert len(published.read_loss()) > 600
+    if damage == "truncated":
+        (copy / published.LOSS.name).write_bytes(published.LOSS.read_bytes()[:-1000])
+    elif damage == "unlisted":
+        (copy / published.SUMS).write_text("")
+    else:
+        (copy / published.SUMS).unlink()
+    with pytest.raises(ResultError, match=published.SUMS if damage == "no list" else published.LOSS.name):
+        published.read_loss()
 
 
 @pytest.mark.parametrize("inputs", ["normal", "uniform"])

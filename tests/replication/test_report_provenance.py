@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -104,6 +105,18 @@ def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path:
         assert stamp.short_hash(before | {key: "other"}) == before["hash"]
     for key in ("name", "module", "code_sha256", "config_sha256", "inputs"):
         assert stamp.short_hash(before | {key: "other"}) != before["hash"]
+
+
+def test_host_commit_and_dirty_flag_reach_no_hash(once: Path, tmp_path: Path) -> None:
+    results = tmp_path / "elsewhere/paper"
+    shutil.copytree(once / "results/paper", results)
+    for path in results.rglob("*.stamp.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"host": "another", "commit": "0" * 40, "dirty": True, "platform": "x"}))
+    for path in results.rglob("*.timing.json"):
+        path.write_text('{"seconds": 9, "host": "another"}')
+    verify.write(results, results / "claims.json")
+    assert stamp.read(results / "claims.json")["hash"] == stamp.read(once / "results/paper/claims.json")["hash"]
 
 
 def test_inputs_are_what_was_read(once: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.provenance import stamp
+
+PROJECT = Path(__file__).parents[2]
 
 
 def test_the_stamp_names_code_inputs_outputs_seeds_and_versions(tmp_path):
@@ -50,3 +54,26 @@ def test_commit_and_dirty_flag_follow_the_repository(tmp_path):
     assert len(str(clean["commit"])) == 40
     (tmp_path / "a").write_text("2")
     assert stamp.commit(tmp_path) == {"commit": clean["commit"], "dirty": True}
+
+
+def test_a_source_archive_inside_another_repository_has_no_commit(tmp_path):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "another project"], check=True)
+    archive = tmp_path / "unpacked"
+    archive.mkdir()
+    assert stamp.commit(tmp_path)["commit"] is not None
+    assert stamp.commit(archive) == {"commit": None, "dirty": None}
+
+
+def test_results_that_are_a_link_leave_the_checkout_clean(tmp_path):
+    shutil.copy(PROJECT / ".gitignore", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", ".gitignore"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "a"], check=True)
+    elsewhere = tmp_path.parent / "scratch"
+    elsewhere.mkdir()
+    for name in ("results", "logs", "dist", ".venv", ".snakemake"):
+        (tmp_path / name).symlink_to(elsewhere, target_is_directory=True)
+    assert stamp.commit(tmp_path)["dirty"] is False

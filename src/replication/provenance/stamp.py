@@ -21,11 +21,13 @@ from typing import Any
 
 from replication import files
 from replication.errors import ResultError
-from replication.paths import REPOSITORY, SOURCES
+from replication.paths import REPOSITORY
 from replication.provenance import sources
 from scpo.errors import ScpoError
 
 SUFFIX = ".stamp.json"
+#: Suffix of the files with times and hosts.
+TIMING = ".timing.json"
 #: Packages whose versions can change a number.
 PACKAGES = ("scpo", "clarabel", "cvxpy", "numpy", "pandas", "pyarrow", "scipy", "scs", "torch")
 #: Hexadecimal digits of a short hash.
@@ -92,7 +94,9 @@ def stamped(out: Path, results: Path, modules: Sequence[str]) -> Iterator[None]:
     """
     with files.reading() as read_files:
         yield
-    inputs = sorted(path for path in read_files - {out, beside(out)} if path.is_file())
+    # what the stamps of the inputs say is checked; host, times and commit in them are no part of what is made
+    made_from = {path for path in read_files - {out} if not path.name.endswith((SUFFIX, TIMING))}
+    inputs = sorted(path for path in made_from if path.is_file())
     content = collect(modules, files.sha256(results / "config.json"), {}, inputs, [out])
     content |= {"name": out.name, "seeds": _seeds(read_files, results), "scale": results.name}
     content["inputs"] = {_input_name(Path(path), results): digest for path, digest in content["inputs"].items()}
@@ -172,10 +176,21 @@ def host() -> dict[str, str]:
     return {"host": platform.node(), "platform": platform.platform(), "processor": _processor()}
 
 
-def commit(folder: Path = SOURCES) -> dict[str, str | bool | None]:
-    """Return commit and dirty flag of the repository that holds ``folder``; both are None outside of one."""
-    head = _git(folder, "rev-parse", "HEAD")
-    state = _git(folder, "status", "--porcelain")
+def is_repository(root: Path) -> bool:
+    """Tell whether ``root`` is the root of a git repository, and not a folder inside one."""
+    top = _git(root, "rev-parse", "--show-toplevel")
+    return top is not None and Path(top).resolve() == root.resolve()
+
+
+def commit(root: Path = REPOSITORY) -> dict[str, str | bool | None]:
+    """Return commit and dirty flag of the repository with the root ``root``; both are None if it is no such root.
+
+    A source archive that was unpacked inside another repository has no commit.
+    """
+    if not is_repository(root):
+        return {"commit": None, "dirty": None}
+    head = _git(root, "rev-parse", "HEAD")
+    state = _git(root, "status", "--porcelain")
     return {"commit": head, "dirty": None if head is None or state is None else bool(state)}
 
 

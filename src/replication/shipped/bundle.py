@@ -52,7 +52,7 @@ def write(root: Path, results: Path, folder: Path) -> Path:
     manifest = ship.check(shipped)
     name = f"scpo-artifact-{metadata.version('scpo')}"
     content = sources(root) | made(results)
-    times = [path for path in content if path.startswith("shipped/") and path.endswith(f"/run{ship.TIMING}")]
+    times = [path for path in content if path.startswith("shipped/") and path.endswith(f"/run{stamp.TIMING}")]
     described = crate.describe(
         name=name,
         version=metadata.version("scpo"),
@@ -81,6 +81,8 @@ def sources(root: Path) -> dict[str, Path]:
     Raises:
         ResultError: ``root`` is no checkout.
     """
+    if not stamp.is_repository(root):
+        raise ResultError(f"{root}: not a git checkout, so there is no list of sources")
     command = ["git", "--no-optional-locks", "-C", str(root), "ls-files", "-z"]
     try:
         listed = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout

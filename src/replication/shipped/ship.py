@@ -19,7 +19,6 @@ from replication.results.inventory import BENCHMARKS, files_of
 from replication.results.read import read_config
 
 MANIFEST = "manifest.json"
-TIMING = ".timing.json"
 
 
 def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
             f"{results / changed[0]}: made from a checkout with changes, or from none ({len(changed)} such stamps); "
             "commit and run the scale again"
         )
-    copied = {name: results / name for name in [*names, *stamps, *_beside(results, names, TIMING)]}
+    copied = {name: results / name for name in [*names, *stamps, *_beside(results, names, stamp.TIMING)]}
     if (benchmarks := results.parent / BENCHMARKS).is_file():
         copied[BENCHMARKS] = benchmarks
     for path in _present(out):

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from replication.files import require_listed
 from replication.paths import PUBLISHED, REPOSITORY
 from replication.results.read import Run, read_csv
 from replication.tasks.regression.data import target
 from scpo.arrays import Array
 
 LOSS, POLICY = (REPOSITORY / name for name in PUBLISHED)
+SUMS = "SHA256SUMS"  # beside the figure, in the format of sha256sum
 READING_EPOCHS, READING_LOSS = 4, 0.01  # reading error of the digitised loss
 DRAWN = 100  # points at which the published policy is drawn
 OUTER_PEAK, FLANK, TAILS = 1.1, 0.3, 2.0  # where the loss above the floor is looked for, in |x|
@@ -35,12 +38,16 @@ class Band:
 
 def read_loss() -> pd.DataFrame:
     """Return the digitised loss band: epoch, loss_low, loss_high."""
-    return read_csv(LOSS, ("epoch", "loss_low", "loss_high"))
+    return _read(LOSS, ("epoch", "loss_low", "loss_high"))
 
 
 def read_policy() -> pd.DataFrame:
     """Return the digitised final policy: x, pi_theta."""
-    return read_csv(POLICY, ("x", "pi_theta"))
+    return _read(POLICY, ("x", "pi_theta"))
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    return read_csv(require_listed(path, path.with_name(SUMS)), columns)
 
 
 def late_band() -> Band:
