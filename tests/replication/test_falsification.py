@@ -72,8 +72,8 @@ def test_a_forced_unsafe_start_is_seen() -> None:
 
 
 def test_steps_that_are_no_projection_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def overshoot(region: LocalSafeRegion, target: Array) -> Projection:
-        honest = scpo.projection.project.project_onto(region, target)
+    def overshoot(region: LocalSafeRegion, target: Array, *, metric: Array | None = None) -> Projection:
+        honest = scpo.projection.project.project_onto(region, target, metric=metric)
         return replace(honest, point=1.5 * honest.point)
 
     problem = waves(1)

@@ -216,11 +216,11 @@ def test_settings_edited_after_planning_are_refused(prepared, capsys):
 def test_an_update_that_no_solver_solves_is_counted_and_training_goes_on(prepared, monkeypatch):
     solve, calls = scpo.update.project_onto, []
 
-    def fails_once(*arguments):
+    def fails_once(*arguments, **options):
         calls.append(1)
         if len(calls) == 3:
             raise SolverError("planted")
-        return solve(*arguments)
+        return solve(*arguments, **options)
 
     monkeypatch.setattr("scpo.update.project_onto", fails_once)
     out = run(prepared, "regression", "normal", "scpo", "unsolved")
