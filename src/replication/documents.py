@@ -52,11 +52,14 @@ class RunSummary(Document):
     first_unsafe_update: int | None
     unsafe_proposals: int
     unsafe_probes: int
+    looks: int = 0
+    unsafe_looks: int = 0
     bound_misses: int
     first_missed_update: int | None
     captured_energy: float | None
     projected_share: float
     restoring_updates: int
+    returned_updates: int = 0
     solver_failures: int
     max_g: float
     median_step: float | None

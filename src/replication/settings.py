@@ -18,7 +18,7 @@ from replication.invalid import problems
 from replication.seeds import FIRST_TUNING_SEED
 from scpo import baselines
 from scpo.errors import ConfigurationError
-from scpo.options import Constraint, Options, StepOptions, option
+from scpo.options import Constraint, Look, Options, StepOptions, option
 from scpo.sampling import Directions
 from scpo.smoothness import EstimatedSmoothness
 
@@ -85,6 +85,7 @@ class ScpoConfig(Model):
     smoothness: SmoothnessSettings = SmoothnessSettings()
     kappa: float = declared(StepOptions, "kappa")
     verify: bool = declared(StepOptions, "verify")
+    look: Look | None = Look()
     tightening: float = declared(Constraint, "tightening")
     buffer: float = declared(StepOptions, "buffer")
     metric: Literal["auto", "euclidean"] = declared(StepOptions, "metric")

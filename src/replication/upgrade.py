@@ -1,6 +1,7 @@
 """Read the shipped results, whose files were written before names changed: old keys become today's.
 
-Only names change here, never values.  The module goes when the shipped results are replaced.
+Only names change here, never values.  Settings that came later get the value that says what was done before.  The
+module goes when the shipped results are replaced.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ METHOD = {
     "margin": "tightening",
     "backend": None,
 }
+#: Settings of the method that came later, with the values that they had before.
+LATER: dict[str, Any] = {"look": None}
 #: Old key -> today's key, in run.json and in each arm's entry of referee.json (see replication.documents).
 RUN = {"task": "experiment"}
 
@@ -44,7 +47,8 @@ def _renamed(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
 def _section(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return an experiment's section with the method's settings under today's names."""
     arms = {name: {**arm, "overrides": _method_of(arm["overrides"])} for name, arm in raw["arms"].items()}
-    return {**_method_of(raw), "arms": arms}
+    section = _method_of(raw)
+    return {**section, "scpo": LATER | section["scpo"], "arms": arms}
 
 
 def _method_of(raw: Mapping[str, Any]) -> dict[str, Any]:

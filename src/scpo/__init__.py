@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scpo.optimizer import SafeOptimizer as SafeOptimizer
     from scpo.options import Constraint as Constraint
     from scpo.options import Descent as Descent
+    from scpo.options import Look as Look
     from scpo.policies import ResidualPolicy as ResidualPolicy
     from scpo.projection.project import Projection as Projection
     from scpo.projection.project import project as project
@@ -38,6 +39,7 @@ _PUBLIC = {
     "ResidualPolicy": "scpo.policies",
     "Constraint": "scpo.options",
     "Descent": "scpo.options",
+    "Look": "scpo.options",
     "Directions": "scpo.sampling",
     "Isotropic": "scpo.directions",
     "Tangent": "scpo.directions",

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scpo.errors import NonFiniteError, ShapeError
+from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
 #: An array of 64-bit floats, of any shape.
 Array = NDArray[np.float64]
@@ -39,4 +39,20 @@ def real_array(name: str, argument: ArrayLike) -> Array:
     unusable = ~(np.abs(array) <= LARGEST)
     if unusable.any():
         raise NonFiniteError(f"{name}: {int(unusable.sum())} entries are NaN, infinite or beyond {LARGEST}; rescale it")
+    return array
+
+
+def per_value(name: str, given: ArrayLike, length: int) -> Array:
+    """Return one number >= 0 for each of ``length`` constraint values; a single number counts for all.
+
+    Raises:
+        ShapeError: ``given`` is neither one number nor one for each value.
+        ConfigurationError: a number is negative or not finite.
+    """
+    try:
+        array = np.broadcast_to(np.asarray(given, dtype=np.float64), (length,)).copy()
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{name}: expected a number, or one for each of {length} constraint values") from error
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ConfigurationError(f"{name}: must be finite and >= 0, got {array}")
     return array

@@ -59,6 +59,10 @@ class Basis:
         """Return Q^T ``vector`` (n,)."""
         return np.asarray((self.vectors.T @ vector).cpu().numpy())
 
+    def combine(self, coordinates: Array) -> Tensor:
+        """Return Q ``coordinates`` (d,)."""
+        return self.vectors @ torch.from_numpy(coordinates).to(self.vectors)
+
 
 def draw_basis(start: Start, method: Method) -> Basis:
     """Return the basis of an update.

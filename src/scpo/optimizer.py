@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from scpo import threads
-from scpo.arrays import Array
+from scpo.arrays import Array, per_value
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import as_directions
-from scpo.errors import ConfigurationError, NonFiniteError, ShapeError, UnsafeStartError
+from scpo.errors import ConfigurationError, NonFiniteError, UnsafeStartError
 from scpo.metric import Metric, as_metric
-from scpo.options import Constraint, Descent, StepOptions, as_constraint, as_descent
+from scpo.options import Constraint, Descent, Look, StepOptions, as_constraint, as_descent, as_look
 from scpo.parameters import ParameterVector, Rest, same_rest
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carried
-from scpo.state import Method, Start
+from scpo.snapshot import Snapshot
+from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
 
 
@@ -50,6 +51,8 @@ class SafeOptimizer:
         kappa: share of the slack that one update may use, in (0, 1].
         verify: evaluate g at a proposed step before it is taken.  An unsafe proposal raises L and is solved again;
             after 8 retries theta stays.  With False the bound alone decides.
+        look: evaluate g half-way along each proposed step as well, and shorten the step where g curves more than L
+            says; after an unsafe iterate, go back to the last safe one.  ``Look(...)`` has options; False: neither.
         descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=beta)``: nor at all, for a
             beta-smooth loss; False: it may rise.
         buffer: width of a zone before the limit in which steps are turned along the limit or back; 0 turns none.
@@ -90,6 +93,7 @@ class SafeOptimizer:
         smoothness: EstimatedSmoothness | Smoothness | ArrayLike | None = None,
         kappa: float = StepOptions.kappa,
         verify: bool = StepOptions.verify,
+        look: Look | bool = True,
         descent: Descent | Literal[False] | None = None,
         buffer: float = StepOptions.buffer,
         metric: Metric | Tensor | str | None = StepOptions.metric,
@@ -110,6 +114,7 @@ class SafeOptimizer:
             directions=as_directions(directions),
             smoothness=as_smoothness(smoothness),
             step=StepOptions(kappa=kappa, verify=verify, buffer=buffer),
+            look=as_look(look),
             descent=as_descent(descent),
             generator=torch.Generator().manual_seed(int(seed)),
         )
@@ -118,6 +123,8 @@ class SafeOptimizer:
         self.metric: Tensor | None = None
         self.updates = 0
         self._recycled: Tensor | None = None
+        self._refuge: Refuge | None = None  # the last safe iterate, while the present one is unsafe
+        self._raised: Array | None = None  # the least L (k,) after an unsafe step, until a safe one is taken
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
         #: p (d,), the last step that the wrapped optimiser proposed; None before the first
@@ -128,12 +135,12 @@ class SafeOptimizer:
         k = self._values.size
         self.smoothness.start(k)
         bound, rounding = self.smoothness.gradient_bound, self.evaluate.constraint.rounding
-        self._gradient_bound = None if bound is None else _per_value("gradient_bound", bound, k)
+        self._gradient_bound = None if bound is None else per_value("gradient_bound", bound, k)
         self._measured_at = math.inf  # |theta| where the rounding was measured; infinite where it is given
         if rounding is None:
             self._measure_rounding()
         else:
-            self.rounding = _per_value("rounding", rounding, k)
+            self.rounding = per_value("rounding", rounding, k)
 
     @property
     def values(self) -> Array:
@@ -177,7 +184,7 @@ class SafeOptimizer:
             self._refuse_unsafe(values, "under the changed constraint")
         if math.isfinite(self._measured_at):
             self._measure_rounding()
-        self._values = values
+        self._values, self._refuge, self._raised = values, None, None
 
     def step(self, closure: Callable[[], float] | None = None) -> StepInfo:
         """Take one projected step and return its record.
@@ -188,21 +195,21 @@ class SafeOptimizer:
         Raises:
             ScpoError: the step failed.  Policy, optimiser, L and random numbers are as before the call.
         """
-        theta, before = self.vector.read(), self._snapshot()
+        theta, before = self.vector.read(), Snapshot.take(self.optimizer, self._method)
         try:
             self.vector.refuse_change(self._held())
             nominal, gradient = self._propose(theta, closure)
             metric = self._read_metric(self.optimizer)
             rest = self.vector.read_rest(self.policy)
-            values, gradient_bound = self._known_at(theta, rest)
-            rounding, measured_at = self._rounding_at(theta)
-            start = Start(
-                self.updates + 1, theta, values, nominal, gradient, rounding, gradient_bound, self._recycled, metric
-            )
+            start = replace(self._start(theta, rest, nominal, gradient), metric=metric)
+            rounding, measured_at = self.rounding, self._measured_at
+            if start.refuge is None:
+                rounding, measured_at = self._rounding_at(theta)
+                start = replace(start, rounding=rounding)
             outcome = safe_update(start, self._method)
         except BaseException:
             self.vector.write(theta)
-            self._restore(before)
+            before.restore(self.optimizer, self._method)
             raise
         self._take(outcome, rest)
         self.nominal, self.metric, self.rounding, self._measured_at = nominal, metric, rounding, measured_at
@@ -213,6 +220,7 @@ class SafeOptimizer:
         self.vector.write(outcome.theta)
         self._theta, self._rest = outcome.theta.clone() if self.vector.exact else self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
+        self._refuge, self._raised = outcome.refuge, outcome.raised
         self._recycled, self.unsafe_proposals = outcome.recycled, outcome.unsafe
         self.updates += 1
 
@@ -229,6 +237,8 @@ class SafeOptimizer:
             "measured_at": self._measured_at,
             "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
             "recycled": None if self._recycled is None else self._recycled.clone(),
+            "refuge": None if self._refuge is None else self._refuge.state_dict(),
+            "raised": None if self._raised is None else torch.from_numpy(self._raised.copy()),
             "updates": self.updates,
             "rollouts": self.evaluate.rollouts,
         }
@@ -258,12 +268,15 @@ class SafeOptimizer:
         self._gradient_bound = None if bound is None else bound.cpu().numpy().copy()
         recycled = state["recycled"]
         self._recycled = None if recycled is None else recycled.clone().to(self.vector.device)
+        refuge, raised = state["refuge"], state["raised"]
+        self._refuge = None if refuge is None else Refuge.of_state(refuge, self.vector.device)
+        self._raised = None if raised is None else raised.cpu().numpy().copy()
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
 
     def _load_learned(self, state: dict[str, Any]) -> None:
         """Load the states of the wrapped optimiser and of the smoothness model, or neither of them."""
-        before, learned = self._snapshot(), self.smoothness.state_dict()
+        before, learned = Snapshot.take(self.optimizer, self._method), self.smoothness.state_dict()
         given = {k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
         try:
             shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
@@ -275,29 +288,8 @@ class SafeOptimizer:
             self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
             self.smoothness.load_state_dict(given)
         except Exception as error:
-            self._restore(before)
+            before.restore(self.optimizer, self._method)
             raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
-
-    def _snapshot(self) -> _Snapshot:
-        """Return a copy of everything that a step may change, except theta."""
-        groups = self.optimizer.param_groups
-        return _Snapshot(
-            rest=self.vector.read_rest(self.policy),
-            state={key: copy.deepcopy(value) for key, value in self.optimizer.state.items()},
-            groups=[{k: copy.deepcopy(v) for k, v in group.items() if k != "params"} for group in groups],
-            learned=copy.deepcopy(self.smoothness.state_dict()),
-            generator=self._method.generator.get_state(),
-        )
-
-    def _restore(self, saved: _Snapshot) -> None:
-        """Set everything back to a snapshot."""
-        self.vector.write_rest(self.policy, saved.rest)
-        self.optimizer.state.clear()
-        self.optimizer.state.update(saved.state)
-        for group, options in zip(self.optimizer.param_groups, saved.groups, strict=True):
-            group.update(options)
-        self.smoothness.load_state_dict(saved.learned)
-        self._method.generator.set_state(saved.generator)
 
     def _propose(self, theta: Tensor, closure: Callable[[], float] | None) -> tuple[Tensor, Tensor]:
         """Return the nominal step p (d,) and the gradient of the loss (d,).  The step is taken back."""
@@ -331,22 +323,37 @@ class SafeOptimizer:
         """Return all parameters that the wrapped optimiser holds."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
-    def _known_at(self, theta: Tensor, rest: Rest) -> tuple[Array, Array | None]:
-        """Return g and the bound on |grad g| at theta; g is evaluated where the policy was changed from outside.
+    def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
+        """Return the state from which an update starts; g is evaluated where the policy was changed from outside.
 
-        The gradient bound is carried on where theta alone has changed, by at most r, and given up otherwise.
+        Then there is no way back, because the last safe iterate may be another policy's.  The gradient bound is carried
+        on where theta alone has changed, by at most r, and given up otherwise.
         """
+        start = Start(
+            update=self.updates + 1,
+            theta=theta,
+            values=self._values,
+            nominal=nominal,
+            gradient=gradient,
+            rounding=self.rounding,
+            gradient_bound=self._gradient_bound,
+            recycled=self._recycled,
+            refuge=self._refuge,
+            raised=self._raised,
+        )
         same = same_rest(rest, self._rest)
         if same and torch.equal(theta, self._theta):
-            return self._values, self._gradient_bound
+            return start
         values: Array = self.evaluate(theta[None])[0]
         if self._method.step.verify:
             self._refuse_unsafe(values, "after the parameters or buffers were changed from outside")
-        moved = float(vector_norm(theta - self._theta))
-        if not same or self._gradient_bound is None or moved > self.smoothness.radius():
-            return values, None
-        constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
-        return values, carried(self._gradient_bound, constants, kinks, moved)
+        bound, moved = self._gradient_bound, float(vector_norm(theta - self._theta))
+        if not same or moved > self.smoothness.radius():
+            bound = None
+        if bound is not None:
+            constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
+            bound = carried(bound, constants, kinks, moved)
+        return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None)
 
     def _measure_rounding(self) -> None:
         """Measure eps_g (k,) at the current iterate."""
@@ -370,28 +377,6 @@ class SafeOptimizer:
                 f"{when} constraint value {worst} is g = {float(values[worst])!r}, which is unsafe{tightened}; "
                 "start from a policy with g + tightening <= 0, for example from a backup"
             )
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """A copy of everything that a step may change, except theta."""
-
-    rest: Rest
-    state: dict[Any, Any]
-    groups: list[dict[str, Any]]
-    learned: dict[str, Any]
-    generator: Tensor
-
-
-def _per_value(name: str, given: ArrayLike, length: int) -> Array:
-    """Return one number for each of ``length`` constraint values."""
-    try:
-        array = np.broadcast_to(np.asarray(given, dtype=np.float64), (length,)).copy()
-    except (TypeError, ValueError) as error:
-        raise ShapeError(f"{name}: expected a number, or one for each of {length} constraint values") from error
-    if not np.isfinite(array).all() or (array < 0).any():
-        raise ConfigurationError(f"{name}: must be finite and >= 0, got {array}")
-    return array
 
 
 def _tensor(value: Any) -> Any:

@@ -78,6 +78,19 @@ class StepOptions(Options):
 
 
 @dataclass(frozen=True)
+class Look(Options):
+    """The options against curvature that no step has shown (docs/method.md, sections 5 and 9).
+
+    A look along each proposed step, one more probe, shortens the step where a constraint curves more than its L says.
+    Where an iterate is unsafe all the same, the next update goes back to the last safe one.
+    """
+
+    share: float = option(0.5, "beta: the part of the step at which g is evaluated", gt=0, lt=1)
+    factor: float = option(2.0, "f: safety factor on the curvature that is seen there", ge=1)
+    go_back: bool = option(True, "after an unsafe iterate, go back to the last safe one")
+
+
+@dataclass(frozen=True)
 class Descent(Options):
     """The options of the descent row, which keeps the loss of a batch from rising.
 
@@ -116,6 +129,15 @@ class Constraint(Options):
 def as_constraint(given: Callable[[Any], Any] | Constraint) -> Constraint:
     """Return ``given``, wrapped if it is a bare callable."""
     return given if isinstance(given, Constraint) else Constraint(given)
+
+
+def as_look(given: Look | bool) -> Look | None:
+    """Return the options of the look; None if there is none."""
+    if isinstance(given, bool):
+        return Look() if given else None
+    if not isinstance(given, Look):
+        raise ConfigurationError(f"look: expected Look(...), True or False, got {given!r}")
+    return given
 
 
 def as_descent(given: Descent | Literal[False] | None) -> Descent | None:

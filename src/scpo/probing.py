@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scpo.arrays import UNIT_ROUNDOFF, Array
+from scpo.arrays import UNIT_ROUNDOFF, Array, length_of
 from scpo.basis import Basis
 from scpo.errors import ShapeError
 from scpo.state import Method, Start
@@ -36,7 +36,7 @@ class Probes:
     Attributes:
         slopes: the difference quotients a (k, n) of g along the basis.
         length: the length nu of a probe.
-        unsafe: the number of unsafe probes, first looks included.
+        unsafe: the number of unsafe probes, the short ones included.
         constants: L, c and r before the update.
         rounding: the rounding eps_g (k,) of g.
     """
@@ -46,6 +46,19 @@ class Probes:
     unsafe: int
     constants: Constants
     rounding: Array
+
+    def required(self, step: Array, rise: Array, kinks: Array | float = 0.0) -> Array:
+        """Return the L (k,) with which a step z (n,) would just have met its bound.
+
+        Args:
+            step: z.
+            rise: g(theta + Q z) - g(theta), shape (k,).
+            kinks: the c (k,) in the bound.
+        """
+        n, length = self.slopes.shape[1], length_of(step)
+        known = self.slopes @ step + (np.sqrt(n) * 2.0 * self.rounding / self.length + kinks) * length
+        curved = 0.5 * np.sqrt(n) * self.length * length + 0.5 * length**2
+        return np.asarray(np.maximum(0.0, (rise - known) / curved))
 
     def error(self, smoothness: Array) -> Array:
         """Return e + c (k,), the error of the slopes along any step for the given L (k,), plus the kink constants."""
@@ -76,6 +89,8 @@ def _constants(start: Start, method: Method) -> Constants:
     model = method.smoothness
     model.visit(start.theta)
     smoothness, kinks = np.asarray(model.constants()), np.asarray(model.kinks())
+    if start.raised is not None:
+        smoothness = np.maximum(smoothness, start.raised)
     if not smoothness.shape == kinks.shape == start.values.shape:
         raise ShapeError(
             f"smoothness: constants {smoothness.shape} and kinks {kinks.shape} "
@@ -104,17 +119,17 @@ def _usual_length(start: Start, method: Method, constants: Constants) -> float:
 
 
 def _safe_length(start: Start, basis: Basis, method: Method, constants: Constants, longest: float) -> tuple[float, int]:
-    """Return the largest nu <= ``longest`` at which the bound covers every probe, and how many first looks were unsafe.
+    """Return the largest nu <= ``longest`` at which the bound covers every probe, and how many short ones were unsafe.
 
     Without a bound on the gradients, the shortest useful probes are evaluated first to get one along the basis.
     """
     bound, unsafe = start.gradient_bound, 0
     if bound is None:
-        look = min(longest, _balanced_length(start, constants))
-        looks = method.evaluate(start.theta + look * basis.vectors.T)
-        unsafe = _unsafe(looks)
-        error = slope_error(constants.smoothness, start.rounding, look, basis.size)
-        bound = np.linalg.norm((looks - start.values) / look, axis=0) + error
+        shortest = min(longest, _balanced_length(start, constants))
+        values = method.evaluate(start.theta + shortest * basis.vectors.T)
+        unsafe = _unsafe(values)
+        error = slope_error(constants.smoothness, start.rounding, shortest, basis.size)
+        bound = np.linalg.norm((values - start.values) / shortest, axis=0) + error
     slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)
     bound = bound + constants.kinks
     root = bound + np.sqrt(bound**2 + 2.0 * constants.smoothness * slack)

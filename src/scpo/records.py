@@ -20,10 +20,13 @@ class StepInfo:
     slack: float = field(metadata={"meaning": "-max g at the new iterate, as evaluated; negative: unsafe"})
     projected: bool = _entry("the nominal step was altered: turned, or outside the safe region", False)
     restoring: bool = _entry("theta violated the constraint, and the step worked on that instead of the loss", False)
+    returned: bool = _entry("the last iterate was unsafe, and theta went back to the safe one before it", False)
     step_bound: float = _entry("max u at the new iterate: what the bound promised")
     proposals: int = _entry("steps whose g was evaluated in the hope of taking them", 0)
     unsafe_proposals: int = _entry("proposals with max g > 0; on the bound alone, the new iterate itself", 0)
     unsafe_probes: int = _entry("probes with max g > 0", 0)
+    looks: int = _entry("looks along the step", 0)
+    unsafe_looks: int = _entry("looks with max g > 0", 0)
     bound_misses: int = _entry("constraint values above their bound by more than rounding, over the proposals", 0)
     worst_miss: float = _entry("largest g_i - u_i over the proposals, as evaluated")
     nominal_norm: float = _entry("length of the nominal step")
@@ -40,10 +43,12 @@ class StepInfo:
 
     def __str__(self) -> str:
         notes = [
+            ("back to the last safe iterate", self.returned),
             ("restoring", self.restoring),
             ("projected", self.projected),
             (f"{self.unsafe_proposals} unsafe of {self.proposals} proposals", self.unsafe_proposals),
             (f"{self.unsafe_probes} unsafe probes", self.unsafe_probes),
+            (f"{self.unsafe_looks} unsafe looks", self.unsafe_looks),
             (f"{self.bound_misses} bound misses", self.bound_misses),
         ]
         said = ", ".join(text for text, applies in notes if applies)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +11,46 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
-from scpo.options import Descent, StepOptions
+from scpo.options import Descent, Look, StepOptions
 from scpo.sampling import Context, Directions
 from scpo.smoothness import Smoothness
 
 #: a nominal step p (in a metric M^-1 p) this parallel to -grad loss needs no descent row: its projection descends
 PARALLEL = 1.0 - 1e-12
+
+
+@dataclass(frozen=True)
+class Refuge:
+    """The last safe iterate, to which an update goes back from an unsafe one.
+
+    Attributes:
+        theta: its parameters (d,).
+        values: g (k,) there.
+        gradient_bound: a bound (k,) on |grad g_i| there, or None if it is not known.
+    """
+
+    theta: Tensor
+    values: Array
+    gradient_bound: Array | None
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """Return copies of all entries as tensors."""
+        bound = self.gradient_bound
+        return {
+            "theta": self.theta.clone(),
+            "values": torch.from_numpy(self.values.copy()),
+            "gradient_bound": None if bound is None else torch.from_numpy(bound.copy()),
+        }
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any], device: torch.device) -> Refuge:
+        """Return the iterate of a :meth:`state_dict`."""
+        bound = state["gradient_bound"]
+        return cls(
+            state["theta"].clone().to(device),
+            state["values"].cpu().numpy().copy(),
+            None if bound is None else bound.cpu().numpy().copy(),
+        )
 
 
 @dataclass(frozen=True)
@@ -32,6 +67,8 @@ class Start:
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
         recycled: directions (d, m) from the last update, or None.
         metric: the diagonal of M^-1 (d,), in whose norm the step is projected; None: Euclidean.
+        refuge: the last safe iterate if theta is unsafe and the constraint is still the same, else None.
+        raised: a lower bound (k,) on L that an unsafe step from here has shown, or None.
     """
 
     update: int
@@ -43,6 +80,8 @@ class Start:
     gradient_bound: Array | None
     recycled: Tensor | None = None
     metric: Tensor | None = None
+    refuge: Refuge | None = None
+    raised: Array | None = None
 
     @property
     def dimension(self) -> int:
@@ -64,6 +103,7 @@ class Method:
     directions: Directions
     smoothness: Smoothness
     step: StepOptions
+    look: Look | None
     descent: Descent | None
     generator: torch.Generator
 

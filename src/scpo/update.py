@@ -7,7 +7,7 @@ of the random generator.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from torch.linalg import vector_norm
 from scpo.aim import Aim, aim
 from scpo.arrays import Array, length_of
 from scpo.basis import ORTHONORMAL, Basis, draw_basis, product
+from scpo.look import look_along
+from scpo.options import Look
 from scpo.probing import Probes, median, probe
 from scpo.projection.project import Projection, project_onto
 from scpo.projection.region import LocalSafeRegion
 from scpo.records import StepInfo
 from scpo.smoothness import carried
-from scpo.state import Method, Start
+from scpo.state import Method, Refuge, Start
 
 #: rejected proposals after the first, after which theta stays (verified mode)
 MAX_RETRIES = 8
@@ -41,6 +43,8 @@ class Outcome:
         info: the record of the update.
         recycled: directions (d, m) for the next update, or None.
         unsafe: the parameters (d,) of each proposal with max g > 0.
+        refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
+        raised: the least L (k,) for the updates that start from the refuge, until one of them is safe.
     """
 
     theta: Tensor
@@ -49,6 +53,8 @@ class Outcome:
     info: StepInfo
     recycled: Tensor | None = None
     unsafe: tuple[Tensor, ...] = ()
+    refuge: Refuge | None = None
+    raised: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,15 @@ class Proposal:
         step: z (n,); 0 if the bound allows nothing.
         bound: the step bound u(z) (k,), without the tightening.
         projection: the projection of the target.
+        looks: the number of looks along the step.
+        unsafe_looks: the number of those with max g > 0.
     """
 
     step: Array
     bound: Array
     projection: Projection
+    looks: int = 0
+    unsafe_looks: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,33 +110,41 @@ class Search:
     """The proposals of an update.
 
     Attributes:
+        proposals: all of them, in order.
         trials: those that were evaluated, in order.
-        last: the last proposal, evaluated or not.
         smoothness: L (k,) at the end, raised by rejections.
         taken: the trial that was accepted; None if theta stays.
-        retries: projections that were repeated by another solver.
     """
 
+    proposals: tuple[Proposal, ...]
     trials: tuple[Trial, ...]
-    last: Proposal
     smoothness: Array
     taken: Trial | None
-    retries: int
+
+    @property
+    def last(self) -> Proposal:
+        """The last proposal, evaluated or not."""
+        return self.proposals[-1]
 
 
 def safe_update(start: Start, method: Method) -> Outcome:
-    """Return the result of one update.  It improves the loss from a safe theta, and restores safety from an unsafe one.
+    """Return the result of one update.
+
+    From a safe theta it improves the loss.  From an unsafe one it goes back to the last safe iterate, or it restores
+    safety where there is none.
 
     Raises:
         ScpoError: the directions, the constraint, the smoothness model or the projection failed.
     """
+    if start.refuge is not None:
+        return _go_back(start, start.refuge, method)
     basis = draw_basis(start, method)
     if basis.size == 0:  # no nominal step, and nothing was drawn
         return _stay(start, method)
     probes = probe(start, basis, method)
     goal = aim(start, basis, probes, method)
     search = find_step(start, basis, probes, goal, method)
-    taken = search.taken
+    taken, missed = search.taken, _to_undo(start, search, method)
     return Outcome(
         theta=start.theta if taken is None else taken.theta,
         values=start.values if taken is None else taken.values,
@@ -134,7 +152,29 @@ def safe_update(start: Start, method: Method) -> Outcome:
         info=record(start, basis, probes, goal, search, method),
         recycled=None if basis.complete else _recycled(start, basis, probes, search, method),
         unsafe=tuple(trial.theta for trial in search.trials if trial.unsafe),
+        refuge=None if missed is None else Refuge(start.theta, start.values, start.gradient_bound),
+        raised=None if missed is None else _raised(missed, search.smoothness, method),
     )
+
+
+def _to_undo(start: Start, search: Search, method: Method) -> Trial | None:
+    """Return the trial that was taken if the next update is to go back from it."""
+    taken, look = search.taken, method.look
+    return taken if taken and taken.unsafe and not start.unsafe and look and look.go_back else None
+
+
+def _go_back(start: Start, refuge: Refuge, method: Method) -> Outcome:
+    """Return the result of an update that goes back to the last safe iterate, where g is known."""
+    info = StepInfo(
+        update=start.update,
+        slack=_slack(refuge.values),
+        returned=True,
+        step_bound=-_slack(refuge.values),
+        nominal_norm=float(vector_norm(start.nominal)),
+        step_norm=float(vector_norm(refuge.theta - start.theta)),
+        rollouts=method.evaluate.rollouts,
+    )
+    return Outcome(refuge.theta, refuge.values, refuge.gradient_bound, info, start.recycled, raised=start.raised)
 
 
 def _stay(start: Start, method: Method) -> Outcome:
@@ -152,38 +192,48 @@ def _stay(start: Start, method: Method) -> Outcome:
 
 def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
     """Propose steps until one is accepted; each rejection raises L for the next proposal."""
-    smoothness, trials, retries = probes.constants.smoothness, [], 0
+    smoothness, proposals, trials = probes.constants.smoothness, [], []
     while True:
-        proposal = propose(start, probes, goal, smoothness, method)
-        retries += len(proposal.projection.retries)
+        proposal = propose(start, basis, probes, goal, smoothness, method)
+        proposals.append(proposal)
         if not proposal.step.any():
             break
         trial = _evaluate(start, basis, probes, proposal, method)
         trials.append(trial)
-        _learn(trial, smoothness, probes, method)
+        _learn(trial.required, trial.length, smoothness, probes, method)
         if _accepted(trial, goal, method):
-            return Search(tuple(trials), proposal, smoothness, trial, retries)
+            return Search(tuple(proposals), tuple(trials), smoothness, trial)
         smoothness = _raised(trial, smoothness, method)
         if len(trials) > MAX_RETRIES:
             break
     if goal.target.any():
         method.smoothness.blocked()
-    return Search(tuple(trials), proposal, smoothness, None, retries)
+    return Search(tuple(proposals), tuple(trials), smoothness, None)
 
 
-def propose(start: Start, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
-    """Return the projection of the target onto the safe region for these L (k,), with its bound.
+def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
+    """Return the step to which the target is projected for these L (k,), shortened by a look, with its bound.
 
     Raises:
         SolverError: no solver reached the tolerances.
     """
     region = _region(start, probes, smoothness, method)
     projection = project_onto(_with_descent_row(region, goal, method), goal.target, metric=goal.metric)
-    step, bound = projection.point, region.bound(projection.point, start.values)
+    proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
+    if method.look is not None and proposal.step.any():
+        proposal = _looked(proposal, start, basis, probes, region, method, method.look)
     allowed = np.where(start.values + method.tightening > 0, start.values, -method.tightening)
-    if step.any() and (bound + 2 * start.rounding > allowed).any():  # less slack than rounding
-        step, bound = np.zeros_like(step), start.values
-    return Proposal(step, bound, projection)
+    if proposal.step.any() and (proposal.bound + 2 * start.rounding > allowed).any():  # less slack than rounding
+        return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
+    return proposal
+
+
+def _looked(
+    proposal: Proposal, start: Start, basis: Basis, probes: Probes, region: LocalSafeRegion, method: Method, look: Look
+) -> Proposal:
+    """Return the part of a proposal that is left after looking along it."""
+    seen = look_along(proposal.step, start, basis, probes, region, method, look)
+    return replace(proposal, step=seen.step, bound=seen.bound, looks=seen.count, unsafe_looks=seen.unsafe)
 
 
 def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:
@@ -216,22 +266,18 @@ def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> Loc
 
 def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, method: Method) -> Trial:
     """Evaluate g at a proposal and return it with the L that it needed."""
-    z, n, nu = proposal.step, basis.size, probes.length
-    theta = start.theta + basis.vectors @ torch.from_numpy(z).to(basis.vectors)
+    theta = start.theta + basis.combine(proposal.step)
     values = method.evaluate(theta[None])[0]
-    length = length_of(z)
-    excess = values - start.values - probes.slopes @ z - np.sqrt(n) * 2.0 * start.rounding / nu * length
-    curved = 0.5 * np.sqrt(n) * nu * length + 0.5 * length**2
-    required = np.maximum(0.0, excess / curved)
-    beside = np.maximum(0.0, (excess - probes.constants.kinks * length) / curved)
-    return Trial(theta, values, proposal, required, beside)
+    rise = values - start.values
+    beside = probes.required(proposal.step, rise, probes.constants.kinks)
+    return Trial(theta, values, proposal, probes.required(proposal.step, rise), beside)
 
 
-def _learn(trial: Trial, smoothness: Array, probes: Probes, method: Method) -> None:
+def _learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
     """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
-    largest = np.maximum(np.maximum(smoothness, trial.required), 1e-300)
-    reliable = trial.length**2 * largest >= RELIABLE * probes.rounding
-    method.smoothness.observe(trial.required, reliable, trial.length)
+    largest = np.maximum(np.maximum(smoothness, required), 1e-300)
+    reliable = length**2 * largest >= RELIABLE * probes.rounding
+    method.smoothness.observe(required, reliable, length)
 
 
 def _accepted(trial: Trial, goal: Aim, method: Method) -> bool:
@@ -263,6 +309,8 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
         proposals=len(trials),
         unsafe_proposals=sum(trial.unsafe for trial in trials),
         unsafe_probes=probes.unsafe,
+        looks=sum(one.looks for one in search.proposals),
+        unsafe_looks=sum(one.unsafe_looks for one in search.proposals),
         bound_misses=sum(misses),
         worst_miss=max(worst, default=math.nan),
         nominal_norm=float(vector_norm(start.nominal)),
@@ -274,7 +322,7 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
         required_max=max((float(one.max()) for one in needed), default=math.nan),
         captured_energy=basis.energy,
         active=int(search.last.projection.active[:k].sum()),
-        solver_retries=search.retries,
+        solver_retries=sum(len(one.projection.retries) for one in search.proposals),
         rollouts=method.evaluate.rollouts,
     )
 

@@ -100,7 +100,7 @@ def train(safe: SafeOptimizer, updates: int) -> list[Tensor]:
 def follow(
     problem: Smooth, smoothness: Smoothness | EstimatedSmoothness, push: np.ndarray, updates: int, **options: Any
 ) -> tuple[SafeOptimizer, list[StepInfo]]:
-    """Take steps along ``push`` (updates, d) from the origin, on the bound alone unless told otherwise."""
+    """Take steps along ``push`` (updates, d) from the origin, on the bound alone and without a look by default."""
     policy = Vector(np.zeros(problem.dimension))
     safe = assemble(
         torch.optim.SGD(policy.parameters(), lr=1.0),
@@ -109,7 +109,8 @@ def follow(
         batched=True,
         smoothness=smoothness,
         directions="isotropic",
-        **{"count": problem.dimension, "probe_length": 1e-7, "rounding": 1e-15, "verify": False} | options,
+        **{"count": problem.dimension, "probe_length": 1e-7, "rounding": 1e-15, "verify": False, "look": False}
+        | options,
     )
     steps = []
     for direction in push[:updates]:

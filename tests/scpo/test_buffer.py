@@ -102,6 +102,7 @@ def test_a_buffer_goes_farther_along_a_curved_limit_where_its_curvature_is_overe
             count=2,
             kappa=0.9,
             verify=False,
+            look=False,
             buffer=buffer,
         )
         goal = torch.tensor([0.5, 3.0], dtype=torch.float64)

@@ -283,7 +283,7 @@ def test_recycled_directions_close_in_on_the_gradients_that_matter() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_recycling_costs_no_probes_and_keeps_new_directions(optimizer: str) -> None:
-    safe = wrap(residual(), optimizer, directions="isotropic", count=6, recycled=50)
+    safe = wrap(residual(), optimizer, directions="isotropic", count=6, recycled=50, look=False)
     train(safe, 1)
     rollouts = [safe.evaluate.rollouts]
     for _ in range(4):

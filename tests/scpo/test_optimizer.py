@@ -212,7 +212,7 @@ def test_tied_weights_and_running_statistics(kind: str) -> None:
 
     policy.train()
     inner = torch.optim.SGD(policy.parameters(), lr=0.1)
-    safe = assemble(inner, policy, constraint, count=5, states=STATES, directions=kind, smoothness=5.0)
+    safe = assemble(inner, policy, constraint, count=5, states=STATES, directions=kind, smoothness=5.0, look=False)
     assert sum(name.endswith("weight") for name in safe.vector.names) == 2  # the tied one, once, and norm.weight
     safe.zero_grad()
     loss(policy).backward()

@@ -35,13 +35,14 @@ def pushed(safe: SafeOptimizer, seed: int, updates: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("samples", [1, 3, 6])
-@pytest.mark.parametrize("verify", [True, False])
-def test_an_update_costs_its_probes_and_one_rollout(samples: int, verify: bool) -> None:
-    safe = vector(waves(0), count=samples, verify=verify, rounding=1e-14)
+@pytest.mark.parametrize(("verify", "look"), [(True, False), (False, False), (True, True)])
+def test_an_update_costs_its_probes_a_look_and_one_rollout(samples: int, verify: bool, look: bool) -> None:
+    safe = vector(waves(0), count=samples, verify=verify, rounding=1e-14, look=look)
     before = safe.evaluate.rollouts
     for step in pushed(safe, 0, 5):
         assert step.info.step_norm > 0
-        assert step.info.rollouts - before == samples + 1
+        assert step.info.looks >= int(look)
+        assert step.info.rollouts - before == samples + step.info.looks + 1
         before = step.info.rollouts
 
 
@@ -57,7 +58,7 @@ def test_verifications_rollout_is_the_next_base_value() -> None:
     for _ in range(4):
         evaluated.clear()
         train(safe, 1)
-        assert len(evaluated) == 6
+        assert len(evaluated) == 7  # a look among them
         assert torch.equal(evaluated[-1], safe.vector.read())
         assert not any(torch.equal(evaluated[0], other) for other in evaluated[1:])
 
@@ -68,7 +69,7 @@ def test_unsafe_proposals_raise_the_constants_and_then_theta_stays(
 ) -> None:
     monkeypatch.setattr("scpo.update.MAX_RETRIES", retries)
     problem = waves(3)
-    safe = vector(problem, smoothness=1e-4 * problem.constants, kappa=1.0)
+    safe = vector(problem, smoothness=1e-4 * problem.constants, kappa=1.0, look=False)
     stayed, rejected = 0, 0
     for step in pushed(safe, 3, 25):
         info = step.info
@@ -91,7 +92,7 @@ def test_estimated_constants_remember_a_rejection() -> None:
     rejections = 0
     for seed in range(4):
         model = EstimatedSmoothness(1e-4, initial_radius=10.0, max_radius=10.0)
-        safe = vector(waves(seed), smoothness=model, kappa=1.0, count=6)
+        safe = vector(waves(seed), smoothness=model, kappa=1.0, count=6, look=False)
         first = safe.smoothness.constants().max()
         steps = pushed(safe, seed, 10)
         assert all((step.after <= 0).all() for step in steps)
@@ -103,7 +104,7 @@ def test_estimated_constants_remember_a_rejection() -> None:
 
 def test_bound_only_takes_what_the_bound_says() -> None:
     problem = waves(3)
-    safe = vector(problem, smoothness=1e-4 * problem.constants, verify=False, kappa=1.0)
+    safe = vector(problem, smoothness=1e-4 * problem.constants, verify=False, kappa=1.0, look=False)
     steps = pushed(safe, 3, 25)
     unsafe = [step for step in steps if step.info.unsafe_proposals]
     assert unsafe
@@ -121,7 +122,7 @@ def test_bound_only_takes_what_the_bound_says() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_restoring_steps_lead_back_after_a_failed_bound(seed: int) -> None:
     problem = waves(seed)
-    safe = vector(problem, smoothness=1e-2 * problem.constants, verify=False, kappa=1.0, count=6)
+    safe = vector(problem, smoothness=1e-2 * problem.constants, verify=False, kappa=1.0, count=6, look=False)
     steps = pushed(safe, seed, 40)
     unsafe = [index for index, step in enumerate(steps) if (step.after > 0).any()]
     assert unsafe
@@ -174,6 +175,7 @@ def test_safe_probes_are_safe_and_cost_no_rollouts(seed: int, samples: int) -> N
     problem = waves(seed)
     gradient = np.linalg.norm(problem.gradients(np.zeros(problem.dimension)), axis=1)
     options: dict[str, Any] = {"kappa": 1.0, "count": samples, "verify": False, "probe_length": 0.05, "rounding": 1e-14}
+    options["look"] = False
     count: dict[bool, int] = {}
     for safe_probes in (True, False):
         safe = vector(problem, safe_probes=safe_probes, gradient_bound=gradient, **options)
@@ -197,14 +199,14 @@ def test_carried_gradient_bound_covers_directions_never_probed() -> None:
             assert (true <= safe.state_dict()["gradient_bound"].numpy()).all()
 
 
-def test_without_a_gradient_bound_each_basis_is_looked_at_first_and_counted() -> None:
-    safe = vector(waves(1), safe_probes=True, count=3, verify=False, rounding=1e-14)
+def test_without_a_gradient_bound_each_basis_is_probed_twice_and_counted() -> None:
+    safe = vector(waves(1), safe_probes=True, count=3, verify=False, rounding=1e-14, look=False)
     before = safe.evaluate.rollouts
     for step in pushed(safe, 1, 5):
         assert step.info.rollouts - before == 3 + 3 + 1
         assert step.info.unsafe_probes == 0
         before = step.info.rollouts
-    full = vector(waves(1), safe_probes=True, count=6, verify=False, rounding=1e-14)  # n = d: all is seen
+    full = vector(waves(1), safe_probes=True, count=6, verify=False, rounding=1e-14, look=False)  # n = d: all is seen
     first, second = pushed(full, 1, 2)
     assert second.info.rollouts - first.info.rollouts == 6 + 1
 
@@ -227,7 +229,7 @@ def test_rounding_is_measured_again_when_the_parameters_have_grown() -> None:
         (-policy.theta.sum()).backward()
         info = safe.step()
         assert info.step_norm > 1.0
-        extra += info.rollouts - rollouts - 3
+        extra += info.rollouts - rollouts - info.looks - 3
     assert float(safe.rounding[0]) > 100 * small
     assert 15 <= extra <= 20  # where |theta| has left 0 and where it has doubled, never at each update
 
@@ -300,7 +302,7 @@ def test_one_parameter(samples: int) -> None:
 
 def test_more_samples_than_parameters_span_everything() -> None:
     problem = waves(0, d=3)
-    safe = vector(problem, count=50, verify=False)
+    safe = vector(problem, count=50, verify=False, look=False)
     before = safe.evaluate.rollouts
     steps = pushed(safe, 0, 10)
     assert steps[0].info.rollouts - before == 3 + 1

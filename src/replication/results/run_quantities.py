@@ -223,6 +223,20 @@ RUN = (
         "unsafe-probes", "Probes at which a constraint is above 0.", "probes", COUNT, of_summary("unsafe_probes", SCPO)
     ),
     Quantity(
+        "unsafe-looks",
+        "Looks along a step at which a constraint is above 0.",
+        "looks",
+        COUNT,
+        of_summary("unsafe_looks", SCPO),
+    ),
+    Quantity(
+        "returned-updates",
+        "Updates that went back from an unsafe iterate to the last safe one.",
+        "updates",
+        COUNT,
+        of_summary("returned_updates", SCPO),
+    ),
+    Quantity(
         "restoring-updates",
         "Updates that started unsafe and stepped back towards the safe set.",
         "updates",

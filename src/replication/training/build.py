@@ -64,6 +64,7 @@ def build_method(
         smoothness=smoothness,
         kappa=config.kappa,
         verify=config.verify,
+        look=config.look or False,
         buffer=config.buffer,
         metric=config.metric,
         seed=seed,

@@ -84,6 +84,7 @@ class LbSgd(Unconstrained):
             directions=as_directions(directions),
             smoothness=as_smoothness(smoothness),
             step=StepOptions(),
+            look=None,
             descent=None,
             generator=torch.Generator().manual_seed(seed),
         )

@@ -134,7 +134,7 @@ class LocalSafeRegion:
             return np.zeros_like(z)
         seen = image(z)
         descent = float(seen @ goal) / length_of(seen) ** 2
-        factor = min(1.0, self.radius / length, self._largest_factor(z, length), max(descent, 0.0))
+        factor = min(1.0, self.radius / length, self.largest_factor(z), max(descent, 0.0))
         for attempt in range(SHORTENINGS):
             candidate = factor * z
             if self.contains(candidate) and descends(candidate):
@@ -142,12 +142,13 @@ class LocalSafeRegion:
             factor *= 1.0 - UNIT_ROUNDOFF * 2.0 ** min(attempt, 51)
         return np.zeros_like(z)
 
-    def _largest_factor(self, z: Array, length: float) -> float:
+    def largest_factor(self, z: Array) -> float:
         """Return the largest alpha >= 0 for which all rows hold at alpha z, up to rounding; inf if there is none.
 
         Row i holds while q alpha^2 + b alpha <= s, with the slack s = -kappa g_i.  Of the two formulas for its root
         the one without cancellation is used.
         """
+        length = length_of(z)
         slack = -self.kappa * self.values
         linear = self.slopes @ z + self.probe_error * length
         quadratic = 0.5 * self.smoothness * length**2

@@ -1,0 +1,74 @@
+"""A look along the step: one more probe on the way to a proposal, which shortens the step where g curves too much.
+
+The step bound knows the curvature that earlier steps have shown.  What a step may meet is a curvature along its own
+direction that none of them has shown.  So g is evaluated at theta + beta Q z, and the residual there,
+
+    R_i = g_i(theta + beta Q z) - g_i - beta a_i^T z,
+
+says how g_i curves along this step.  On the ray s z the rows of the region become
+
+    kappa g_i + s a_i^T z + max( e_i s |z| + (L_i / 2) s^2 |z|^2,  f max(R_i, 0) s^2 / beta^2 ) <= 0,
+
+and the step is shortened to the largest s <= 1 that satisfies them.  A step that lost much is looked at again.  The
+result is a shortened step of the same region, so every proof stands (docs/method.md, section 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scpo.arrays import Array, length_of
+from scpo.basis import Basis
+from scpo.options import Look
+from scpo.probing import Probes
+from scpo.projection.region import LocalSafeRegion
+from scpo.state import Method, Start
+
+#: a step is looked at again if a look left less than this share of it
+AGAIN = 0.8
+#: looks of an update, at most
+MOST_LOOKS = 30
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The result of looking along a step.
+
+    Attributes:
+        step: the step (n,) that is left.
+        bound: the step bound (k,) there, with the curvature that the last look showed.
+        count: the number of looks.
+        unsafe: the number of looks with max g > 0.
+    """
+
+    step: Array
+    bound: Array
+    count: int
+    unsafe: int
+
+
+def look_along(
+    step: Array, start: Start, basis: Basis, probes: Probes, region: LocalSafeRegion, method: Method, options: Look
+) -> Looks:
+    """Return the part of ``step`` (n,) that is left after looking along it."""
+    count = unsafe = 0
+    while True:
+        ahead = options.share * step
+        values = method.evaluate((start.theta + basis.combine(ahead))[None])[0]
+        count, unsafe = count + 1, unsafe + bool((values > 0).any())
+        curvature = _curvature_along(step, values - start.values - probes.slopes @ ahead, options)
+        left = min(1.0, replace(region, probe_error=0.0 * curvature, smoothness=curvature).largest_factor(step))
+        step = left * step
+        if left >= AGAIN or count >= MOST_LOOKS:
+            length = length_of(step)
+            expected = region.probe_error * length + 0.5 * region.smoothness * length**2
+            bound = start.values + probes.slopes @ step + np.maximum(expected, 0.5 * curvature * length**2)
+            return Looks(step, bound, count, unsafe)
+
+
+def _curvature_along(step: Array, residual: Array, options: Look) -> Array:
+    """Return the curvature (k,) with which (L / 2) |z|^2 is the rise that the residual stands for, with its factor."""
+    rise = options.factor * np.maximum(residual, 0.0) / options.share**2
+    return np.asarray(2.0 * rise / length_of(step) ** 2)

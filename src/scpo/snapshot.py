@@ -1,0 +1,45 @@
+"""A copy of everything that a step may change, so that a failed step can be undone."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scpo.parameters import Rest
+from scpo.state import Method
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of everything that a step may change, except theta."""
+
+    rest: Rest
+    state: dict[Any, Any]
+    groups: list[dict[str, Any]]
+    learned: dict[str, Any]
+    generator: Tensor
+
+    @classmethod
+    def take(cls, optimizer: torch.optim.Optimizer, method: Method) -> Snapshot:
+        """Return the present state of the wrapped ``optimizer``, of the policy and of the ``method``."""
+        return cls(
+            rest=method.context.vector.read_rest(method.context.policy),
+            state={key: copy.deepcopy(value) for key, value in optimizer.state.items()},
+            groups=[{k: copy.deepcopy(v) for k, v in one.items() if k != "params"} for one in optimizer.param_groups],
+            learned=copy.deepcopy(method.smoothness.state_dict()),
+            generator=method.generator.get_state(),
+        )
+
+    def restore(self, optimizer: torch.optim.Optimizer, method: Method) -> None:
+        """Set everything back to this state."""
+        method.context.vector.write_rest(method.context.policy, self.rest)
+        optimizer.state.clear()
+        optimizer.state.update(self.state)
+        for group, options in zip(optimizer.param_groups, self.groups, strict=True):
+            group.update(options)
+        method.smoothness.load_state_dict(self.learned)
+        method.generator.set_state(self.generator)
