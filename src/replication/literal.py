@@ -56,7 +56,7 @@ def project(
         point,
         "projected",
         (region.rows(point) >= -1e-6 * sizes) & (sizes > 0),
-        duals,
+        duals if norm is None else norm.scale * duals,
         "cvxpy-scs",
         kkt_residual(region, target, point, duals, norm),
         distance_gap(region, target, point, duals, norm) / (longest if norm is None else norm.span(region, target)),

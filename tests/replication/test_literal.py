@@ -27,9 +27,11 @@ def test_a_half_space_by_hand() -> None:
         assert found.active.tolist() == [True] or accuracy is None
 
 
-def test_all_terms_and_the_radius() -> None:
+@pytest.mark.parametrize("metric", [None, [4.0, 0.5], [[3.0, -1.0], [-1.0, 2.0]]])
+def test_all_terms_and_the_radius(metric: list[float] | None) -> None:
     """With every term in play it finds the library's projection, multipliers included."""
-    found, ours = literal.project(REGION, TARGET, accuracy=1e-10), project_onto(REGION, TARGET)
+    found = literal.project(REGION, TARGET, metric=metric, accuracy=1e-10)
+    ours = project_onto(REGION, TARGET, metric=metric)
     assert found.point == pytest.approx(ours.point, abs=1e-7)
     assert found.duals == pytest.approx(ours.duals, abs=1e-5)
     assert found.kkt_residual <= 1e-7
