@@ -20,7 +20,7 @@ with = --config scale=$(1) set="$(SET)"
 # prints how long the unfinished part of a scale will take
 estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
 
-.PHONY: help setup reproduce test quick smoke figures review html bundle ship verify claims study bench lab lint trials schema clean
+.PHONY: help setup reproduce test quick smoke figures page review html bundle ship verify claims study bench lab lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -62,6 +62,11 @@ figures: ## Every figure, table, number, claim and the PDF from the shipped resu
 	@echo 'figures: checks shipped/results/paper against its checksums and makes the report of it, in results/shipped/.'
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped
+
+page: ## A page to explore the shipped results with, one file without a network (half a minute)
+	@bash workflow/setup.sh
+	@$(SNAKEMAKE) --config scale=paper from=shipped -- results/shipped/paper/explorer.html
+	@echo 'page: open results/shipped/paper/explorer.html in a browser'
 
 review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh

@@ -6,7 +6,7 @@ snakemake --profile profiles/default --config scale=smoke    the same with tiny 
 ... --config set="regression.schedule.updates_per_epoch=10"    single settings changed (config/default.yaml has all)
 
 config -> data sets -> training (experiment x arm x seed) -> certificates, referee -> quantities ->
-claims, notebooks, figures, tables, numbers -> PDF
+claims, notebooks, figures, tables, numbers -> PDF, page
 """
 
 from snakemake.utils import min_version
@@ -37,6 +37,7 @@ include: "workflow/rules/analysis.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/html.smk"
+include: "workflow/rules/page.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -50,5 +51,6 @@ rule all:
         all_report_parts(),
         CLAIMS_PAGE,
         all_pdfs(),
+        EXPLORER,
     message:
-        f"Scale {SCALE}: done, results in {RESULTS}/"
+        f"Scale {SCALE}: done, results in {RESULTS}/: {' and '.join([*all_pdfs(), EXPLORER])}"

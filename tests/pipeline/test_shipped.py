@@ -111,6 +111,8 @@ def test_stamps_and_times_travel_and_raw_records_do_not(shipped: Path) -> None:
     names = {path.name for path in (shipped / "regression/scpo/seed-0").iterdir()}
     assert {"series.parquet", "run.json", "run.stamp.json", "run.timing.json"} <= names
     assert not names & {"metrics.parquet", "weights.npz", "final.safetensors"}
+    assert (shipped / "regression/policies.npz").is_file()
+    assert (shipped / "double-integrator/policies.npz").is_file()
     manifest = ship.check(shipped)
     assert manifest["stamps_by_commit"] == {"c0ffee": sum(".stamp." in name for name in manifest["files"])}
     assert (manifest["scale"], manifest["dirty_because"]) == ("synthetic", None)
@@ -190,7 +192,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory, shipped: Path) -> Workflo
 
 def test_the_workflow_restores_and_draws_and_trains_nothing(workflow: Workflow) -> None:
     planned = workflow.scheduled(scale="synthetic", origin="shipped")
-    assert {"restore", "figure", "tables_report_claims", "numbers", "pdf"} <= planned
+    assert {"restore", "figure", "tables_report_claims", "numbers", "pdf", "explorer"} <= planned
     assert not [rule for rule in planned if rule.startswith(("train", "dataset", "notebook", "tutorial", "referee"))]
 
 

@@ -27,6 +27,7 @@ def slow_imports(code: str) -> list[str]:
 def test_reading_settings_drawing_data_certifying_and_reporting_need_no_torch():
     modules = {parts.part(name).module for name in parts.all_parts()}
     modules |= {
+        "replication.page.build",
         "replication.report.numbers",
         "replication.training.datasets",
         "replication.experiments.double_integrator.certificates",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from replication.config import Config, dump
-from replication.experiments import quantities
+from replication.experiments import POLICIES, quantities
 from replication.results.inventory import STATIONARITY
 from replication.results.quantities import FILE
 from replication.tasks.regression.settings import RegressionConfig
@@ -48,6 +48,7 @@ def write_results(results: Path, config: Config | None = None) -> Config:
         synthetic_double_integrator.write_results(results, config.double_integrator)
     write_referee(results, config)
     synthetic_falsification.write(results)
+    write_policies(results, config)
     return config
 
 
@@ -70,6 +71,23 @@ def write_regression(results: Path, settings: RegressionConfig) -> None:
 def write_quantities(results: Path) -> None:
     """Write the table of quantities of synthetic results, as its rule does."""
     quantities.main(results, results / FILE)
+
+
+def write_policies(results: Path, config: Config) -> None:
+    """Write the saved policies of each experiment's plain arms: a few numbers for each evaluation."""
+    for experiment, width in (("regression", 20), ("double-integrator", 1185)):
+        arrays = {}
+        for run in sorted(results.glob(f"{experiment}/*/seed-*")):
+            arm, seed = run.parent.name, int(run.name.removeprefix("seed-"))
+            if arm.removesuffix("-mixed") not in ("scpo", "unconstrained") or seed > 0:
+                continue
+            updates = pd.read_parquet(run / "evaluations.parquet")["update"].to_numpy()
+            numbers = np.random.default_rng(seed).normal(size=(len(updates), width))
+            x = np.linspace(-np.pi, np.pi, width, dtype=np.float32)
+            shown = {"x": x, "pi": numbers.astype(np.float32)} if experiment == EXPERIMENT else {"theta": numbers}
+            arrays |= {f"{arm}/{seed}/{name}": array for name, array in (shown | {"updates": updates}).items()}
+        if experiment in config.experiments:
+            np.savez(results / experiment / POLICIES, **arrays)
 
 
 def write_referee(results: Path, config: Config) -> None:

@@ -13,7 +13,7 @@ from replication.scales import digest, for_arm
 def write_stamps(results: Path, config: Config, **changes: object) -> None:
     """Write a stamp for each job, and a time for each run; ``changes`` replace entries of all of them."""
     names = ("run", "certificate", "references", "falsification", "stationarity")
-    made = [path for path in results.rglob("*.json") if path.stem in names]
+    made = [path for path in results.rglob("*.json") if path.stem in names] + sorted(results.rglob("policies.npz"))
     jobs = {path.with_suffix(""): [path] for path in made}
     for stem in jobs:
         jobs[stem] += [path for path in stem.parent.glob("*") if stem.name == "run" and path.suffix == ".parquet"]

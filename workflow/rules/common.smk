@@ -11,6 +11,7 @@ from snakemake.io import report as in_html
 from snakemake.logging import logger
 
 from scpo.errors import ScpoError
+from replication import experiments
 from replication.results import inventory
 from replication.provenance import sources
 from replication.report import parts

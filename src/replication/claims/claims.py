@@ -102,6 +102,7 @@ class Claim(Model):
     calibrated: tuple[Text, ...] = Field(
         (), description="settings chosen with an expected value in view, on tuning seeds or on the published figure"
     )
+    shown_in: tuple[Name, ...] = Field((), description="figures and tables of the report that show what is measured")
     history: tuple[Change, ...] = ()
 
     @property

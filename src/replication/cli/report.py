@@ -190,3 +190,16 @@ def page(*, claims: Path, out: Path) -> None:
     from replication.report import html
 
     html.write(claims, out)
+
+
+@app.command
+def explorer(*, results: Path, out: Path) -> None:
+    """Write the page to look at the results with: one file, without a server or a network.
+
+    Args:
+        results: results/<scale>, with its claims.json.
+        out: The .html file.
+    """
+    from replication.page import build
+
+    build.main(results, out)

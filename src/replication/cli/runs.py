@@ -147,6 +147,20 @@ def stationarity(*, results: Path, out: Path) -> None:
 
 
 @app.command
+def policies(*, results: Path, experiment: str, out: Path) -> None:
+    """Keep the saved policies of some runs of an experiment in one file that is small enough to ship.
+
+    Args:
+        results: results/<scale>.
+        experiment: Name of the experiment.
+        out: The .npz file.
+    """
+    from replication.experiments import policies
+
+    policies.main(results, experiment, out)
+
+
+@app.command
 def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Path) -> None:
     """Plant faults on purpose, and fail if one of them is not caught.
 

@@ -25,6 +25,7 @@ PACKAGES = ("scpo", "replication")
 #: Module -> the modules that it imports by a computed name.
 COMPUTED = {
     "replication.results.inventory": "replication.tasks.*.columns",
+    "replication.experiments.policies": "replication.experiments.*.policies",
     "replication.experiments.quantities": "replication.experiments.*.quantities",
     "scpo.baselines": "scpo.baselines.*",
 }

@@ -1,4 +1,4 @@
-"""Shipped results: the files of a finished scale that the report reads, with a checksum of each.
+"""Shipped results: the files of a finished scale that report and page read, with a checksum of each.
 
 They lie in ``shipped/results/<scale>`` in the repository.  Figures, tables, numbers and claims are made from a checked
 copy of them without any training.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from replication.errors import ResultError
+from replication.experiments import policies_of
 from replication.files import read_json, sha256, write_bytes, write_json
 from replication.provenance import stamp
 from replication.results.integrity import Records
@@ -22,7 +23,7 @@ MANIFEST = "manifest.json"
 
 
 def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str, Any]:
-    """Copy the files of a finished scale that the report reads to ``out``; write and return the manifest.
+    """Copy the files of a finished scale that report and page read to ``out``; write and return the manifest.
 
     The files' stamps and times go with them, and the benchmarks, if there are any.
 
@@ -36,7 +37,7 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
             given.  Then ``out`` is left as it was.
     """
     config = read_config(results)
-    names = files_of(config)
+    names = [*files_of(config), *policies_of(config.experiments)]
     if absent := [name for name in names if not (results / name).is_file()]:
         raise ResultError(f"{results}: incomplete, {len(absent)} of {len(names)} files are missing, {absent[0]} first")
     if altered := Records(results).altered(names):

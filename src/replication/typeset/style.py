@@ -30,6 +30,8 @@ TEXT_WIDTH = 6.3  # inches, the report's
 BLUE, GREEN, SKY = "#0072B2", "#009E73", "#2F9BD8"
 VERMILION, YELLOW, PURPLE = "#D55E00", "#E69F00", "#CC79A7"
 INK, GREY, SAND, OCHRE = "#222222", "#7A7A7A", "#D9CDB4", "#8F6200"
+#: cells from which a policy is proven to be safe and to reach the origin, and proven to be unsafe
+CERTIFIED, REFUTED = "#A8CF9A", "#BEBEBE"
 DASHED, DOTTED = (0, (4, 2)), (0, (1, 1.5))
 
 COLOURS = {

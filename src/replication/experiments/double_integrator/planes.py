@@ -28,8 +28,6 @@ from scpo.arrays import Array
 
 CERTIFIED = ("unconstrained", "scpo", "scpo-verified")
 FAR = 1.15  # edge of the phase portraits, in bounds of the state
-#: colours of the cells from which a policy is proven to be safe and to reach the origin, and proven to be unsafe
-PROVEN, REFUTED = "#A8CF9A", "#BEBEBE"
 SET: dict[str, Any] = {"color": style.INK, "linewidth": 0.8}  # the outline of O_inf
 FINE: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9}
 
@@ -220,7 +218,7 @@ def _cells(axes: Axes, found: Certificate) -> None:
     """Colour the certified and the refuted cells."""
     from matplotlib.colors import ListedColormap
 
-    for mask, colour in ((found.mask, PROVEN), (found.refuted, REFUTED)):
+    for mask, colour in ((found.mask, style.CERTIFIED), (found.refuted, style.REFUTED)):
         shown = np.where(mask.T, 1.0, np.nan)
         axes.pcolormesh(found.x1, found.x2, shown, cmap=ListedColormap([colour]), rasterized=True, zorder=0)
     style.note(axes, f"certified {found.area:.1f}", x=0.93, y=0.165)
@@ -237,8 +235,8 @@ def _areas(axes: Axes, found: Certificate, method: str) -> None:
 def _certificate_legends(figure: Figure) -> None:
     patch: dict[str, Any] = {"marker": "s", "markersize": 7, "linestyle": ""}
     cells = {
-        "certified": patch | {"color": PROVEN},
-        "refuted": patch | {"color": REFUTED},
+        "certified": patch | {"color": style.CERTIFIED},
+        "refuted": patch | {"color": style.REFUTED},
         "undecided": patch | {"color": "white", "markeredgecolor": style.GREY},
         "$O_\\infty$": SET,
     }

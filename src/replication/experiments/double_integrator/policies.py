@@ -1,0 +1,46 @@
+"""The double integrator's saved policies as weights in full precision, so that others can run the same closed loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from replication.errors import ResultError
+from replication.experiments.double_integrator.read import METHODS, SCENARIOS
+from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
+from scpo.arrays import Array
+
+ARMS = tuple(f"{method}-{scenario}" for method in METHODS for scenario in SCENARIOS)
+
+
+def of_run(settings: DoubleIntegratorConfig, weights: Mapping[str, Array], path: Path) -> dict[str, Array]:
+    """Return ``updates`` (n,), and the weights of the policies saved after them, ``theta`` (n, d).
+
+    A row of theta holds the residual network layer by layer: its matrix (inputs, outputs) row by row, then its bias.
+
+    Raises:
+        ResultError: the weights, which were read from ``path``, are not those of the policy.
+    """
+    widths = list(pairwise((2, *settings.hidden, 1)))
+    parts = _parts(weights)
+    wanted: dict[str, tuple[int, ...]] = {f"weights.{layer}": shape for layer, shape in enumerate(widths)}
+    wanted |= {f"biases.{layer}": (outputs,) for layer, (_, outputs) in enumerate(widths)}
+    if {name: array.shape[1:] for name, array in parts.items()} != wanted:
+        raise ResultError(f"{path}: not the weights of a policy with hidden widths {settings.hidden}")
+    layers = [parts[f"{kind}.{layer}"] for layer in range(len(widths)) for kind in ("weights", "biases")]
+    theta = np.concatenate([array.reshape(len(array), -1) for array in layers], axis=1)
+    return {"updates": weights["updates"], "theta": theta}
+
+
+def _parts(weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the parameters (n, *shape) by name."""
+    found, start, theta = {}, 0, weights["theta"]
+    for name, sides in zip(weights["names"].tolist(), weights["shapes"].tolist(), strict=True):
+        shape = tuple(side for side in sides if side)
+        stop = start + int(np.prod(shape))
+        found[name] = theta[:, start:stop].reshape(len(theta), *shape)
+        start = stop
+    return found

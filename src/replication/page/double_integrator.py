@@ -1,0 +1,105 @@
+"""What the page shows of the double integrator: sets, certified cells, and the policies whose loops it computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replication.experiments import policies
+from replication.experiments.double_integrator.read import (
+    EXPERIMENT,
+    SCENARIOS,
+    Certificate,
+    Mask,
+    read_certificates,
+    read_references,
+    read_scenario,
+    read_settings,
+)
+from replication.page.encode import array
+from replication.results.read import Run
+from replication.tasks.double_integrator.system import A, B
+from scpo.arrays import Array
+
+#: The arms that are shown beside another one only.
+BASELINE = "unconstrained"
+
+
+def view(results: Path) -> dict[str, Any] | None:
+    """Return the content of the view; None where the scale runs none of the arms that it shows.
+
+    Raises:
+        ResultError: a result file is missing or damaged.
+    """
+    settings, references = read_settings(results), read_references(results)
+    scenarios = {scenario: _scenario(results, scenario) for scenario in SCENARIOS}
+    scenarios = {name: methods for name, methods in scenarios.items() if methods.keys() - {BASELINE}}
+    if not scenarios:
+        return None
+    return {
+        "system": {"A": A, "B": B, "gain": references.figures.gain},
+        "widths": [2, *settings.hidden, 1],
+        "stateBound": references.state_bound,
+        "inputBound": references.input_bound,
+        "stageInputWeight": references.figures.stage_input_weight,
+        "horizon": settings.horizon,
+        "contraction": settings.contraction,
+        "rho": settings.rho,
+        "steps": len(references.arrays["backup_inputs"]) - 1,
+        "facets": references.arrays["facets"],
+        "vertices": references.arrays["vertices"],
+        "heldout": settings.heldout,
+        "costHorizon": references.figures.cost_horizon,
+        "harmfulAbove": references.figures.malicious_above,
+        "scenarios": scenarios,
+    }
+
+
+def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
+    """Return method -> seed -> run, for the runs whose policies are saved."""
+    saved, found = policies.read(results, EXPERIMENT), {}
+    for method, runs in read_scenario(results, scenario).items():
+        arm = f"{method}-{scenario}"
+        proven = dict(zip((run.seed for run in runs), read_certificates(results, arm), strict=False))
+        found[method] = {
+            str(run.seed): _run(run, saved[arm, run.seed], proven.get(run.seed), whole=run.method == "scpo")
+            for run in runs
+            if (arm, run.seed) in saved
+        }
+    return {method: shown for method, shown in found.items() if shown}
+
+
+def _run(run: Run, saved: dict[str, Array], proven: Certificate | None, *, whole: bool) -> dict[str, Any]:
+    """Return a run: its saved policies (only the last without ``whole``), their held-out values, its certificate."""
+    shown = slice(None) if whole else slice(-1, None)
+    updates = saved["updates"][shown]
+    held = run.evaluations.set_index("update").loc[updates.tolist()]
+    return {
+        "unsafe": run.summary["unsafe_iterates"],
+        "updates": run.summary["updates"],
+        "saved": updates,
+        "theta": array(saved["theta"][shown]),
+        "cost": array(held["cost"]),
+        "slack": array(-held["heldout_max_g"]),
+        "certificate": None if proven is None else _certificate(proven),
+    }
+
+
+def _certificate(proven: Certificate) -> dict[str, Any]:
+    """Return the cells of a certificate as strips, and the areas."""
+    return {
+        "cells": len(proven.x1) - 1,
+        "certified": array(strips(proven.mask), "i2"),
+        "refuted": array(strips(proven.refuted), "i2"),
+        "area": proven.area,
+        "refutedArea": proven.refuted_area,
+    }
+
+
+def strips(mask: Mask) -> Array:
+    """Return the cells of ``mask`` (n, n) as rows (column, first, end): the cells from first up to end - 1."""
+    steps = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    columns, first = np.nonzero(steps == 1)
+    return np.column_stack([columns, first, np.nonzero(steps == -1)[1]])

@@ -1,0 +1,86 @@
+"""What the page shows of the claims: each verdict with how it was decided and the figures it rests on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from replication.claims import claims
+from replication.claims.claims import Claim
+from replication.claims.verdicts import Verdict
+from replication.report import parts, text
+
+#: Origin of a setting -> what it says.
+ORIGINS = {"S": "stated by the paper", "F": "read off its figure", "R": "our reconstruction"}
+#: The experiment of a claim that is about none.
+METHOD = "method"
+
+
+def rows(found: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return a row for each verdict, in their order.
+
+    Raises:
+        ConfigurationError: a claim names a figure or a table that nothing makes.
+    """
+    stated = claims.load()
+    known = {claim.id: claim for claim in stated.claims}
+    labels = {shown: one.label for one in text.floats(text.typeset()) for shown in one.shows}
+    return [_row(one, known.get(one.id), stated, labels) for one in found]
+
+
+def _row(one: Verdict, claim: Claim | None, stated: claims.Claims, labels: dict[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": one.id,
+        "status": one.status,
+        "statement": one.statement,
+        "source": one.source,
+        "origin": one.mark,
+        "originSays": ORIGINS[one.mark],
+        "quantity": one.quantity,
+        "measured": one.measured,
+        "found": one.found,
+        "wanted": one.wanted,
+        "tolerance": one.tolerance,
+        "tier": one.tier,
+        "seeds": len(one.seeds),
+        "evidence": _grouped(one.evidence),
+        "calibrated": one.calibrated,
+        "undecided": one.reason,
+    }
+    if claim is None:  # the results were judged by claims that are no longer stated
+        return row | {"experiments": [METHOD], "shown": [], "reason": "", "chosen": [], "changes": [], "effort": ""}
+    effort = stated.efforts[claim.effort]
+    return row | {
+        "experiments": sorted({arm.partition("/")[0] for arm in claim.needs.arms}) or [METHOD],
+        "shown": [_shown(name, labels) for name in claim.shown_in],
+        "reason": claim.reason,
+        "chosen": claim.calibrated,
+        "changes": [f"{change.on}: {change.change}. {change.reason}" for change in claim.history],
+        "effort": f"{effort.command}: {effort.human} of yours, {effort.compute} of the machine",
+    }
+
+
+def _grouped(evidence: Sequence[str]) -> list[str]:
+    """Return the files with those of several seeds as one line."""
+    seeds: dict[str, list[int]] = {}
+    for path in evidence:
+        seed = re.search(r"/seed-(\d+)/", path)
+        seeds.setdefault(re.sub(r"/seed-\d+/", "/seed-<n>/", path), []).extend(map(int, seed.groups() if seed else ()))
+    return [f"{path}, n = {_ranges(sorted(of))}" if of else path for path, of in seeds.items()]
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Return 0 to 9 for consecutive seeds, else a list."""
+    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _shown(name: str, labels: dict[str, str]) -> dict[str, str]:
+    """Return a figure or table of the report: its number there, its name, and what it shows."""
+    part = parts.part(name)
+    label = labels.get(f"{part.kind}s/{name}", "")
+    kind, _, number = label.partition("-")
+    words = {"fig": "Figure", "tab": "Table"}
+    return {"label": f"{words[kind]} {number}" if number else part.kind, "name": name, "shows": part.shows}

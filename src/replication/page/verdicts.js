@@ -1,0 +1,80 @@
+"use strict";
+// View (a): the claims, their numbers and what decides them.
+
+(() => {
+  const { make, element, options, pretty } = explorer;
+  const claims = explorer.data.claims;
+  const SIGNS = { reproduced: "●", supported: "◐", deviates: "✕", "not-run": "○" };
+  const EXPERIMENTS = { regression: "regression", "double-integrator": "double integrator", method: "the method itself" };
+  const filters = ["status", "experiment", "origin", "search"].map(element);
+
+  const listed = (items) => make("ul", {}, ...items.map((one) => make("li", {}, one)));
+
+  const exhibit = ({ label, name, shows }) => `${label} of the report (${name}): ${shows}`;
+
+  const details = (claim) => {
+    const rows = [
+      ["measured", `${pretty(claim.found)}: ${claim.quantity}`],
+      ["expected", `${pretty(claim.wanted)}${claim.tolerance ? "" : ", without a tolerance"} (${claim.tier})`],
+      ["because", claim.reason],
+      ["source", claim.source],
+      ["setting", `${claim.origin}: ${claim.originSays}`],
+      ["not decided", claim.undecided],
+      ["chosen", claim.chosen.length ? `with this value in view: ${claim.chosen.join(", ")}` : ""],
+      ["shown in", claim.shown.length ? listed(claim.shown.map(exhibit)) : "no figure or table of the report"],
+      ["changed", claim.changes.length ? listed(claim.changes) : ""],
+      ["evidence", claim.evidence.length ? listed(claim.evidence.map((one) => make("code", {}, one))) : "none"],
+      ["again with", claim.effort],
+      ["id", make("code", {}, claim.id)],
+    ];
+    const shown = rows.filter(([, value]) => value !== "");
+    return make("dl", {}, ...shown.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+  };
+
+  const item = (claim) => {
+    const status = make("span", { class: "status", "data-sign": SIGNS[claim.status] }, claim.status);
+    const expected = make("small", {}, `expected ${pretty(claim.wanted)}`);
+    const measured = make("span", { class: "measured" }, pretty(claim.found), expected);
+    const summary = make("summary", {}, status, make("span", {}, claim.statement), measured);
+    const node = make("li", { "data-id": claim.id }, make("details", {}, summary, details(claim)));
+    if (claim.measured !== null) node.dataset.measured = claim.measured;
+    return node;
+  };
+
+  const matches = (claim) => {
+    const [status, experiment, origin, search] = filters.map((one) => one.value);
+    const words = `${claim.id} ${claim.statement} ${claim.quantity}`.toLowerCase();
+    return (
+      (!status || claim.status === status) &&
+      (!experiment || claim.experiments.includes(experiment)) &&
+      (!origin || claim.origin === origin) &&
+      words.includes(search.trim().toLowerCase())
+    );
+  };
+
+  const items = claims.map((claim) => [claim, item(claim)]);
+
+  const filter = () => {
+    for (const [claim, node] of items) node.hidden = !matches(claim);
+    const shown = claims.filter(matches);
+    const counts = Object.keys(SIGNS)
+      .map((status) => [status, shown.filter((one) => one.status === status).length])
+      .filter(([, count]) => count)
+      .map(([status, count]) => `${count} ${status}`);
+    element("count").textContent = `${shown.length} of ${claims.length} claims${counts.length ? ": " : ""}${counts.join(", ")}`;
+  };
+
+  const offered = (values) => [["", "all"], ...values];
+  const present = (names, of) => names.filter((name) => claims.some((claim) => of(claim).includes(name)));
+
+  options(element("status"), offered(present(Object.keys(SIGNS), (one) => [one.status]).map((name) => [name, name])));
+  const experiments = present(Object.keys(EXPERIMENTS), (one) => one.experiments);
+  options(element("experiment"), offered(experiments.map((name) => [name, EXPERIMENTS[name]])));
+  const says = Object.fromEntries(claims.map((one) => [one.origin, one.originSays]));
+  const origins = present(["S", "F", "R"], (one) => [one.origin]);
+  options(element("origin"), offered(origins.map((name) => [name, `${name}: ${says[name]}`])));
+  element("claims").append(...items.map(([, node]) => node));
+  for (const kind of ["input", "change"]) element("filters").addEventListener(kind, filter);
+  element("filters").addEventListener("submit", (event) => event.preventDefault());
+  filter();
+})();

@@ -1,0 +1,352 @@
+"""The explorer of the shipped results in a real browser: what it draws, computes and says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from replication.claims import decide, verdicts
+from replication.cli import main
+from replication.experiments import policies, quantities
+from replication.experiments.double_integrator.read import read_references
+from replication.results.quantities import FILE
+from replication.shipped import ship
+from tests.replication.test_explorer import rollout
+
+PROJECT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+VIEWS = ("verdicts", "regression", "plane")
+WIDTHS = (400, 900, 1400)
+#: Largest difference between the loops of the page and those of NumPy, relative where they are large.
+CLOSE = 1e-9
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("browser") / "results/shipped/paper"
+    ship.restore(PROJECT / "shipped/results/paper", folder)
+    quantities.main(folder, folder / FILE)
+    decide.write(folder, folder / verdicts.NAME)
+    assert main(["explorer", "--results", str(folder), "--out", str(folder / "explorer.html")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    browser, driver = next(filter(None, map(shutil.which, BROWSERS)), None), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("needs Chromium and its driver (Debian: apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+class Page:
+    """The explorer in a browser, opened at one view."""
+
+    def __init__(self, chrome: webdriver.Chrome, file: Path) -> None:
+        self.chrome, self.file = chrome, file
+
+    def open(self, view: str, width: int = 1200, look: str = "light") -> None:
+        """Open a view at a width (pixels) and in a look."""
+        media = {"features": [{"name": "prefers-color-scheme", "value": look}]}
+        self.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.chrome.get("about:blank")
+        self.chrome.get(f"{self.file.as_uri()}#view-{view}")
+        self.wait(f"return document.getElementById('{view}').hidden === false")
+
+    def run(self, script: str, *given: Any) -> Any:
+        """Return what a script returns."""
+        return self.chrome.execute_script(script, *given)
+
+    def wait(self, condition: str) -> None:
+        """Wait until a script returns true."""
+        WebDriverWait(self.chrome, 20).until(lambda _: self.run(condition))
+
+    def element(self, name: str) -> WebElement:
+        """Return the element with this id."""
+        return self.chrome.find_element(By.ID, name)
+
+    def drawn(self, plot: str) -> list[str]:
+        """Return the lines of a plot as the browser draws them."""
+        return self.run(
+            "return [...document.querySelectorAll(`#${arguments[0]} .scatterlayer path.js-line`)]"
+            ".map((one) => one.getAttribute('d'))",
+            plot,
+        )
+
+    def changed(self, plot: str, before: list[str]) -> None:
+        """Wait until a plot is drawn in another way than ``before``."""
+        WebDriverWait(self.chrome, 20).until(lambda _: self.drawn(plot) != before)
+
+    def complaints(self) -> list[str]:
+        """Return what the browser has complained about since the last call."""
+        return [line["message"] for line in self.chrome.get_log("browser") if line["level"] in ("WARNING", "SEVERE")]
+
+
+@pytest.fixture
+def page(chrome: webdriver.Chrome, results: Path) -> Iterator[Page]:
+    opened = Page(chrome, results / "explorer.html")
+    yield opened
+    assert opened.complaints() == []
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_fits_its_width_and_loads_nothing(page: Page, view: str, width: int, look: str) -> None:
+    page.open(view, width, look)
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    assert page.run("return performance.getEntriesByType('resource').length") == 0
+    for node in page.chrome.find_elements(By.CSS_SELECTOR, f"#{view} .plot"):
+        assert node.find_element(By.CSS_SELECTOR, ".main-svg").size["width"] <= width
+    ground, ink = (page.run(f"return getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    light = {name: sum(json.loads(f"[{of[4:-1]}]")) for name, of in (("ground", ground), ("ink", ink))}
+    assert (light["ground"] > light["ink"]) == (look == "light")
+
+
+def test_the_page_is_small_enough_to_send(results: Path) -> None:
+    assert (results / "explorer.html").stat().st_size <= 10_000_000
+
+
+def test_the_numbers_shown_are_those_of_the_claims(page: Page, results: Path) -> None:
+    decided = verdicts.read(results / verdicts.NAME)
+    page.open("verdicts")
+    shown = page.chrome.find_elements(By.CSS_SELECTOR, "#claims > li")
+    assert [node.get_attribute("data-id") for node in shown] == [one.id for one in decided]
+    for node, one in zip(shown, decided, strict=True):
+        assert node.find_element(By.CLASS_NAME, "status").text == one.status
+        if one.measured is not None:
+            assert float(node.get_attribute("data-measured")) == one.measured
+            text = node.find_element(By.CLASS_NAME, "measured").text.replace("\N{MINUS SIGN}", "-")
+            assert text.startswith(verdicts.number(one.measured).partition("e")[0])
+    for status in ("reproduced", "supported", "deviates"):
+        assert f"{sum(one.status == status for one in decided)} {status}" in page.element("count").text
+
+
+def test_filters_leave_what_they_ask_for(page: Page, results: Path) -> None:
+    decided = verdicts.read(results / verdicts.NAME)
+    page.open("verdicts")
+
+    def shown() -> set[str]:
+        return {
+            node.get_attribute("data-id")
+            for node in page.chrome.find_elements(By.CSS_SELECTOR, "#claims > li")
+            if node.is_displayed()
+        }
+
+    Select(page.element("status")).select_by_value("deviates")
+    assert shown() == {one.id for one in decided if one.status == "deviates"}
+    Select(page.element("origin")).select_by_value("F")
+    assert shown() == {one.id for one in decided if one.status == "deviates" and one.mark == "F"}
+    Select(page.element("status")).select_by_value("")
+    assert shown() == {one.id for one in decided if one.mark == "F"}
+    Select(page.element("origin")).select_by_value("")
+    Select(page.element("experiment")).select_by_value("double-integrator")
+    assert "double-integrator-feasible" in shown()
+    assert not {one.id for one in decided if one.id.startswith("regression")} & shown()
+    page.element("search").send_keys("malicious expert")
+    assert shown() == {"double-integrator-rejects", "double-integrator-feasible", "double-integrator-improves"}
+
+
+def test_a_claim_opens_by_key_and_says_what_it_rests_on(page: Page) -> None:
+    page.open("verdicts")
+    summary = page.chrome.find_element(By.CSS_SELECTOR, "[data-id=regression-feasible] summary")
+    summary.send_keys(Keys.ENTER)
+    opened = page.chrome.find_element(By.CSS_SELECTOR, "[data-id=regression-feasible] dl")
+    assert opened.is_displayed()
+    assert "regression/scpo/seed-<n>/run.json, n = 0 to 9" in opened.text
+    assert "Figure" in opened.text
+    assert "regression-safety" in opened.text
+
+
+def test_the_slider_moves_policy_time_and_text(page: Page, results: Path) -> None:
+    page.open("regression")
+    saved = policies.read(results, "regression")
+    slider = page.element("time")
+    last = len(saved["scpo", 0]["updates"]) - 1
+    assert (int(slider.get_attribute("max")), int(slider.get_attribute("value"))) == (last, last)
+    before = {plot: page.drawn(plot) for plot in ("policy-scpo", "policy-unconstrained")}
+    said = page.element("moment").text
+    slider.send_keys(Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    for plot, lines in before.items():
+        page.changed(plot, lines)
+    assert page.element("moment").text != said
+    for arm in ("scpo", "unconstrained"):
+        drawn = page.run(f"return Array.from(document.getElementById('policy-{arm}').data.at(-1).y)")
+        np.testing.assert_array_equal(np.float32(drawn), saved[arm, 0]["pi"][2])
+        update = int(saved[arm, 0]["updates"][2])
+        assert f"update {update:,}," in page.element("moment").text
+
+
+def test_slack_and_unsafe_marks_are_those_of_the_records(page: Page, results: Path) -> None:
+    page.open("regression")
+    for seed in ("0", "5"):
+        Select(page.element("seed")).select_by_value(seed)
+        for arm in ("scpo", "unconstrained"):
+            series = pd.read_parquet(results / f"regression/{arm}/seed-{seed}/series.parquet")
+            bins = series[~series["early"]]
+            marks, line = page.run(
+                f"return document.getElementById('slack-{arm}').data.map((one) => [[...one.x], [...one.y]])"
+            )
+            unsafe = bins["unsafe_iterates"] > 0
+            np.testing.assert_allclose(marks[0], bins.loc[unsafe, "epoch"], rtol=1e-6)
+            assert ([height < 0 for height in line[1]] == unsafe).all()
+            shown = f"{bins['unsafe_iterates'].sum():,} of {bins['updates'].sum():,} iterates unsafe"
+            assert shown in page.element(f"slack-{arm}").text
+
+
+def test_a_seed_without_saved_policies_says_so(page: Page, results: Path) -> None:
+    page.open("regression")
+    Select(page.element("seed")).select_by_value("9")
+    assert ("scpo", 9) not in policies.read(results, "regression")
+    assert "only the final policy of seed 9" in page.element("kept").text
+    assert not page.element("time").is_enabled()
+    curve = pd.read_parquet(results / "regression/scpo/seed-9/curve.parquet")
+    drawn = page.run("return Array.from(document.getElementById('policy-scpo').data.at(-1).y)")
+    np.testing.assert_array_equal(np.float32(drawn), np.float32(curve["pi"]))
+
+
+def current(page: Page) -> dict[str, Any]:
+    """Return the start and the loops that the page shows."""
+    return page.run(
+        "const { start, loops } = explorer.current;"
+        "return { start, loops: Object.fromEntries(loops.map(({ name, loop }) => [name, loop])) }"
+    )
+
+
+def agree(found: Any, wanted: np.ndarray) -> None:
+    """Compare numbers of the page with those of NumPy."""
+    np.testing.assert_allclose(np.asarray(found), wanted, rtol=CLOSE, atol=CLOSE)
+
+
+def test_a_drag_moves_the_loops_which_are_those_of_numpy(page: Page, results: Path) -> None:
+    page.open("plane")
+    saved, references = policies.read(results, "double-integrator"), read_references(results)
+    gain, widths = np.array(references.figures.gain), (2, 32, 32, 1)
+    plane = page.element("state")
+    seen = set()
+    for scenario in ("mixed", "hostile", "cooperative"):
+        Select(page.element("scenario")).select_by_value(scenario)
+        before, said = page.drawn("state"), page.element("loops").text
+        drag = ActionChains(page.chrome).move_to_element_with_offset(plane, 0, 0).click_and_hold()
+        drag.move_by_offset(40, 25).move_by_offset(30, -60).release().perform()
+        page.changed("state", before)
+        assert page.element("loops").text != said
+        shown = current(page)
+        start = np.array([shown["start"]])
+        seen.add(tuple(start[0]))
+        for name, loop in shown["loops"].items():
+            theta = np.zeros(1185) if name == "backup" else saved[f"{name}-{scenario}", 0]["theta"][-1]
+            states, inputs = rollout(theta, widths, gain, start, 40)
+            agree(loop["states"], states[:, 0])
+            agree(loop["inputs"], inputs[:, 0])
+        assert set(shown["loops"]) == {"backup", "scpo", "unconstrained"}
+        before = page.drawn("state")
+        ActionChains(page.chrome).move_to_element_with_offset(plane, -60, 40).click().perform()
+        page.changed("state", before)
+
+
+def test_keys_and_fields_move_the_start(page: Page) -> None:
+    page.open("plane")
+    first = np.array(current(page)["start"])
+    before = page.drawn("state")
+    page.element("state").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
+    page.changed("state", before)
+    agree(current(page)["start"], first + np.array([0.1, -0.1]))
+    everything = Keys.CONTROL + "a" + Keys.NULL
+    page.element("x1").send_keys(everything, "-3.25", Keys.TAB)
+    assert current(page)["start"][0] == -3.25
+    page.element("x1").send_keys(everything, Keys.DELETE, Keys.TAB)
+    assert current(page)["start"][0] == -3.25
+
+
+@pytest.mark.parametrize("method", ["scpo", "scpo-verified"])
+def test_any_saved_iterate_can_be_run(page: Page, results: Path, method: str) -> None:
+    page.open("plane")
+    Select(page.element("method")).select_by_value(method)
+    kept = policies.read(results, "double-integrator")[f"{method}-mixed", 0]
+    gain = np.array(read_references(results).figures.gain)
+    slider = page.element("iterate")
+    slider.send_keys(Keys.HOME)
+    assert int(slider.get_attribute("max")) == len(kept["updates"]) - 1
+    for index, theta in enumerate(kept["theta"]):
+        shown = current(page)
+        states, _ = rollout(theta, (2, 32, 32, 1), gain, np.array([shown["start"]]), 40)
+        agree(shown["loops"][method]["states"], states[:, 0])
+        assert f"after update {kept['updates'][index]:,} of" in page.element("policy").text
+        slider.send_keys(Keys.ARROW_RIGHT)
+    initial = rollout(kept["theta"][0], (2, 32, 32, 1), gain, np.array([[1.0, 1.0]]), 5)
+    agree(initial[1], -(initial[0][:-1, 0] @ gain)[:, None])  # the first iterate is the backup
+
+
+def test_the_loops_are_those_that_the_runs_recorded(page: Page, results: Path) -> None:
+    """The records were made by torch when the runs ended; the page has nothing but the weights."""
+    page.open("plane")
+    compared = 0
+    for arm, seed in policies.read(results, "double-integrator"):
+        method, _, scenario = arm.rpartition("-")
+        table = pd.read_parquet(results / f"double-integrator/{arm}/seed-{seed}/trajectories.parquet")
+        for _, rows in table.groupby("start"):
+            path = rows.sort_values("t")[["x1", "x2"]].to_numpy()
+            found = page.run(
+                "const [scenario, method, seed] = arguments;"
+                "const of = explorer.data.views['double-integrator'].scenarios[scenario][method][seed];"
+                "return explorer.closedLoops.rollout(explorer.row(of.theta, -1), arguments[3], arguments[4]).states",
+                scenario,
+                method,
+                str(seed),
+                path[0].tolist(),
+                len(path) - 1,
+            )
+            agree(found, path)
+            compared += 1
+    assert compared >= 9 * 12
+
+
+def test_tabs_go_by_arrow_keys(page: Page) -> None:
+    page.open("verdicts")
+    page.element("tab-verdicts").send_keys(Keys.ARROW_RIGHT)
+    assert page.element("regression").is_displayed()
+    assert not page.element("verdicts").is_displayed()
+    assert page.chrome.switch_to.active_element.get_attribute("id") == "tab-regression"
+
+
+def test_print_has_all_views_drawn_in_the_light_look(page: Page) -> None:
+    page.open("verdicts", look="dark")
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    assert all(page.element(view).is_displayed() for view in VIEWS)
+    assert len(page.chrome.find_elements(By.CSS_SELECTOR, ".plot .main-svg")) >= 6
+    assert page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.run("dispatchEvent(new Event('afterprint'))")
+    assert [page.element(view).is_displayed() for view in VIEWS] == [True, False, False]
