@@ -24,6 +24,7 @@ from replication.experiments import policies
 from replication.page import build
 from replication.page.double_integrator import strips
 from replication.page.encode import array
+from replication.paths import REPOSITORY
 from replication.provenance import stamp
 from replication.report import parts
 from replication.tasks.double_integrator.rollout import rollout_policy
@@ -240,3 +241,15 @@ def test_weights_of_another_network_are_refused(trained: Path) -> None:
 def test_an_experiment_that_keeps_none_is_refused(trained: Path) -> None:
     with pytest.raises((ConfigurationError, ResultError), match="other"):
         policies.main(trained, "other", trained / "out.npz")
+
+
+@pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
+def test_the_shipped_policies_are_of_the_weights_that_the_shipped_runs_saved(experiment: str) -> None:
+    """The repository holds the stamps of the runs, which have the checksums of their weights, but not the weights."""
+    shipped = REPOSITORY / "shipped/results/paper" / experiment
+    inputs = files.read_json(shipped / "policies.stamp.json")["inputs"]
+    assert len(inputs) == policies.SEEDS * {"regression": 2, "double-integrator": 9}[experiment]
+    for name, digest in inputs.items():
+        arm, seed = Path(name).parts[-3:-1]
+        outputs = files.read_json(shipped / arm / seed / "run.stamp.json")["outputs"]
+        assert digest in [found for path, found in outputs.items() if path.endswith("/weights.npz")]
