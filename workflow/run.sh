@@ -25,7 +25,7 @@ if compgen -G '.snakemake/locks/*' >/dev/null; then
         [ "${name%.*}" = "$(uname -n)" ] || refuse "A Snakemake run was started on ${name%.*}, process ${name##*.}."
         ! at_work "${name##*.}" || refuse "Another Snakemake run is at work here, process ${name##*.}."
     done
-    snakemake --unlock "$@" >/dev/null 2>&1 || refuse "The locks of a killed run could not be removed."
+    python -m snakemake --unlock "$@" >/dev/null 2>&1 || refuse "The locks of a killed run could not be removed."
     rm -f .snakemake/runs/*
 fi
-exec snakemake "$@"
+exec python -m snakemake "$@"

@@ -34,7 +34,7 @@ from pathlib import Path
 Path(sys.argv[2]).touch()
 """
 LATEXMK = """#!/bin/sh
-for option; do case "$option" in -outdir=*) touch "${option#-outdir=}/main.pdf" ;; esac; done
+touch main.pdf
 """
 
 

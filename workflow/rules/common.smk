@@ -1,5 +1,6 @@
 """Settings, paths and helper functions that the rules share."""
 
+import os
 import shutil
 import sys
 
@@ -27,6 +28,10 @@ if Path(workflow.basedir).resolve() != REPOSITORY:
     raise WorkflowError(
         f"{sys.executable} runs the code in {REPOSITORY}, which is another checkout; run make setup here"
     )
+
+# in PATH and PYTHONPATH a colon begins another folder
+if set(os.pathsep + "\n") & set(str(REPOSITORY)):
+    raise WorkflowError(f"{str(REPOSITORY)!r}: the name of no folder above may hold {os.pathsep!r} or a line break")
 
 PYTHON = sys.executable
 try:

@@ -159,11 +159,17 @@ rule pdf:
         "Typesetting {output}"
     shell:
         """
+        # TeX cannot read every path, so it works in a folder of its own and sees this one through links
         build=$(mktemp -d)
         trap 'rm -rf "$build"' EXIT
-        export TEXINPUTS="$PWD/paper:$PWD/{params.report}:" BIBINPUTS="$PWD/paper:"
-        latexmk -norc -pdf -interaction=nonstopmode -halt-on-error -file-line-error \
-            -usepretex='\\pdftrailerid{{}}\\pdfsuppressptexinfo=-1' -outdir="$build" {input.main} >{log} 2>&1
+        ln -s "$PWD/paper" "$build/paper"
+        ln -s "$PWD/{params.report}" "$build/made"
+        export HOME="$build" TEXINPUTS="paper:made:" BIBINPUTS="$build/paper:"
+        (
+            cd "$build"
+            latexmk -norc -pdf -interaction=nonstopmode -halt-on-error -file-line-error \
+                -usepretex='\\pdftrailerid{{}}\\pdfsuppressptexinfo=-1' {input.main}
+        ) >{log} 2>&1
         if grep -A1 'Float too large' "$build/main.log" >>{log}; then
             echo 'a figure or a table is longer than its page' >>{log}
             exit 1
