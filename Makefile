@@ -19,6 +19,8 @@ SNAKEMAKE := bash workflow/run.sh --profile profiles/default --cores $(JOBS)
 with = --config scale=$(1) set="$(SET)"
 # prints how long the unfinished part of a scale will take
 estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$(SET)" --jobs $(JOBS) --results results/$(1)
+# prints which of the files to look at were made (without TeX there is no PDF)
+made = echo "$(1): look at $$(ls $(2) 2>/dev/null | paste -sd ' ')"
 
 .PHONY: help setup reproduce test quick smoke figures page review html bundle ship verify claims study bench lab lint trials schema clean
 
@@ -36,6 +38,7 @@ reproduce: ## The whole paper scale, up to paper/report.pdf (about an hour on tw
 	@bash workflow/setup.sh
 	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
+	@$(call made,reproduce,paper/report.pdf results/paper/explorer.html)
 
 test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12 minutes)
 	@echo 'test: set-up (first time: 3 to 6 minutes), lint and types, unit and property tests, then the pipeline with'
@@ -62,11 +65,12 @@ figures: ## Every figure, table, number, claim and the PDF from the shipped resu
 	@echo 'figures: checks shipped/results/paper against its checksums and makes the report of it, in results/shipped/.'
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped
+	@$(call made,figures,results/shipped/paper/report/report.pdf results/shipped/paper/explorer.html)
 
 page: ## A page to explore the shipped results with, one file without a network (half a minute)
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped -- results/shipped/paper/explorer.html
-	@echo 'page: open results/shipped/paper/explorer.html in a browser'
+	@$(call made,page,results/shipped/paper/explorer.html)
 
 review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh
