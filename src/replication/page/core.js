@@ -63,10 +63,10 @@ explorer.superscript = (power) => {
 // Return a colour of the page's look, light or dark.
 explorer.look = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-// Return a colour of the data with an opacity from 0 to 1.
+// Return a colour of the data as that of an area, with an opacity from 0 to 1; on dark ground areas are fainter.
 explorer.tint = (colour, opacity) => {
   const parts = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
-  return `rgba(${parts.join(", ")}, ${opacity})`;
+  return `rgba(${parts.join(", ")}, ${opacity * Number(explorer.look("wash"))})`;
 };
 
 // Return an axis in the page's look.

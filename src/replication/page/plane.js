@@ -13,7 +13,7 @@
   const loops = (explorer.closedLoops = explorer.loops(view));
   const BASELINE = "unconstrained";
   const FAR = 1.15 * view.stateBound;
-  const OPACITY = { certified: 0.45, refuted: 0.3 };
+  const OPACITY = { certified: 0.6, refuted: 0.35 };
   const SCENARIOS = {
     cooperative: "cooperative: all labels good",
     mixed: `mixed: harmful where x₁ > ${view.harmfulAbove}`,
@@ -37,7 +37,7 @@
   // The cells of a certificate, drawn once for each run and look as a picture behind the plane.
   const pictures = new Map();
   const picture = (certificate) => {
-    const name = `${scenario.value} ${method.value} ${seed.value}`;
+    const name = `${scenario.value} ${method.value} ${seed.value} ${look("wash")}`;
     if (!pictures.has(name)) {
       const canvas = make("canvas", { width: certificate.cells, height: certificate.cells });
       const pen = canvas.getContext("2d");
@@ -72,20 +72,13 @@
     const [ink, bound] = [look("ink"), view.stateBound];
     const corners = [...view.vertices, view.vertices[0]];
     const through = (points) => ({ x: points.map((one) => one[0]), y: points.map((one) => one[1]) });
-    const outline = {
-      ...through(corners),
-      mode: "lines",
-      line: { color: ink, width: 1.2, dash: "dot" },
-      fill: "toself",
-      fillcolor: tint(colours.set, 0.18),
-      hoverinfo: "skip",
-    };
+    const outline = { ...through(corners), mode: "lines", line: { color: ink, width: 1.2, dash: "dot" }, hoverinfo: "skip" };
     const paths = found.map(({ name, label, dash, loop }) => ({
       ...through(loop.states),
       name: label,
       mode: "lines+markers",
-      line: { color: colours[name], width: 2, dash },
-      marker: { size: 4.5, color: colours[name] },
+      line: { color: colours[name], width: 2.2, dash },
+      marker: { size: 5, color: colours[name] },
       text: loop.states.map((one, t) => `step ${t}`),
       hovertemplate: "%{text}: (%{x:.3f}, %{y:.3f})<extra>%{fullData.name}</extra>",
     }));

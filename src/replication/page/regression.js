@@ -188,11 +188,13 @@
     return `${sum("unsafe")} of ${sum("updates")} (${labels[arm]})`;
   });
   element("total").textContent = `Unsafe iterates, all seeds together: ${total.join(", ")}.`;
-  const bins = decode(run(arms[0]).series.updates);
+  const widest = Math.max(...decode(run(arms[0]).series.updates));
   element("bins").textContent = [
     `The slack of an iterate is the distance to the nearest limit over the ${view.grid} points of the constraint's grid.`,
-    `A point of the lower panels is the least slack among up to ${Math.max(...bins)} successive iterates,`,
-    "so that no unsafe one is hidden; a cross marks every point with an unsafe iterate.",
+    widest > 1
+      ? `A point below is the least slack among up to ${widest} successive iterates, so that no unsafe one is hidden.`
+      : "A point below is an iterate.",
+    "A cross marks every point with an unsafe iterate.",
     "The vertical line marks the iterate shown above.",
   ].join(" ");
   explorer.views.regression = all;
