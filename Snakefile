@@ -48,6 +48,7 @@ rule all:
     default_target: True
     input:
         [] if FROM else all_notebooks(),
+        [] if FROM else all_records(),  # so that one that was deleted is made again
         all_report_parts(),
         CLAIMS_PAGE,
         all_pdfs(),

@@ -37,8 +37,8 @@ class Document(BaseModel):
         return {cls.renamed.get(key, key): value for key, value in raw.items()} if isinstance(raw, Mapping) else raw
 
 
-class RunSummary(Document):
-    """run.json: the counts and extremes of a run; None where nothing was counted or a value was not finite."""
+class RunIdentity(Document):
+    """The fields of run.json that say which run it is."""
 
     renamed = RUN
 
@@ -47,6 +47,11 @@ class RunSummary(Document):
     dataset: str
     method: str
     seed: int
+
+
+class RunSummary(RunIdentity):
+    """run.json: the counts and extremes of a run; None where nothing was counted or a value was not finite."""
+
     updates: int = Field(gt=0)
     unsafe_iterates: int
     first_unsafe_update: int | None

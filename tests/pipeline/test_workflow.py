@@ -120,6 +120,27 @@ def test_after_a_finished_run_and_edits_of_commands_and_comments_there_is_nothin
     assert rules_of(plan) == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("regression/data/normal/seed-0.npz", "dataset"),
+        ("regression/scpo/seed-0/weights.npz", "train_regression"),
+        ("regression/scpo/seed-0/run.stamp.json", "train_regression"),
+        ("double-integrator/scpo-mixed/seed-0/certificate.npz", "certificate"),
+        ("quantities.stamp.json", "quantities"),
+        ("report/figures/regression-safety.stamp.json", "figure"),
+    ],
+)
+def test_what_was_deleted_is_made_again(finished, name, rule):
+    path = finished.folder / "results/smoke" / name
+    aside = finished.folder / "aside"
+    path.rename(aside)
+    try:
+        assert rule in rules_of(finished.snakemake("--dry-run"))
+    finally:
+        aside.rename(path)
+
+
 def test_editing_the_projection_retrains(finished):
     rules = finished.scheduled_after_editing("src/scpo/projection/project.py")
     assert {"train_regression", "figure", "tables_regression_tables", "numbers", "notebook"} <= rules

@@ -77,3 +77,17 @@ def test_results_that_are_a_link_leave_the_checkout_clean(tmp_path):
     for name in ("results", "logs", "dist", ".venv", ".snakemake"):
         (tmp_path / name).symlink_to(elsewhere, target_is_directory=True)
     assert stamp.commit(tmp_path)["dirty"] is False
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"outputs": {"a"', "", '{"outputs": {}, "inputs": 5}'])
+def test_a_damaged_stamp_is_named_with_what_mends_it(tmp_path, content):
+    made = tmp_path / "a.pdf"
+    made.write_text("x")
+    stamp.beside(made).write_text(content)
+    for read in (
+        lambda: stamp.read(made),
+        lambda: stamp.load(stamp.beside(made)),
+        lambda: stamp.changed(made, tmp_path),
+    ):
+        with pytest.raises(ResultError, match=r"a\.stamp\.json: damaged, .* delete it and run the pipeline again"):
+            read()

@@ -119,6 +119,14 @@ def runs_of(*experiments):
     ]
 
 
+def all_records():
+    """Every file that jobs before the report make: records, data sets, certificates and the like, with their stamps."""
+    made = [*runs_of(*EXPERIMENTS), *datasets_of(*EXPERIMENTS), *REPORTED]
+    stamps = [str(Path(name).with_suffix(".stamp.json")) for name in made if name.endswith((".json", ".npz"))]
+    unstamped = ("config", "referee", "weights")
+    return sorted({*made, *(name for name in stamps if Path(name).name.partition(".")[0] not in unstamped)})
+
+
 def reported_of(experiment):
     """Files that an experiment's notebook reads."""
     return [CONFIG, *(name for name in REPORTED if name.startswith(f"{RESULTS}/{experiment}/"))]

@@ -15,8 +15,9 @@ TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Pa
 
 
 def all_report_parts():
-    """Figures, tables, numbers and claims; if the scale runs what the text is about, the check that they agree."""
-    return [*PARTS, *([] if LEFT_OUT else [REPORT_STAMPS])]
+    """Figures, tables, numbers, quantities, claims, and their stamps; where there is a PDF, the check that they agree."""
+    made = [*PARTS, QUANTITIES]
+    return [*made, *map(stamp_of, made), *([] if LEFT_OUT else [REPORT_STAMPS])]
 
 
 def stamp_of(path):

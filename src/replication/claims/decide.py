@@ -93,7 +93,7 @@ def _changed_since(results: Path) -> list[str]:
     if not stamp.beside(table).is_file():
         return []
     return [
-        f"{ALTERED}: {path} is not what {table_of.FILE} was made of; run the pipeline again"
+        f"{ALTERED}: {path} is not what {table_of.FILE} was made of; delete it and run the pipeline again"
         for name, found in stamp.read(table)["inputs"].items()
         if Path(name.removeprefix("results:")).name in WITHOUT
         and (path := stamp.input_path(name, results)).is_file()

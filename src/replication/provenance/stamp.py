@@ -32,6 +32,7 @@ TIMING = ".timing.json"
 PACKAGES = ("scpo", "clarabel", "cvxpy", "numpy", "pandas", "pyarrow", "scipy", "scs", "torch")
 #: Hexadecimal digits of a short hash.
 LENGTH = 8
+_HOST = ("host", "platform", "processor")
 #: How an input inside the folder of results is named in a stamp.
 RESULTS = "results:"
 
@@ -123,7 +124,33 @@ def read(path: Path) -> dict[str, Any]:
     found = beside(path)
     if not found.is_file():
         raise ResultError(f"{path}: no stamp {found.name} says where it comes from; make it again")
-    return dict(files.read_json(found))
+    return load(found, ("name", "hash", "code_sha256", "seeds", "results", "scale", "versions", *_HOST))
+
+
+def load(stamp: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the content of a stamp file, which also has ``keys``.
+
+    Raises:
+        ResultError: it is missing or damaged.
+    """
+    mend = "delete it and run the pipeline again"
+    try:
+        content = files.read_json(stamp)
+    except ResultError as error:
+        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {mend}: {error}") from error
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "module": (str, list),
+        "config_sha256": str,
+        "inputs": dict,
+        "outputs": dict,
+    }
+    if (
+        not isinstance(content, dict)
+        or not all(isinstance(content.get(key), kind) for key, kind in kinds.items())
+        or not content.keys() >= {"commit", "dirty", *keys}
+    ):
+        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {mend}")
+    return content
 
 
 def changed(path: Path, results: Path) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any
 from replication.claims import claims, verdicts
 from replication.errors import ResultError
 from replication.experiments.quantities import QUANTITIES
-from replication.files import read_json
 from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
 from replication.report import numbers, parts, text
@@ -219,7 +218,7 @@ def _runs(stamps: list[dict[str, Any]], results: Path) -> dict[str, str]:
     names = [name for content in stamps for name in content["inputs"] if "/seed-" in name]
     folders = {stamp.input_path(name, results).parent for name in names}
     made = [folder / f"run{SUFFIX}" for folder in folders]
-    commits = Counter(_commit(read_json(path)) for path in made if path.is_file())
+    commits = Counter(_commit(stamp.load(path)) for path in made if path.is_file())
     found = "; ".join(f"{count} made at {commit}" for commit, count in sorted(commits.items()))
     return {"runs": found} if found else {}
 

@@ -10,7 +10,7 @@ from typing import Any
 from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.paths import PUBLISHED
-from replication.provenance.stamp import SUFFIX
+from replication.provenance.stamp import SUFFIX, load
 from replication.results.inventory import BENCHMARKS
 from replication.scales import digest_on_disk
 
@@ -40,20 +40,20 @@ class Records:
             return []
         for stamp in sorted(path.parent.glob(f"*{SUFFIX}")):
             try:
-                content = read_json(stamp)
-                outputs = {Path(output).name: found for output, found in content["outputs"].items()}
-                settings = content["config_sha256"]
-            except (ResultError, KeyError, TypeError, AttributeError):
-                return [f"{stamp}: damaged, not the stamp of a job; run the pipeline again"]
+                content = load(stamp)
+            except ResultError as error:
+                return [str(error)]
+            settings = content["config_sha256"]
+            outputs = {Path(output).name: found for output, found in content["outputs"].items()}
             if path.name in outputs:
                 made = [self._checked_file(path.parent / name, found, stamp) for name, found in outputs.items()]
                 return [*filter(None, made), *self._configuration(stamp, settings)]
-        return [f"{path}: no stamp says where it comes from"]
+        return [f"{path}: no stamp says where it comes from; run the pipeline again"]
 
     def _checked_file(self, path: Path, found: str, stamp: Path) -> str | None:
         if not path.is_file() or sha256(path) == found:
             return None
-        return f"{path}: not the file that {stamp.name} describes"
+        return f"{path}: not the file that {stamp.name} describes; delete it and run the pipeline again"
 
     def _configuration(self, stamp: Path, settings: Any) -> list[str]:
         """Return a problem if a run was made with other settings than the scale's configuration gives its arm."""

@@ -45,7 +45,7 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
     stamps = _beside(results, names, stamp.SUFFIX)
     commits, changed = Counter[str](), list[str]()
     for name in stamps:
-        content = read_json(results / name)
+        content = stamp.load(results / name)
         commits[str(content["commit"])] += 1
         if content["dirty"] is not False:
             changed.append(name)

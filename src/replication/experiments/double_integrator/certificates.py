@@ -36,7 +36,7 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
         ResultError: a file of the run is missing or damaged.
     """
     began = time.perf_counter()
-    weights, summary = files.read_npz(run / "weights.npz"), files.read_json(run / "run.json")
+    weights, which = files.read_npz(run / "weights.npz"), documents.read(run / "run.json", documents.RunIdentity)
     final = certify(closed_loop(weights, -1), cells)
     chosen = np.unique(np.linspace(0, len(weights["updates"]) - 1, iterates).round().astype(int))
     training = []
@@ -48,7 +48,7 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     documents.write(
         outputs[0],
         CertificateNumbers,
-        {name: summary[name] for name in ("experiment", "arm", "dataset", "method", "seed")}
+        which.model_dump()
         | {"final": final.summary() | _coverage(final, rho), "over_training": training, "rho": rho}
         | {"cells": cells, "cells_over_training": cells_over_training},
     )
@@ -59,7 +59,7 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
         out.with_suffix(".stamp.json"),
         module=__name__,
         config_sha256=files.sha256(run / "run.json"),
-        seeds={"run": int(summary["seed"])},
+        seeds={"run": which.seed},
         inputs=[run / "weights.npz", run / "run.json"],
         outputs=outputs,
     )
