@@ -95,7 +95,9 @@ def test_every_file_has_its_checksum_and_the_description_names_what_is_there(unp
         "shipped/results/synthetic/config.json",
     }
     rebuilt = {"rebuilt.pdf", "rebuilt.stamp.json"}
-    assert present - set(sums) - rebuilt <= {"SHA256SUMS"} | {name for name in present if name.startswith("results/")}
+    assert present - set(sums) - rebuilt <= {"SHA256SUMS"} | {
+        name for name in present if name.startswith(("results/", "logs/"))
+    }
     content = (unpacked / crate.NAME).read_text()
     assert all((unpacked / name).exists() for name in crate.parts(content))
     run = next(entity for entity in json.loads(content)["@graph"] if entity["@type"] == "CreateAction")

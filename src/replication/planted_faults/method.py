@@ -76,6 +76,7 @@ def wrapped(
         "smoothness": problem.constants,
         "directions": Isotropic(count=4),
         "verify": False,
+        "look": False,
         "kappa": 1.0,
     }
     if not isinstance(constraint, Constraint):
