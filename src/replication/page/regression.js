@@ -192,8 +192,8 @@
   element("bins").textContent = [
     `The slack of an iterate is the distance to the nearest limit over the ${view.grid} points of the constraint's grid.`,
     widest > 1
-      ? `A point below is the least slack among up to ${widest} successive iterates, so that no unsafe one is hidden.`
-      : "A point below is an iterate.",
+      ? `In the lower panels a point is the least slack among up to ${widest} successive iterates: no unsafe one is hidden.`
+      : "In the lower panels a point is an iterate.",
     "A cross marks every point with an unsafe iterate.",
     "The vertical line marks the iterate shown above.",
   ].join(" ");
