@@ -7,6 +7,7 @@ import doctest
 import importlib
 import inspect
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
@@ -73,7 +74,9 @@ def test_links_and_mentioned_names_exist(page):
     for error in set(re.findall(r"\b[A-Z][A-Za-z]+Error\b", text)) - {"OSError", "TimeoutError"}:
         assert issubclass(getattr(scpo.errors, error), scpo.errors.ScpoError)
     for module, name in re.findall(r"`scpo\.([a-z_]+)\.([A-Za-z_]+)`", text):
-        assert hasattr(importlib.import_module(f"scpo.{module}"), name), f"scpo.{module}.{name}"
+        package = importlib.import_module(f"scpo.{module}")
+        found = hasattr(package, name) or (hasattr(package, "__path__") and find_spec(f"{package.__name__}.{name}"))
+        assert found, f"scpo.{module}.{name}"
 
 
 def test_the_fields_in_the_guide_are_those_of_a_step():
