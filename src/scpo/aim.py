@@ -58,12 +58,11 @@ def _restoring(probes: Probes, tightened: Array) -> Array:
     It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.
     """
     short = tightened + 2.0 * probes.rounding > 0
-    downhill: Array = -probes.slopes[short].sum(axis=0)
+    norms = np.maximum(np.linalg.norm(probes.slopes[short], axis=1), 1e-300)
+    downhill: Array = -(probes.slopes[short] / norms[:, None]).sum(axis=0)
     size = length_of(downhill)
     if size == 0.0:
         return downhill
-    norms = np.maximum(np.linalg.norm(probes.slopes[short], axis=1), 1e-300)
     wanted = 2.0 * tightened[short] + RESTORING_ROUNDING * probes.rounding[short]
-    longest = probes.constants.radius if np.isfinite(probes.constants.radius) else 1.0
-    length = min(float((wanted / norms).max()), longest)
+    length = min(float((wanted / norms).max()), probes.constants.radius)
     return np.asarray(length / size * downhill)

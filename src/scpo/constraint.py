@@ -90,15 +90,15 @@ class ConstraintEvaluator:
         """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.
 
         The estimate is the largest move under a few perturbations of about one unit roundoff, times a factor.  It is
-        never below the roundoff of the values in the policy's own precision, because the outputs of a float32 policy
-        may all round to the same value.
+        never below the roundoff of the values themselves in the policy's own precision, because the outputs of a
+        float32 policy may all round to the same value.
         """
         scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
         noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64)
         moved = self(theta + self.vector.roundoff * scale * noise.to(theta.device))
         base = self(theta[None])
         spread = np.abs(moved - base).max(axis=0)
-        return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.maximum(1.0, np.abs(base[0]))))
+        return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.abs(base[0])))
 
     def _one_by_one(self, thetas: Tensor) -> Array:
         before = self.vector.read()

@@ -85,7 +85,7 @@ class Look(Options):
     Where an iterate is unsafe all the same, the next update goes back to the last safe one.
     """
 
-    share: float = option(0.5, "beta: the part of the step at which g is evaluated", gt=0, lt=1)
+    share: float = option(0.75, "beta: the part of the step at which g is evaluated", gt=0, lt=1)
     factor: float = option(2.0, "f: safety factor on the curvature that is seen there", ge=1)
     go_back: bool = option(True, "after an unsafe iterate, go back to the last safe one")
 

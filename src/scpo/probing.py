@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.linalg import vector_norm
 
-from scpo.arrays import UNIT_ROUNDOFF, Array, length_of
+from scpo.arrays import Array, length_of
 from scpo.basis import Basis
 from scpo.errors import ShapeError
 from scpo.state import Method, Start
 
 #: length of a probe over the length that would balance curvature against rounding
 PROBE_FACTOR = 10.0
-#: no probe is longer unless the user says so
+#: no probe is longer, against |theta| or the nominal step, unless the user says so
 LARGEST_PROBE = 1e-3
+#: the curvature along the first nominal step is measured at this part of it and at twice that
+FIRST_LOOK = 0.25
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
 
@@ -88,6 +93,8 @@ def probe(start: Start, basis: Basis, method: Method) -> Probes:
 def _constants(start: Start, method: Method) -> Constants:
     model = method.smoothness
     model.visit(start.theta)
+    if not model.measured and start.nominal.any():
+        model.measure(_curvature_along(start.nominal, start, method), float(vector_norm(start.nominal)))
     smoothness, kinks = np.asarray(model.constants()), np.asarray(model.kinks())
     if start.raised is not None:
         smoothness = np.maximum(smoothness, start.raised)
@@ -104,17 +111,29 @@ def _unsafe(values: Array) -> int:
     return int((values > 0).any(axis=1).sum())
 
 
+def _curvature_along(step: Tensor, start: Start, method: Method) -> Array:
+    """Return the curvature (k,) of each constraint along ``step`` (d,), from its values at two lengths."""
+    near, far = method.evaluate(start.theta + torch.stack([FIRST_LOOK * step, 2.0 * FIRST_LOOK * step]))
+    bend = np.maximum(np.abs(far - 2.0 * near + start.values) - 4.0 * start.rounding, 0.0)
+    return np.asarray(bend / (FIRST_LOOK * float(vector_norm(step))) ** 2)
+
+
 def _balanced_length(start: Start, constants: Constants) -> float:
-    """Return the length at which curvature and rounding contribute alike to the error of a slope."""
-    rounding = max(median(start.rounding), UNIT_ROUNDOFF)
-    return 2.0 * float(np.sqrt(rounding / max(median(constants.smoothness), 1e-12)))
+    """Return the length at which curvature and rounding contribute alike to the error of a slope.
+
+    It is that of the median constraint; infinite where most of them are straight, or have no rounding.
+    """
+    known = (constants.smoothness > 0) & (start.rounding > 0)
+    squares = np.divide(start.rounding, constants.smoothness, out=np.full(known.shape, np.inf), where=known)
+    return 2.0 * math.sqrt(median(squares))
 
 
 def _usual_length(start: Start, method: Method, constants: Constants) -> float:
     """Return nu <= r for probes that need not be safe."""
+    unit = max(float(vector_norm(start.theta)), float(vector_norm(start.nominal))) or 1.0
     if start.values.size == 0:
-        return min(constants.radius, LARGEST_PROBE)
-    usual = min(LARGEST_PROBE, PROBE_FACTOR * _balanced_length(start, constants))
+        return min(constants.radius, LARGEST_PROBE * unit)
+    usual = min(LARGEST_PROBE * unit, PROBE_FACTOR * _balanced_length(start, constants))
     return min(method.directions.probe_length or usual, constants.radius)
 
 

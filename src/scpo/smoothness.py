@@ -10,7 +10,7 @@ and its misses are counted (docs/method.md, section 10).
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,14 @@ class Smoothness:
 
     def visit(self, theta: Tensor) -> None:
         """Take note of the iterate ``theta`` (d,), if the constants depend on it.  Called before each update."""
+
+    @property
+    def measured(self) -> bool:
+        """False if the model asks for :meth:`measure` before its constants are used."""
+        return True
+
+    def measure(self, curvature: Array, length: float) -> None:
+        """Learn the curvature (k,) of each constraint along the first nominal step, and the length of that step."""
 
     def constants(self) -> Array:
         """Return L, shape (k,)."""
@@ -117,93 +125,70 @@ class FixedSmoothness(Smoothness):
         return self._radius
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EstimatedSmoothness(Options):
-    """The options of a model that estimates L, c and r from the steps.  :class:`Estimate` is that model.
+    """The options of a model that estimates L and r from the steps.  :class:`Estimate` is that model.
 
-    Each step shows the L that each constraint needed.  The model keeps a decaying maximum of these for each constraint.
-    It uses L_i = factor * max(the maximum of constraint i, the ``pooling`` quantile of all maxima).  Because of the
-    quantile, a constraint that has hardly moved learns from the others.  The radius is at most ``growth`` times the
-    longest step at which L was observed.
+    Each step shows the L that each constraint needed.  The model keeps a decaying maximum of these for each constraint,
+    and L_i = factor * the maximum of constraint i.  The first values come from two probes along the first nominal step.
+    The radius is at most ``growth`` times the longest step at which L was observed; the first nominal step counts as
+    one.
 
-    With a ``kink_ratio``, a needed L of up to ``kink_ratio`` times that quantile counts as curvature.  The rest counts
-    as a kink: it is turned into a slope, and c_i = kink_factor * the decaying maximum of these slopes.  For this the
-    probes must be much shorter than the steps.
+    No number here has a unit, so the path does not depend on the units of a constraint or of the parameters.
     """
 
-    initial: float = option(10.0, "L before anything was observed; it decays like an observation", gt=0)
-    _: KW_ONLY
     factor: float = option(2.0, "safety factor on observed curvature", ge=1)
     decay: float = option(0.999, "factor on old maxima at each step", gt=0, le=1)
-    pooling: float = option(0.5, "quantile of the maxima below which no constraint's L falls", ge=0, le=1)
-    kink_ratio: float | None = option(
-        None, "a needed L beyond this multiple of the pooled L counts as a kink; none: all is curvature", gt=1
-    )
-    kink_factor: float | None = option(None, "safety factor on observed kinks; none: the same as on curvature", ge=1)
-    initial_radius: float = option(0.1, "r before any step", gt=0)
     growth: float = option(2.0, "r, as a multiple of the longest step at which L was observed", ge=1)
-    max_radius: float = option(1.0, "largest r", gt=0)
+    max_radius: float | None = option(None, "largest r; none: no limit", gt=0)
 
 
 class Estimate(Smoothness):
-    """The model that estimates L, c and r from the steps so far; see :class:`EstimatedSmoothness`."""
+    """The model that estimates L and r from the steps so far; see :class:`EstimatedSmoothness`."""
 
     def __init__(self, options: EstimatedSmoothness) -> None:
         self.options = options
-        self._kink_factor = options.factor if options.kink_factor is None else options.kink_factor
-        self._first = min(options.initial_radius, options.max_radius) / options.growth
-        self._longest = self._first
-        self._observed, self._jumps = np.zeros(0), np.zeros(0)
+        self._observed, self._longest = np.zeros(0), 0.0
 
     def start(self, length: int) -> None:
-        """Set every maximum to ``initial``, and every c to 0."""
-        self._observed, self._jumps = np.full(length, float(self.options.initial)), np.zeros(length)
-        self._longest = self._first
+        """Set every maximum to 0: nothing has been observed."""
+        self._observed, self._longest = np.zeros(length), 0.0
+
+    @property
+    def measured(self) -> bool:
+        """False before the first curvature was measured."""
+        return self._longest > 0.0
+
+    def measure(self, curvature: Array, length: float) -> None:
+        """Take the curvature (k,) and the length of the first nominal step as the first observations."""
+        self._observed, self._longest = np.array(curvature, dtype=np.float64), length
 
     def constants(self) -> Array:
         """Return the estimate of L, shape (k,)."""
-        return np.asarray(self.options.factor * np.maximum(self._observed, self._pooled()))
-
-    def kinks(self) -> Array:
-        """Return the estimate of c, shape (k,)."""
-        return np.asarray(self._kink_factor * self._jumps)
+        return np.asarray(self.options.factor * self._observed)
 
     def radius(self) -> float:
         """Return r."""
-        return min(self.options.max_radius, self.options.growth * self._longest)
+        most = np.inf if self.options.max_radius is None else self.options.max_radius
+        return min(most, self.options.growth * self._longest) if self.measured else most
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
-        """Let the maxima decay, then raise them to the L and c that this step needed."""
-        ratio = self.options.kink_ratio
-        most = np.inf if ratio is None else ratio * self._pooled()
-        needed = np.where(reliable, required, 0.0)
-        curvature = np.minimum(needed, most)
-        self._observed = np.maximum(self.options.decay * self._observed, curvature)
-        self._jumps = np.maximum(self.options.decay * self._jumps, 0.5 * length * (needed - curvature))
+        """Let the maxima decay, then raise them to the L that this step needed."""
+        self._observed = np.maximum(self.options.decay * self._observed, np.where(reliable, required, 0.0))
         if reliable.any() or reliable.size == 0:
             self._longest = max(self._longest, length)
 
     def blocked(self) -> None:
-        """Let c decay: without a step nothing could show that it is too large.  L stays."""
-        self._jumps = self.options.decay * self._jumps
-
-    def _pooled(self) -> float:
-        """Return the ``pooling`` quantile of the maxima.  This is much faster than numpy.quantile."""
-        if self._observed.size == 0:
-            return 0.0
-        ordered = np.sort(self._observed)
-        place = self.options.pooling * (ordered.size - 1)
-        below, above = ordered[int(place)], ordered[min(int(place) + 1, ordered.size - 1)]
-        return float(below + (place - int(place)) * (above - below))
+        """Let the maxima decay as at a step: without one nothing could show that they are too large."""
+        self._observed = self.options.decay * self._observed
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the maxima, the kink slopes and the longest step."""
-        return {"observed": self._observed.copy(), "jumps": self._jumps.copy(), "longest": self._longest}
+        """Return the maxima and the longest step."""
+        return {"observed": self._observed.copy(), "longest": self._longest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state that :meth:`state_dict` returned."""
         self._observed = np.array(state["observed"], dtype=np.float64)
-        self._jumps = np.array(state["jumps"], dtype=np.float64)
         self._longest = float(state["longest"])
 
 

@@ -138,6 +138,8 @@ def safe_update(start: Start, method: Method) -> Outcome:
     """
     if start.refuge is not None:
         return _go_back(start, start.refuge, method)
+    if not start.nominal.any() and not start.unsafe:
+        return _stay(start, method)
     basis = draw_basis(start, method)
     if basis.size == 0:  # no nominal step, and nothing was drawn
         return _stay(start, method)

@@ -70,17 +70,13 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
         assert arms[name].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"].model_copy(update=short)
     assert arms["scpo-covered"].scpo.tightening > arms["scpo"].scpo.tightening
     plain = arms["scpo-plain"].scpo
-    usual = arms["scpo-curvature"].scpo
+    usual = arms["scpo-no-look"].scpo
     added = {"kappa": 1.0, "tightening": 0.0, "buffer": 0.0}
     added["directions"] = replace(usual.directions, kind="isotropic", recycled=0)
     assert plain == usual.model_copy(update=added) != usual
     assert arms["scpo-no-buffer"].scpo == arms["scpo"].scpo.model_copy(update={"buffer": 0.0}) != arms["scpo"].scpo
     assert (proven.scpo.tightening, proven.scpo.buffer) == (0.0, 0.0)
-    assert {name for name, arm in arms.items() if arm.scpo.smoothness.kink_ratio is None} == {
-        "scpo-curvature",
-        "scpo-plain",
-        *(name for name, arm in arms.items() if arm.activation != "relu" and section.arms[name].method == "scpo"),
-    }
+    assert {name for name, arm in arms.items() if arm.scpo.look is None} == {"scpo-no-look", "scpo-plain"}
 
 
 def test_the_short_runs_of_the_side_experiments_are_the_first_part_of_the_long_ones():
@@ -246,8 +242,7 @@ def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at
         assert {key for key in before if before[key] != after[key]} == {"scpo"}
         changes.append(changed(before["scpo"], after["scpo"]))
     assert all(len(change - {"recycled"}) <= 1 for change in changes)  # recycled directions are a share of the count
-    kinks = {"kink_ratio"} if experiment == "regression" else set()
-    assert set().union(*changes) == {"kappa", "count", "kind", "recycled", "factor"} | kinks
+    assert set().union(*changes) == {"kappa", "count", "kind", "recycled", "factor"}
 
 
 def changed(before, after):
@@ -327,6 +322,7 @@ def test_the_methods_old_settings_are_read_under_their_new_names():
     arm = {"method": "scpo", "dataset": "normal", "overrides": {"scpo": {"margin": 0.0, "recycle": 0}}}
     raw = {"regression": {"scpo": old, "arms": {"scpo": arm}}}
     upgraded = upgrade_config(raw)["regression"]
-    assert ScpoConfig.model_validate(upgraded["scpo"]) == ScpoConfig.model_validate(new)
+    before = {"look": None, "smoothness": new["smoothness"] | {"max_radius": 1.0}}
+    assert ScpoConfig.model_validate(upgraded["scpo"]) == ScpoConfig.model_validate(new | before)
     assert upgraded["arms"]["scpo"]["overrides"] == {"scpo": {"tightening": 0.0, "directions": {"recycled": 0}}}
     assert upgrade_config({"regression": upgraded}) == {"regression": upgraded}

@@ -131,7 +131,7 @@ def test_settings_are_those_of_the_arm(results: Path) -> None:
     assert _print(_setting("regression/scpo-proven/parameters"), results) == r"\num{49}"
     assert _print(_setting("regression/parameters"), results) == r"\num{4353}"
     assert _print(_setting("double-integrator/constraints"), results) == r"\num{672}"
-    assert _print(_setting("regression/scpo-tanh/scpo.smoothness.kink_ratio"), results) == numbers.NONE
+    assert _print(_setting("regression/scpo-tanh/scpo.smoothness.max_radius"), results) == numbers.NONE
 
 
 def test_a_quantity_that_no_run_has_reads_none(results: Path) -> None:

@@ -102,10 +102,10 @@ def test_failure_after_a_rejected_proposal_forgets_what_was_learned() -> None:
     # L starts far too small, so that the first proposal is unsafe and raises it; then the constraint fails
     def build() -> tuple[SafeOptimizer, Fragile]:
         constraint = Fragile(_raise(RuntimeError("no rollout")))
-        options = EstimatedSmoothness(1e-6, initial_radius=1e3, max_radius=1e3)
+        options = EstimatedSmoothness()
         safe = wrap(residual(), "momentum", constraint=constraint, smoothness=options, kappa=1.0, look=False)
         train(safe, 2)
-        safe.smoothness.load_state_dict({"observed": np.full(12, 1e-6), "jumps": np.zeros(12), "longest": 1e3})
+        safe.smoothness.load_state_dict({"observed": np.full(12, 1e-6), "longest": 1e3})
         safe.optimizer.param_groups[0]["lr"] = 100.0
         return safe, constraint
 

@@ -7,7 +7,7 @@ import pytest
 
 from replication.planted_faults.smooth import Smooth
 from scpo.arrays import Array
-from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
+from scpo.smoothness import FixedSmoothness
 
 from .small_networks import follow
 
@@ -123,37 +123,3 @@ def test_a_gradient_may_turn_by_more_than_twice_the_kink_constant() -> None:
     safe, _ = follow(problem, Known(np.zeros(1), np.ones(1), 1.0), np.array([[1.0 - 1e-9, 0.0]]), 1, **options)
     assert safe.vector.read().numpy() == pytest.approx(y, abs=1e-8)
     assert safe.state_dict()["gradient_bound"].item() >= np.linalg.norm(slope)
-
-
-def test_a_pinned_constraint_is_free_again_after_decay() -> None:
-    """A step over a kink makes the constraint unsafe, and the learnt c exceeds its slope: S is {0} until c decays."""
-
-    def values(theta: Array) -> Array:
-        x, size = theta[:, 0], 0.05 * (theta**2).sum(axis=1) - 50.0
-        return np.stack([0.05 * x + 2.0 * np.maximum(0.0, x - 0.02) - 0.05, size, size], axis=1)
-
-    problem = Smooth(3, values, np.zeros(3), lambda theta: np.zeros((3, 3)))
-    push = np.vstack([np.tile([0.1, 0.0, 0.0], (5, 1)), np.tile([-0.05, 0.02, 0.01], (295, 1))])
-    model = EstimatedSmoothness(0.1, decay=0.995, initial_radius=0.2, kink_ratio=20.0)
-    _, steps = follow(problem, model, push, 300)
-    assert any(step.slack < 0.0 and step.step_norm == 0.0 for step in steps)  # pinned
-    assert all(step.slack >= 0.0 and step.step_norm > 0.0 for step in steps[200:])
-
-
-def ridge(theta: Array) -> Array:
-    """A ridge at x = 0 along which y can grow with w for ever, and two smooth constraints far from their limits."""
-    x, y, w = theta.T
-    return np.stack([y + np.abs(x) - 1.0 - 0.2 * w, 0.05 * (x**2 + y**2) - 50.0, 0.05 * w**2 - 50.0], axis=1)
-
-
-def test_estimated_kinks_let_steps_go_on_along_a_ridge_where_curvature_stops_them() -> None:
-    problem = Smooth(3, ridge, np.zeros(3), lambda theta: np.zeros((3, 3)))
-    push = np.tile([0.0, 0.05, 0.05], (400, 1))
-    push[:, 0] = 0.02 * np.random.default_rng(0).normal(size=400)
-    length = {}
-    for ratio in (None, 10.0):
-        _, steps = follow(problem, EstimatedSmoothness(1.0, decay=0.995, kink_ratio=ratio), push, 400, tightening=0.0)
-        length[ratio] = float(np.median([step.step_norm for step in steps[200:]]))
-        kinks = [step.kink_max for step in steps]
-        assert (max(kinks) > 0.1) == (ratio is not None)
-    assert length[10.0] > 3.0 * length[None]

@@ -20,9 +20,11 @@ ALL = np.array([True, True, True])
 NONE = ~ALL
 
 
-def started(k: int = 3, **options: Any) -> Estimate:
+def started(k: int = 3, first: float = 1.0, length: float = 0.1, **options: Any) -> Estimate:
+    """An estimate whose first curvature is ``first`` for all, on a first nominal step of this length."""
     model = Estimate(EstimatedSmoothness(**options))
     model.start(k)
+    model.measure(np.full(k, first), length)
     return model
 
 
@@ -43,13 +45,18 @@ def test_fixed_constants_are_spread_and_never_learn() -> None:
     assert model.constants().tolist() == [1.0, 1.0]
 
 
-def test_initial_constants_are_the_factor_times_the_initial_guess() -> None:
-    assert started(initial=3.0, factor=4.0).constants().tolist() == [12.0, 12.0, 12.0]
+def test_first_constants_are_the_factor_times_what_was_measured() -> None:
+    model = Estimate(EstimatedSmoothness(factor=4.0))
+    model.start(3)
+    assert not model.measured
+    model.measure(np.array([3.0, 0.0, 1.0]), 0.1)
+    assert model.measured
+    assert model.constants().tolist() == [12.0, 0.0, 4.0]
     assert started(0).constants().size == 0
 
 
 def test_each_maximum_rises_at_once_and_decays_slowly() -> None:
-    model = started(initial=1.0, factor=2.0, decay=0.9, pooling=0.0)
+    model = started(factor=2.0, decay=0.9)
     model.observe(np.array([5.0, 0.5, 0.0]), ALL, 0.1)
     assert model.constants() == pytest.approx([10.0, 1.8, 1.8])
     model.observe(np.array([1.0, 3.0, 0.0]), ALL, 0.1)
@@ -60,7 +67,7 @@ def test_each_maximum_rises_at_once_and_decays_slowly() -> None:
 
 
 def test_what_is_rounding_is_ignored() -> None:
-    model = started(initial=1.0, factor=2.0, decay=1.0)
+    model = started(factor=2.0, decay=1.0)
     radius = model.radius()
     model.observe(np.full(3, 1e12), NONE, 50.0)
     assert model.constants().tolist() == [2.0, 2.0, 2.0]
@@ -69,94 +76,32 @@ def test_what_is_rounding_is_ignored() -> None:
     assert model.constants().tolist() == [2.0, 8.0, 2.0]
 
 
-def test_pooling_lets_constraints_learn_from_their_peers() -> None:
-    needed = np.array([8.0, 6.0, 0.0])
-    for pooling, expected in ((0.0, [16.0, 12.0, 2.0]), (0.5, [16.0, 12.0, 12.0]), (1.0, [16.0, 16.0, 16.0])):
-        model = started(initial=1.0, factor=2.0, decay=1.0, pooling=pooling)
-        model.observe(needed, ALL, 0.1)
-        assert model.constants().tolist() == expected
-
-
 def test_radius_follows_the_longest_step_that_showed_something() -> None:
-    model = started(initial_radius=0.1, growth=2.0, max_radius=0.7)
-    assert model.radius() == pytest.approx(0.1)
-    for length, expected in ((0.01, 0.1), (0.1, 0.2), (0.2, 0.4), (0.15, 0.4), (0.4, 0.7), (5.0, 0.7)):
+    model = started(growth=2.0, max_radius=0.7, length=0.1)
+    assert model.radius() == pytest.approx(0.2)
+    for length, expected in ((0.01, 0.2), (0.1, 0.2), (0.2, 0.4), (0.15, 0.4), (0.4, 0.7), (5.0, 0.7)):
         model.observe(np.zeros(3), ALL, length)
         assert model.radius() == pytest.approx(expected)
-    assert started(initial_radius=3.0, max_radius=1.0).radius() == 1.0
+    assert started(length=3.0, max_radius=1.0).radius() == 1.0
+    assert started(length=3.0).radius() == 6.0
 
 
-def test_what_exceeds_the_peers_curvature_by_far_is_a_kink() -> None:
-    model = started(initial=1.0, factor=2.0, decay=0.5, pooling=0.5, kink_ratio=10.0)
-    assert model.kinks().tolist() == [0.0, 0.0, 0.0]
-    model.observe(np.array([8.0, 1.0, 1.0]), ALL, 0.1)
-    assert (model.constants()[0], model.kinks().tolist()) == (16.0, [0.0, 0.0, 0.0])
-    model.observe(np.array([1e4, 1.0, 0.0]), ALL, 1e-3)  # the quantile is 1 before it: 10 is curvature
-    assert model.constants() == pytest.approx([20.0, 2.0, 2.0])
-    assert model.kinks() == pytest.approx([2.0 * 0.5 * 1e-3 * (1e4 - 10.0), 0.0, 0.0])
-    model.observe(np.full(3, 1e12), NONE, 1e-3)
-    assert model.kinks() == pytest.approx([0.5 * 1e-3 * (1e4 - 10.0), 0.0, 0.0])
-    copy = started(initial=1.0, factor=2.0, decay=0.5, pooling=0.5, kink_ratio=10.0)
-    copy.load_state_dict(model.state_dict())
-    assert np.array_equal(copy.kinks(), model.kinks())
-
-
-@pytest.mark.parametrize(("kink_factor", "expected"), [(None, 2.0), (1.0, 1.0), (3.0, 3.0)])
-def test_kinks_can_have_a_factor_of_their_own(kink_factor: float | None, expected: float) -> None:
-    model = started(initial=1.0, factor=2.0, kink_ratio=10.0, kink_factor=kink_factor, decay=1.0, pooling=0.5)
-    model.observe(np.array([0.0, 0.0, 50.0]), np.ones(3, bool), 0.1)
-    assert model.kinks() == pytest.approx([0.0, 0.0, expected * 0.5 * 0.1 * (50.0 - 10.0)])
-    assert model.constants() == pytest.approx([2.0, 2.0, 20.0])
-
-
-def test_where_no_step_is_left_kinks_are_forgotten_and_curvature_is_not() -> None:
-    model = started(initial=1.0, factor=2.0, decay=0.5, kink_ratio=10.0)
-    model.observe(np.array([1e4, 1.0, 1.0]), ALL, 1e-3)
-    constants, kinks, radius = model.constants(), model.kinks(), model.radius()
+def test_where_no_step_is_left_curvature_is_forgotten_as_at_a_step() -> None:
+    model = started(decay=0.5, factor=2.0)
+    radius = model.radius()
     model.blocked()
-    assert np.array_equal(model.constants(), constants)
-    assert np.array_equal(model.kinks(), 0.5 * kinks)
-    assert (kinks[0] > 1.0, model.radius()) == (True, radius)
+    assert model.constants().tolist() == [1.0, 1.0, 1.0]
+    assert model.radius() == radius
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(
-    st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), min_size=1, max_size=8),
-    st.floats(1e-4, 1.0),
-    st.floats(1.0, 100.0, exclude_min=True),
-)
-def test_curvature_and_kinks_together_cover_what_the_last_step_needed(
-    needed: list[list[float]], length: float, ratio: float
-) -> None:
-    model = started(decay=0.9, factor=1.0, kink_ratio=ratio)
-    for row in needed:
-        model.observe(np.array(row), ALL, length)
-        bound = model.kinks() * length + 0.5 * model.constants() * length**2
-        assert (bound >= 0.5 * np.array(row) * length**2 * (1 - 1e-12)).all()
-
-
-def corner(width: float) -> Estimate:
-    """Follow the kink of max(0, x) with a step of two widths from x = -width, as steps shorten."""
-    model = started(1, initial=1.0, kink_ratio=10.0)
-    model.observe(np.array([2.0 * width / (2.0 * width) ** 2]), ALL[:1], 2.0 * width)
-    return model
-
-
-def test_at_a_kink_the_bound_does_not_depend_on_the_length_of_steps() -> None:
-    shorter, shortest = corner(1e-4), corner(1e-8)
-    assert shorter.constants() == shortest.constants() == 20.0
-    assert shorter.kinks() == pytest.approx(shortest.kinks(), rel=0.01)
-    assert 0.9 < shorter.kinks()[0] < 2.0
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), max_size=8), st.floats(0.5, 1.0), st.floats(0, 1))
-def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], decay: float, pooling: float) -> None:
-    model = started(decay=decay, pooling=pooling, factor=1.0)
+@given(st.lists(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), max_size=8), st.floats(0.5, 1.0))
+def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], decay: float) -> None:
+    model = started(decay=decay, factor=1.0)
     for row in needed:
         model.observe(np.array(row), ALL, 0.1)
         assert (model.constants() >= row).all()
-    copy = started(decay=decay, pooling=pooling, factor=1.0)
+    copy = started(decay=decay, factor=1.0)
     copy.load_state_dict(model.state_dict())
     assert np.array_equal(copy.constants(), model.constants())
     assert copy.radius() == model.radius()
@@ -167,17 +112,9 @@ def test_estimate_covers_what_the_last_step_needed(needed: list[list[float]], de
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ({"initial": 0.0}, "initial"),
-        ({"initial": np.inf}, "initial"),
         ({"factor": 0.5}, "factor"),
-        ({"kink_factor": 0.9}, "kink_factor"),
-        ({"kink_factor": np.nan}, "kink_factor"),
         ({"decay": 0.0}, "decay"),
         ({"decay": 1.5}, "decay"),
-        ({"pooling": -0.1}, "pooling"),
-        ({"kink_ratio": 1.0}, "kink_ratio"),
-        ({"kink_ratio": np.nan}, "kink_ratio"),
-        ({"initial_radius": 0.0}, "initial_radius"),
         ({"growth": 0.9}, "growth"),
         ({"max_radius": np.nan}, "max_radius"),
     ],
@@ -201,32 +138,33 @@ def test_required_constants_of_quadratics_never_exceed_the_true_ones() -> None:
             policy,
             constraint=problem.batched,
             batched=True,
-            smoothness=EstimatedSmoothness(1.0, decay=1.0),
+            smoothness=EstimatedSmoothness(decay=1.0),
             directions="isotropic",
             verify=False,
         )
         steps = run(safe, away(seed, policy), 30)
         # what the slopes' error allowance explains is not curvature, so needs lie below |A_i|, but for rounding
         assert max(step.info.required_max for step in steps) <= problem.constants.max() * (1 + 1e-6) + 1e-9
-        assert safe.smoothness.constants().max() <= 2.0 * max(1.0, problem.constants.max()) * (1 + 1e-6)
+        assert safe.smoothness.constants().max() <= 2.0 * problem.constants.max() * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 8.0])
 def test_safety_factor_trades_misses_for_length(factor: float) -> None:
-    safe = wrap(residual(), smoothness=EstimatedSmoothness(0.5, factor=factor), verify=False, count=13)
+    safe = wrap(residual(), smoothness=EstimatedSmoothness(factor=factor), verify=False, count=13)
     train(safe, 10)
-    expected = started(12, initial=0.5, factor=factor)
+    expected = started(12, factor=factor)
     expected.load_state_dict(safe.smoothness.state_dict())
     assert np.array_equal(safe.smoothness.constants(), expected.constants())
     assert (safe.smoothness.constants() >= factor * safe.smoothness.state_dict()["observed"]).all()
 
 
-def test_starting_again_forgets_the_longest_step() -> None:
+def test_starting_again_forgets_everything() -> None:
     model = started(1)
     model.observe(np.ones(1), np.ones(1, dtype=bool), 5.0)
-    assert model.radius() == 1.0
+    assert model.radius() == 10.0
     model.start(1)
-    assert model.radius() == EstimatedSmoothness().initial_radius == 0.1
+    assert not model.measured
+    assert model.constants().tolist() == [0.0]
 
 
 def test_without_constraints_the_radius_grows_with_steps() -> None:

@@ -91,8 +91,8 @@ def test_unsafe_proposals_raise_the_constants_and_then_theta_stays(
 def test_estimated_constants_remember_a_rejection() -> None:
     rejections = 0
     for seed in range(4):
-        model = EstimatedSmoothness(1e-4, initial_radius=10.0, max_radius=10.0)
-        safe = vector(waves(seed), smoothness=model, kappa=1.0, count=6, look=False)
+        safe = vector(waves(seed), smoothness=EstimatedSmoothness(), kappa=1.0, count=6, look=False)
+        safe.smoothness.measure(np.full(3, 1e-4), 10.0)
         first = safe.smoothness.constants().max()
         steps = pushed(safe, seed, 10)
         assert all((step.after <= 0).all() for step in steps)

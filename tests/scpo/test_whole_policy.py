@@ -55,7 +55,7 @@ def test_parameters_outside_theta_that_change_are_noticed(verify: bool) -> None:
     else:
         info = one_step(safe)
         assert info.restoring
-        assert info.slack == -squared(policy)[0] < 0
+        assert info.slack == -squared(policy)[0]
 
 
 def test_two_optimisers_of_one_policy_see_each_others_steps() -> None:

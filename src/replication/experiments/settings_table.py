@@ -52,24 +52,20 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
         ("projection", "sequential QP", OURS),
     ]
     if model.kind == "estimated":
-        values = (model.initial, model.factor, model.decay)
-        share = "median" if model.pooling == 0.5 else f"quantile {number(model.pooling)}"
-        method[5:5] = [
-            (r"\quad start, factor, decay", ", ".join(map(number, values)), TUNED),
-            (r"\quad never below the factor times", f"the {share} over all constraints", OURS),
-            (r"\quad kink ratio", or_number("none", model.kink_ratio), TUNED),
-            *([(r"\quad factor on kinks", number(model.kink_factor), TUNED)] if model.kink_factor else []),
-        ]
+        method[5:5] = [(r"\quad factor, decay", ", ".join(map(number, (model.factor, model.decay))), TUNED)]
+    if scpo.look is not None:
+        look = f"at {number(scpo.look.share)} of the step, factor {number(scpo.look.factor)}"
+        method[-3:-3] = [("look along the step", look, OURS)]
     return method
 
 
 def _radius(model: SmoothnessSettings) -> list[Setting]:
-    most = latex.setting(model.max_radius)
+    most = or_number("no limit", model.max_radius)
     if model.kind != "estimated":
         return [(r"radius \(r\)", most, OURS)]
     return [
         (r"radius \(r\)", f"{latex.setting(model.growth)} times the longest reliable step", OURS),
-        (r"\quad at first, at most", f"{latex.setting(model.initial_radius)}, {most}", OURS),
+        (r"\quad at most", most, OURS),
     ]
 
 

@@ -89,12 +89,13 @@ def build_smoothness(config: SmoothnessSettings, task: Task) -> EstimatedSmoothn
     """
     if config.kind == "estimated":
         return config
+    radius = np.inf if config.max_radius is None else config.max_radius
     if config.kind == "fixed" and config.constant is not None:
-        return FixedSmoothness(config.constant, config.max_radius)
+        return FixedSmoothness(config.constant, radius)
     prove = getattr(task, "proven_smoothness", None)
     if prove is None:
         raise ConfigurationError(f"scpo.smoothness: no constants are proven for {type(task).__name__}")
-    proven: Smoothness = prove(config.max_radius)
+    proven: Smoothness = prove(radius)
     return proven
 
 

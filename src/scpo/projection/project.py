@@ -25,6 +25,8 @@ from scpo.projection.solvers import BACKENDS, duals_at_origin
 from scpo.projection.sqp import Solution
 
 KKT_TOLERANCE = 1e-7
+#: a target that exceeds r by so small a share is shortened to r in every norm: the answer is within the tolerances
+HARDLY = 1e-9
 GAP_TOLERANCE = 1e-6
 #: The rows are tightened by these shares of their size, one after the other, so that a solver's inexact point lies
 #: in S.  Shrinking it towards 0 costs much where the slack is small, and everything where it is 0 (the descent row).
@@ -129,7 +131,8 @@ def _without_a_solver(region: LocalSafeRegion, target: Array, norm: Norm | None)
         return Projection(target.copy(), "inside", np.zeros(k, bool), np.zeros(k), "none")
     if region.reach(target) == 0.0 or _only_origin(region):
         return Projection(np.zeros_like(target), "pinned", region.values == 0, np.zeros(k), "none")
-    if norm is None and length_of(target) > region.radius:
+    overshoot = length_of(target) / region.radius
+    if overshoot > 1.0 and (norm is None or overshoot <= 1.0 + HARDLY):
         capped = region.radius * (1 - 4 * region.roundoff) / length_of(target) * target
         if region.contains(capped):
             return Projection(capped, "projected", np.zeros(k, bool), np.zeros(k), "none")

@@ -40,6 +40,7 @@ ALTERNATIVES = {
     "scpo-no-margin": ("SCPO", "no", "tightening"),
     "scpo-no-buffer": ("SCPO", "no", "buffer"),
     "scpo-curvature": ("SCPO", "no kink", "constants"),
+    "scpo-no-look": ("SCPO", "no", "look"),
     "scpo-plain": ("SCPO", "plain", ""),
     "backtracking": ("Back-", "tracking", ""),
     "unconstrained": ("Uncon-", "strained", ""),
@@ -308,9 +309,6 @@ def _own_settings(section: RegressionConfig) -> list[Setting]:
     if "scpo-covered" in section.arms:
         tightening = section.for_arm("scpo-covered").scpo.tightening
         rows.append(("tightening that covers the points between", number(tightening), TUNED))
-    if "scpo-tanh" in section.arms:
-        ratio = section.for_arm("scpo-tanh").scpo.smoothness.kink_ratio
-        rows.append(("kink ratio, smooth activations", or_number("none", ratio), OURS))
     if "scpo-proven" in section.arms:
         proven = section.for_arm("scpo-proven")
         (_, optimiser, _), (_, rate, _) = optimiser_settings(proven.optimizer)
@@ -319,6 +317,6 @@ def _own_settings(section: RegressionConfig) -> list[Setting]:
             (r"proven constants (\cref{sec:proven}): network", f"{widths}, {proven.activation}", OURS),
             (r"\quad optimiser, learning rate", f"{optimiser}, {rate}", OURS),
             (r"\quad tightening", number(proven.scpo.tightening), OURS),
-            (r"\quad \(r\), on proven constants", number(proven.scpo.smoothness.max_radius), OURS),
+            (r"\quad \(r\), on proven constants", or_number("no limit", proven.scpo.smoothness.max_radius), OURS),
         ]
     return rows

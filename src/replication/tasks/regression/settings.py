@@ -40,7 +40,7 @@ ADVERSARIAL_PERCENT = (10, 30, 50)
 #: the plain method, as the abstract describes it: Gaussian directions, all of the slack, no additions
 PLAIN = {
     "directions": {"kind": "isotropic", "recycled": 0},
-    "smoothness": {"kink_ratio": None},
+    "look": None,
     "kappa": 1.0,
     "tightening": 0.0,
     "buffer": 0.0,
@@ -52,12 +52,10 @@ SHORT = {
     "schedule": {"epochs": SIDE_EPOCHS},
     "optimizer": {"final_learning_rate": round(LONG.rate(SIDE_EPOCHS / EPOCHS), 4)},
 }
-#: for networks with a smooth activation, which have no kinks
-SMOOTH = {"smoothness": {"kink_ratio": None}}
 #: for scpo-proven and scpo-small: no tightening and no buffer, so that only the step bound keeps them safe
-BARE: dict[str, Any] = {**SMOOTH, "tightening": 0.0, "buffer": 0.0}
+BARE: dict[str, Any] = {"tightening": 0.0, "buffer": 0.0}
 #: for scpo-proven: L is proven within the longest step
-PROVEN = {"smoothness": {"kink_ratio": None, "kind": "proven", "max_radius": 0.1}}
+PROVEN = {"smoothness": {"kind": "proven", "max_radius": 0.1}}
 #: the settings that scpo-proven shares with the arms beside it
 PROVABLE = {
     "hidden": [16],
@@ -79,7 +77,7 @@ class RegressionConfig(ExperimentSettings):
     heldout: Count = Field(10_000, description="number of held-out points on which loss and violation are measured")
     scpo: ScpoConfig = ScpoConfig(
         directions=DirectionSettings(recycled=12),
-        smoothness=SmoothnessSettings(decay=0.995, kink_ratio=20.0, kink_factor=1.5),
+        smoothness=SmoothnessSettings(decay=0.995),
         kappa=0.9,
         verify=False,
         tightening=0.01,
@@ -104,7 +102,7 @@ class RegressionConfig(ExperimentSettings):
                 ("no-margin", {"tightening": 0.0}),
                 ("covered", {"tightening": 0.12}),
                 ("no-buffer", {"buffer": 0.0}),
-                ("curvature", SMOOTH),
+                ("no-look", {"look": None}),
                 ("plain", PLAIN),
             )
         },
@@ -117,7 +115,7 @@ class RegressionConfig(ExperimentSettings):
         },
         **{
             f"scpo-{activation}": Arm(
-                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation, "scpo": SMOOTH} | SHORT
+                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation} | SHORT
             )
             for activation in ("tanh", "softplus")
         },
