@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from replication.errors import ResultError
 from replication.files import read_json, write_bytes
@@ -110,7 +110,14 @@ def made(results: Path) -> dict[str, Path]:
 
 
 def archive(name: str, content: Mapping[str, bytes], executable: set[str]) -> bytes:
-    """Return a tar.gz of ``content`` (path -> bytes) below the folder ``name``; equal content gives equal bytes."""
+    """Return a tar.gz of ``content`` (path -> bytes) below the folder ``name``; equal content gives equal bytes.
+
+    Raises:
+        ResultError: a path leads out of the folder.
+    """
+    for path in content:
+        if path != PurePosixPath(path).as_posix() or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
+            raise ResultError(f"{path!r}: no name in an archive; it must stay in the archive's folder")
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for path in sorted(content):
