@@ -65,7 +65,7 @@ def results(checkout: Path) -> Path:
 def unpacked(checkout: Path, results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("elsewhere")
     with tarfile.open(bundle.write(checkout, results, folder)) as tar:
-        tar.extractall(
+        tar.extractall(  # noqa: S202
             folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
         )  # from Python 3.11.4 on
     return next(path for path in folder.iterdir() if path.is_dir())
