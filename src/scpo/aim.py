@@ -39,7 +39,7 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
     """Return the target of an update and the row that keeps the loss from rising, if it needs one."""
     tightened = start.values + method.tightening
     if start.unsafe:
-        return Aim(_restoring(probes, tightened), restoring=True)
+        return Aim(_restoring(start, probes, tightened), restoring=True)
     target, row = basis.coordinates(start.nominal), None
     if method.descent is not None and not start.gradient.any():
         if method.descent.loss_smoothness > 0:  # no direction descends, and a rise may be of second order
@@ -52,10 +52,11 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
     return Aim(aimed, turned=aimed is not target, descent_row=row, metric=metric)
 
 
-def _restoring(probes: Probes, tightened: Array) -> Array:
+def _restoring(start: Start, probes: Probes, tightened: Array) -> Array:
     """Return a step down the constraints that have to fall: above their limits, or within rounding of them.
 
-    It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.
+    It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.  It
+    is at most r, and at most |theta| or |p|.
     """
     short = tightened + 2.0 * probes.rounding > 0
     norms = np.maximum(np.linalg.norm(probes.slopes[short], axis=1), 1e-300)
@@ -64,5 +65,5 @@ def _restoring(probes: Probes, tightened: Array) -> Array:
     if size == 0.0:
         return downhill
     wanted = 2.0 * tightened[short] + RESTORING_ROUNDING * probes.rounding[short]
-    length = min(float((wanted / norms).max()), probes.constants.radius)
+    length = min(float((wanted / norms).max()), probes.constants.radius, start.scale or np.inf)
     return np.asarray(length / size * downhill)

@@ -130,7 +130,7 @@ def _balanced_length(start: Start, constants: Constants) -> float:
 
 def _usual_length(start: Start, method: Method, constants: Constants) -> float:
     """Return nu <= r for probes that need not be safe."""
-    unit = max(float(vector_norm(start.theta)), float(vector_norm(start.nominal))) or 1.0
+    unit = start.scale or 1.0
     if start.values.size == 0:
         return min(constants.radius, LARGEST_PROBE * unit)
     usual = min(LARGEST_PROBE * unit, PROBE_FACTOR * _balanced_length(start, constants))

@@ -89,6 +89,11 @@ class Start:
         return self.theta.numel()
 
     @property
+    def scale(self) -> float:
+        """A length to compare lengths in weight space with: |theta| or |p|, whichever is larger."""
+        return max(float(vector_norm(self.theta)), float(vector_norm(self.nominal)))
+
+    @property
     def unsafe(self) -> bool:
         """True if theta violates a constraint.  Then the update is a restoring step."""
         return bool((self.values > 0).any())

@@ -61,6 +61,12 @@ def _with_small_constants(seed: int) -> method.Smooth:
 
 
 @pytest.mark.usefixtures("short")
+def test_a_look_that_sees_nothing_is_reported_as_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert method.look_removed().caught
+    monkeypatch.setattr("scpo.look._curvature_along", lambda step, residual, options: np.zeros_like(residual))
+    assert not method.look_removed().caught
+
+
 def test_biased_probes_break_the_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(method, "SEEDS", 3)
     assert method.biased_probes().caught

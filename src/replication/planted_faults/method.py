@@ -125,6 +125,33 @@ def constants_too_small() -> Finding:
     )
 
 
+def look_removed() -> Finding:
+    """Plant constants L far below the proven ones and take the look along the step away.
+
+    Steps must become unsafe without it, and few may with it.
+    """
+    factor = FACTORS[-1]
+
+    def total(look: bool) -> Count:
+        problems = [(seed, PROBLEMS[name](seed)) for name in PROBLEMS for seed in range(SEEDS)]
+        return sum((count(p, seed, smoothness=factor * p.constants, look=look) for seed, p in problems), Count())
+
+    without, beside = total(False), total(True)
+    return Finding(
+        "look-removed",
+        f"L at {factor:g} of the proven one, without the look along the step",
+        "unsafe iterates; with the look at most a tenth as many",
+        f"{without.unsafe_iterates} unsafe iterates and {without.bound_misses} updates with a miss, in "
+        f"{without.updates} updates; with the look {beside.unsafe_iterates} and {beside.bound_misses}",
+        {
+            "updates": without.updates,
+            "unsafe_iterates": without.unsafe_iterates,
+            "unsafe_iterates_with_the_look": beside.unsafe_iterates,
+        },
+        caught=10 * beside.unsafe_iterates <= without.unsafe_iterates > 0,
+    )
+
+
 class BiasedProbes:
     """A constraint that lies at probes, which come several at a time, and tells the truth at iterates.
 

@@ -23,6 +23,7 @@ def findings(referee: Path) -> list[Finding]:
     """
     return [
         method.constants_too_small(),
+        method.look_removed(),
         method.biased_probes(),
         method.unsafe_start(),
         method.noisy_constraint(),
