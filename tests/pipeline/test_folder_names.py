@@ -14,6 +14,7 @@ import pytest
 
 from tests.pipeline.test_workflow import Workflow
 
+PROJECT = Path(__file__).parents[2]
 NAMES = ["a b 'c' \"d\"", "$HOME `e` \\f %20 #g ~h", "& i; (j) * [k] {l} ünïcode 数"]
 TEXT = r"""\documentclass{article}
 \input{preamble-of-made}
@@ -30,6 +31,15 @@ def checkout(folder: Path) -> Workflow:
     packages = sysconfig.get_path("purelib", vars={"base": str(folder / ".venv")})
     Path(packages, "this-environment.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return Workflow(folder)
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of the sources and of the workflow."""
+    for part in ("Snakefile", "workflow", "config", "src"):
+        source = PROJECT / part
+        folder.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    return folder
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -72,10 +82,7 @@ def test_every_rule_and_tex_work_in_a_folder_with_all_of_them(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["a:b", "a\nb"])
 def test_what_path_cannot_hold_is_refused_at_the_start(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
-    shutil.copytree(Path(__file__).parents[2] / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("Snakefile", "workflow", "config"):
-        source = Path(__file__).parents[2] / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    copied(folder)
     code = (
         f"import sys; sys.path.insert(0, {str(folder / 'src')!r}); from snakemake.cli import main; "
         "sys.argv[1:] = ['--dry-run', '--cores', '1', '--config', 'scale=smoke']; main()"
@@ -85,3 +92,12 @@ def test_what_path_cannot_hold_is_refused_at_the_start(name: str, tmp_path: Path
     )
     assert done.returncode != 0
     assert "the name of no folder above may hold" in done.stdout + done.stderr
+
+
+def test_a_copied_environment_that_runs_another_checkouts_code_is_detected(tmp_path: Path) -> None:
+    copy = copied(tmp_path / "copy")
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", "scale=smoke"]
+    other = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    done = subprocess.run(command, cwd=copy, env=other, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "which is another checkout; run make setup here" in done.stdout + done.stderr

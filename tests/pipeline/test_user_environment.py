@@ -81,7 +81,7 @@ def test_the_command_adopts_the_same_environment(hostile, monkeypatch):
     }
 
 
-def test_a_figure_and_the_output_of_a_notebook_are_the_same_in_any_home(hostile, tmp_path):
+def test_what_a_notebook_draws_and_prints_is_the_same_in_any_home(hostile, tmp_path):
     results = tmp_path / "results"
     results.mkdir()
     template = tmp_path / "template.ipynb"
@@ -101,6 +101,16 @@ figure.savefig(results + "/figure.png", metadata={"Software": None})"""
         outputs = [output.get("text") for output in nbformat.read(out, as_version=4).cells[-1].outputs]
         made.append((outputs, (results / "figure.png").read_bytes()))
     assert made[0][0] == ["1 UTC True True\n"]
+    assert made[0] == made[1]
+
+
+def test_a_figure_of_the_report_is_the_same_in_any_home(hostile, tmp_path):
+    made = []
+    for name, variables in (("plain", {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}), ("hostile", hostile)):
+        out = tmp_path / name / "figure.pdf"
+        shipped = environment.REPOSITORY / "shipped/results/paper"
+        job(f"{PYTHON} -m replication figure falsification-smoothness --results '{shipped}' --out '{out}'", variables)
+        made.append(out.read_bytes())
     assert made[0] == made[1]
 
 
