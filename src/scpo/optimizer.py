@@ -51,7 +51,7 @@ class SafeOptimizer:
         kappa: share of the slack that one update may use, in (0, 1].
         verify: evaluate g at a proposed step before it is taken.  An unsafe proposal raises L and is solved again;
             after 8 retries theta stays.  With False the bound alone decides.
-        look: evaluate g half-way along each proposed step as well, and shorten the step where g curves more than L
+        look: evaluate g on the way to each proposed policy as well, and shorten the step where g curves more than L
             says; after an unsafe iterate, go back to the last safe one.  ``Look(...)`` has options; False: neither.
         descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=beta)``: nor at all, for a
             beta-smooth loss; False: it may rise.

@@ -98,7 +98,8 @@ def test_the_constants_in_the_method_are_those_of_the_code():
 
 def test_the_defaults_in_the_method_are_those_of_the_code():
     text = (PROJECT / "docs/method.md").read_text()
-    rows = re.findall(r"^\| `(SafeOptimizer|Directions|EstimatedSmoothness)\((\w+)=([^)`]+)\)` \|", text, re.MULTILINE)
+    owners = "SafeOptimizer|Directions|EstimatedSmoothness|Look"
+    rows = re.findall(rf"^\| `({owners})\((\w+)=([^)`]+)\)` \|", text, re.MULTILINE)
     assert len(rows) >= 5
     for owner, name, value in rows:
         assert inspect.signature(getattr(scpo, owner)).parameters[name].default == ast.literal_eval(value), name
