@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -145,17 +146,29 @@ def as_metric(given: Metric | Tensor | str | None, vector: ParameterVector) -> M
         NonFiniteError: it holds NaN or infinity.
     """
     if given is None or (isinstance(given, str) and given == "euclidean"):
-        return lambda optimizer: None
+        return partial(_fixed, None)
     if isinstance(given, str):
         if given != "auto":
             raise ConfigurationError(f"metric: no {given!r}; there are auto, euclidean, a tensor (d,) or a callable")
-        return lambda optimizer: _ready(own_metric(optimizer, vector))
+        return partial(_own, vector)
     if isinstance(given, Tensor):
-        fixed = _ready(_checked(given, vector))
-        return lambda optimizer: fixed
+        return partial(_fixed, _ready(_checked(given, vector)))
     if not callable(given):
         raise ConfigurationError(f"metric: expected auto, euclidean, a tensor (d,) or a callable, got {given!r}")
-    return lambda optimizer: _ready(_checked(given(optimizer), vector))
+    return partial(_given, given, vector)
+
+
+# partial objects of named functions, because a closure cannot be pickled
+def _fixed(diagonal: Tensor | None, optimizer: torch.optim.Optimizer) -> Tensor | None:
+    return diagonal
+
+
+def _own(vector: ParameterVector, optimizer: torch.optim.Optimizer) -> Tensor | None:
+    return _ready(own_metric(optimizer, vector))
+
+
+def _given(metric: Metric, vector: ParameterVector, optimizer: torch.optim.Optimizer) -> Tensor | None:
+    return _ready(_checked(metric(optimizer), vector))
 
 
 def _ready(diagonal: Tensor | None) -> Tensor | None:

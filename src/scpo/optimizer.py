@@ -18,7 +18,7 @@ from scpo import threads
 from scpo.arrays import Array, per_value
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import as_directions
-from scpo.errors import ConfigurationError, NonFiniteError, UnsafeStartError
+from scpo.errors import ConfigurationError, UnsafeStartError
 from scpo.metric import Metric, as_metric
 from scpo.options import Constraint, Descent, Look, StepOptions, as_constraint, as_descent, as_look
 from scpo.parameters import ParameterVector, Rest, same_rest
@@ -28,9 +28,10 @@ from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carr
 from scpo.snapshot import Snapshot
 from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
+from scpo.wrapping import Wrapper, propose
 
 
-class SafeOptimizer:
+class SafeOptimizer(Wrapper):
     """Wrap an optimiser so that every policy it leaves behind is safe, as far as the smoothness constants hold.
 
     ``step()`` lets the wrapped optimiser propose a step from the gradients that ``backward`` left.  It takes that step
@@ -40,7 +41,8 @@ class SafeOptimizer:
     Optimisers that remember the steps themselves are misled by altered ones: LBFGS, and the average of ASGD.
 
     Args:
-        optimizer: any torch.optim optimiser of parameters of ``policy``.
+        optimizer: any torch.optim optimiser of parameters of ``policy``.  Parameters that are not the policy's (a
+            critic's) are stepped as they are; the constraint must not depend on them.
         policy: the policy.  Frozen parameters and buffers stay, and g is evaluated anew when they change.
         constraint: policy -> (k,) numbers, safe where all are <= 0; or a :class:`scpo.Constraint` with options.  It is
             a black box (NumPy, a simulator, a subprocess) and must be deterministic.
@@ -99,13 +101,12 @@ class SafeOptimizer:
         metric: Metric | Tensor | str | None = StepOptions.metric,
         seed: int = 0,
     ) -> None:
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise ConfigurationError(f"optimizer: expected a torch.optim optimiser, got {type(optimizer).__name__}")
+        super().__init__(optimizer)
         if not isinstance(policy, nn.Module):
             raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
         if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
             raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")
-        self.optimizer, self.policy = optimizer, policy
+        self.policy = policy
         self.vector = ParameterVector(policy, self._held())
         threads.check(self.vector.dimension, self.vector.device)
         self._method = Method(
@@ -169,9 +170,16 @@ class SafeOptimizer:
             f"{self._values.size} constraint values, {self.updates} updates, slack {slack:.3g})"
         )
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients, as the wrapped optimiser does."""
-        self.optimizer.zero_grad(set_to_none=set_to_none)
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters that are not the policy's to the wrapped optimiser.
+
+        Raises:
+            ConfigurationError: they are the policy's, whose vector theta was laid out at the start.
+        """
+        given = param_group["params"]
+        added = [given] if isinstance(given, Tensor) else list(given)
+        self.vector.refuse_change(self.policy, [*self._held(), *(p[1] if isinstance(p, tuple) else p for p in added)])
+        self.optimizer.add_param_group({**param_group, "params": added})
 
     def refresh(self) -> None:
         """Evaluate g again after the constraint itself has changed (new starts, for example).
@@ -186,7 +194,7 @@ class SafeOptimizer:
             self._measure_rounding()
         self._values, self._refuge, self._raised = values, None, None
 
-    def step(self, closure: Callable[[], float] | None = None) -> StepInfo:
+    def step(self, closure: Callable[[], float] | None = None) -> StepInfo:  # type: ignore[override]
         """Take one projected step and return its record.
 
         Args:
@@ -197,11 +205,11 @@ class SafeOptimizer:
         """
         theta, before = self.vector.read(), Snapshot.take(self.optimizer, self._method)
         try:
-            self.vector.refuse_change(self._held())
-            nominal, gradient = self._propose(theta, closure)
+            self.vector.refuse_change(self.policy, self._held())
+            nominal = propose(self.optimizer, self.vector, theta, closure)
             metric = self._read_metric(self.optimizer)
             rest = self.vector.read_rest(self.policy)
-            start = replace(self._start(theta, rest, nominal, gradient), metric=metric)
+            start = replace(self._start(theta, rest, nominal.step, nominal.gradient), metric=metric)
             rounding, measured_at = self.rounding, self._measured_at
             if start.refuge is None:
                 rounding, measured_at = self._rounding_at(theta)
@@ -212,7 +220,8 @@ class SafeOptimizer:
             before.restore(self.optimizer, self._method)
             raise
         self._take(outcome, rest)
-        self.nominal, self.metric, self.rounding, self._measured_at = nominal, metric, rounding, measured_at
+        self.nominal, self.metric, self.rounding, self._measured_at = nominal.step, metric, rounding, measured_at
+        nominal.run_post_hooks()
         return outcome.info
 
     def _take(self, outcome: Outcome, rest: Rest) -> None:
@@ -290,38 +299,6 @@ class SafeOptimizer:
         except Exception as error:
             before.restore(self.optimizer, self._method)
             raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
-
-    def _propose(self, theta: Tensor, closure: Callable[[], float] | None) -> tuple[Tensor, Tensor]:
-        """Return the nominal step p (d,) and the gradient of the loss (d,).  The step is taken back."""
-        gradients: list[Tensor] = []
-        ascending = [p for group in self.optimizer.param_groups if group.get("maximize") for p in group["params"]]
-
-        def first_at_theta() -> float:  # LBFGS goes on calling it elsewhere
-            assert closure is not None
-            loss = closure()
-            if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
-                raise NonFiniteError("the loss that the closure returned is NaN or infinite; the step was not taken")
-            if not gradients:
-                gradients.append(self.vector.gradient(ascending))
-            return loss
-
-        if closure is None:
-            gradients.append(self.vector.gradient(ascending))
-            self.optimizer.step()
-        else:
-            self.optimizer.step(first_at_theta)
-        nominal = self.vector.read() - theta
-        self.vector.write(theta)
-        name = type(self.optimizer).__name__
-        if not gradients:
-            raise ConfigurationError(f"{name} did not call the closure; call backward() and step() without one")
-        if not math.isfinite(float(vector_norm(nominal))):
-            raise NonFiniteError(f"{name} proposed a step with NaN or infinite entries, or too long to be squared")
-        return nominal, gradients[0]
-
-    def _held(self) -> list[Tensor]:
-        """Return all parameters that the wrapped optimiser holds."""
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
         """Return the state from which an update starts; g is evaluated where the policy was changed from outside.

@@ -97,31 +97,31 @@ def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]
 class ParameterVector:
     """The vector theta (d,) of the trainable parameters of ``policy`` that are among ``optimizer_parameters``.
 
-    Frozen parameters and buffers stay out of theta.  All algebra on theta is in float64.  Writing theta rounds it to
-    the dtype of each parameter.  This rounding counts as rounding of the constraint (docs/method.md, section 1).
+    Frozen parameters and buffers stay out of theta, and so do parameters that are not the policy's.  All algebra on
+    theta is in float64.  Writing theta rounds it to the dtype of each parameter.  This rounding counts as rounding of
+    the constraint (docs/method.md, section 1).
 
     Raises:
-        ConfigurationError: nothing is trainable, the optimiser holds a tensor that the policy does not, or the
-            parameters lie on several devices or have no real floating dtype.
+        ConfigurationError: nothing is trainable, or the parameters lie on several devices, are sparse or have no real
+            floating dtype.
     """
 
     def __init__(self, policy: nn.Module, optimizer_parameters: Iterable[Tensor]) -> None:
         wanted = {id(parameter): parameter for parameter in optimizer_parameters}
         named = {name: parameter for name, parameter in policy.named_parameters() if id(parameter) in wanted}
-        foreign = set(wanted) - {id(parameter) for parameter in named.values()}
-        if foreign:
-            raise ConfigurationError(
-                f"the optimiser holds {len(foreign)} tensors that are no parameters of the policy; "
-                "build it from policy.parameters()"
-            )
         trainable = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
         if not trainable or sum(parameter.numel() for parameter in trainable.values()) == 0:
-            raise ConfigurationError("the optimiser holds no trainable parameter of the policy (all frozen or empty)")
+            raise ConfigurationError(
+                "the optimiser holds no trainable parameter of the policy (all frozen or empty, or another model's); "
+                "build it from policy.parameters()"
+            )
         if len({parameter.device for parameter in trainable.values()}) > 1:
             raise ConfigurationError("the policy's trainable parameters lie on several devices; use one")
         for name, parameter in trainable.items():
             if not parameter.dtype.is_floating_point:
                 raise ConfigurationError(f"parameter {name!r}: expected a real floating dtype, got {parameter.dtype}")
+            if parameter.layout is not torch.strided:
+                raise ConfigurationError(f"parameter {name!r}: is stored as {parameter.layout}; store it densely")
         self.names = tuple(trainable)
         self.parameters = tuple(trainable.values())
         self.shapes = tuple(parameter.shape for parameter in self.parameters)
@@ -154,14 +154,15 @@ class ParameterVector:
             for parameter, part in zip(self.parameters, theta.split_with_sizes(self.sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))
 
-    def refuse_change(self, optimizer_parameters: Iterable[Tensor]) -> None:
-        """Check that the optimiser moves the parameters of theta and no others.
+    def refuse_change(self, policy: nn.Module, optimizer_parameters: Iterable[Tensor]) -> None:
+        """Check that the optimiser moves the parameters of theta and no others of the policy.
 
         Raises:
             ConfigurationError: a parameter was frozen, unfrozen or added since theta was laid out.
         """
         known = {id(parameter) for parameter in self.parameters}
-        held = list(optimizer_parameters)
+        ours = {id(parameter) for parameter in policy.parameters()}
+        held = [parameter for parameter in optimizer_parameters if id(parameter) in ours]
         added = [p for p in held if id(p) not in known and (p.requires_grad or p.grad is not None)]
         frozen = [name for name, p in zip(self.names, self.parameters, strict=True) if not p.requires_grad]
         if added or frozen or known - {id(p) for p in held}:
@@ -172,17 +173,18 @@ class ParameterVector:
                 f"would move are new, frozen: {', '.join(frozen) or 'none'}); {remedy}"
             )
 
-    def gradient(self, maximized: Iterable[Tensor] = ()) -> Tensor:
+    def gradient(self, maximized: Iterable[Tensor] = (), beside: Iterable[Tensor] = ()) -> Tensor:
         """Return the gradient of the loss (d,) that ``backward`` computed.  A parameter without a gradient gets zeros.
 
         Args:
             maximized: the parameters whose optimiser maximises; their gradient gets the opposite sign.
+            beside: other parameters that the optimiser steps.
 
         Raises:
-            ConfigurationError: no parameter has a gradient.
+            ConfigurationError: no parameter has a gradient, and none beside.
             NonFiniteError: an entry is NaN or infinite.
         """
-        if all(parameter.grad is None for parameter in self.parameters):
+        if all(parameter.grad is None for parameter in (*self.parameters, *beside)):
             raise ConfigurationError("no parameter has a gradient; call loss.backward() before step()")
         parts = [
             torch.zeros(parameter.numel(), dtype=torch.float64, device=self.device)

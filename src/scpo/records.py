@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -40,6 +40,10 @@ class StepInfo:
     active: int = _entry("constraint values that held the step back", 0)
     solver_retries: int = _entry("projections that were repeated by another solver", 0)
     rollouts: int = _entry("policies evaluated since the start", 0)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return all fields as floats, for any tracker; True is 1.0."""
+        return {name: float(value) for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         notes = [

@@ -18,6 +18,7 @@ class Snapshot:
     """A copy of everything that a step may change, except theta."""
 
     rest: Rest
+    others: list[tuple[Tensor, Tensor]]  # parameters that are not the policy's, and copies of them
     state: dict[Any, Any]
     groups: list[dict[str, Any]]
     learned: dict[str, Any]
@@ -26,7 +27,10 @@ class Snapshot:
     @classmethod
     def take(cls, optimizer: torch.optim.Optimizer, method: Method) -> Snapshot:
         """Return the present state of the wrapped ``optimizer``, of the policy and of the ``method``."""
+        ours = {id(parameter) for parameter in method.context.policy.parameters()}
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         return cls(
+            others=[(parameter, parameter.detach().clone()) for parameter in held if id(parameter) not in ours],
             rest=method.context.vector.read_rest(method.context.policy),
             state={key: copy.deepcopy(value) for key, value in optimizer.state.items()},
             groups=[{k: copy.deepcopy(v) for k, v in one.items() if k != "params"} for one in optimizer.param_groups],
@@ -37,6 +41,9 @@ class Snapshot:
     def restore(self, optimizer: torch.optim.Optimizer, method: Method) -> None:
         """Set everything back to this state."""
         method.context.vector.write_rest(method.context.policy, self.rest)
+        with torch.no_grad():
+            for parameter, kept in self.others:
+                parameter.copy_(kept)
         optimizer.state.clear()
         optimizer.state.update(self.state)
         for group, options in zip(optimizer.param_groups, self.groups, strict=True):

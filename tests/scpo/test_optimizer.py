@@ -316,7 +316,8 @@ def test_parameters_frozen_thawed_or_added_later_are_refused() -> None:
         safe.step()
 
     policy, safe = safe_one()
-    safe.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+    policy.register_parameter("late", nn.Parameter(torch.ones(1, dtype=torch.float64)))
+    safe.optimizer.add_param_group({"params": [policy.late]})
     loss(policy).backward()
     with pytest.raises(ConfigurationError, match="new"):
         safe.step()

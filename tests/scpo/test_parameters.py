@@ -100,10 +100,14 @@ def test_tied_parameters_count_once() -> None:
 
 def test_what_is_refused() -> None:
     policy = residual()
-    with pytest.raises(ConfigurationError, match="1 tensors that are no parameters"):
-        ParameterVector(policy, [*policy.parameters(), nn.Parameter(torch.ones(1))])
     with pytest.raises(ConfigurationError, match="frozen or empty"):
         ParameterVector(policy, [])
+    with pytest.raises(ConfigurationError, match="another model's"):
+        ParameterVector(policy, [nn.Parameter(torch.ones(1))])
+    sparse = nn.Module()
+    sparse.table = nn.Parameter(torch.eye(2).to_sparse())
+    with pytest.raises(ConfigurationError, match=r"'table'.*store it densely"):
+        vector(sparse)
     empty = nn.Module()
     empty.nothing = nn.Parameter(torch.zeros(0))
     with pytest.raises(ConfigurationError, match="frozen or empty"):
@@ -122,16 +126,16 @@ def test_changes_of_what_the_optimiser_would_move_are_refused() -> None:
     policy = residual()
     policy.biases[0].requires_grad_(False)
     flat, held = vector(policy), list(policy.parameters())
-    flat.refuse_change(held)
+    flat.refuse_change(policy, held)
     policy.biases[0].grad = torch.zeros_like(policy.biases[0])  # an optimiser moves whatever has a gradient
     with pytest.raises(ConfigurationError, match="1 tensors that the optimiser would move are new"):
-        flat.refuse_change(held)
+        flat.refuse_change(policy, held)
     policy.biases[0].grad = None
     with pytest.raises(ConfigurationError, match="changed since the start"):
-        flat.refuse_change(held[1:])
+        flat.refuse_change(policy, held[1:])
     policy.weights[1].requires_grad_(False)
     with pytest.raises(ConfigurationError, match=r"frozen: weights\.1"):
-        flat.refuse_change(held)
+        flat.refuse_change(policy, held)
 
 
 def test_undisturbed_gives_buffers_and_modes_back() -> None:

@@ -1,0 +1,155 @@
+"""What makes a wrapper an optimiser to others: schedulers, gradient scalers, hooks, copies, and its proposals."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.parameters import ParameterVector
+
+
+class Wrapper(torch.optim.Optimizer):
+    """An optimiser whose parameter groups, state and defaults are those of the optimiser that it wraps.
+
+    Raises:
+        ConfigurationError: ``optimizer`` is no torch.optim optimiser, or is a wrapper itself.
+    """
+
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigurationError(f"optimizer: expected a torch.optim optimiser, got {type(optimizer).__name__}")
+        if isinstance(optimizer, Wrapper):
+            raise ConfigurationError(
+                f"optimizer: is a {type(optimizer).__name__} already, whose constraint the steps of another would "
+                "break; let one constraint return the values of both"
+            )
+        # not Optimizer.__init__, which would lay out groups and a state of its own
+        self.__setstate__({"optimizer": optimizer})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs.  Like any optimiser it goes without hooks and without a scheduler's marks."""
+        left_out = ("step", "_opt_called")
+        return {k: v for k, v in self.__dict__.items() if k not in left_out and not k.startswith("_optimizer_")}
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of the wrapped optimiser."""
+        return self.optimizer.param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        self.optimizer.param_groups = groups
+
+    @property
+    def state(self) -> Any:
+        """The state of the wrapped optimiser, parameter -> its entries."""
+        return self.optimizer.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self.optimizer.state = state
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the wrapped optimiser's parameter groups."""
+        return self.optimizer.defaults
+
+    @defaults.setter
+    def defaults(self, defaults: dict[str, Any]) -> None:
+        self.optimizer.defaults = defaults
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients, as the wrapped optimiser does."""
+        self.optimizer.zero_grad(set_to_none=set_to_none)
+
+    def _held(self) -> list[Tensor]:
+        """Return all parameters that the wrapped optimiser holds."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+
+@dataclass(frozen=True)
+class Nominal:
+    """The step that an optimiser proposed, and that was taken back.
+
+    Attributes:
+        step: p (d,).
+        gradient: the gradient of the loss (d,).
+        run_post_hooks: runs the optimiser's own post-step hooks, which are to see the step that is taken instead.
+    """
+
+    step: Tensor
+    gradient: Tensor
+    run_post_hooks: Callable[[], None]
+
+
+def propose(
+    optimizer: torch.optim.Optimizer, vector: ParameterVector, theta: Tensor, closure: Callable[[], float] | None
+) -> Nominal:
+    """Return the step that ``optimizer`` proposes at ``theta`` (d,), where the policy is again afterwards.
+
+    Parameters that are not the policy's (a critic's) keep their steps.
+
+    Raises:
+        ConfigurationError: there is no gradient, or the optimiser did not call the closure.
+        NonFiniteError: the loss, its gradient or the step is NaN or infinite.
+    """
+    gradients: list[Tensor] = []
+    groups = optimizer.param_groups
+    ascending = [p for group in groups if group.get("maximize") for p in group["params"]]
+    held = [p for group in groups for p in group["params"]]
+
+    def first_at_theta() -> float:  # LBFGS goes on calling it elsewhere
+        assert closure is not None
+        loss = closure()
+        if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
+            raise NonFiniteError("the loss that the closure returned is NaN or infinite; the step was not taken")
+        if not gradients:
+            gradients.append(vector.gradient(ascending, beside=held))
+        return loss
+
+    with _post_hooks_held_back(optimizer) as run_post_hooks:
+        if closure is None:
+            gradients.append(vector.gradient(ascending, beside=held))
+            optimizer.step()
+        else:
+            optimizer.step(first_at_theta)
+    step = vector.read() - theta
+    vector.write(theta)
+    name = type(optimizer).__name__
+    if not gradients:
+        raise ConfigurationError(f"{name} did not call the closure; call backward() and step() without one")
+    if not math.isfinite(float(vector_norm(step))):
+        raise NonFiniteError(f"{name} proposed a step with NaN or infinite entries, or too long to be squared")
+    return Nominal(step, gradients[0], run_post_hooks)
+
+
+@contextmanager
+def _post_hooks_held_back(optimizer: torch.optim.Optimizer) -> Iterator[Callable[[], None]]:
+    """Keep an optimiser from running its own post-step hooks; give a function that runs them later."""
+    calls: list[tuple[Any, ...]] = []
+    hooks = getattr(optimizer, "_optimizer_step_post_hooks", None)  # wrappers of other libraries may have none
+    if not hooks:
+        yield lambda: None
+        return
+
+    def run() -> None:
+        for call in calls:
+            for hook in hooks.values():
+                hook(*call)
+
+    optimizer._optimizer_step_post_hooks = OrderedDict({0: lambda *call: calls.append(call)})
+    try:
+        yield run
+    finally:
+        optimizer._optimizer_step_post_hooks = hooks
