@@ -16,7 +16,8 @@ from replication.paths import REPOSITORY
 
 #: Home of the jobs.
 HOME = REPOSITORY / "logs" / "home"
-#: What a job takes over: where programs and libraries are, where to write, who she is, which GPU.
+#: What a job takes over: where programs and libraries are, where to write, who she is, which GPU; and the instruction
+#: sets that libraries may use, with which the results of another processor are repeated bit by bit.
 INHERITED = (
     "PATH",
     "LD_LIBRARY_PATH",
@@ -26,6 +27,10 @@ INHERITED = (
     "LOGNAME",
     "CUDA_VISIBLE_DEVICES",
     "GIT_CONFIG_GLOBAL",
+    "OPENBLAS_CORETYPE",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
 )
 #: One thread per process, since the seeds run side by side.
 THREADS = dict.fromkeys(
