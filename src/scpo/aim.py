@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scpo.arrays import Array, length_of
+from scpo.arrays import LARGEST, Array, length_of
 from scpo.basis import Basis
 from scpo.buffer import turned
 from scpo.probing import Probes
@@ -56,14 +56,19 @@ def _restoring(start: Start, probes: Probes, tightened: Array) -> Array:
     """Return a step down the constraints that have to fall: above their limits, or within rounding of them.
 
     It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.  It
-    is at most r, and at most |theta| or |p|.
+    is at most r, and at most |theta| or |p|, and no longer than the step at which the bound of one of these constraints
+    is least: beyond that it rises.
     """
-    short = tightened + 2.0 * probes.rounding > 0
-    norms = np.maximum(np.linalg.norm(probes.slopes[short], axis=1), 1e-300)
-    downhill: Array = -(probes.slopes[short] / norms[:, None]).sum(axis=0)
+    norms = np.linalg.norm(probes.slopes, axis=1)
+    short = (tightened + 2.0 * probes.rounding > 0) & (norms > 0.0)
+    downhill: Array = -(probes.slopes[short] / norms[short, None]).sum(axis=0)
     size = length_of(downhill)
     if size == 0.0:
         return downhill
     wanted = 2.0 * tightened[short] + RESTORING_ROUNDING * probes.rounding[short]
-    length = min(float((wanted / norms).max()), probes.constants.radius, start.scale or np.inf)
+    smoothness, longest = probes.constants.smoothness, min(probes.constants.radius, start.scale or np.inf)
+    fall = -probes.slopes[short] @ downhill / size - probes.error(smoothness)[short]
+    curved = (smoothness[short] > 0.0) & (fall > 0.0)
+    lowest = float((fall[curved] / smoothness[short][curved]).min(initial=longest))
+    length = min(float((wanted / norms[short]).max()), lowest, LARGEST)
     return np.asarray(length / size * downhill)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scpo.arrays import Array
+from scpo.arrays import Array, per_value
 from scpo.errors import (
     ConfigurationError,
     ConstraintError,
@@ -22,6 +22,7 @@ from scpo.errors import (
     NonFiniteError,
     ScpoError,
     ShapeError,
+    UnsafeStartError,
 )
 from scpo.options import Constraint
 from scpo.parameters import ParameterVector, undisturbed
@@ -70,21 +71,43 @@ class ConstraintEvaluator:
             raise NonFiniteError(f"the constraint's value {where[1]} is {values[tuple(where)]} (set {where[0]})")
         return values
 
-    def check_determinism(self, theta: Tensor) -> Array:
-        """Evaluate theta (d,) twice and return g (k,).
+    def check_start(self, theta: Tensor) -> Array:
+        """Evaluate theta (d,) twice and return g (k,), which must be safe.
 
         Raises:
             NonDeterministicConstraintError: the values differ.
+            UnsafeStartError: g + tightening > 0 anywhere.
         """
-        first: Array = self(theta[None])[0]
-        second = self(theta[None])[0]
-        if not np.array_equal(first, second):
-            worst = int(np.abs(first - second).argmax())
+        values: Array = self(theta[None])[0]
+        self.check_determinism(theta, values)
+        tightening = self.constraint.tightening
+        worst = int(values.argmax()) if values.size else 0
+        if values.size and values[worst] + tightening > 0:
+            tightened = f" under tightening {tightening!r}" if tightening else ""
+            raise UnsafeStartError(
+                f"at the start constraint value {worst} is g = {float(values[worst])!r}, which is unsafe{tightened}; "
+                "start from a policy with g + tightening <= 0, for example from a backup"
+            )
+        return values
+
+    def check_determinism(self, theta: Tensor, first: Array) -> None:
+        """Evaluate theta (d,) again and compare with its values ``first`` (k,).
+
+        Values may differ by twice the ``rounding`` of the constraint if that is given, and by nothing otherwise.
+
+        Raises:
+            NonDeterministicConstraintError: the values differ by more.
+        """
+        second: Array = self(theta[None])[0]
+        given = self.constraint.rounding
+        allowed = 0.0 if given is None else 2.0 * per_value("rounding", given, first.size)
+        if (np.abs(first - second) > allowed).any():
+            worst = int((np.abs(first - second) - allowed).argmax())
             raise NonDeterministicConstraintError(
                 f"two evaluations of the same parameters differ (value {worst}: {float(first[worst])!r} and "
-                f"{float(second[worst])!r}); fix the constraint's random numbers, and switch dropout off"
+                f"{float(second[worst])!r}); fix the constraint's random numbers, and switch dropout off; "
+                "differences of a known size are accepted with scpo.Constraint(g, rounding=size)"
             )
-        return first
 
     def rounding_level(self, theta: Tensor, generator: torch.Generator) -> Array:
         """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.

@@ -18,7 +18,7 @@ from scpo import threads
 from scpo.arrays import Array, per_value
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import as_directions
-from scpo.errors import ConfigurationError, UnsafeStartError
+from scpo.errors import ConfigurationError
 from scpo.metric import Metric, as_metric
 from scpo.options import Constraint, Descent, Look, StepOptions, as_constraint, as_descent, as_look
 from scpo.parameters import ParameterVector, Rest, same_rest
@@ -131,8 +131,7 @@ class SafeOptimizer(Wrapper):
         #: p (d,), the last step that the wrapped optimiser proposed; None before the first
         self.nominal: Tensor | None = None
         self._theta, self._rest = self.vector.read(), self.vector.read_rest(policy)
-        self._values = self.evaluate.check_determinism(self._theta)
-        self._refuse_unsafe(self._values, "at the start")
+        self._values = self.evaluate.check_start(self._theta)
         k = self._values.size
         self.smoothness.start(k)
         bound, rounding = self.smoothness.gradient_bound, self.evaluate.constraint.rounding
@@ -182,17 +181,21 @@ class SafeOptimizer(Wrapper):
         self.optimizer.add_param_group({**param_group, "params": added})
 
     def refresh(self) -> None:
-        """Evaluate g again after the constraint itself has changed (new starts, for example).
+        """Evaluate g again after the constraint itself has changed: new starts, or noise drawn anew.
+
+        If the policy violates the changed constraint, the next steps restore safety.  There is no way back, because the
+        last safe iterate was safe under another constraint.
 
         Raises:
-            UnsafeStartError: the policy violates the changed constraint (verified mode).
+            ConstraintError: the constraint fails, or gives two answers.  Then the next step evaluates it again.
+            NonFiniteError: a value is NaN or infinite.
         """
-        values = self.evaluate.check_determinism(self._theta)
-        if self._method.step.verify:
-            self._refuse_unsafe(values, "under the changed constraint")
+        self._refuge, self._raised, self._gradient_bound = None, None, None
+        self._values = np.full_like(self._values, np.nan)  # not known, should the evaluation fail
+        self._values = self.evaluate(self._theta[None])[0]
+        self.evaluate.check_determinism(self._theta, self._values)
         if math.isfinite(self._measured_at):
             self._measure_rounding()
-        self._values, self._refuge, self._raised = values, None, None
 
     def step(self, closure: Callable[[], float] | None = None) -> StepInfo:  # type: ignore[override]
         """Take one projected step and return its record.
@@ -303,8 +306,8 @@ class SafeOptimizer(Wrapper):
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
         """Return the state from which an update starts; g is evaluated where the policy was changed from outside.
 
-        Then there is no way back, because the last safe iterate may be another policy's.  The gradient bound is carried
-        on where theta alone has changed, by at most r, and given up otherwise.
+        An unsafe policy is then restored.  There is no way back, because the last safe iterate may be another policy's.
+        The gradient bound is carried on where theta alone has changed, by at most r, and given up otherwise.
         """
         start = Start(
             update=self.updates + 1,
@@ -319,11 +322,9 @@ class SafeOptimizer(Wrapper):
             raised=self._raised,
         )
         same = same_rest(rest, self._rest)
-        if same and torch.equal(theta, self._theta):
+        if same and torch.equal(theta, self._theta) and not np.isnan(self._values).any():
             return start
         values: Array = self.evaluate(theta[None])[0]
-        if self._method.step.verify:
-            self._refuse_unsafe(values, "after the parameters or buffers were changed from outside")
         bound, moved = self._gradient_bound, float(vector_norm(theta - self._theta))
         if not same or moved > self.smoothness.radius():
             bound = None
@@ -343,17 +344,6 @@ class SafeOptimizer(Wrapper):
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
         return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._method.generator)), size
-
-    def _refuse_unsafe(self, values: Array, when: str) -> None:
-        """Raise UnsafeStartError if g + tightening > 0 anywhere."""
-        tightening = self._method.tightening
-        worst = int(values.argmax()) if values.size else 0
-        if values.size and values[worst] + tightening > 0:
-            tightened = f" under tightening {tightening!r}" if tightening else ""
-            raise UnsafeStartError(
-                f"{when} constraint value {worst} is g = {float(values[worst])!r}, which is unsafe{tightened}; "
-                "start from a policy with g + tightening <= 0, for example from a backup"
-            )
 
 
 def _tensor(value: Any) -> Any:

@@ -203,7 +203,7 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
         trial = _evaluate(start, basis, probes, proposal, method)
         trials.append(trial)
         _learn(trial.required, trial.length, smoothness, probes, method)
-        if _accepted(trial, goal, method):
+        if _accepted(trial, start, method):
             return Search(tuple(proposals), tuple(trials), smoothness, trial)
         smoothness = _raised(trial, smoothness, method)
         if len(trials) > MAX_RETRIES:
@@ -224,8 +224,7 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
     proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
     if method.look is not None and proposal.step.any():
         proposal = _looked(proposal, start, basis, probes, region, method, method.look)
-    allowed = np.where(start.values + method.tightening > 0, start.values, -method.tightening)
-    if proposal.step.any() and (proposal.bound + 2 * start.rounding > allowed).any():  # less slack than rounding
+    if proposal.step.any() and (proposal.bound + 2 * start.rounding > _allowed(start, method)).any():
         return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
     return proposal
 
@@ -282,9 +281,21 @@ def _learn(required: Array, length: float, smoothness: Array, probes: Probes, me
     method.smoothness.observe(required, reliable, length)
 
 
-def _accepted(trial: Trial, goal: Aim, method: Method) -> bool:
-    """Return True if the step is taken.  In verified mode it must be safe, unless it restores safety."""
-    return not method.step.verify or goal.restoring or not bool((trial.values + method.tightening > 0).any())
+def _allowed(start: Start, method: Method) -> Array:
+    """Return what g (k,) may be after a step: the tightened limit, or no worse where it is beyond that already."""
+    return np.where(start.values + method.tightening > 0, start.values, -method.tightening)
+
+
+def _accepted(trial: Trial, start: Start, method: Method) -> bool:
+    """Return True if the step is taken.
+
+    In verified mode it must be safe, or leave the worst violation no worse where it restores safety.
+    """
+    if not method.step.verify:
+        return True
+    if start.unsafe:
+        return bool(trial.values.max() <= start.values.max())
+    return bool((trial.values <= _allowed(start, method)).all())
 
 
 def _raised(trial: Trial, smoothness: Array, method: Method) -> Array:

@@ -50,7 +50,7 @@ def test_rollouts_are_counted_one_for_each_parameter_set() -> None:
     counted(thetas(policy, 3))
     counted(thetas(policy, 4))
     assert counted.rollouts == 7
-    counted.check_determinism(thetas(policy, 1)[0])
+    counted.check_start(torch.zeros_like(thetas(policy, 1)[0]))
     assert counted.rollouts == 9
 
 
@@ -163,16 +163,31 @@ def _boom() -> None:
     raise RuntimeError("boom")
 
 
+def noisy(size: float, seed: int = 0) -> Callable[[Vector], np.ndarray]:
+    """Return theta - 2 with uniform noise of at most ``size``."""
+    rng = np.random.default_rng(seed)
+    return lambda policy: policy.theta.numpy() - 2.0 + rng.uniform(-size, size, policy.theta.numel())
+
+
 def test_determinism_is_checked() -> None:
-    policy = Vector([1.0])
-    rng = np.random.default_rng(0)
+    policy, theta = Vector([1.0]), torch.ones(1, dtype=torch.float64)
     with pytest.raises(NonDeterministicConstraintError, match="value 0"):
-        evaluator(policy, lambda p: [rng.normal(), 1.0]).check_determinism(torch.ones(1, dtype=torch.float64))
+        evaluator(policy, noisy(1e-9)).check_start(theta)
 
     def common_random_numbers(p: Vector) -> np.ndarray:
-        return p.theta.numpy() + np.random.default_rng(0).normal(size=1)
+        return noisy(0.1)(p)
 
-    assert evaluator(policy, common_random_numbers).check_determinism(torch.ones(1, dtype=torch.float64)).shape == (1,)
+    assert evaluator(policy, common_random_numbers).check_start(theta).shape == (1,)
+
+
+def test_noise_is_accepted_as_far_as_the_rounding_covers_it() -> None:
+    policy, theta = Vector([1.0, 1.0]), torch.ones(2, dtype=torch.float64)
+    for rounding in (1e-3, [1e-3, 1e-3]):
+        for seed in range(20):
+            evaluator(policy, noisy(1e-3, seed), rounding=rounding).check_start(theta)
+    with pytest.raises(NonDeterministicConstraintError, match="value 1"):
+        for seed in range(20):
+            evaluator(policy, noisy(1e-3, seed), rounding=[1e-3, 1e-6]).check_start(theta)
 
 
 # the time limit
@@ -260,5 +275,5 @@ def test_rounding_level_of_a_float32_policy_at_zero() -> None:
 def test_no_constraint_values() -> None:
     policy = Vector([1.0])
     empty = evaluator(policy, lambda p: [])
-    assert empty.check_determinism(torch.ones(1, dtype=torch.float64)).shape == (0,)
+    assert empty.check_start(torch.ones(1, dtype=torch.float64)).shape == (0,)
     assert empty.rounding_level(torch.ones(1, dtype=torch.float64), torch.Generator()).shape == (0,)

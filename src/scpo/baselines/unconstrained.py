@@ -40,7 +40,9 @@ class Unconstrained:
         self.evaluate = ConstraintEvaluator(policy, self.vector, as_constraint(constraint))
         self.updates = 0
         self.nominal: Tensor | None = None
-        self._values = self.evaluate.check_determinism(self.vector.read())
+        theta = self.vector.read()
+        self._values: Array = self.evaluate(theta[None])[0]
+        self.evaluate.check_determinism(theta, self._values)
 
     @property
     def values(self) -> Array:
