@@ -59,9 +59,9 @@ def look_along(
         values = method.evaluate((start.theta + basis.combine(ahead))[None])[0]
         count, unsafe = count + 1, unsafe + bool((values > 0).any())
         curvature = _curvature_along(step, values - start.values - probes.slopes @ ahead, options)
-        left = min(1.0, replace(region, probe_error=0.0 * curvature, smoothness=curvature).largest_factor(step))
-        step = left * step
-        if left >= AGAIN or count >= MOST_LOOKS:
+        seen = replace(region, probe_error=np.zeros_like(curvature), smoothness=curvature)
+        before, step = step, seen.pull_back(step, step)  # to where the rows hold in floating point, too
+        if length_of(step) >= AGAIN * length_of(before) or count >= MOST_LOOKS or not step.any():
             length = length_of(step)
             expected = region.probe_error * length + 0.5 * region.smoothness * length**2
             bound = start.values + probes.slopes @ step + np.maximum(expected, 0.5 * curvature * length**2)

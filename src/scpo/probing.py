@@ -19,8 +19,8 @@ from scpo.state import Method, Start
 PROBE_FACTOR = 10.0
 #: no probe is longer, against |theta| or the nominal step, unless the user says so
 LARGEST_PROBE = 1e-3
-#: the curvature along the first nominal step is measured at this part of it and at twice that
-FIRST_LOOK = 0.25
+#: the curvature along the first nominal step is probed at this part of it and at twice that
+FIRST_PROBE = 0.25
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
 
@@ -41,7 +41,7 @@ class Probes:
     Attributes:
         slopes: the difference quotients a (k, n) of g along the basis.
         length: the length nu of a probe.
-        unsafe: the number of unsafe probes, the short ones included.
+        unsafe: the number of unsafe probes, the short ones and those along the first nominal step included.
         constants: L, c and r before the update.
         rounding: the rounding eps_g (k,) of g.
     """
@@ -81,20 +81,23 @@ def probe(start: Start, basis: Basis, method: Method) -> Probes:
     Raises:
         ShapeError: the number of constants of the smoothness model is not that of the constraint values.
     """
-    constants = _constants(start, method)
-    length, unsafe = _usual_length(start, method, constants), 0
+    constants, unsafe = _constants(start, method)
+    length = _usual_length(start, method, constants)
     if method.directions.safe_probes and start.values.size and not start.unsafe:
-        length, unsafe = _safe_length(start, basis, method, constants, length)
+        length, short = _safe_length(start, basis, method, constants, length)
+        unsafe += short
     values = method.evaluate(torch.add(start.theta, basis.vectors.T, alpha=length))
     slopes = ((values - start.values) / length).T
     return Probes(slopes, length, unsafe + _unsafe(values), constants, start.rounding)
 
 
-def _constants(start: Start, method: Method) -> Constants:
-    model = method.smoothness
+def _constants(start: Start, method: Method) -> tuple[Constants, int]:
+    """Return the constants at theta, and how many probes along the first nominal step were unsafe."""
+    model, unsafe = method.smoothness, 0
     model.visit(start.theta)
     if not model.measured and start.nominal.any():
-        model.measure(_curvature_along(start.nominal, start, method), float(vector_norm(start.nominal)))
+        curvature, unsafe = _curvature_along(start.nominal, start, method)
+        model.measure(curvature, float(vector_norm(start.nominal)))
     smoothness, kinks = np.asarray(model.constants()), np.asarray(model.kinks())
     if start.raised is not None:
         smoothness = np.maximum(smoothness, start.raised)
@@ -103,7 +106,7 @@ def _constants(start: Start, method: Method) -> Constants:
             f"smoothness: constants {smoothness.shape} and kinks {kinks.shape} "
             f"for {start.values.size} constraint values"
         )
-    return Constants(smoothness, kinks, model.radius())
+    return Constants(smoothness, kinks, model.radius()), unsafe
 
 
 def _unsafe(values: Array) -> int:
@@ -111,11 +114,11 @@ def _unsafe(values: Array) -> int:
     return int((values > 0).any(axis=1).sum())
 
 
-def _curvature_along(step: Tensor, start: Start, method: Method) -> Array:
-    """Return the curvature (k,) of each constraint along ``step`` (d,), from its values at two lengths."""
-    near, far = method.evaluate(start.theta + torch.stack([FIRST_LOOK * step, 2.0 * FIRST_LOOK * step]))
-    bend = np.maximum(np.abs(far - 2.0 * near + start.values) - 4.0 * start.rounding, 0.0)
-    return np.asarray(bend / (FIRST_LOOK * float(vector_norm(step))) ** 2)
+def _curvature_along(step: Tensor, start: Start, method: Method) -> tuple[Array, int]:
+    """Return the curvature (k,) of each constraint along ``step`` (d,) by two probes, and how many were unsafe."""
+    values = method.evaluate(start.theta + torch.stack([FIRST_PROBE * step, 2.0 * FIRST_PROBE * step]))
+    bend = np.maximum(np.abs(values[1] - 2.0 * values[0] + start.values) - 4.0 * start.rounding, 0.0)
+    return bend / (FIRST_PROBE * float(vector_norm(step))) ** 2, _unsafe(values)
 
 
 def _balanced_length(start: Start, constants: Constants) -> float:

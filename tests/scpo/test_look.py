@@ -106,6 +106,13 @@ def test_the_look_removes_most_unsafe_iterates_of_wrong_constants() -> None:
     assert unsafe[True] <= unsafe[False] // 10
 
 
+def test_a_shortened_step_that_uses_all_of_the_slack_is_not_thrown_away_as_rounding() -> None:
+    steps = [step for seed in range(6) for step in pushed(misled(seed, look=True, kappa=1.0), seed, 40)]
+    shortened = [step for step in steps if step.info.looks > 1]
+    assert len(shortened) > 20
+    assert all(step.info.step_norm > 0 for step in shortened)
+
+
 def test_after_an_unsafe_iterate_the_last_safe_one_is_taken_up_with_larger_constants(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

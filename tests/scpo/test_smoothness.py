@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replication.planted_faults.smooth import Vector, away, quadratics, run
+from replication.planted_faults.smooth import Smooth, Vector, away, quadratics, run
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.smoothness import Estimate, EstimatedSmoothness, FixedSmoothness
 
-from .small_networks import assemble, residual, train, wrap
+from .small_networks import assemble, follow, residual, train, wrap
 
 ALL = np.array([True, True, True])
 NONE = ~ALL
@@ -53,6 +53,13 @@ def test_first_constants_are_the_factor_times_what_was_measured() -> None:
     assert model.measured
     assert model.constants().tolist() == [12.0, 0.0, 4.0]
     assert started(0).constants().size == 0
+
+
+def test_unsafe_probes_along_the_first_nominal_step_are_counted() -> None:
+    problem = Smooth(1, lambda t: t - 1.0, np.zeros(1), lambda t: np.ones((1, 1)))
+    for push, unsafe in ((0.9, 0), (3.0, 1), (6.0, 2)):
+        _, (info,) = follow(problem, EstimatedSmoothness(), np.array([[push]]), 1)
+        assert info.unsafe_probes == unsafe
 
 
 def test_each_maximum_rises_at_once_and_decays_slowly() -> None:
