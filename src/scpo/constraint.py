@@ -25,7 +25,8 @@ from scpo.errors import (
     UnsafeStartError,
 )
 from scpo.options import Constraint
-from scpo.parameters import ParameterVector, undisturbed
+from scpo.parameters import ParameterVector
+from scpo.rest import Keeper, undisturbed
 
 #: perturbations by which rounding is measured, and the factor on the largest move of g
 ROUNDING_TRIALS, ROUNDING_FACTOR = 4, 8.0
@@ -44,6 +45,7 @@ class ConstraintEvaluator:
         self.policy, self.vector, self.constraint = policy, vector, constraint
         self.length: int | None = None
         self.rollouts = 0
+        self._careful = False  # the constraint writes to the policy in a way that leaves no marks
 
     def __call__(self, thetas: Tensor) -> Array:
         """Return g, shape (m, k), of parameter vectors (m, d); the policy, its buffers and mode stay as they are.
@@ -57,7 +59,7 @@ class ConstraintEvaluator:
         with torch.no_grad():
             if self.constraint.batched:
                 own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
-                with undisturbed(self.policy, self.vector.parameters):
+                with undisturbed(self.policy, self.vector.keeper(self.policy), everything=True):
                     values = self._call(self.vector.stack(own), (count,))
             else:
                 values = self._one_by_one(thetas)
@@ -124,18 +126,28 @@ class ConstraintEvaluator:
         return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.abs(base[0])))
 
     def _one_by_one(self, thetas: Tensor) -> Array:
-        before = self.vector.read()
-        rows = []
+        before, keeper = self.vector.read(), self.vector.keeper(self.policy)
         try:
-            for theta in thetas:
-                self.vector.write(theta)
-                with undisturbed(self.policy, self.vector.parameters):
-                    rows.append(self._call(self.policy, ()))
+            rows = [self._one(theta, keeper) for theta in thetas]
+            if not self._careful and keeper.deceived():  # so the later ones may have seen what the first ones wrote
+                self._careful = True
+                keeper.restore(everything=True)
+                rows = [self._one(theta, keeper) for theta in thetas]
+                self.rollouts += len(rows)
+        except BaseException:
+            keeper.restore(everything=True)
+            raise
         finally:
             self.vector.write(before)
         if len({row.size for row in rows}) > 1:
             raise ConstraintError(f"the constraint changed its length: {sorted({row.size for row in rows})} values")
         return np.stack(rows)
+
+    def _one(self, theta: Tensor, keeper: Keeper) -> Array:
+        """Return g (k,) of one parameter vector (d,), which stays in the policy."""
+        self.vector.write(theta)
+        with undisturbed(self.policy, keeper, everything=self._careful):
+            return self._call(self.policy, ())
 
     def _call(self, argument: Any, batch: tuple[int, ...]) -> Array:
         """Call the black box and return its answer as an array, (k,) or (m, k)."""

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.options import option
-from scpo.parameters import ParameterVector, all_finite, undisturbed
+from scpo.parameters import ParameterVector, all_finite
+from scpo.rest import undisturbed
 from scpo.sampling import Context, Directions, Sample
 
 
@@ -146,7 +147,8 @@ def _autograd_rows(context: Context, states: Tensor) -> Tensor:
     """Return the rows by back-propagation, one pass for all outputs; the policy and its random numbers stay."""
     vector = context.vector
     devices = [vector.device] if vector.device.type == "cuda" else []  # whose random numbers dropout draws
-    with torch.enable_grad(), undisturbed(context.policy, vector.parameters), torch.random.fork_rng(devices):
+    keeper = vector.keeper(context.policy)
+    with torch.enable_grad(), undisturbed(context.policy, keeper, True), torch.random.fork_rng(devices):
         outputs = context.policy(states)
         if not isinstance(outputs, Tensor) or not outputs.requires_grad:
             raise ConfigurationError("the policy's output at the states does not depend on its parameters")

@@ -21,8 +21,9 @@ from scpo.directions import as_directions
 from scpo.errors import ConfigurationError
 from scpo.metric import Metric, as_metric
 from scpo.options import Constraint, Descent, Look, StepOptions, as_constraint, as_descent, as_look
-from scpo.parameters import ParameterVector, Rest, same_rest
+from scpo.parameters import ParameterVector
 from scpo.records import StepInfo
+from scpo.rest import Rest, digest, same_rest
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carried
 from scpo.snapshot import Snapshot
@@ -130,7 +131,8 @@ class SafeOptimizer(Wrapper):
         self.unsafe_proposals: tuple[Tensor, ...] = ()
         #: p (d,), the last step that the wrapped optimiser proposed; None before the first
         self.nominal: Tensor | None = None
-        self._theta, self._rest = self.vector.read(), self.vector.read_rest(policy)
+        self._theta = self.vector.read()
+        self._rest: Rest | str = self.vector.read_rest(policy)  # or its digest, after a state was loaded
         self._values = self.evaluate.check_start(self._theta)
         k = self._values.size
         self.smoothness.start(k)
@@ -206,12 +208,12 @@ class SafeOptimizer(Wrapper):
         Raises:
             ScpoError: the step failed.  Policy, optimiser, L and random numbers are as before the call.
         """
-        theta, before = self.vector.read(), Snapshot.take(self.optimizer, self._method)
+        theta, before = self.vector.read(), Snapshot.take(self.optimizer, self._method, self._rest)
         try:
             self.vector.refuse_change(self.policy, self._held())
             nominal = propose(self.optimizer, self.vector, theta, closure)
             metric = self._read_metric(self.optimizer)
-            rest = self.vector.read_rest(self.policy)
+            rest = self.vector.kept = self.vector.read_rest(self.policy, before.rest)
             start = replace(self._start(theta, rest, nominal.step, nominal.gradient), metric=metric)
             rounding, measured_at = self.rounding, self._measured_at
             if start.refuge is None:
@@ -222,6 +224,8 @@ class SafeOptimizer(Wrapper):
             self.vector.write(theta)
             before.restore(self.optimizer, self._method)
             raise
+        finally:
+            self.vector.kept = None
         self._take(outcome, rest)
         self.nominal, self.metric, self.rounding, self._measured_at = nominal.step, metric, rounding, measured_at
         nominal.run_post_hooks()
@@ -243,7 +247,7 @@ class SafeOptimizer(Wrapper):
             "smoothness": {key: _tensor(value) for key, value in self.smoothness.state_dict().items()},
             "generator": self._method.generator.get_state(),
             "theta": self._theta.clone(),
-            "rest": copy.deepcopy(self._rest),
+            "rest": digest(self._rest),
             "values": torch.from_numpy(self._values.copy()),
             "rounding": torch.from_numpy(self.rounding.copy()),
             "measured_at": self._measured_at,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.rest import Keeper, Rest, read_rest, write_rest
 
 
 def all_finite(x: Tensor) -> bool:
@@ -19,79 +18,6 @@ def all_finite(x: Tensor) -> bool:
     A finite sum decides this quickly.  Only if the sum is not finite are all entries checked.
     """
     return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
-
-
-Rest = dict[str, Tensor | None]
-"""The tensors of a policy outside theta, by name: its buffers, and the parameters that ``own`` does not hold."""
-
-
-def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[str, Any], str]]:
-    """Return (name, table, key) of every buffer and of every parameter that is not in ``own``."""
-    known = {id(parameter) for parameter in own}
-    return [
-        (f"{prefix}.{key}" if prefix else key, table, key)
-        for prefix, module in policy.named_modules()
-        for table in (module._buffers, module._parameters)
-        for key, present in table.items()
-        if id(present) not in known
-    ]
-
-
-def read_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
-    """Return copies of the buffers of the policy and of its parameters other than ``own``."""
-    return {
-        name: None if table[key] is None else table[key].detach().clone() for name, table, key in _places(policy, own)
-    }
-
-
-def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> None:
-    """Restore the tensors that :func:`read_rest` returned.  A tensor whose shape or type has changed is replaced."""
-    with torch.no_grad():
-        for name, table, key in _places(policy, own):
-            if name not in saved:
-                continue
-            present, kept = table[key], saved[name]
-            if present is None or kept is None:
-                table[key] = None if kept is None else kept.clone()
-            elif present.shape == kept.shape and present.dtype == kept.dtype:
-                present.copy_(kept)
-            elif isinstance(present, nn.Parameter):
-                present.data = kept.clone()
-            else:
-                table[key] = kept.clone()
-
-
-def same_rest(one: Rest, other: Rest) -> bool:
-    """Return True if two results of :func:`read_rest` have the same names, types and numbers."""
-    return one.keys() == other.keys() and all(
-        kept is there or (kept is not None and there is not None and kept.dtype == there.dtype and kept.equal(there))
-        for kept, there in zip(one.values(), (other[name] for name in one), strict=True)
-    )
-
-
-@contextmanager
-def undisturbed(policy: nn.Module, own: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Restore the policy at the end of a ``with`` block: its modes, flags, types, buffers and parameters.
-
-    The parameters ``own`` make up theta.  The caller restores their numbers.
-    """
-    modes = [(module, module.training) for module in policy.modules()]
-    held = {id(p): p for module, _ in modes for p in module._parameters.values() if p is not None}
-    kinds = [(parameter, parameter.dtype, parameter.requires_grad) for parameter in held.values()]
-    own = tuple(own)
-    rest = read_rest(policy, own)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            if module.training != training:
-                module.training = training
-        for parameter, dtype, flag in kinds:
-            if parameter.dtype != dtype:
-                parameter.data = parameter.data.to(dtype)
-            if parameter.requires_grad != flag:
-                parameter.requires_grad_(flag)
-        write_rest(policy, rest, own)
 
 
 class ParameterVector:
@@ -128,6 +54,8 @@ class ParameterVector:
         self.sizes = tuple(parameter.numel() for parameter in self.parameters)
         self.dimension = sum(self.sizes)
         self.device = self.parameters[0].device
+        #: copies of the tensors outside theta, while they are known to be as the policy has them
+        self.kept: Rest | None = None
         #: the unit roundoff of the least precise parameter
         self.roundoff = max(torch.finfo(parameter.dtype).eps for parameter in self.parameters)
 
@@ -140,9 +68,13 @@ class ParameterVector:
         """Return a copy of theta, shape (d,)."""
         return torch.cat([parameter.detach().reshape(-1).to(torch.float64) for parameter in self.parameters])
 
-    def read_rest(self, policy: nn.Module) -> Rest:
-        """Return copies of all policy tensors that are not part of theta."""
-        return read_rest(policy, self.parameters)
+    def read_rest(self, policy: nn.Module, known: Rest | str | None = None) -> Rest:
+        """Return copies of all policy tensors that are not part of theta; ``known`` itself if it holds the same."""
+        return read_rest(policy, self.parameters, known)
+
+    def keeper(self, policy: nn.Module) -> Keeper:
+        """Return what restores the policy's tensors that are not part of theta."""
+        return Keeper(policy, self.parameters, self.kept)
 
     def write_rest(self, policy: nn.Module, saved: Rest) -> None:
         """Restore the tensors that :meth:`read_rest` returned."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scpo.parameters import Rest
+from scpo.rest import Rest
 from scpo.state import Method
 
 
@@ -25,13 +25,16 @@ class Snapshot:
     generator: Tensor
 
     @classmethod
-    def take(cls, optimizer: torch.optim.Optimizer, method: Method) -> Snapshot:
-        """Return the present state of the wrapped ``optimizer``, of the policy and of the ``method``."""
+    def take(cls, optimizer: torch.optim.Optimizer, method: Method, known: Rest | str | None = None) -> Snapshot:
+        """Return the present state of the wrapped ``optimizer``, of the policy and of the ``method``.
+
+        ``known`` is an earlier copy of the policy's rest, which need not be copied again if it is still the same.
+        """
         ours = {id(parameter) for parameter in method.context.policy.parameters()}
         held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         return cls(
             others=[(parameter, parameter.detach().clone()) for parameter in held if id(parameter) not in ours],
-            rest=method.context.vector.read_rest(method.context.policy),
+            rest=method.context.vector.read_rest(method.context.policy, known),
             state={key: copy.deepcopy(value) for key, value in optimizer.state.items()},
             groups=[{k: copy.deepcopy(v) for k, v in one.items() if k != "params"} for one in optimizer.param_groups],
             learned=copy.deepcopy(method.smoothness.state_dict()),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scpo.errors import ConfigurationError, NonFiniteError
-from scpo.parameters import ParameterVector, read_rest, undisturbed, write_rest
+from scpo.parameters import ParameterVector
+from scpo.rest import Keeper, read_rest, undisturbed, write_rest
 
 from .small_networks import residual
 
@@ -142,7 +143,7 @@ def test_undisturbed_gives_buffers_and_modes_back() -> None:
     policy = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Dropout())
     policy[2].eval()
     before = read_rest(policy)
-    with pytest.raises(KeyError), undisturbed(policy):
+    with pytest.raises(KeyError), undisturbed(policy, Keeper(policy)):
         policy.eval()
         policy[1].running_mean += 1.0
         raise KeyError

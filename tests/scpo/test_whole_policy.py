@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scpo.errors import ConfigurationError
 from scpo.optimizer import SafeOptimizer
@@ -90,6 +92,16 @@ def _overwritten(policy: Any) -> None:
     policy.other.data = torch.full((2,), 7.0, dtype=torch.float64)
 
 
+def _past_the_marks(policy: Any) -> None:
+    policy.other.data += 1.0
+    policy.state.numpy()[:] += 1.0
+
+
+def _under_inference_mode(policy: Any) -> None:
+    with torch.inference_mode():
+        policy.state = torch.ones(4, 1, dtype=torch.float64)
+
+
 def _narrowed(policy: Any) -> None:
     policy.float()
 
@@ -107,6 +119,8 @@ VANDALS: dict[str, Callable[[Any], None]] = {
     "buffer that grows": _grown,
     "buffer that was None": _filled,
     "frozen parameter": _overwritten,
+    "past the marks": _past_the_marks,
+    "inference mode": _under_inference_mode,
     "type": _narrowed,
     "flags": _frozen,
     "mode": _modes,
@@ -266,3 +280,87 @@ def test_a_constraint_may_exchange_a_submodule() -> None:
         float(policy.norm.running_mean) == 0.0
         and safe.values.tolist() == safe.evaluate(safe.vector.read()[None])[0].tolist()
     )
+
+
+class Copies(TorchDispatchMode):
+    """Counts the operations that write as many numbers as ``size``."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.count = size, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.count += isinstance(result, Tensor) and result.numel() == self.size and "detach" not in str(func)
+        return result
+
+
+class Frozen(nn.Module):
+    """One number beside a large frozen parameter."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        super().__init__()
+        self.held = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+        self.large = nn.Parameter(torch.zeros(size, dtype=torch.float64), requires_grad=False)
+
+
+def of_frozen(policy: Any) -> list[float]:
+    return [float(policy.held.detach().square().sum()) / 2 + float(policy.large[0]) - 1.0]
+
+
+def test_what_is_frozen_is_not_copied_at_each_probe() -> None:
+    policy = Frozen()
+    safe = assemble(torch.optim.SGD([policy.held], lr=0.1), policy, of_frozen, directions="isotropic")
+    one_step(safe)
+    safe.zero_grad()
+    (policy.held - 3.0).square().sum().backward()
+    with Copies(policy.large.numel()) as copies:
+        info = safe.step()
+    assert info.proposals
+    assert copies.count == 0
+    with torch.no_grad():
+        policy.large[0] = 0.1
+    safe.zero_grad()
+    (policy.held - 3.0).square().sum().backward()
+    with Copies(policy.large.numel()) as copies:
+        assert safe.step().slack == -of_frozen(policy)[0]
+    assert copies.count == 1
+
+
+def test_a_saved_state_holds_nothing_frozen_and_notices_its_change() -> None:
+    policy, file = Frozen(), io.BytesIO()
+    safe = assemble(torch.optim.SGD([policy.held], lr=0.1), policy, of_frozen, directions="isotropic")
+    one_step(safe)
+    torch.save(safe.state_dict(), file)
+    assert file.tell() < 2 * policy.large.numel()
+    saved = safe.state_dict()
+    for change in (0.0, 0.1):
+        twin = Frozen()
+        again = assemble(torch.optim.SGD([twin.held], lr=0.1), twin, of_frozen, directions="isotropic")
+        again.load_state_dict(saved)
+        assert again.state_dict()["rest"] == saved["rest"]
+        twin.load_state_dict(policy.state_dict())
+        twin.large.data[0] += change
+        rollouts = again.evaluate.rollouts
+        info = one_step(again)
+        assert info.slack == -of_frozen(twin)[0]
+        if change == 0.0:
+            unchanged = info.rollouts - rollouts
+    assert info.rollouts - rollouts == unchanged + 1
+
+
+def test_a_constraint_that_writes_to_large_tensors_past_their_marks_is_undone() -> None:
+    policy, seen = Frozen(), []
+
+    def constraint(policy: Any) -> list[float]:
+        values = of_frozen(policy)
+        seen.append(float(policy.large[0]))
+        policy.large.data += 0.01
+        return values
+
+    safe = assemble(torch.optim.SGD([policy.held], lr=0.1), policy, constraint, directions="isotropic")
+    one_step(safe)
+    seen.clear()
+    assert one_step(safe).slack == -of_frozen(policy)[0]
+    assert not any(seen)
+    assert not policy.large.any()
