@@ -66,7 +66,7 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
         small.optimizer,
     )
     short = {name: getattr(arms["scpo-tanh"], name) for name in ("schedule", "optimizer")}
-    for name in ("scpo-no-margin", "scpo-covered", "scpo-no-buffer", "scpo-curvature", "scpo-plain"):
+    for name in ("scpo-no-margin", "scpo-covered", "scpo-no-buffer", "scpo-no-look", "scpo-plain"):
         assert arms[name].model_copy(update={"scpo": arms["scpo"].scpo}) == arms["scpo"].model_copy(update=short)
     assert arms["scpo-covered"].scpo.tightening > arms["scpo"].scpo.tightening
     plain = arms["scpo-plain"].scpo
