@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from scpo.arrays import Array, per_value
+from scpo.calling import answer
 from scpo.errors import (
-    ConfigurationError,
     ConstraintError,
     NonDeterministicConstraintError,
     NonFiniteError,
-    ScpoError,
-    ShapeError,
     UnsafeStartError,
 )
 from scpo.options import Constraint
+from scpo.parallel import Workers
 from scpo.parameters import ParameterVector
 from scpo.rest import Keeper, undisturbed
 
@@ -45,6 +36,7 @@ class ConstraintEvaluator:
         self.policy, self.vector, self.constraint = policy, vector, constraint
         self.length: int | None = None
         self.rollouts = 0
+        self._workers = None if constraint.map is map else Workers(policy, vector, constraint)
         self._careful = False  # the constraint writes to the policy in a way that leaves no marks
 
     def __call__(self, thetas: Tensor) -> Array:
@@ -60,9 +52,12 @@ class ConstraintEvaluator:
             if self.constraint.batched:
                 own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
                 with undisturbed(self.policy, self.vector.keeper(self.policy), everything=True):
-                    values = self._call(self.vector.stack(own), (count,))
+                    values = answer(self.constraint, self.vector.stack(own), (count,))
             else:
-                values = self._one_by_one(thetas)
+                rows = self._one_by_one(thetas) if self._workers is None else self._workers(thetas)
+                if len(sizes := {row.size for row in rows}) > 1:
+                    raise ConstraintError(f"the constraint changed its length: {sorted(sizes)} values")
+                values = np.stack(rows)
         self.rollouts += count
         if self.length is None:
             self.length = values.shape[1]
@@ -125,7 +120,8 @@ class ConstraintEvaluator:
         spread = np.abs(moved - base).max(axis=0)
         return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.abs(base[0])))
 
-    def _one_by_one(self, thetas: Tensor) -> Array:
+    def _one_by_one(self, thetas: Tensor) -> list[Array]:
+        """Return g (k,) of each of m parameter vectors (m, d), evaluated in the policy itself."""
         before, keeper = self.vector.read(), self.vector.keeper(self.policy)
         try:
             rows = [self._one(theta, keeper) for theta in thetas]
@@ -139,62 +135,10 @@ class ConstraintEvaluator:
             raise
         finally:
             self.vector.write(before)
-        if len({row.size for row in rows}) > 1:
-            raise ConstraintError(f"the constraint changed its length: {sorted({row.size for row in rows})} values")
-        return np.stack(rows)
+        return rows
 
     def _one(self, theta: Tensor, keeper: Keeper) -> Array:
         """Return g (k,) of one parameter vector (d,), which stays in the policy."""
         self.vector.write(theta)
         with undisturbed(self.policy, keeper, everything=self._careful):
-            return self._call(self.policy, ())
-
-    def _call(self, argument: Any, batch: tuple[int, ...]) -> Array:
-        """Call the black box and return its answer as an array, (k,) or (m, k)."""
-        try:
-            with _time_limit(self.constraint.timeout):
-                raw = self.constraint.function(argument)
-        except ScpoError:
-            raise
-        except TimeoutError as error:
-            raise ConstraintError(f"the constraint timed out ({error}); the step was not taken") from error
-        except Exception as error:
-            raise ConstraintError(
-                f"the constraint raised {type(error).__name__}: {error}; the step was not taken"
-            ) from error
-        try:
-            if isinstance(raw, Tensor):
-                raw = raw.detach().to("cpu", raw.dtype if raw.is_complex() else torch.float64).numpy()
-            if np.iscomplexobj(raw):
-                raise TypeError("complex numbers have no sign")
-            values = np.array(raw, dtype=np.float64)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers") from error
-        if values.ndim != len(batch) + 1 or values.shape[: len(batch)] != batch:
-            expected = "(k,)" if not batch else f"({batch[0]}, k)"
-            raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}")
-        return values
-
-
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Interrupt the body after ``seconds`` with TimeoutError."""
-    if seconds is None:
-        yield
-        return
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        raise ConfigurationError("timeout: works in the main thread on Unix only; time out inside the constraint")
-
-    def expire(signum: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"after {seconds} s")
-
-    previous = signal.signal(signal.SIGALRM, expire)
-    started = time.monotonic()
-    outer, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-        if outer > 0:  # someone else's alarm goes on
-            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - started), 1e-3), interval)
+            return answer(self.constraint, self.policy)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -111,6 +111,8 @@ class Constraint(Options):
         tightening: is added to g in training, so that g + tightening <= 0.
         timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.
         rounding: eps_g, the rounding of g, a number or (k,); None: it is measured.
+        map: evaluates the policies of a batch side by side: anything that is called as the built-in ``map`` is, such as
+            the ``map`` of an executor of threads or processes.  Each worker has a copy of the policy.
     """
 
     function: Callable[[Any], Any]
@@ -119,11 +121,16 @@ class Constraint(Options):
     tightening: float = option(0.0, "is added to g in training: g + tightening <= 0", ge=0)
     timeout: float | None = option(None, "longest time of one call, in seconds (main thread, Unix)", gt=0)
     rounding: ArrayLike | None = None
+    map: Callable[..., Iterable[Any]] = map
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not callable(self.function):
             raise ConfigurationError(f"constraint: expected a callable, got {type(self.function).__name__}")
+        if not callable(self.map):
+            raise ConfigurationError(f"map: expected a callable like map, got {type(self.map).__name__}")
+        if self.batched and self.map is not map:
+            raise ConfigurationError("map: a batched constraint gets all parameter sets in one call; give one of both")
 
 
 def as_constraint(given: Callable[[Any], Any] | Constraint) -> Constraint:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scpo.errors import ConfigurationError, NonFiniteError
-from scpo.rest import Keeper, Rest, read_rest, write_rest
+from scpo.rest import Keeper, Rest, present_rest, read_rest, write_rest
 
 
 def all_finite(x: Tensor) -> bool:
@@ -71,6 +71,10 @@ class ParameterVector:
     def read_rest(self, policy: nn.Module, known: Rest | str | None = None) -> Rest:
         """Return copies of all policy tensors that are not part of theta; ``known`` itself if it holds the same."""
         return read_rest(policy, self.parameters, known)
+
+    def present_rest(self, policy: nn.Module) -> Rest:
+        """Return all policy tensors that are not part of theta, themselves."""
+        return present_rest(policy, self.parameters)
 
     def keeper(self, policy: nn.Module) -> Keeper:
         """Return what restores the policy's tensors that are not part of theta."""

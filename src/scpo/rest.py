@@ -29,16 +29,19 @@ def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[st
     ]
 
 
+def present_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
+    """Return the buffers of the policy and its parameters other than ``own``, themselves."""
+    return {name: table[key] for name, table, key in _places(policy, own)}
+
+
 def read_rest(policy: nn.Module, own: Iterable[Tensor] = (), known: Rest | str | None = None) -> Rest:
     """Return copies of all buffers of the policy and of its parameters other than ``own``.
 
     If ``known``, an earlier result, holds the same, it is returned itself, and nothing is copied.
     """
     own = tuple(own)
-    if isinstance(known, dict):
-        present: Rest = {name: table[key] for name, table, key in _places(policy, own)}
-        if same_rest(present, known):
-            return known
+    if isinstance(known, dict) and same_rest(present_rest(policy, own), known):
+        return known
     return {
         name: None if table[key] is None else table[key].detach().clone() for name, table, key in _places(policy, own)
     }
@@ -77,6 +80,11 @@ def _same(kept: Tensor | None, there: Tensor | None) -> bool:
     return kept is there or (
         kept is not None and there is not None and kept.dtype == there.dtype and torch.equal(kept, there)
     )
+
+
+def differing(present: Rest, other: Rest) -> Rest:
+    """Return those tensors of ``present`` that ``other`` has not with the same type and numbers."""
+    return {name: there for name, there in present.items() if name not in other or not _same(other[name], there)}
 
 
 def digest(rest: Rest | str) -> str:
@@ -118,8 +126,8 @@ class Keeper:
 
     def deceived(self) -> bool:
         """Return True if the policy differs from the copies all the same."""
-        present = {name: table[key] for name, table, key in _places(self.policy, self.own)}
-        return any(not _same(self.copies[name], there) for name, there in present.items() if name in self.copies)
+        present = present_rest(self.policy, self.own)
+        return any(name in self.copies for name in differing(present, self.copies))
 
     def _read_marks(self) -> dict[str, Mark]:
         return {name: _mark(table[key]) for name, table, key in _places(self.policy, self.own)}

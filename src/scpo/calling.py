@@ -1,0 +1,75 @@
+"""One call of the black box: its time limit, its errors, and the check of what it returned."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scpo.arrays import Array
+from scpo.errors import ConfigurationError, ConstraintError, ScpoError, ShapeError
+from scpo.options import Constraint
+
+
+def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -> Array:
+    """Call the black box and return its answer as an array, (k,), or (m, k) for a ``batch`` (m,).
+
+    Raises:
+        ConstraintError: it raised or timed out.
+        ShapeError: it returned something else than numbers in this shape.
+    """
+    try:
+        with _time_limit(constraint.timeout):
+            raw = constraint.function(argument)
+    except ScpoError:
+        raise
+    except TimeoutError as error:
+        raise ConstraintError(f"the constraint timed out ({error}); the step was not taken") from error
+    except Exception as error:
+        raise ConstraintError(
+            f"the constraint raised {type(error).__name__}: {error}; the step was not taken"
+        ) from error
+    try:
+        if isinstance(raw, Tensor):
+            raw = raw.detach().to("cpu", raw.dtype if raw.is_complex() else torch.float64).numpy()
+        if np.iscomplexobj(raw):
+            raise TypeError("complex numbers have no sign")
+        values = np.array(raw, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers") from error
+    if values.ndim != len(batch) + 1 or values.shape[: len(batch)] != batch:
+        expected = "(k,)" if not batch else f"({batch[0]}, k)"
+        raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}")
+    return values
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Interrupt the body after ``seconds`` with TimeoutError."""
+    if seconds is None:
+        yield
+        return
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        raise ConfigurationError("timeout: works in the main thread on Unix only; time out inside the constraint")
+
+    def expire(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"after {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    started = time.monotonic()
+    outer, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if outer > 0:  # someone else's alarm goes on
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - started), 1e-3), interval)

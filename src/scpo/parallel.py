@@ -1,0 +1,247 @@
+"""Evaluations side by side: the policies of a batch go through a ``map`` to other threads or processes.
+
+A worker keeps a copy of the policy, which is sent to it once.  After that a policy travels as its theta, beside the few
+small buffers that have changed since.  A worker says when it has no copy yet; only then is the copy sent.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+import traceback
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor, nn
+
+from scpo.arrays import Array
+from scpo.calling import answer
+from scpo.errors import ConfigurationError, ConstraintError, ScpoError
+from scpo.options import Constraint
+from scpo.parameters import ParameterVector
+from scpo.rest import SMALL, Keeper, Rest, differing, read_rest, undisturbed
+
+#: a worker keeps so many policies; those that were not used for longest go first
+KEPT_POLICIES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A copy of the policy as it is sent to workers.  It stays as it is.
+
+    Attributes:
+        key: its name among workers.
+        policy: the copy, without gradients.
+        names: its parameters that make up theta.
+        rest: its other tensors.
+        constraint: the black box, without its map.
+    """
+
+    key: str
+    policy: nn.Module
+    names: tuple[str, ...]
+    rest: Rest
+    constraint: Constraint
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One evaluation.
+
+    Attributes:
+        key: the name of the original.
+        theta: the parameters (d,).
+        changed: pickled tensors of the policy outside theta that differ from those of the original.
+        modes: whether each module of the policy is in training mode.
+        original: the pickled original, for workers that do not have it; and the constraint.
+    """
+
+    key: str
+    theta: Array
+    changed: bytes
+    modes: tuple[bool, ...]
+    original: tuple[bytes, Constraint] | None = None
+
+
+class Missing:
+    """The answer of a worker that does not have the original."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The answer of a worker whose evaluation failed: the error and its traceback as text."""
+
+    kind: type[ScpoError]
+    message: str
+    traceback: str
+
+
+class Workers:
+    """Evaluates g at parameter vectors, (m, d) -> m arrays (k,), through the ``map`` of the constraint.
+
+    Args:
+        policy: the policy, which is not touched.
+        vector: its trainable parameters.
+        constraint: the black box and its options.
+    """
+
+    def __init__(self, policy: nn.Module, vector: ParameterVector, constraint: Constraint) -> None:
+        self.policy, self.vector, self.constraint = policy, vector, constraint
+        self._original: Original | None = None
+
+    def __call__(self, thetas: Tensor) -> list[Array]:
+        """Return g (k,) of each row of ``thetas`` (m, d).
+
+        Raises:
+            ConstraintError: the constraint failed in a worker, or a worker or the map itself did.
+            ConfigurationError: the policy cannot be copied.
+        """
+        original, changed = self._current()
+        modes = tuple(module.training for module in uncompiled(self.policy).modules())
+        small = pickle.dumps(changed)
+        tasks = [Task(original.key, theta, small, modes) for theta in thetas.cpu().numpy()]
+        answers = self._mapped(tasks)
+        absent = [place for place, one in enumerate(answers) if isinstance(one, Missing)]
+        if absent:
+            parcel = self._parcel(original)
+            again = self._mapped([replace(tasks[place], original=parcel) for place in absent])
+            for place, one in zip(absent, again, strict=True):
+                answers[place] = one
+        for one in answers:
+            if isinstance(one, Failure):
+                raise one.kind(f"{one.message}\nThe worker's traceback:\n{one.traceback}")
+        return answers
+
+    def _mapped(self, tasks: list[Task]) -> list[Any]:
+        try:
+            answers = list(self.constraint.map(work, tasks))
+        except ScpoError:
+            raise
+        except Exception as error:
+            raise ConstraintError(
+                f"map: {type(error).__name__}: {error}; the step was not taken.  If workers died, make a new pool; the "
+                "constraint and the policy's class must be importable there: define them in a module, not in a function"
+            ) from error
+        if len(answers) != len(tasks):
+            raise ConstraintError(f"map: returned {len(answers)} answers for {len(tasks)} policies")
+        return answers
+
+    def _current(self) -> tuple[Original, Rest]:
+        """Return the original, and what of the policy's rest differs from it: little, or a new original is made."""
+        policy = uncompiled(self.policy)
+        present = self.vector.present_rest(policy)
+        if self._original is not None and self._original.rest.keys() == present.keys():
+            changed = differing(present, self._original.rest)
+            if sum(one.numel() for one in changed.values() if one is not None) <= SMALL:
+                return self._original, changed
+        try:
+            copied = copy.deepcopy(policy)
+        except Exception as error:
+            raise ConfigurationError(
+                f"map: the policy cannot be copied for the workers, {type(error).__name__}: {error}"
+            ) from error
+        prefix = "" if policy is self.policy else COMPILED
+        names = tuple(name.removeprefix(prefix) for name in self.vector.names)
+        rest = read_rest(copied, _named(copied, names))
+        self._original = Original(uuid.uuid4().hex, copied, names, rest, replace(self.constraint, map=map))
+        _ORIGINALS[self._original.key] = self._original
+        return self._original, {}
+
+    def _parcel(self, original: Original) -> tuple[bytes, Constraint]:
+        """Return the original as it is sent: the policy pickled here, the constraint by the map's own means."""
+        try:
+            return pickle.dumps((original.policy, original.names)), original.constraint
+        except Exception as error:
+            raise ConfigurationError(
+                f"map: the policy cannot be sent to a worker, {type(error).__name__}: {error}"
+            ) from error
+
+
+def work(task: Task) -> Array | Missing | Failure:
+    """Return g (k,) of one policy, evaluated in this worker; it never raises."""
+    try:
+        worker = _worker(task)
+        return Missing() if worker is None else worker.evaluate(task)
+    except ScpoError as error:
+        return Failure(type(error), str(error), traceback.format_exc())
+    except Exception as error:
+        message = f"a worker could not rebuild the policy, {type(error).__name__}: {error}"
+        return Failure(ConstraintError, message, traceback.format_exc())
+
+
+#: key -> original, in the process where it was made; threads take their copies from here
+_ORIGINALS: WeakValueDictionary[str, Original] = WeakValueDictionary()
+_LOCAL = threading.local()  # of each thread, because two must not share a policy
+
+
+class Worker:
+    """A copy of the policy in a worker."""
+
+    def __init__(self, policy: nn.Module, names: tuple[str, ...], constraint: Constraint) -> None:
+        self.policy, self.constraint = policy, constraint
+        self.vector = ParameterVector(policy, _named(policy, names))
+        self._original_rest = self.vector.kept = self.vector.read_rest(policy)
+        self._changed = pickle.dumps({})
+        self._careful = False
+
+    def evaluate(self, task: Task) -> Array:
+        """Return g (k,)."""
+        if task.changed != self._changed:
+            changed: Rest = pickle.loads(task.changed)  # noqa: S301  # from the process that sent the work
+            self.vector.kept = self._original_rest | changed
+            self.vector.write_rest(self.policy, self.vector.kept)
+            self._changed = task.changed
+        for module, training in zip(self.policy.modules(), task.modes, strict=True):
+            module.training = training
+        self.vector.write(torch.from_numpy(task.theta))
+        keeper = Keeper(self.policy, self.vector.parameters, self.vector.kept)
+        with torch.no_grad():
+            try:
+                with undisturbed(self.policy, keeper, everything=self._careful):
+                    return answer(self.constraint, self.policy)
+            finally:
+                if not self._careful and keeper.deceived():
+                    self._careful = True
+                    keeper.restore(everything=True)
+
+
+def _worker(task: Task) -> Worker | None:
+    """Return this thread's copy of the policy; None if there is none and none was sent."""
+    if not hasattr(_LOCAL, "workers"):
+        _LOCAL.workers = OrderedDict()
+    workers: OrderedDict[str, Worker] = _LOCAL.workers
+    if task.key not in workers:
+        original = _ORIGINALS.get(task.key)
+        if original is not None:
+            made = Worker(copy.deepcopy(original.policy), original.names, original.constraint)
+        elif task.original is not None:
+            pickled, constraint = task.original
+            policy, names = pickle.loads(pickled)  # noqa: S301  # from the process that sent the work
+            made = Worker(policy, names, constraint)
+        else:
+            return None
+        workers[task.key] = made
+        while len(workers) > KEPT_POLICIES:
+            workers.popitem(last=False)
+    workers.move_to_end(task.key)
+    return workers[task.key]
+
+
+#: what torch.compile puts before the names of a module's parameters
+COMPILED = "_orig_mod."
+
+
+def uncompiled(policy: nn.Module) -> nn.Module:
+    """Return the module that torch.compile was given."""
+    inner = getattr(policy, COMPILED.rstrip("."), policy)
+    return inner if isinstance(inner, nn.Module) else policy
+
+
+def _named(policy: nn.Module, names: tuple[str, ...]) -> list[Tensor]:
+    held = dict(policy.named_parameters())
+    return [held[name] for name in names]
