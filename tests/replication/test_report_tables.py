@@ -174,19 +174,17 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
     assert rows[r"\quad optimiser, learning rate"][0] == r"SGD, momentum \num{0.9}, \num{0.05}"
     assert rows["initial weights and biases"][0].startswith("uniform on")
     assert rows["training inputs"][1] == r"\R \Cal"
-    assert "factor" not in table  # nothing is estimated here
-    assert "median" not in table
+    assert not any("factor, decay" in name for name in rows)  # nothing is estimated here
     origins = {mark for name, cells in rows.items() if name != "setting" for mark in cells[1].split()}
     assert origins == {r"\S", r"\F", r"\R", r"\Cal"}
 
 
 def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(tables.settings(results)).items()}
-    for name in ("start, factor, decay", "kink ratio", "factor on kinks"):
-        assert rows[rf"\quad {name}"][1] == r"\R \Cal"
-    assert rows[r"\quad never below the factor times"][0] == "the median over all constraints"
+    assert rows[r"\quad factor, decay"] == [r"\num{2}, \num{0.995}", r"\R \Cal"]
     assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
-    assert rows[r"\quad at first, at most"][0] == r"\num{0.1}, \num{1}"
+    assert rows[r"\quad at most"][0] == "no limit"
+    assert rows["look along the step"][0] == r"at \num{0.75} of the step, factor \num{2}"
 
 
 def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from replication.results import quantities
 from replication.results.quantities import Table
 from replication.results.read import read_config
 from replication.typeset import latex
+from replication.upgrade import RETIRED
 from scpo.errors import ConfigurationError
 
 #: Printed for a number of an arm or experiment that the scale leaves out.
@@ -156,7 +157,7 @@ def _runs(experiment: str, arms: Sequence[str], config: Config) -> bool:
     """Tell whether the scale runs the experiment and all of the arms.
 
     Raises:
-        ConfigurationError: neither the scale nor the default settings know one of them.
+        ConfigurationError: neither the scale nor the default settings nor the shipped results know one of them.
     """
     if not experiment:
         return True
@@ -165,8 +166,9 @@ def _runs(experiment: str, arms: Sequence[str], config: Config) -> bool:
         raise ConfigurationError(f"no experiment {experiment!r}; there are {', '.join(default)}")
     section = config.experiments.get(experiment)
     known = {"", *(section.arms if section else ())}
+    elsewhere = {*default[experiment].arms, *RETIRED.get(experiment, ())}
     for arm in arms:
-        if arm not in known and arm not in default[experiment].arms:
+        if arm not in known and arm not in elsewhere:
             raise ConfigurationError(f"{experiment} has no arm {arm!r}; it has {', '.join(default[experiment].arms)}")
     return section is not None and known.issuperset(arms)
 
