@@ -9,7 +9,7 @@ derivative of g.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
@@ -18,9 +18,13 @@ from torch import Tensor
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.options import option
+from scpo.outputs import COMPILED, Output, eagerly, output_at
 from scpo.parameters import ParameterVector, all_finite
 from scpo.rest import undisturbed
 from scpo.sampling import Context, Directions, Sample
+
+#: the states of a policy (S, ...), or several kinds of them by name
+States = Tensor | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,33 +44,36 @@ class Tangent(Directions):
     (:class:`scpo.ResidualPolicy` does).  For other policies autograd computes them.
 
     Attributes:
-        states: the visited states (S, ...), or a callable that returns the present ones.
+        states: the visited states (S, ...), or a dictionary of them if the policy takes one; or a callable that returns
+            the present ones.
+        output: (policy, states) -> the output that counts, for policies without a forward method or with several
+            outputs; None: the first tensor that the policy returns, or the mean of a distribution.
     """
 
-    states: Tensor | Callable[[], Tensor]
+    states: States | Callable[[], States]
     _: KW_ONLY
+    output: Output | None = None
     checks: int = option(4, "further rows per update that measure the captured energy", ge=0)
 
     def draw(self, context: Context, count: int, generator: torch.Generator) -> Sample:
         """Return at most ``count`` directions in the span of the policy's derivatives.
 
         Raises:
-            ShapeError: there are no states.
+            ShapeError: there are no states, or a dictionary holds different numbers of them.
             ConfigurationError: the policy's output does not depend on theta.
             NonFiniteError: a derivative is NaN or infinite.
         """
         states = self.states() if callable(self.states) else self.states
-        if not isinstance(states, Tensor) or states.ndim == 0 or states.shape[0] == 0:
-            raise ShapeError("states: expected a tensor with at least one state along its first axis")
-        chosen = torch.arange(states.shape[0])
-        if states.shape[0] > count:
-            chosen = self._strata(states.shape[0], count, generator)
-        rows = _policy_rows(context, states[chosen.to(states.device)])
+        size = _number_of(states)
+        chosen = torch.arange(size)
+        if size > count:
+            chosen = self._strata(size, count, generator)
+        rows = _policy_rows(context, _at(states, chosen), self.output)
         if not all_finite(rows):
             raise NonFiniteError("the policy's derivative at the states is NaN or infinite")
         exact = rows.shape[0] <= count
         outputs = rows.shape[0] // chosen.numel()
-        if states.shape[0] <= count and not exact:  # few states with many outputs: a sample of the rows
+        if size <= count and not exact:  # few states with many outputs: a sample of the rows
             rows = rows[self._strata(rows.shape[0], count, generator).to(rows.device)]
         elif outputs > 1 and not exact:  # one output of each state, at random
             rows = rows.view(-1, outputs, rows.shape[1])
@@ -125,45 +132,86 @@ def _strata(size: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.from_numpy(np.minimum(places, size - 1))
 
 
-def _policy_rows(context: Context, states: Tensor) -> Tensor:
+def _number_of(states: States) -> int:
+    """Return the number S of states.
+
+    Raises:
+        ShapeError: there are none, or different numbers of them.
+    """
+    parts = list(states.values()) if isinstance(states, Mapping) else [states]
+    if not parts or any(not isinstance(part, Tensor) or part.ndim == 0 for part in parts):
+        raise ShapeError("states: expected a tensor with at least one state along its first axis, or a dict of tensors")
+    sizes = {part.shape[0] for part in parts}
+    if len(sizes) != 1 or 0 in sizes:
+        raise ShapeError(f"states: expected at least one state, as many in each tensor; got {sorted(sizes)}")
+    return int(sizes.pop())
+
+
+def _at(states: States, chosen: Tensor) -> States:
+    if isinstance(states, Mapping):
+        return {name: part[chosen.to(part.device)] for name, part in states.items()}
+    return states[chosen.to(states.device)]
+
+
+def _policy_rows(context: Context, states: States, output: Output | None) -> Tensor:
     """Return d pi(x) / d theta, shape (S * outputs, d), float64."""
     analytic = getattr(context.policy, "output_jacobian", None)
-    return _autograd_rows(context, states) if analytic is None else _analytic_rows(context, analytic(states))
+    if analytic is None or output is not None:
+        return _autograd_rows(context, states, output)
+    return _analytic_rows(context, analytic(states))
 
 
 def _analytic_rows(context: Context, parts: dict[str, Tensor]) -> Tensor:
     """Return the rows of a policy's own ``output_jacobian``, name -> (S, output, *shape), side by side."""
     vector = context.vector
-    if absent := [name for name in vector.names if name not in parts]:
+    names = [name.removeprefix(COMPILED) for name in vector.names]
+    if absent := [name for name in names if name not in parts]:
         raise ConfigurationError(f"output_jacobian gives no rows for {', '.join(absent)}; freeze or add them")
     columns = [
-        parts[name].reshape(parts[name].shape[0], -1, size)
-        for name, size in zip(vector.names, vector.sizes, strict=True)
+        parts[name].reshape(parts[name].shape[0], -1, size) for name, size in zip(names, vector.sizes, strict=True)
     ]
     return torch.cat(columns, dim=2).reshape(-1, vector.dimension).to(torch.float64)
 
 
-def _autograd_rows(context: Context, states: Tensor) -> Tensor:
+def _autograd_rows(context: Context, states: States, output: Output | None) -> Tensor:
     """Return the rows by back-propagation, one pass for all outputs; the policy and its random numbers stay."""
     vector = context.vector
     devices = [vector.device] if vector.device.type == "cuda" else []  # whose random numbers dropout draws
     keeper = vector.keeper(context.policy)
-    with torch.enable_grad(), undisturbed(context.policy, keeper, True), torch.random.fork_rng(devices):
-        outputs = context.policy(states)
-        if not isinstance(outputs, Tensor) or not outputs.requires_grad:
-            raise ConfigurationError("the policy's output at the states does not depend on its parameters")
-        outputs = outputs.reshape(-1)
-        rows = torch.autograd.grad(
+    with torch.enable_grad(), undisturbed(context.policy, keeper, True), torch.random.fork_rng(devices), eagerly():
+        outputs = output_at(context.policy, states, output)
+        if not outputs.requires_grad:
+            raise ConfigurationError(
+                "the policy's output at the states does not depend on its parameters; if it has several outputs, say "
+                "which counts: scpo.Tangent(states, output=lambda policy, states: ...)"
+            )
+        rows = _jacobian(outputs.reshape(-1), vector)
+    return torch.cat([row.to(torch.float64) for row in rows], dim=1)
+
+
+def _jacobian(outputs: Tensor, vector: ParameterVector) -> list[Tensor]:
+    """Return d outputs / d parameter, shape (outputs, size), of each parameter."""
+    directions = torch.eye(outputs.numel()).to(outputs)
+
+    def back(direction: Tensor, batched: bool) -> list[Tensor]:
+        found = torch.autograd.grad(
             outputs,
             vector.parameters,
-            grad_outputs=torch.eye(outputs.numel()).to(outputs),
-            is_grads_batched=True,
+            grad_outputs=direction,
+            retain_graph=True,
+            is_grads_batched=batched,
             allow_unused=True,
         )
-    columns = [
-        torch.zeros(outputs.numel(), size, dtype=torch.float64, device=vector.device)
-        if row is None
-        else row.reshape(outputs.numel(), -1).to(torch.float64)
-        for row, size in zip(rows, vector.sizes, strict=True)
-    ]
-    return torch.cat(columns, dim=1)
+        shape = (outputs.numel(), -1) if batched else (1, -1)
+        return [
+            torch.zeros(parameter.numel(), dtype=torch.float64, device=vector.device).expand(shape)
+            if row is None
+            else row.to_dense().reshape(shape)
+            for row, parameter in zip(found, vector.parameters, strict=True)
+        ]
+
+    try:
+        return back(directions, batched=True)
+    except (RuntimeError, NotImplementedError):  # sparse gradients, and operations that know no batches
+        apart = [back(direction, batched=False) for direction in directions]
+        return [torch.cat(rows) for rows in zip(*apart, strict=True)]

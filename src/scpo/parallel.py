@@ -23,6 +23,7 @@ from scpo.arrays import Array
 from scpo.calling import answer
 from scpo.errors import ConfigurationError, ConstraintError, ScpoError
 from scpo.options import Constraint
+from scpo.outputs import COMPILED, uncompiled
 from scpo.parameters import ParameterVector
 from scpo.rest import SMALL, Keeper, Rest, differing, read_rest, undisturbed
 
@@ -230,16 +231,6 @@ def _worker(task: Task) -> Worker | None:
             workers.popitem(last=False)
     workers.move_to_end(task.key)
     return workers[task.key]
-
-
-#: what torch.compile puts before the names of a module's parameters
-COMPILED = "_orig_mod."
-
-
-def uncompiled(policy: nn.Module) -> nn.Module:
-    """Return the module that torch.compile was given."""
-    inner = getattr(policy, COMPILED.rstrip("."), policy)
-    return inner if isinstance(inner, nn.Module) else policy
 
 
 def _named(policy: nn.Module, names: tuple[str, ...]) -> list[Tensor]:
