@@ -47,6 +47,9 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
     elif method.may_rise(start):
         row = basis.coordinates(start.gradient)
     width = method.step.buffer
+    if start.metric is not None and not basis.holds_nominal:  # then Q^T p is not what is nearest to p in this norm
+        force = basis.coordinates(start.metric * start.nominal)
+        target = np.asarray(np.linalg.solve(basis.in_coordinates(start.metric), force))
     aimed = turned(target, probes.slopes, tightened, width) if width > 0.0 and target.any() else target
     metric = basis.in_coordinates(start.metric) if start.metric is not None and aimed.any() else None
     return Aim(aimed, turned=aimed is not target, descent_row=row, metric=metric)

@@ -31,14 +31,16 @@ class Basis:
     """Directions of one update.
 
     Attributes:
-        vectors: Q (d, n), orthonormal columns, the nominal step in their span.
+        vectors: Q (d, n), orthonormal columns; the nominal step is in their span unless its probe diverged.
         energy: share of fresh policy derivatives in the span of Q; NaN if unknown.
         complete: the span holds everything that the source could draw, or all of R^d.
+        holds_nominal: the nominal step is in the span.
     """
 
     vectors: Tensor
     energy: float
     complete: bool
+    holds_nominal: bool = True
 
     @property
     def size(self) -> int:
@@ -49,6 +51,15 @@ class Basis:
     def whole(self) -> bool:
         """True if Q spans R^d."""
         return self.size == self.vectors.shape[0]
+
+    def without(self, columns: np.ndarray) -> Basis:
+        """Return the basis without some of its ``columns`` (n,), a mask.  The nominal step may be among them."""
+        return Basis(
+            self.vectors[:, torch.from_numpy(~columns).to(self.vectors.device)],
+            float("nan"),
+            False,
+            holds_nominal=False,
+        )
 
     def in_coordinates(self, diagonal: Tensor) -> Array:
         """Return Q^T diag Q (n, n) for a positive ``diagonal`` (d,)."""

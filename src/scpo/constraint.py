@@ -47,6 +47,23 @@ class ConstraintEvaluator:
             ShapeError: it returned something that is no row of numbers per parameter set.
             NonFiniteError: it returned NaN or infinity.
         """
+        values = self._evaluate(thetas)
+        if not np.isfinite(values).all():
+            where = np.argwhere(~np.isfinite(values))[0]
+            raise NonFiniteError(f"the constraint's value {where[1]} is {values[tuple(where)]} (set {where[0]})")
+        return values
+
+    def attempt(self, thetas: Tensor) -> Array:
+        """Return g, shape (m, k), with +inf for NaN, infinity and -infinity: a rollout that diverged is unsafe.
+
+        Raises:
+            ConstraintError, ShapeError: as for a call.
+        """
+        values = self._evaluate(thetas)
+        return np.where(np.isfinite(values), values, np.inf)
+
+    def _evaluate(self, thetas: Tensor) -> Array:
+        """Return what the constraint returns, shape (m, k); the policy, its buffers and mode stay as they are."""
         count = thetas.shape[0]
         with torch.no_grad():
             if self.constraint.batched:
@@ -63,9 +80,6 @@ class ConstraintEvaluator:
             self.length = values.shape[1]
         elif values.shape[1] != self.length:
             raise ConstraintError(f"the constraint returned {values.shape[1]} values, and {self.length} before")
-        if not np.isfinite(values).all():
-            where = np.argwhere(~np.isfinite(values))[0]
-            raise NonFiniteError(f"the constraint's value {where[1]} is {values[tuple(where)]} (set {where[0]})")
         return values
 
     def check_start(self, theta: Tensor) -> Array:

@@ -9,7 +9,8 @@ says how g_i curves along this step.  On the ray s z the rows of the region beco
 
     kappa g_i + s a_i^T z + max( e_i s |z| + (L_i / 2) s^2 |z|^2,  f max(R_i, 0) s^2 / beta^2 ) <= 0,
 
-and the step is shortened to the largest s <= 1 that satisfies them.  A step that lost much is looked at again.  The
+and the step is shortened to the largest s <= 1 that satisfies them.  A step that lost much is looked at again.  A step
+along which a rollout diverged (NaN or infinity) is halved and looked at again.  The
 result is a shortened step of the same region, so every proof stands (docs/method.md, section 5).
 """
 
@@ -56,8 +57,13 @@ def look_along(
     count = unsafe = 0
     while True:
         ahead = options.share * step
-        values = method.evaluate((start.theta + basis.combine(ahead))[None])[0]
+        values = method.evaluate.attempt((start.theta + basis.combine(ahead))[None])[0]
         count, unsafe = count + 1, unsafe + bool((values > 0).any())
+        if not np.isfinite(values).all():  # this shows no curvature
+            if count >= MOST_LOOKS:
+                return Looks(np.zeros_like(step), start.values, count, unsafe)
+            step = 0.5 * step
+            continue
         curvature = _curvature_along(step, values - start.values - probes.slopes @ ahead, options)
         seen = replace(region, probe_error=np.zeros_like(curvature), smoothness=curvature)
         before, step = step, seen.pull_back(step, step)  # to where the rows hold in floating point, too

@@ -127,6 +127,7 @@ class SafeOptimizer(Wrapper):
         self._recycled: Tensor | None = None
         self._refuge: Refuge | None = None  # the last safe iterate, while the present one is unsafe
         self._raised: Array | None = None  # the least L (k,) after an unsafe step, until a safe one is taken
+        self._longest = math.inf  # the longest step, after a rollout that diverged, until a step is safe
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
         #: p (d,), the last step that the wrapped optimiser proposed; None before the first
@@ -192,7 +193,7 @@ class SafeOptimizer(Wrapper):
             ConstraintError: the constraint fails, or gives two answers.  Then the next step evaluates it again.
             NonFiniteError: a value is NaN or infinite.
         """
-        self._refuge, self._raised, self._gradient_bound = None, None, None
+        self._refuge, self._raised, self._longest, self._gradient_bound = None, None, math.inf, None
         self._values = np.full_like(self._values, np.nan)  # not known, should the evaluation fail
         self._values = self.evaluate(self._theta[None])[0]
         self.evaluate.check_determinism(self._theta, self._values)
@@ -236,7 +237,7 @@ class SafeOptimizer(Wrapper):
         self.vector.write(outcome.theta)
         self._theta, self._rest = outcome.theta.clone() if self.vector.exact else self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
-        self._refuge, self._raised = outcome.refuge, outcome.raised
+        self._refuge, self._raised, self._longest = outcome.refuge, outcome.raised, outcome.longest
         self._recycled, self.unsafe_proposals = outcome.recycled, outcome.unsafe
         self.updates += 1
 
@@ -255,6 +256,7 @@ class SafeOptimizer(Wrapper):
             "recycled": None if self._recycled is None else self._recycled.clone(),
             "refuge": None if self._refuge is None else self._refuge.state_dict(),
             "raised": None if self._raised is None else torch.from_numpy(self._raised.copy()),
+            "longest": self._longest,
             "updates": self.updates,
             "rollouts": self.evaluate.rollouts,
         }
@@ -287,6 +289,7 @@ class SafeOptimizer(Wrapper):
         refuge, raised = state["refuge"], state["raised"]
         self._refuge = None if refuge is None else Refuge.of_state(refuge, self.vector.device)
         self._raised = None if raised is None else raised.cpu().numpy().copy()
+        self._longest = float(state["longest"])
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
 
@@ -324,6 +327,7 @@ class SafeOptimizer(Wrapper):
             recycled=self._recycled,
             refuge=self._refuge,
             raised=self._raised,
+            longest=self._longest,
         )
         same = same_rest(rest, self._rest)
         if same and torch.equal(theta, self._theta) and not np.isnan(self._values).any():
@@ -335,7 +339,7 @@ class SafeOptimizer(Wrapper):
         if bound is not None:
             constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
             bound = carried(bound, constants, kinks, moved)
-        return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None)
+        return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None, longest=math.inf)
 
     def _measure_rounding(self) -> None:
         """Measure eps_g (k,) at the current iterate."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ PROBE_FACTOR = 10.0
 LARGEST_PROBE = 1e-3
 #: the curvature along the first nominal step is probed at this part of it and at twice that
 FIRST_PROBE = 0.25
+#: that step is halved so often, at most, while values along it are not finite
+MOST_HALVINGS = 30
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
 
@@ -65,6 +67,10 @@ class Probes:
         curved = 0.5 * np.sqrt(n) * self.length * length + 0.5 * length**2
         return np.asarray(np.maximum(0.0, (rise - known) / curved))
 
+    def within(self, radius: float) -> Probes:
+        """Return the same probes for steps up to a ``radius`` that is no longer than r."""
+        return replace(self, constants=replace(self.constants, radius=min(radius, self.constants.radius)))
+
     def error(self, smoothness: Array) -> Array:
         """Return e + c (k,), the error of the slopes along any step for the given L (k,), plus the kink constants."""
         return slope_error(smoothness, self.rounding, self.length, self.slopes.shape[1]) + self.constants.kinks
@@ -75,8 +81,10 @@ def slope_error(smoothness: Array, rounding: Array, length: float, directions: i
     return np.asarray(np.sqrt(directions) * (0.5 * smoothness * length + 2.0 * rounding / length))
 
 
-def probe(start: Start, basis: Basis, method: Method) -> Probes:
-    """Evaluate g along the basis and return the slopes that this shows.
+def probe(start: Start, basis: Basis, method: Method) -> tuple[Basis, Probes]:
+    """Evaluate g along the basis and return the slopes that this shows, with the basis that they belong to.
+
+    A direction whose probe diverged (NaN or infinity) is dropped from the basis.
 
     Raises:
         ShapeError: the number of constants of the smoothness model is not that of the constraint values.
@@ -86,9 +94,13 @@ def probe(start: Start, basis: Basis, method: Method) -> Probes:
     if method.directions.safe_probes and start.values.size and not start.unsafe:
         length, short = _safe_length(start, basis, method, constants, length)
         unsafe += short
-    values = method.evaluate(torch.add(start.theta, basis.vectors.T, alpha=length))
+    values = method.evaluate.attempt(torch.add(start.theta, basis.vectors.T, alpha=length))
+    unsafe += _unsafe(values)
+    diverged = np.asarray(np.isinf(values).any(axis=1))
+    if diverged.any():
+        basis, values = basis.without(diverged), values[~diverged]
     slopes = ((values - start.values) / length).T
-    return Probes(slopes, length, unsafe + _unsafe(values), constants, start.rounding)
+    return basis, Probes(slopes, length, unsafe, constants, start.rounding)
 
 
 def _constants(start: Start, method: Method) -> tuple[Constants, int]:
@@ -96,8 +108,8 @@ def _constants(start: Start, method: Method) -> tuple[Constants, int]:
     model, unsafe = method.smoothness, 0
     model.visit(start.theta)
     if not model.measured and start.nominal.any():
-        curvature, unsafe = _curvature_along(start.nominal, start, method)
-        model.measure(curvature, float(vector_norm(start.nominal)))
+        curvature, length, unsafe = _curvature_along(start.nominal, start, method)
+        model.measure(curvature, length)
     smoothness, kinks = np.asarray(model.constants()), np.asarray(model.kinks())
     if start.raised is not None:
         smoothness = np.maximum(smoothness, start.raised)
@@ -106,7 +118,7 @@ def _constants(start: Start, method: Method) -> tuple[Constants, int]:
             f"smoothness: constants {smoothness.shape} and kinks {kinks.shape} "
             f"for {start.values.size} constraint values"
         )
-    return Constants(smoothness, kinks, model.radius()), unsafe
+    return Constants(smoothness, kinks, min(model.radius(), start.longest)), unsafe
 
 
 def _unsafe(values: Array) -> int:
@@ -114,11 +126,21 @@ def _unsafe(values: Array) -> int:
     return int((values > 0).any(axis=1).sum())
 
 
-def _curvature_along(step: Tensor, start: Start, method: Method) -> tuple[Array, int]:
-    """Return the curvature (k,) of each constraint along ``step`` (d,) by two probes, and how many were unsafe."""
-    values = method.evaluate(start.theta + torch.stack([FIRST_PROBE * step, 2.0 * FIRST_PROBE * step]))
-    bend = np.maximum(np.abs(values[1] - 2.0 * values[0] + start.values) - 4.0 * start.rounding, 0.0)
-    return bend / (FIRST_PROBE * float(vector_norm(step))) ** 2, _unsafe(values)
+def _curvature_along(step: Tensor, start: Start, method: Method) -> tuple[Array, float, int]:
+    """Return the curvature (k,) of each constraint along ``step`` (d,) by two probes, |step|, and the unsafe probes.
+
+    The step is halved while the values are not finite.  Where they never are, no curvature is seen.
+    """
+    unsafe = 0
+    for _ in range(MOST_HALVINGS):
+        values = method.evaluate.attempt(start.theta + torch.stack([FIRST_PROBE * step, 2.0 * FIRST_PROBE * step]))
+        unsafe += _unsafe(values)
+        if np.isfinite(values).all():
+            length = float(vector_norm(step))
+            bend = np.maximum(np.abs(values[1] - 2.0 * values[0] + start.values) - 4.0 * start.rounding, 0.0)
+            return bend / (FIRST_PROBE * length) ** 2, length, unsafe
+        step = 0.5 * step
+    return np.zeros_like(start.values), float(vector_norm(step)), unsafe
 
 
 def _balanced_length(start: Start, constants: Constants) -> float:
@@ -148,8 +170,9 @@ def _safe_length(start: Start, basis: Basis, method: Method, constants: Constant
     bound, unsafe = start.gradient_bound, 0
     if bound is None:
         shortest = min(longest, _balanced_length(start, constants))
-        values = method.evaluate(start.theta + shortest * basis.vectors.T)
+        values = method.evaluate.attempt(start.theta + shortest * basis.vectors.T)
         unsafe = _unsafe(values)
+        values = values[np.isfinite(values).all(axis=1)]
         error = slope_error(constants.smoothness, start.rounding, shortest, basis.size)
         bound = np.linalg.norm((values - start.values) / shortest, axis=0) + error
     slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ PARALLEL = 1.0 - 1e-12
 @dataclass(frozen=True)
 class Refuge:
     """The last safe iterate, to which an update goes back from an unsafe one.
+
+    Where a rollout diverged, it is the last iterate at all: g says nothing about a way on from there.
 
     Attributes:
         theta: its parameters (d,).
@@ -69,6 +72,7 @@ class Start:
         metric: the diagonal of M^-1 (d,), in whose norm the step is projected; None: Euclidean.
         refuge: the last safe iterate if theta is unsafe and the constraint is still the same, else None.
         raised: a lower bound (k,) on L that an unsafe step from here has shown, or None.
+        longest: no step is longer, because a rollout diverged at twice this length.
     """
 
     update: int
@@ -82,6 +86,7 @@ class Start:
     metric: Tensor | None = None
     refuge: Refuge | None = None
     raised: Array | None = None
+    longest: float = math.inf
 
     @property
     def dimension(self) -> int:

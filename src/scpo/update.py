@@ -7,7 +7,8 @@ of the random generator.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,21 +16,13 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from scpo.aim import Aim, aim
-from scpo.arrays import Array, length_of
-from scpo.basis import ORTHONORMAL, Basis, draw_basis, product
-from scpo.look import look_along
-from scpo.options import Look
+from scpo.arrays import Array
+from scpo.basis import Basis, draw_basis, product
 from scpo.probing import Probes, median, probe
-from scpo.projection.project import Projection, project_onto
-from scpo.projection.region import LocalSafeRegion
+from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
 from scpo.smoothness import carried
 from scpo.state import Method, Refuge, Start
-
-#: rejected proposals after the first, after which theta stays (verified mode)
-MAX_RETRIES = 8
-#: a step shows L only where L |z|^2 is at least this many times the rounding of g
-RELIABLE = 8.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,7 @@ class Outcome:
         unsafe: the parameters (d,) of each proposal with max g > 0.
         refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
         raised: the least L (k,) for the updates that start from the refuge, until one of them is safe.
+        longest: the longest step of these updates, after a rollout that diverged.
     """
 
     theta: Tensor
@@ -55,76 +49,7 @@ class Outcome:
     unsafe: tuple[Tensor, ...] = ()
     refuge: Refuge | None = None
     raised: Array | None = None
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A step that the bound allows.
-
-    Attributes:
-        step: z (n,); 0 if the bound allows nothing.
-        bound: the step bound u(z) (k,), without the tightening.
-        projection: the projection of the target.
-        looks: the number of looks along the step.
-        unsafe_looks: the number of those with max g > 0.
-    """
-
-    step: Array
-    bound: Array
-    projection: Projection
-    looks: int = 0
-    unsafe_looks: int = 0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A proposal and its evaluation.
-
-    Attributes:
-        theta: the proposed parameters (d,).
-        values: g (k,) at theta.
-        proposal: the step and its bound.
-        required: the L (k,) with which the step would just have met its bound if c were 0.
-        required_beside_kinks: the L (k,) with which it would just have met its bound with the c in use.
-    """
-
-    theta: Tensor
-    values: Array
-    proposal: Proposal
-    required: Array
-    required_beside_kinks: Array
-
-    @property
-    def length(self) -> float:
-        """The length |z| of the step."""
-        return length_of(self.proposal.step)
-
-    @property
-    def unsafe(self) -> bool:
-        """True if a constraint value is above 0."""
-        return bool((self.values > 0).any())
-
-
-@dataclass(frozen=True)
-class Search:
-    """The proposals of an update.
-
-    Attributes:
-        proposals: all of them, in order.
-        trials: those that were evaluated, in order.
-        smoothness: L (k,) at the end, raised by rejections.
-        taken: the trial that was accepted; None if theta stays.
-    """
-
-    proposals: tuple[Proposal, ...]
-    trials: tuple[Trial, ...]
-    smoothness: Array
-    taken: Trial | None
-
-    @property
-    def last(self) -> Proposal:
-        """The last proposal, evaluated or not."""
-        return self.proposals[-1]
+    longest: float = math.inf
 
 
 def safe_update(start: Start, method: Method) -> Outcome:
@@ -143,10 +68,15 @@ def safe_update(start: Start, method: Method) -> Outcome:
     basis = draw_basis(start, method)
     if basis.size == 0:  # no nominal step, and nothing was drawn
         return _stay(start, method)
-    probes = probe(start, basis, method)
+    basis, probes = probe(start, basis, method)
+    if basis.size == 0:
+        warnings.warn("the constraint diverged at every probe (NaN or infinity), so no step was taken", stacklevel=3)
+        return _stay(start, method, probes.unsafe)
     goal = aim(start, basis, probes, method)
     search = find_step(start, basis, probes, goal, method)
-    taken, missed = search.taken, _to_undo(start, search, method)
+    taken, missed, longest = search.taken, _to_undo(start, search, method), math.inf
+    if missed is not None:
+        longest = start.longest if missed.finite else 0.5 * missed.length
     return Outcome(
         theta=start.theta if taken is None else taken.theta,
         values=start.values if taken is None else taken.values,
@@ -155,13 +85,16 @@ def safe_update(start: Start, method: Method) -> Outcome:
         recycled=None if basis.complete else _recycled(start, basis, probes, search, method),
         unsafe=tuple(trial.theta for trial in search.trials if trial.unsafe),
         refuge=None if missed is None else Refuge(start.theta, start.values, start.gradient_bound),
-        raised=None if missed is None else _raised(missed, search.smoothness, method),
+        raised=None if missed is None else raised(missed, search.smoothness, method),
+        longest=longest,
     )
 
 
 def _to_undo(start: Start, search: Search, method: Method) -> Trial | None:
     """Return the trial that was taken if the next update is to go back from it."""
     taken, look = search.taken, method.look
+    if taken and not taken.finite:
+        return taken
     return taken if taken and taken.unsafe and not start.unsafe and look and look.go_back else None
 
 
@@ -176,133 +109,29 @@ def _go_back(start: Start, refuge: Refuge, method: Method) -> Outcome:
         step_norm=float(vector_norm(refuge.theta - start.theta)),
         rollouts=method.evaluate.rollouts,
     )
-    return Outcome(refuge.theta, refuge.values, refuge.gradient_bound, info, start.recycled, raised=start.raised)
+    return Outcome(
+        refuge.theta,
+        refuge.values,
+        refuge.gradient_bound,
+        info,
+        start.recycled,
+        raised=start.raised,
+        longest=start.longest,
+    )
 
 
-def _stay(start: Start, method: Method) -> Outcome:
+def _stay(start: Start, method: Method, unsafe_probes: int = 0) -> Outcome:
     """Return the result of an update that has no direction: theta stays."""
     info = StepInfo(
         update=start.update,
         slack=_slack(start.values),
         restoring=start.unsafe,
-        nominal_norm=0.0,
+        unsafe_probes=unsafe_probes,
+        nominal_norm=float(vector_norm(start.nominal)),
         step_norm=0.0,
         rollouts=method.evaluate.rollouts,
     )
     return Outcome(start.theta, start.values, start.gradient_bound, info, start.recycled)
-
-
-def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
-    """Propose steps until one is accepted; each rejection raises L for the next proposal."""
-    smoothness, proposals, trials = probes.constants.smoothness, [], []
-    while True:
-        proposal = propose(start, basis, probes, goal, smoothness, method)
-        proposals.append(proposal)
-        if not proposal.step.any():
-            break
-        trial = _evaluate(start, basis, probes, proposal, method)
-        trials.append(trial)
-        _learn(trial.required, trial.length, smoothness, probes, method)
-        if _accepted(trial, start, method):
-            return Search(tuple(proposals), tuple(trials), smoothness, trial)
-        smoothness = _raised(trial, smoothness, method)
-        if len(trials) > MAX_RETRIES:
-            break
-    if goal.target.any():
-        method.smoothness.blocked()
-    return Search(tuple(proposals), tuple(trials), smoothness, None)
-
-
-def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
-    """Return the step to which the target is projected for these L (k,), shortened by a look, with its bound.
-
-    Raises:
-        SolverError: no solver reached the tolerances.
-    """
-    region = _region(start, probes, smoothness, method)
-    projection = project_onto(_with_descent_row(region, goal, method), goal.target, metric=goal.metric)
-    proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
-    if method.look is not None and proposal.step.any():
-        proposal = _looked(proposal, start, basis, probes, region, method, method.look)
-    if proposal.step.any() and (proposal.bound + 2 * start.rounding > _allowed(start, method)).any():
-        return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
-    return proposal
-
-
-def _looked(
-    proposal: Proposal, start: Start, basis: Basis, probes: Probes, region: LocalSafeRegion, method: Method, look: Look
-) -> Proposal:
-    """Return the part of a proposal that is left after looking along it."""
-    seen = look_along(proposal.step, start, basis, probes, region, method, look)
-    return replace(proposal, step=seen.step, bound=seen.bound, looks=seen.count, unsafe_looks=seen.unsafe)
-
-
-def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:
-    """Return the safe region S.
-
-    The rounding of g is taken out of the slack, and a constraint beyond its tightened limit must not get worse.  Q is
-    orthonormal to rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
-    """
-    kappa, longer = method.step.kappa, 1.0 + ORTHONORMAL
-    values = np.minimum(start.values + method.tightening + 2.0 * start.rounding / kappa, 0.0)
-    error = probes.error(smoothness)
-    return LocalSafeRegion.build(
-        values, probes.slopes, longer**2 * smoothness, longer**2 * error, probes.constants.radius / longer, kappa
-    )
-
-
-def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> LocalSafeRegion:
-    """Return the region with the row that keeps the loss from rising, if there is one."""
-    if goal.descent_row is None or method.descent is None:
-        return region
-    return LocalSafeRegion(
-        np.append(region.values, 0.0),
-        np.vstack([region.slopes, goal.descent_row]),
-        np.append(region.smoothness, method.descent.loss_smoothness),
-        np.append(region.probe_error, 0.0),
-        region.radius,
-        region.kappa,
-    )
-
-
-def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, method: Method) -> Trial:
-    """Evaluate g at a proposal and return it with the L that it needed."""
-    theta = start.theta + basis.combine(proposal.step)
-    values = method.evaluate(theta[None])[0]
-    rise = values - start.values
-    beside = probes.required(proposal.step, rise, probes.constants.kinks)
-    return Trial(theta, values, proposal, probes.required(proposal.step, rise), beside)
-
-
-def _learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
-    """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
-    largest = np.maximum(np.maximum(smoothness, required), 1e-300)
-    reliable = length**2 * largest >= RELIABLE * probes.rounding
-    method.smoothness.observe(required, reliable, length)
-
-
-def _allowed(start: Start, method: Method) -> Array:
-    """Return what g (k,) may be after a step: the tightened limit, or no worse where it is beyond that already."""
-    return np.where(start.values + method.tightening > 0, start.values, -method.tightening)
-
-
-def _accepted(trial: Trial, start: Start, method: Method) -> bool:
-    """Return True if the step is taken.
-
-    In verified mode it must be safe, or leave the worst violation no worse where it restores safety.
-    """
-    if not method.step.verify:
-        return True
-    if start.unsafe:
-        return bool(trial.values.max() <= start.values.max())
-    return bool((trial.values <= _allowed(start, method)).all())
-
-
-def _raised(trial: Trial, smoothness: Array, method: Method) -> Array:
-    """Return L (k,) after a rejection: at least doubled for the constraints that missed their bounds."""
-    missed = trial.values > trial.proposal.bound
-    raised = np.where(missed, np.maximum(2.0 * smoothness, trial.required), smoothness)
-    return np.asarray(np.maximum(method.smoothness.constants(), raised))
 
 
 def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search, method: Method) -> StepInfo:
@@ -312,7 +141,7 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
     bound = start.values if taken is None else taken.proposal.bound
     misses = [int((trial.values > trial.proposal.bound + 2.0 * rounding).sum()) for trial in trials]
     worst = [float((trial.values - trial.proposal.bound).max()) for trial in trials if k]
-    needed = [trial.required_beside_kinks for trial in trials if k]
+    needed = [trial.required_beside_kinks for trial in trials if k and trial.finite]
     return StepInfo(
         update=start.update,
         slack=_slack(start.values if taken is None else taken.values),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import scpo.update
+import scpo.proposals
 from replication.planted_faults.method import BiasedProbes, wrapped
 from replication.planted_faults.smooth import INNER, PROBLEMS, Smooth, Vector, away, broken_guarantees, run, waves
 from scpo.arrays import Array
@@ -77,7 +77,7 @@ def test_steps_that_are_no_projection_are_seen(monkeypatch: pytest.MonkeyPatch) 
         return replace(honest, point=1.5 * honest.point)
 
     problem = waves(1)
-    monkeypatch.setattr(scpo.update, "project_onto", overshoot)
+    monkeypatch.setattr(scpo.proposals, "project_onto", overshoot)
     assert "projection" in failures(problem, smoothness=0.0)
 
 

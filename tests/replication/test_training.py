@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import scpo.update
+import scpo.proposals
 from replication import files, scales
 from replication.cli import main
 from replication.config import Config, load
@@ -214,7 +214,7 @@ def test_settings_edited_after_planning_are_refused(prepared, capsys):
 
 
 def test_an_update_that_no_solver_solves_is_counted_and_training_goes_on(prepared, monkeypatch):
-    solve, calls = scpo.update.project_onto, []
+    solve, calls = scpo.proposals.project_onto, []
 
     def fails_once(*arguments, **options):
         calls.append(1)
@@ -222,7 +222,7 @@ def test_an_update_that_no_solver_solves_is_counted_and_training_goes_on(prepare
             raise SolverError("planted")
         return solve(*arguments, **options)
 
-    monkeypatch.setattr("scpo.update.project_onto", fails_once)
+    monkeypatch.setattr("scpo.proposals.project_onto", fails_once)
     out = run(prepared, "regression", "normal", "scpo", "unsolved")
     metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
     assert summary["solver_failures"] == 1

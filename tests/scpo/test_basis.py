@@ -117,6 +117,6 @@ def test_what_bounds_a_step_is_raised_for_a_basis_that_is_orthonormal_to_roundin
         return follow(problem, FixedSmoothness(curvature * problem.constants, radius), push, 1)[1][0].step_norm
 
     four, small = step(4.0, np.inf), step(1.0, 1e-3)
-    monkeypatch.setattr("scpo.update.ORTHONORMAL", 1.0)
+    monkeypatch.setattr("scpo.proposals.ORTHONORMAL", 1.0)
     assert step(1.0, np.inf) == pytest.approx(four, rel=1e-4) and four < 0.9 * step(0.1, np.inf)
     assert small == pytest.approx(1e-3, rel=1e-9) and step(1.0, 1e-3) == pytest.approx(5e-4, rel=1e-9)

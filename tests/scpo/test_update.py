@@ -67,7 +67,7 @@ def test_verifications_rollout_is_the_next_base_value() -> None:
 def test_unsafe_proposals_raise_the_constants_and_then_theta_stays(
     retries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scpo.update.MAX_RETRIES", retries)
+    monkeypatch.setattr("scpo.proposals.MAX_RETRIES", retries)
     problem = waves(3)
     safe = vector(problem, smoothness=1e-4 * problem.constants, kappa=1.0, look=False)
     stayed, rejected = 0, 0
@@ -369,7 +369,7 @@ def test_a_projection_that_no_solver_solves_raises_and_leaves_theta(monkeypatch:
     def fail(*arguments: Any, **options: Any) -> None:
         raise SolverError("planted")
 
-    monkeypatch.setattr("scpo.update.project_onto", fail)
+    monkeypatch.setattr("scpo.proposals.project_onto", fail)
     safe = wrap(residual(), "sgd")
     before = safe.vector.read()
     with pytest.raises(SolverError, match="planted"):
@@ -382,7 +382,7 @@ def test_the_solver_behind_the_projection_does_not_show_in_a_run(monkeypatch: py
 
     ends = {}
     for backend in ("sqp", "clarabel"):
-        monkeypatch.setattr("scpo.update.project_onto", partial(project_onto, backend=backend))
+        monkeypatch.setattr("scpo.proposals.project_onto", partial(project_onto, backend=backend))
         safe = wrap(residual(), constraint=outputs_within(0.05), verify=False)
         ends[backend] = train(safe, 25)[-1]
     assert (safe.values > -0.01).any()  # the limits were felt

@@ -104,7 +104,7 @@ class LbSgd(Unconstrained):
         self.vector.write(theta)
         start = Start(self.updates, theta, self._values, -gradient, gradient, self._rounding, None)
         basis = draw_basis(start, self._method)
-        probes = probe(start, basis, self._method)
+        basis, probes = probe(start, basis, self._method)
         z = self._barrier_step(basis.coordinates(gradient), probes)
         after = theta + basis.vectors @ torch.from_numpy(z).to(basis.vectors)
         values = self.evaluate(after[None])[0]

@@ -1,0 +1,221 @@
+"""The proposals of an update: steps from the safe region, until one of them is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from scpo.aim import Aim
+from scpo.arrays import Array, length_of
+from scpo.basis import ORTHONORMAL, Basis
+from scpo.look import look_along
+from scpo.options import Look
+from scpo.probing import Probes
+from scpo.projection.project import Projection, project_onto
+from scpo.projection.region import LocalSafeRegion
+from scpo.state import Method, Start
+
+#: rejected proposals after the first, after which theta stays (verified mode)
+MAX_RETRIES = 8
+#: a step shows L only where L |z|^2 is at least this many times the rounding of g
+RELIABLE = 8.0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A step that the bound allows.
+
+    Attributes:
+        step: z (n,); 0 if the bound allows nothing.
+        bound: the step bound u(z) (k,), without the tightening.
+        projection: the projection of the target.
+        looks: the number of looks along the step.
+        unsafe_looks: the number of those with max g > 0.
+    """
+
+    step: Array
+    bound: Array
+    projection: Projection
+    looks: int = 0
+    unsafe_looks: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal and its evaluation.
+
+    Attributes:
+        theta: the proposed parameters (d,).
+        values: g (k,) at theta.
+        proposal: the step and its bound.
+        required: the L (k,) with which the step would just have met its bound if c were 0.
+        required_beside_kinks: the L (k,) with which it would just have met its bound with the c in use.
+    """
+
+    theta: Tensor
+    values: Array
+    proposal: Proposal
+    required: Array
+    required_beside_kinks: Array
+
+    @property
+    def length(self) -> float:
+        """The length |z| of the step."""
+        return length_of(self.proposal.step)
+
+    @property
+    def finite(self) -> bool:
+        """False if the rollout diverged."""
+        return bool(np.isfinite(self.values).all())
+
+    @property
+    def unsafe(self) -> bool:
+        """True if a constraint value is above 0."""
+        return bool((self.values > 0).any())
+
+
+@dataclass(frozen=True)
+class Search:
+    """The proposals of an update.
+
+    Attributes:
+        proposals: all of them, in order.
+        trials: those that were evaluated, in order.
+        smoothness: L (k,) at the end, raised by rejections.
+        taken: the trial that was accepted; None if theta stays.
+    """
+
+    proposals: tuple[Proposal, ...]
+    trials: tuple[Trial, ...]
+    smoothness: Array
+    taken: Trial | None
+
+    @property
+    def last(self) -> Proposal:
+        """The last proposal, evaluated or not."""
+        return self.proposals[-1]
+
+
+def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
+    """Propose steps until one is accepted; each rejection raises L for the next proposal.
+
+    A rollout that diverged says nothing of L.  The next proposal is at most half as long instead.
+    """
+    smoothness, proposals, trials = probes.constants.smoothness, [], []
+    while True:
+        proposal = propose(start, basis, probes, goal, smoothness, method)
+        proposals.append(proposal)
+        if not proposal.step.any():
+            break
+        trial = _evaluate(start, basis, probes, proposal, method)
+        trials.append(trial)
+        if trial.finite:
+            _learn(trial.required, trial.length, smoothness, probes, method)
+        if _accepted(trial, start, method):
+            return Search(tuple(proposals), tuple(trials), smoothness, trial)
+        smoothness = raised(trial, smoothness, method)
+        if not trial.finite:
+            probes = probes.within(0.5 * trial.length)
+        if len(trials) > MAX_RETRIES:
+            break
+    if goal.target.any() and all(trial.finite for trial in trials):
+        method.smoothness.blocked()
+    return Search(tuple(proposals), tuple(trials), smoothness, None)
+
+
+def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
+    """Return the step to which the target is projected for these L (k,), shortened by a look, with its bound.
+
+    Raises:
+        SolverError: no solver reached the tolerances.
+    """
+    region = _region(start, probes, smoothness, method)
+    projection = project_onto(_with_descent_row(region, goal, method), goal.target, metric=goal.metric)
+    proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
+    if method.look is not None and proposal.step.any():
+        proposal = _looked(proposal, start, basis, probes, region, method, method.look)
+    if proposal.step.any() and (proposal.bound + 2 * start.rounding > _allowed(start, method)).any():
+        return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
+    return proposal
+
+
+def _looked(
+    proposal: Proposal, start: Start, basis: Basis, probes: Probes, region: LocalSafeRegion, method: Method, look: Look
+) -> Proposal:
+    """Return the part of a proposal that is left after looking along it."""
+    seen = look_along(proposal.step, start, basis, probes, region, method, look)
+    return replace(proposal, step=seen.step, bound=seen.bound, looks=seen.count, unsafe_looks=seen.unsafe)
+
+
+def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:
+    """Return the safe region S.
+
+    The rounding of g is taken out of the slack, and a constraint beyond its tightened limit must not get worse.  Q is
+    orthonormal to rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
+    """
+    kappa, longer = method.step.kappa, 1.0 + ORTHONORMAL
+    values = np.minimum(start.values + method.tightening + 2.0 * start.rounding / kappa, 0.0)
+    error = probes.error(smoothness)
+    return LocalSafeRegion.build(
+        values, probes.slopes, longer**2 * smoothness, longer**2 * error, probes.constants.radius / longer, kappa
+    )
+
+
+def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> LocalSafeRegion:
+    """Return the region with the row that keeps the loss from rising, if there is one."""
+    if goal.descent_row is None or method.descent is None:
+        return region
+    return LocalSafeRegion(
+        np.append(region.values, 0.0),
+        np.vstack([region.slopes, goal.descent_row]),
+        np.append(region.smoothness, method.descent.loss_smoothness),
+        np.append(region.probe_error, 0.0),
+        region.radius,
+        region.kappa,
+    )
+
+
+def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, method: Method) -> Trial:
+    """Evaluate g at a proposal and return it with the L that it needed."""
+    theta = start.theta + basis.combine(proposal.step)
+    values = method.evaluate.attempt(theta[None])[0]
+    rise = values - start.values
+    beside = probes.required(proposal.step, rise, probes.constants.kinks)
+    return Trial(theta, values, proposal, probes.required(proposal.step, rise), beside)
+
+
+def _learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
+    """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
+    largest = np.maximum(np.maximum(smoothness, required), 1e-300)
+    reliable = length**2 * largest >= RELIABLE * probes.rounding
+    method.smoothness.observe(required, reliable, length)
+
+
+def _allowed(start: Start, method: Method) -> Array:
+    """Return what g (k,) may be after a step: the tightened limit, or no worse where it is beyond that already."""
+    return np.where(start.values + method.tightening > 0, start.values, -method.tightening)
+
+
+def _accepted(trial: Trial, start: Start, method: Method) -> bool:
+    """Return True if the step is taken.
+
+    In verified mode it must be safe, or leave the worst violation no worse where it restores safety.
+    """
+    if not method.step.verify:
+        return True
+    if not trial.finite:
+        return False
+    if start.unsafe:
+        return bool(trial.values.max() <= start.values.max())
+    return bool((trial.values <= _allowed(start, method)).all())
+
+
+def raised(trial: Trial, smoothness: Array, method: Method) -> Array:
+    """Return L (k,) after a rejection: at least doubled for the constraints that missed their bounds."""
+    if not trial.finite:
+        return smoothness
+    missed = trial.values > trial.proposal.bound
+    raised = np.where(missed, np.maximum(2.0 * smoothness, trial.required), smoothness)
+    return np.asarray(np.maximum(method.smoothness.constants(), raised))
