@@ -102,7 +102,8 @@ class LbSgd(Unconstrained):
         gradient = self.vector.gradient()
         theta, _ = self._propose()
         self.vector.write(theta)
-        start = Start(self.updates, theta, self._values, -gradient, gradient, self._rounding, None)
+        free = -self._rate * gradient  # the step without a barrier
+        start = Start(self.updates, theta, self._values, free, gradient, self._rounding, None)
         basis = draw_basis(start, self._method)
         basis, probes = probe(start, basis, self._method)
         z = self._barrier_step(basis.coordinates(gradient), probes)
@@ -123,6 +124,11 @@ class LbSgd(Unconstrained):
             rollouts=self.evaluate.rollouts,
         )
 
+    @property
+    def _rate(self) -> float:
+        """The learning rate: the length of a step without a barrier over that of the gradient."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def _barrier_step(self, gradient: Array, probes: Probes) -> Array:
         """Return the step z (n,) for the ``gradient`` (n,) of the loss."""
         slack, constants = -self._values - self._method.tightening, probes.constants
@@ -135,7 +141,7 @@ class LbSgd(Unconstrained):
             return np.zeros_like(gradient)
         along = np.abs(probes.slopes @ downhill) / size + probes.error(curved)
         reach = slack / np.maximum(2.0 * along + np.sqrt(slack * curved), 1e-300)
-        flattest = 1.0 / float(self.optimizer.param_groups[0]["lr"])
+        flattest = 1.0 / self._rate
         barrier = weight * float((10.0 * curved / slack + 8.0 * along**2 / slack**2).sum())
         longest = min(float(reach.min(initial=np.inf)), constants.radius, size / (flattest + barrier))
         return np.asarray(longest / size * downhill)
