@@ -59,6 +59,25 @@ def test_true_constants_lose_nothing() -> None:
     assert torch.equal(steps[0], steps[1])
 
 
+@pytest.mark.parametrize("share", [0.75, 0.5])
+def test_a_kink_is_covered_up_to_the_place_that_the_page_derives(share: float) -> None:
+    factor, left = 2.0, 0.9
+    limit = (factor * share - share**2) / (factor - share**2)
+    for place, covered in ((limit - 0.01, True), (limit + 0.05, False)):
+        jump = left**-2 * share**2 / (factor * (share - place))  # so that a look leaves this part of the step
+        kinked = Smooth(
+            2,
+            lambda t, jump=jump, place=place: jump * np.maximum(t[:, :1] - place, 0.0) - 1.0,
+            np.zeros(1),
+            lambda t: np.zeros((1, 2)),
+        )
+        look = Look(share=share, factor=factor)
+        _, (info,) = follow(kinked, FixedSmoothness(0.0), np.array([[1.0, 0.0]]), 1, kappa=1.0, look=look)
+        assert info.step_norm == pytest.approx(left, rel=1e-4)
+        assert (info.bound_misses == 0) == covered
+        assert (info.slack >= 0) == covered
+
+
 def test_a_step_that_lost_much_is_looked_at_again_half_way() -> None:
     # a wall far beyond what is left of the step: the second look sees that it does not matter
     def wall(theta: np.ndarray) -> np.ndarray:
