@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,3 +257,30 @@ def test_a_record_is_a_flat_dict_of_floats() -> None:
     assert all(type(value) is float for value in record.values())
     assert record["slack"] == info.slack
     assert record["projected"] == float(info.projected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # its own
+def test_lightnings_automatic_optimisation(tmp_path: Path) -> None:
+    lightning = pytest.importorskip("pytorch_lightning")
+
+    class Module(lightning.LightningModule):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.policy = residual()
+
+        def training_step(self, batch: Any, index: int) -> Tensor:
+            return loss(self.policy)
+
+        def configure_optimizers(self) -> Any:
+            safe = wrap(self.policy, constraint=within)
+            return {"optimizer": safe, "lr_scheduler": lr_scheduler.ExponentialLR(safe, 0.9)}
+
+    module = Module()
+    trainer = lightning.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path
+    )
+    trainer.fit(module, torch.utils.data.DataLoader(STATES, batch_size=2))
+    assert trainer.global_step == trainer.optimizers[0].updates == 6
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.9**2)
+    assert torch.load(trainer.checkpoint_callback.best_model_path, weights_only=True)["optimizer_states"]

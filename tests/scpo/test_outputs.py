@@ -192,9 +192,10 @@ def compiled(policy: nn.Module, how: str) -> nn.Module:
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    policy = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)).double()
-    nn.init.zeros_(policy[2].weight)
-    nn.init.zeros_(policy[2].bias)
+    inner = nn.Sequential(nn.Linear(1, 4), nn.LayerNorm(4), nn.GELU(), nn.Linear(4, 4), nn.GELU())
+    policy = nn.Sequential(inner, nn.Linear(4, 1)).double()
+    nn.init.zeros_(policy[1].weight)
+    nn.init.zeros_(policy[1].bias)
     return policy
 
 
