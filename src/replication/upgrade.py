@@ -30,8 +30,6 @@ METHOD = {
 }
 #: Settings of the method that came later, with the values that they had before.
 LATER: dict[str, Any] = {"look": None}
-#: Arms that only the shipped results have: experiment -> names.  The report's text may name them.
-RETIRED: dict[str, frozenset[str]] = {"regression": frozenset({"scpo-curvature"})}
 #: Old key -> today's key, in run.json and in each arm's entry of referee.json (see replication.documents).
 RUN = {"task": "experiment"}
 

@@ -31,7 +31,6 @@ from replication.results import quantities
 from replication.results.quantities import Table
 from replication.results.read import read_config
 from replication.typeset import latex
-from replication.upgrade import RETIRED
 from scpo.errors import ConfigurationError
 
 #: Printed for a number of an arm or experiment that the scale leaves out.
@@ -166,7 +165,7 @@ def _runs(experiment: str, arms: Sequence[str], config: Config) -> bool:
         raise ConfigurationError(f"no experiment {experiment!r}; there are {', '.join(default)}")
     section = config.experiments.get(experiment)
     known = {"", *(section.arms if section else ())}
-    elsewhere = {*default[experiment].arms, *RETIRED.get(experiment, ())}
+    elsewhere = default[experiment].arms
     for arm in arms:
         if arm not in known and arm not in elsewhere:
             raise ConfigurationError(f"{experiment} has no arm {arm!r}; it has {', '.join(default[experiment].arms)}")

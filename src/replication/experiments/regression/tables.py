@@ -40,7 +40,6 @@ ALTERNATIVES = {
     "scpo-no-margin": ("SCPO", "no", "tightening"),
     "scpo-no-buffer": ("SCPO", "no", "buffer"),
     "scpo-curvature": ("SCPO", "no kink", "constants"),
-    "scpo-no-look": ("SCPO", "no", "look"),
     "scpo-plain": ("SCPO", "plain", ""),
     "backtracking": ("Back-", "tracking", ""),
     "unconstrained": ("Uncon-", "strained", ""),

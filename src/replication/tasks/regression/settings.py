@@ -102,7 +102,6 @@ class RegressionConfig(ExperimentSettings):
                 ("no-margin", {"tightening": 0.0}),
                 ("covered", {"tightening": 0.12}),
                 ("no-buffer", {"buffer": 0.0}),
-                ("no-look", {"look": None}),
                 ("plain", PLAIN),
             )
         },
