@@ -97,7 +97,10 @@ def test_an_altered_file_is_named(results: Path, name: str) -> None:
         pd.read_parquet(path).iloc[::-1].to_parquet(path)
     found = _one(results, _named("regression-improves"))
     assert found.status == "not-run"
-    assert found.reason == f"altered evidence: {path}: not the file that run.stamp.json describes"
+    assert (
+        found.reason
+        == f"altered evidence: {path}: not the file that run.stamp.json describes; delete it and run the pipeline again"
+    )
 
 
 def test_altered_settings_are_named(results: Path) -> None:

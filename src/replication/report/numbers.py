@@ -156,7 +156,7 @@ def _runs(experiment: str, arms: Sequence[str], config: Config) -> bool:
     """Tell whether the scale runs the experiment and all of the arms.
 
     Raises:
-        ConfigurationError: neither the scale nor the default settings nor the shipped results know one of them.
+        ConfigurationError: neither the scale nor the default settings know one of them.
     """
     if not experiment:
         return True
