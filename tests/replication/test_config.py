@@ -249,7 +249,7 @@ def changed(before, after):
     """Names of the settings that differ, at any depth."""
     names = set()
     for key, value in before.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(after[key], dict):
             names |= changed(value, after[key])
         elif value != after[key]:
             names.add(key)
