@@ -38,13 +38,15 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
             f"the constraint raised {type(error).__name__}: {error}; the step was not taken"
         ) from error
     try:
+        if (raw.dtype if isinstance(raw, Tensor) else np.asarray(raw).dtype) in (torch.bool, np.bool_):
+            raise TypeError("truth values have no slope; return signed distances, negative where safe")
         if isinstance(raw, Tensor):
             raw = raw.detach().to("cpu", raw.dtype if raw.is_complex() else torch.float64).numpy()
         if np.iscomplexobj(raw):
             raise TypeError("complex numbers have no sign")
         values = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers") from error
+        raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers: {error}") from error
     if values.ndim != len(batch) + 1 or values.shape[: len(batch)] != batch:
         expected = "(k,)" if not batch else f"({batch[0]}, k)"
         raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}")

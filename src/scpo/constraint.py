@@ -109,7 +109,7 @@ class ConstraintEvaluator:
         Raises:
             NonDeterministicConstraintError: the values differ by more.
         """
-        second: Array = self(theta[None])[0]
+        second: Array = self.attempt(theta[None])[0]
         given = self.constraint.rounding
         allowed = 0.0 if given is None else 2.0 * per_value("rounding", given, first.size)
         if (np.abs(first - second) > allowed).any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carr
 from scpo.snapshot import Snapshot
 from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
+from scpo.watch import Watch
 from scpo.wrapping import Wrapper, propose
 
 
@@ -127,6 +128,7 @@ class SafeOptimizer(Wrapper):
         self._recycled: Tensor | None = None
         self._refuge: Refuge | None = None  # the last safe iterate, while the present one is unsafe
         self._raised: Array | None = None  # the least L (k,) after an unsafe step, until a safe one is taken
+        self._watch = Watch()
         self._longest = math.inf  # the longest step, after a rollout that diverged, until a step is safe
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
@@ -220,7 +222,8 @@ class SafeOptimizer(Wrapper):
             if start.refuge is None:
                 rounding, measured_at = self._rounding_at(theta)
                 start = replace(start, rounding=rounding)
-            outcome = safe_update(start, self._method)
+            watch = copy.copy(self._watch)
+            outcome = watch.over(safe_update(start, self._method), start, self._method)
         except BaseException:
             self.vector.write(theta)
             before.restore(self.optimizer, self._method)
@@ -228,6 +231,7 @@ class SafeOptimizer(Wrapper):
         finally:
             self.vector.kept = None
         self._take(outcome, rest)
+        self._watch = watch
         self.nominal, self.metric, self.rounding, self._measured_at = nominal.step, metric, rounding, measured_at
         nominal.run_post_hooks()
         return outcome.info
@@ -257,6 +261,7 @@ class SafeOptimizer(Wrapper):
             "refuge": None if self._refuge is None else self._refuge.state_dict(),
             "raised": None if self._raised is None else torch.from_numpy(self._raised.copy()),
             "longest": self._longest,
+            "watch": asdict(self._watch),
             "updates": self.updates,
             "rollouts": self.evaluate.rollouts,
         }
@@ -290,6 +295,7 @@ class SafeOptimizer(Wrapper):
         self._refuge = None if refuge is None else Refuge.of_state(refuge, self.vector.device)
         self._raised = None if raised is None else raised.cpu().numpy().copy()
         self._longest = float(state["longest"])
+        self._watch = Watch(**state["watch"])
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
 

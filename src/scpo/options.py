@@ -111,6 +111,7 @@ class Constraint(Options):
         tightening: is added to g in training, so that g + tightening <= 0.
         timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.
         rounding: eps_g, the rounding of g, a number or (k,); None: it is measured.
+        may_be_flat: no error if no probe of the first update changes any value.
         map: evaluates the policies of a batch side by side: anything that is called as the built-in ``map`` is, such as
             the ``map`` of an executor of threads or processes.  Each worker has a copy of the policy.
     """
@@ -121,6 +122,7 @@ class Constraint(Options):
     tightening: float = option(0.0, "is added to g in training: g + tightening <= 0", ge=0)
     timeout: float | None = option(None, "longest time of one call, in seconds (main thread, Unix)", gt=0)
     rounding: ArrayLike | None = None
+    may_be_flat: bool = option(False, "no error if no probe of the first update changes any value")
     map: Callable[..., Iterable[Any]] = map
 
     def __post_init__(self) -> None:

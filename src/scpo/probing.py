@@ -12,7 +12,7 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array, length_of
 from scpo.basis import Basis
-from scpo.errors import ShapeError
+from scpo.errors import ConfigurationError, ShapeError
 from scpo.state import Method, Start
 
 #: length of a probe over the length that would balance curvature against rounding
@@ -25,6 +25,13 @@ FIRST_PROBE = 0.25
 MOST_HALVINGS = 30
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
+
+#: what is said where no probe changes a value
+FLAT = (
+    "no probe changed any constraint value, while the loss has a gradient. The constraint looks at another policy than "
+    "the one it is given (a copy that it keeps, a worker that got it earlier), or it is piecewise constant (rates, "
+    "counts, max(0, g), values rounded to less than a probe shows): return a smooth surrogate such as a signed distance"
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,21 @@ def probe(start: Start, basis: Basis, method: Method) -> tuple[Basis, Probes]:
         basis, values = basis.without(diverged), values[~diverged]
     slopes = ((values - start.values) / length).T
     return basis, Probes(slopes, length, unsafe, constants, start.rounding)
+
+
+def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> None:
+    """Check that some slope of the first update is not 0.
+
+    Raises:
+        ConfigurationError: all are exactly 0, and the constraint is not said to be flat.
+    """
+    if start.update == 1 and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
+        raise ConfigurationError(f"{FLAT}; or say scpo.Constraint(g, may_be_flat=True)")
+
+
+def is_flat(start: Start, basis: Basis, probes: Probes) -> bool:
+    """Return True if all slopes are exactly 0 while the loss has a gradient, and no direction was dropped."""
+    return probes.slopes.size > 0 and not probes.slopes.any() and bool(start.gradient.any()) and basis.holds_nominal
 
 
 def _constants(start: Start, method: Method) -> tuple[Constants, int]:

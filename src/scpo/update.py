@@ -18,7 +18,7 @@ from torch.linalg import vector_norm
 from scpo.aim import Aim, aim
 from scpo.arrays import Array
 from scpo.basis import Basis, draw_basis, product
-from scpo.probing import Probes, median, probe
+from scpo.probing import Probes, is_flat, median, probe, refuse_flat
 from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
 from scpo.smoothness import carried
@@ -39,6 +39,7 @@ class Outcome:
         refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
         raised: the least L (k,) for the updates that start from the refuge, until one of them is safe.
         longest: the longest step of these updates, after a rollout that diverged.
+        flat: no probe changed any constraint value, while the loss has a gradient.
     """
 
     theta: Tensor
@@ -50,6 +51,7 @@ class Outcome:
     refuge: Refuge | None = None
     raised: Array | None = None
     longest: float = math.inf
+    flat: bool = False
 
 
 def safe_update(start: Start, method: Method) -> Outcome:
@@ -69,6 +71,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
     if basis.size == 0:  # no nominal step, and nothing was drawn
         return _stay(start, method)
     basis, probes = probe(start, basis, method)
+    refuse_flat(start, basis, probes, method)
     if basis.size == 0:
         warnings.warn("the constraint diverged at every probe (NaN or infinity), so no step was taken", stacklevel=3)
         return _stay(start, method, probes.unsafe)
@@ -87,6 +90,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
         refuge=None if missed is None else Refuge(start.theta, start.values, start.gradient_bound),
         raised=None if missed is None else raised(missed, search.smoothness, method),
         longest=longest,
+        flat=is_flat(start, basis, probes),
     )
 
 

@@ -90,7 +90,8 @@ def test_steps_up_the_loss_are_seen() -> None:
         with torch.no_grad():
             policy.theta.zero_()
         inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
-        safe = SafeOptimizer(inner, policy, lambda policy: [-1.0], descent=descent, **options)
+        flat = Constraint(lambda policy: [-1.0], may_be_flat=True)
+        safe = SafeOptimizer(inner, policy, flat, descent=descent, **options)
         seen[descent] = broken_guarantees(run(safe, away(0, policy), 20), 0.5, safe.rounding)
     assert seen == {None: set(), False: {"descent"}}
 

@@ -63,7 +63,7 @@ def assemble(
     def taken(*names: str) -> dict[str, Any]:
         return {name: options.pop(name) for name in names if name in options}
 
-    black_box = Constraint(constraint, **taken("batched", "tightening", "timeout", "rounding"))
+    black_box = Constraint(constraint, **taken("batched", "tightening", "timeout", "rounding", "may_be_flat"))
     probing = taken("count", "recycled", "probe_length", "safe_probes")
     states = options.pop("states", None)
     directions = options.pop("directions", "isotropic" if states is None else "tangent")

@@ -157,7 +157,8 @@ def test_several_parameter_groups_each_with_its_options() -> None:
     groups = [{"params": list(policy.weights), "lr": 0.0}, {"params": list(policy.biases), "lr": 0.2}]
     inner = torch.optim.SGD(groups, momentum=0.5)
     start = [weight.detach().clone() for weight in policy.weights]
-    safe = assemble(inner, policy, lambda policy: [-1.0], count=5, directions="isotropic", smoothness=0.0)
+    flat = {"may_be_flat": True, "directions": "isotropic", "smoothness": 0.0}
+    safe = assemble(inner, policy, lambda policy: [-1.0], count=5, **flat)
     losses = []
     for _ in range(3):
         safe.zero_grad()
@@ -200,6 +201,7 @@ class Tied(nn.Module):
         return torch.tanh(self.norm(self.first(x))) @ self.second.weight
 
 
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize("kind", ["tangent", "isotropic"])
 def test_tied_weights_and_running_statistics(kind: str) -> None:
     policy = Tied()

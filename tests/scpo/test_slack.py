@@ -32,6 +32,7 @@ def test_the_tightening_is_kept(verify: bool) -> None:
     assert infos[-1].slack == pytest.approx(0.2, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:the last 50 steps")
 @pytest.mark.parametrize("kappa", [0.5, 1.0])
 def test_rounding_is_taken_out_of_the_slack(kappa: float) -> None:
     eps = 1e-3

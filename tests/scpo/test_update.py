@@ -34,6 +34,7 @@ def pushed(safe: SafeOptimizer, seed: int, updates: int) -> list[Any]:
 # verified mode
 
 
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize("samples", [1, 3, 6])
 @pytest.mark.parametrize(("verify", "look"), [(True, False), (False, False), (True, True)])
 def test_an_update_costs_its_probes_a_look_and_one_rollout(samples: int, verify: bool, look: bool) -> None:
@@ -46,6 +47,7 @@ def test_an_update_costs_its_probes_a_look_and_one_rollout(samples: int, verify:
         before = step.info.rollouts
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_verifications_rollout_is_the_next_base_value() -> None:
     policy = residual()
     evaluated: list[torch.Tensor] = []
@@ -170,6 +172,7 @@ def test_restoring_works_with_safe_probes_on() -> None:
 # safe probes
 
 
+@pytest.mark.usefixtures("unwatched")
 @pytest.mark.parametrize(("seed", "samples"), [(0, 3), (1, 3), (1, 6), (2, 6)])
 def test_safe_probes_are_safe_and_cost_no_rollouts(seed: int, samples: int) -> None:
     problem = waves(seed)
@@ -199,6 +202,7 @@ def test_carried_gradient_bound_covers_directions_never_probed() -> None:
             assert (true <= safe.state_dict()["gradient_bound"].numpy()).all()
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_without_a_gradient_bound_each_basis_is_probed_twice_and_counted() -> None:
     safe = vector(waves(1), safe_probes=True, count=3, verify=False, rounding=1e-14, look=False)
     before = safe.evaluate.rollouts
@@ -300,6 +304,7 @@ def test_one_parameter(samples: int) -> None:
     assert 1.0 - 1e-6 < policy.theta.item() <= 1.0
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_more_samples_than_parameters_span_everything() -> None:
     problem = waves(0, d=3)
     safe = vector(problem, count=50, verify=False, look=False)
@@ -331,7 +336,7 @@ def test_zero_gradient_moves_nothing(samples: int) -> None:
 def test_active_does_not_count_the_descent_row() -> None:
     policy = Vector([1.0, 0.0])
     inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
-    safe = assemble(inner, policy, lambda p: [-1.0], smoothness=0.0, directions="isotropic")
+    safe = assemble(inner, policy, lambda p: [-1.0], smoothness=0.0, directions="isotropic", may_be_flat=True)
     infos = []
     for _ in range(6):
         safe.zero_grad()

@@ -157,7 +157,9 @@ def test_each_probe_sees_the_frozen_parameters_as_they_were() -> None:
         given.other.data = torch.full((2,), 7.0, dtype=torch.float64)
         return [-1.0]
 
-    safe = assemble(torch.optim.SGD([policy.held], lr=0.3), policy, constraint, directions="isotropic")
+    safe = assemble(
+        torch.optim.SGD([policy.held], lr=0.3), policy, constraint, directions="isotropic", may_be_flat=True
+    )
     one_step(safe)
     assert len(seen) > 4
     assert not torch.stack(seen).any()

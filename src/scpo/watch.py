@@ -1,0 +1,74 @@
+"""A watch over the updates for signs that a constraint is not what it seems: noise, flat slopes, steps of 0."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scpo.probing import FLAT
+from scpo.state import Method, Start
+from scpo.update import Outcome
+
+#: so many steps of 0 in a row are reported
+STILL = 50
+#: noise is looked for at the first step, and then after this number of updates, its square, its cube and so on
+CHECK_EVERY = 10
+
+
+@dataclass
+class Watch:
+    """The state of the watch.
+
+    Attributes:
+        check_at: the first update at which a step is evaluated twice.
+        still: steps of 0 until now, in a row.
+        said: the warnings that were given, each once.
+    """
+
+    check_at: int = 1
+    still: int = 0
+    said: tuple[str, ...] = ()
+
+    def over(self, outcome: Outcome, start: Start, method: Method) -> Outcome:
+        """Return the ``outcome`` of an update with all its rollouts counted, after looking at it.
+
+        Raises:
+            NonDeterministicConstraintError: the new iterate was evaluated again, and its values differ.
+        """
+        info = outcome.info
+        if info.step_norm > 0 and not info.returned and info.update >= self.check_at:
+            if np.isfinite(outcome.values).all():
+                method.evaluate.check_determinism(outcome.theta, outcome.values)
+                outcome = replace(outcome, info=replace(info, rollouts=method.evaluate.rollouts))
+            while self.check_at <= info.update:
+                self.check_at *= CHECK_EVERY
+        if outcome.flat and not method.evaluate.constraint.may_be_flat:
+            self._say("flat", FLAT)
+        self.still = self.still + 1 if info.step_norm == 0 and info.nominal_norm > 0 else 0
+        if self.still >= STILL:
+            self._say("still", f"the last {STILL} steps were 0: {_reason(outcome, start, method)}")
+        return outcome
+
+    def _say(self, name: str, text: str) -> None:
+        if name not in self.said:
+            self.said = (*self.said, name)
+            warnings.warn(text, stacklevel=4)
+
+
+def _reason(outcome: Outcome, start: Start, method: Method) -> str:
+    """Return what holds theta in place."""
+    if outcome.info.unsafe_proposals or outcome.info.unsafe_looks:
+        return "every longer one was unsafe where it was evaluated (see unsafe_proposals and unsafe_looks)"
+    tightened = start.values + method.tightening
+    if tightened.size == 0:
+        return "no constraint holds theta"
+    nearest = int(tightened.argmax())
+    slack, rounding = -float(tightened[nearest]), float(start.rounding[nearest])
+    why = f"constraint value {nearest} has slack {slack:.3g} and rounding {rounding:.3g}"
+    if slack <= 2.0 * rounding / method.step.kappa:
+        why += "; a slack within rounding lets no step through but back (float64 policies and values round least)"
+    if slack == 0.0:
+        why += "; a value that is exactly 0 is at its limit: pad with negative numbers, and return g, not max(0, g)"
+    return why

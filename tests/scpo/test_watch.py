@@ -1,0 +1,156 @@
+"""The watch over the updates: noise that shows late, constraints without a slope, steps of 0."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from replication.planted_faults.smooth import Vector
+from scpo.errors import ConfigurationError, NonDeterministicConstraintError, ShapeError
+from scpo.optimizer import SafeOptimizer
+
+from .small_networks import STATES, assemble, fingerprint, loss, outputs_within, residual, train, wrap
+
+
+class Dropped(nn.Module):
+    """A network with dropout before a last layer of zeros, which hides it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 16, dtype=torch.float64)
+        self.last = nn.Linear(16, 1, dtype=torch.float64)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(nn.functional.dropout(torch.tanh(self.first(x)), 0.5))
+
+
+def pushed(safe: SafeOptimizer, updates: int) -> list[Any]:
+    infos = []
+    for _ in range(updates):
+        safe.policy.theta.grad = -torch.ones_like(safe.policy.theta)
+        infos.append(safe.step())
+    return infos
+
+
+def of_vector(constraint: Any, theta: Any = (0.0, 0.0), **options: Any) -> SafeOptimizer:
+    policy = Vector(np.array(theta))
+    return assemble(torch.optim.SGD(policy.parameters(), lr=0.1), policy, constraint, directions="isotropic", **options)
+
+
+def test_noise_that_the_start_hides_is_seen_at_the_first_step() -> None:
+    torch.manual_seed(0)
+    policy = Dropped()
+    inner = torch.optim.SGD(policy.parameters(), lr=0.1)
+    safe = assemble(inner, policy, lambda policy: policy(STATES)[:, 0] - 1.0, directions="isotropic")
+    before = fingerprint(safe)
+    loss(policy).backward()
+    with pytest.raises(NonDeterministicConstraintError):
+        safe.step()
+    assert fingerprint(safe) == before
+
+
+@pytest.mark.parametrize(("begins", "seen"), [(2, 10), (10, 10), (11, 100)])
+def test_noise_that_begins_later_is_seen_now_and_then(begins: int, seen: int) -> None:
+    rng, update = np.random.default_rng(0), [0]
+
+    def constraint(policy: Vector) -> np.ndarray:
+        return policy.theta.numpy() - 1e3 + (update[0] >= begins) * 1e-3 * rng.normal()
+
+    safe = of_vector(constraint)
+    with pytest.raises(NonDeterministicConstraintError):
+        for number in range(1, 200):
+            update[0] = number
+            pushed(safe, 1)
+    assert update[0] == seen
+
+
+def test_repeated_evaluations_are_counted_and_survive_a_checkpoint() -> None:
+    safe, twin = wrap(residual()), wrap(residual())
+    train(safe, 3)
+    twin.policy.load_state_dict(safe.policy.state_dict())
+    twin.load_state_dict(safe.state_dict())
+    counts = []
+    for one in (safe, twin):
+        calls = [one.evaluate.rollouts]
+        for _ in range(9):
+            one.zero_grad()
+            loss(one.policy).backward()
+            info = one.step()
+            assert info.rollouts == one.evaluate.rollouts
+            calls.append(info.rollouts)
+        counts.append(calls)
+    assert counts[0] == counts[1]
+    extra = np.diff(counts[0])
+    assert extra[6] == extra[5] + 1  # update 10
+
+
+def test_a_constraint_that_sees_another_policy_is_refused_at_the_first_update() -> None:
+    policy = residual()
+    stale = copy.deepcopy(policy)
+    safe = wrap(policy, constraint=lambda given: outputs_within()(stale))
+    before = fingerprint(safe)
+    loss(policy).backward()
+    with pytest.raises(ConfigurationError, match="may_be_flat"):
+        safe.step()
+    assert fingerprint(safe) == before
+
+
+FLAT = {
+    "count": lambda policy: [float((policy.theta > 1.0).sum()) - 1.0],
+    "clipped": lambda policy: np.maximum(policy.theta.numpy() - 1.0, 0.0),
+    "constant": lambda policy: [-1.0],
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_piecewise_constant_constraints_are_refused_unless_meant(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="piecewise constant"):
+        pushed(of_vector(FLAT[name]), 1)
+    pushed(of_vector(FLAT[name], may_be_flat=True), 1)
+
+
+def test_without_a_gradient_or_a_value_nothing_is_said() -> None:
+    safe = of_vector(FLAT["constant"])
+    safe.policy.theta.grad = torch.zeros(2, dtype=torch.float64)
+    safe.step()
+    pushed(of_vector(lambda policy: []), 1)
+
+
+def test_a_constraint_that_becomes_flat_is_reported_once() -> None:
+    flat = [False]
+    safe = of_vector(lambda policy: [-1e3] if flat[0] else policy.theta.numpy()[:1] - 1e3)
+    pushed(safe, 2)
+    flat[0] = True
+    safe.refresh()
+    with pytest.warns(UserWarning, match="no probe changed"):
+        pushed(safe, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pushed(safe, 5)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_steps_of_0_are_reported_once_with_the_constraint_that_holds(verify: bool) -> None:
+    safe = of_vector(lambda policy: [policy.theta[0].item() - 9.0, policy.theta.sum().item()], verify=verify)
+    with pytest.warns(UserWarning, match="constraint value 1 has slack"):
+        infos = pushed(safe, 50)
+    assert all(info.step_norm == 0 for info in infos)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pushed(safe, 60)
+
+
+@pytest.mark.parametrize(
+    "value", [[False, True], (np.bool_(False),), np.array([False]), torch.tensor([False, False])], ids=str
+)
+def test_truth_values_are_refused(value: Any) -> None:
+    with pytest.raises(ShapeError, match="signed distances"):
+        of_vector(lambda policy: value)
