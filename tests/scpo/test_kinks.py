@@ -119,7 +119,14 @@ def test_a_gradient_may_turn_by_more_than_twice_the_kink_constant() -> None:
         rest = values(points)[:, 0] - values(centre[None])[0, 0] - moves @ gradient
         assert (np.abs(rest) <= np.linalg.norm(moves, axis=1) + 1e-12)[near].all()
     problem = Smooth(2, values, np.zeros(1), lambda theta: np.zeros((1, 2)))
-    options = {"count": 1, "recycled": 0, "safe_probes": True, "gradient_bound": 0.0, "probe_length": None}
+    options = {
+        "count": 1,
+        "recycled": 0,
+        "safe_probes": True,
+        "gradient_bound": 0.0,
+        "probe_length": None,
+        "may_be_flat": True,
+    }
     safe, _ = follow(problem, Known(np.zeros(1), np.ones(1), 1.0), np.array([[1.0 - 1e-9, 0.0]]), 1, **options)
     assert safe.vector.read().numpy() == pytest.approx(y, abs=1e-8)
     assert safe.state_dict()["gradient_bound"].item() >= np.linalg.norm(slope)
