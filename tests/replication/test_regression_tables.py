@@ -82,7 +82,11 @@ def test_alternatives_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=40))
     write_quantities(tmp_path)
     rows = {cells[0]: cells[1:] for cells in _rows(tables.alternatives(tmp_path))}
-    arms = {name: read_arm(tmp_path, EXPERIMENT, name) for name in tables.ALTERNATIVES}
+    arms = {
+        name: read_arm(tmp_path, EXPERIMENT, name)
+        for name in tables.ALTERNATIVES
+        if name in small_config().regression.arms
+    }
     assert {runs[0].epochs for runs in arms.values()} == {20.0, 40.0}
     for position, runs in enumerate(arms.values()):
         losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
@@ -90,7 +94,7 @@ def test_alternatives_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
         for label, count in (("unsafe prop.\\", "unsafe_proposals"), ("rollouts", "rollouts")):
             each = sum(run.summary[count] for run in runs) / sum(run.summary["updates"] for run in runs)
             assert rows[f"{label} per update"][position] == latex.significant(each, 2)
-    assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 5 + [True] * 2
+    assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 4 + [True] * 2
 
 
 def test_the_rejected_share_is_the_median_of_the_second_half(tmp_path: Path) -> None:

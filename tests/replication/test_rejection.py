@@ -71,7 +71,7 @@ def test_without_the_projection_nothing_is_rejected_and_at_the_boundary_it_is(ta
     found = {}
     for name in ("unconstrained", "scpo"):
         policy = task.initial_policy(torch.Generator().manual_seed(0))
-        optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(policy.parameters(), lr=0.3)
         method: Unconstrained | SafeOptimizer = Unconstrained(
             optimizer, policy, Constraint(task.constraint, batched=True)
         )
@@ -81,7 +81,7 @@ def test_without_the_projection_nothing_is_rejected_and_at_the_boundary_it_is(ta
                 optimizer, policy, Constraint(task.constraint, batched=True), directions=Tangent(task.states, count=8)
             )
         batches, shares = torch.Generator().manual_seed(3), []
-        for _ in range(150):
+        for _ in range(200):
             batch = task.sample_batch(64, batches)
             method.zero_grad()
             task.loss(policy, batch).backward()

@@ -180,9 +180,8 @@ def test_loss_never_rises_though_plain_gradient_steps_are_too_long(rate: float) 
     # p = -eta grad L is parallel to the gradient, but with eta > 2 / beta its projection need not descend
     policy = Vector(np.ones(3))
     inner = torch.optim.SGD(policy.parameters(), lr=rate)
-    safe = assemble(
-        inner, policy, lambda policy: [-1.0], smoothness=1.0, directions="isotropic", descent=Descent(1.0), verify=False
-    )
+    flat = {"may_be_flat": True, "smoothness": 1.0, "directions": "isotropic"}
+    safe = assemble(inner, policy, lambda policy: [-1.0], descent=Descent(1.0), verify=False, **flat)
     steps = run(safe, lambda: 0.5 * (policy.theta**2).sum(), 5)
     assert all(step.loss_after <= step.loss_before * (1 + 1e-12) for step in steps)
 
@@ -190,9 +189,8 @@ def test_loss_never_rises_though_plain_gradient_steps_are_too_long(rate: float) 
 def test_loss_at_a_stationary_point_does_not_rise_under_momentum() -> None:
     policy = Vector(np.array([1.0, 0.0]))
     inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
-    safe = assemble(
-        inner, policy, lambda policy: [-1.0], smoothness=1.0, directions="isotropic", descent=Descent(1.0), verify=False
-    )
+    flat = {"may_be_flat": True, "smoothness": 1.0, "directions": "isotropic"}
+    safe = assemble(inner, policy, lambda policy: [-1.0], descent=Descent(1.0), verify=False, **flat)
     run(safe, lambda: 0.5 * (policy.theta**2).sum(), 1)
     with torch.no_grad():
         policy.theta.zero_()  # the minimum; the momentum goes on

@@ -71,8 +71,8 @@ def test_a_kink_is_covered_up_to_the_place_that_the_page_derives(share: float) -
             np.zeros(1),
             lambda t: np.zeros((1, 2)),
         )
-        look = Look(share=share, factor=factor)
-        _, (info,) = follow(kinked, FixedSmoothness(0.0), np.array([[1.0, 0.0]]), 1, kappa=1.0, look=look)
+        options = {"look": Look(share=share, factor=factor), "may_be_flat": True}
+        _, (info,) = follow(kinked, FixedSmoothness(0.0), np.array([[1.0, 0.0]]), 1, kappa=1.0, **options)
         assert info.step_norm == pytest.approx(left, rel=1e-4)
         assert (info.bound_misses == 0) == covered
         assert (info.slack >= 0) == covered
