@@ -69,7 +69,7 @@ class SafeOptimizer(Wrapper):
         UnsafeStartError: g + tightening > 0 at the start.
         ConstraintError: the constraint fails, or gives two answers for the same parameters.
         ConfigurationError: an argument is unusable.
-        NonFiniteError: the constraint returned NaN or infinity.
+        NonFiniteError: the constraint returned NaN or infinity at the start.
         ShapeError: the constraint, a constant or a rounding has the wrong shape.
 
     Example:

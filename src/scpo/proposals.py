@@ -112,7 +112,7 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
         trial = _evaluate(start, basis, probes, proposal, method)
         trials.append(trial)
         if trial.finite:
-            _learn(trial.required, trial.length, smoothness, probes, method)
+            learn(trial.required, trial.length, smoothness, probes, method)
         if _accepted(trial, start, method):
             return Search(tuple(proposals), tuple(trials), smoothness, trial)
         smoothness = raised(trial, smoothness, method)
@@ -186,7 +186,7 @@ def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, me
     return Trial(theta, values, proposal, probes.required(proposal.step, rise), beside)
 
 
-def _learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
+def learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
     """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
     largest = np.maximum(np.maximum(smoothness, required), 1e-300)
     reliable = length**2 * largest >= RELIABLE * probes.rounding

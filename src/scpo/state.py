@@ -24,7 +24,7 @@ PARALLEL = 1.0 - 1e-12
 class Refuge:
     """The last safe iterate, to which an update goes back from an unsafe one.
 
-    Where a rollout diverged, it is the last iterate at all: g says nothing about a way on from there.
+    After a rollout that diverged it is the iterate before, safe or not: where g is infinite, it shows no way on.
 
     Attributes:
         theta: its parameters (d,).

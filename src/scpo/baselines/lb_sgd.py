@@ -23,11 +23,12 @@ from torch import nn
 
 from scpo.arrays import Array, length_of
 from scpo.baselines.unconstrained import Unconstrained
-from scpo.basis import Basis, draw_basis
+from scpo.basis import draw_basis
 from scpo.directions import as_directions
 from scpo.errors import UnsafeStartError
 from scpo.options import Constraint, Options, StepOptions, option
 from scpo.probing import Probes, probe
+from scpo.proposals import learn
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
@@ -107,9 +108,9 @@ class LbSgd(Unconstrained):
         basis = draw_basis(start, self._method)
         basis, probes = probe(start, basis, self._method)
         z = self._barrier_step(basis.coordinates(gradient), probes)
-        after = theta + basis.vectors @ torch.from_numpy(z).to(basis.vectors)
+        after = theta + basis.combine(z)
         values = self.evaluate(after[None])[0]
-        bound = self._observe(values, z, probes, basis)
+        bound = self._observe(values, z, probes)
         self.vector.write(after)
         self._values = values
         return StepInfo(
@@ -146,16 +147,12 @@ class LbSgd(Unconstrained):
         longest = min(float(reach.min(initial=np.inf)), constants.radius, size / (flattest + barrier))
         return np.asarray(longest / size * downhill)
 
-    def _observe(self, values: Array, z: Array, probes: Probes, basis: Basis) -> Array:
+    def _observe(self, values: Array, z: Array, probes: Probes) -> Array:
         """Tell the smoothness model the L that the step needed, and return the step bound (k,)."""
-        length, constants = length_of(z), probes.constants
-        linear = self._values + probes.slopes @ z
-        bound = linear + probes.error(constants.smoothness) * length + 0.5 * constants.smoothness * length**2
+        length, smoothness = length_of(z), probes.constants.smoothness
         if length > 0.0:
-            curved = 0.5 * np.sqrt(basis.size) * probes.length * length + 0.5 * length**2
-            needed = np.maximum(0.0, values - linear - probes.error(0.0 * values) * length) / curved
-            seen = length**2 * np.maximum(constants.smoothness, needed) >= 8.0 * self._rounding
-            self._method.smoothness.observe(needed, seen, length)
+            learn(probes.required(z, values - self._values), length, smoothness, probes, self._method)
+        bound = self._values + probes.slopes @ z + probes.error(smoothness) * length + 0.5 * smoothness * length**2
         return np.asarray(bound)
 
     def state_dict(self) -> dict[str, Any]:
