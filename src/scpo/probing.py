@@ -23,6 +23,8 @@ LARGEST_PROBE = 1e-3
 FIRST_PROBE = 0.25
 #: that step is halved so often, at most, while values along it are not finite
 MOST_HALVINGS = 30
+#: a step shows L only where L |z|^2 is at least this many times the rounding of g
+RELIABLE = 8.0
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
 
@@ -202,6 +204,13 @@ def _safe_length(start: Start, basis: Basis, method: Method, constants: Constant
     root = bound + np.sqrt(bound**2 + 2.0 * constants.smoothness * slack)
     limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
     return max(min(longest, float(limits.min())), SHORTEST_PROBE), unsafe
+
+
+def learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
+    """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
+    largest = np.maximum(np.maximum(smoothness, required), 1e-300)
+    reliable = length**2 * largest >= RELIABLE * probes.rounding
+    method.smoothness.observe(required, reliable, length)
 
 
 def median(numbers: Array) -> float:

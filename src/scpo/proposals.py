@@ -12,15 +12,13 @@ from scpo.arrays import Array, length_of
 from scpo.basis import ORTHONORMAL, Basis
 from scpo.look import look_along
 from scpo.options import Look
-from scpo.probing import Probes
+from scpo.probing import Probes, learn
 from scpo.projection.project import Projection, project_onto
 from scpo.projection.region import LocalSafeRegion
 from scpo.state import Method, Start
 
 #: rejected proposals after the first, after which theta stays (verified mode)
 MAX_RETRIES = 8
-#: a step shows L only where L |z|^2 is at least this many times the rounding of g
-RELIABLE = 8.0
 
 
 @dataclass(frozen=True)
@@ -184,13 +182,6 @@ def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, me
     rise = values - start.values
     beside = probes.required(proposal.step, rise, probes.constants.kinks)
     return Trial(theta, values, proposal, probes.required(proposal.step, rise), beside)
-
-
-def learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
-    """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
-    largest = np.maximum(np.maximum(smoothness, required), 1e-300)
-    reliable = length**2 * largest >= RELIABLE * probes.rounding
-    method.smoothness.observe(required, reliable, length)
 
 
 def _allowed(start: Start, method: Method) -> Array:

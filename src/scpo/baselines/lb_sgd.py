@@ -27,8 +27,7 @@ from scpo.basis import draw_basis
 from scpo.directions import as_directions
 from scpo.errors import UnsafeStartError
 from scpo.options import Constraint, Options, StepOptions, option
-from scpo.probing import Probes, probe
-from scpo.proposals import learn
+from scpo.probing import Probes, learn, probe
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
