@@ -22,7 +22,7 @@ estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$
 # prints which of the files to look at were made (without TeX there is no PDF)
 made = echo "$(1): look at $$(ls $(2) 2>/dev/null | paste -sd ' ')"
 
-.PHONY: help setup reproduce test quick smoke figures page review html bundle ship verify claims study bench lab lint trials schema clean
+.PHONY: help setup reproduce test quick smoke figures page review html bundle ship verify claims study tuning bench lab lint trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -104,6 +104,11 @@ study: ## The extended study: 100 seeds, ablations; says first how long it will 
 	@bash workflow/setup.sh
 	@$(call estimate,study)
 	@$(SNAKEMAKE) $(call with,study)
+
+tuning: ## For maintainers: the runs on tuning seeds that the settings are chosen by (many hours)
+	@bash workflow/setup.sh
+	@$(call estimate,tuning)
+	@python -m replication race --scale-file config/tuning.yaml --set="$(SET)" --results results/tuning --jobs $(JOBS)
 
 bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an idle machine)
 	@bash workflow/setup.sh

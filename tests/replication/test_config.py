@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from replication import scales
 from replication.config import Config, dump, load
-from replication.seeds import FIRST_TUNING_SEED
+from replication.seeds import FIRST_STUDY_SEED, FIRST_TUNING_SEED
 from replication.settings import ScpoConfig, merge
 from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
@@ -165,6 +165,25 @@ def test_a_change_wins_over_a_limit(tmp_path):
     section = scales.load_scale(write(tmp_path, "{max_seeds: 1}"), changes).regression
     assert (section.arms["scpo"].seeds, section.arms["unconstrained"].seeds) == (4, 1)
     assert section.for_arm("scpo-tanh").schedule.epochs == 3
+
+
+def test_only_stated_keeps_the_arms_that_the_file_states(tmp_path):
+    config = load(write(tmp_path, "{only_stated: true, regression: {arms: {scpo: {seeds: 2}, unconstrained: null}}}"))
+    assert list(config.experiments) == ["regression"]
+    assert list(config.regression.arms) == ["scpo"]
+
+
+def test_seeds_are_either_tuned_on_or_reported(tmp_path):
+    tuning = "{{scale: {}, only_stated: true, regression: {{arms: {{scpo: {{seeds: 2, first_seed: {}}}}}}}}}"
+    first, last = FIRST_TUNING_SEED, FIRST_STUDY_SEED - 2
+    for seed in (first, last):
+        assert load(write(tmp_path, tuning.format("tuning", seed))).regression.arms["scpo"].first_seed == seed
+        with pytest.raises(ConfigurationError, match="are for tuning, never reported"):
+            load(write(tmp_path, tuning.format("study", seed)))
+    for seed in (0, first - 1, last + 1, last + 2):
+        with pytest.raises(ConfigurationError, match="settings are tuned on the seeds"):
+            load(write(tmp_path, tuning.format("tuning", seed)))
+    assert load(write(tmp_path, tuning.format("study", last + 2))).regression.arms["scpo"].first_seed == last + 2
 
 
 def test_only_keeps_the_arms_it_names(tmp_path):

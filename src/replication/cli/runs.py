@@ -104,6 +104,40 @@ def train(
 
 
 @app.command
+def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1, every: bool = False) -> None:
+    """Run a scale seed by seed, without settings that have had an unsafe iterate; print its table.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
+        results: results/<scale>; runs that are finished there stay.
+        jobs: Processes that run side by side.
+        every: Run all seeds of all settings.
+    """
+    from replication import scales
+    from replication.results import arms_table
+    from replication.training import race
+
+    race.main(scale_file, changes or [], results, jobs, every)
+    sys.stdout.write(arms_table.text(scales.load_scale(scale_file, changes or []), results))
+
+
+@app.command
+def arms(*, scale_file: Path, changes: Changes = None, results: Path) -> None:
+    """Print a table of the arms of a scale, from the runs that are finished.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
+        results: results/<scale>.
+    """
+    from replication import scales
+    from replication.results import arms_table
+
+    sys.stdout.write(arms_table.text(scales.load_scale(scale_file, changes or []), results))
+
+
+@app.command
 def references(*, config: Path, out: Path) -> None:
     """Compute the costs and sets that the double integrator's runs are compared with.
 

@@ -10,9 +10,12 @@ from replication.seeds import FIRST_TUNING_SEED
 from scpo import buffer
 
 CONSTANTS: dict[Quantity, float] = {
-    Quantity("first-tuning-seed", "Seeds from this one on are for tuning and are never reported.", "", NUMBER): (
-        FIRST_TUNING_SEED
-    ),
+    Quantity(
+        "first-tuning-seed",
+        "Seeds from this one on, below the study's, are for tuning and are never reported.",
+        "",
+        NUMBER,
+    ): (FIRST_TUNING_SEED),
     Quantity(
         "buffer-recovery",
         "Share of its way out of the buffer that one update asks of a constraint.",

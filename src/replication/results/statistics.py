@@ -73,6 +73,15 @@ def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Int
     return Interval(low, high, level)
 
 
+def upper_bound(successes: int, trials: int, level: float = 0.95) -> float:
+    """Return the one-sided exact (Clopper-Pearson) upper bound of a proportion: 0 of 100 gives 0.0295 at 95 %.
+
+    Raises:
+        ConfigurationError: as for :func:`proportion_interval`.
+    """
+    return proportion_interval(successes, trials, 2.0 * level - 1.0).high
+
+
 def nonzero(values: ArrayLike) -> int:
     """Return how many seeds have a value above 0."""
     return int((_one_per_seed(values) > 0).sum())

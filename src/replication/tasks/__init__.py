@@ -27,12 +27,14 @@ class Tables:
         evaluations: the columns that the ``evaluate`` of the task returns.
         exhibits: the columns of each exhibit that the report, the claims and the notebooks read, by its name.
         main_quantity: the quantity that is shown where there is space for only one number of a run.
+        objective: the held-out value of what training minimises.
         for_referee: the names of the other exhibits.
     """
 
     evaluations: Columns
     exhibits: Mapping[str, Columns]
     main_quantity: str
+    objective: str
     for_referee: tuple[str, ...] = field(default=())
 
 

@@ -19,5 +19,6 @@ TABLES = Tables(
         "surface": {"x1": FLOAT, "x2": FLOAT, "u": FLOAT},
     },
     main_quantity="cost",
+    objective="scenario_loss",
     for_referee=("starts",),
 )

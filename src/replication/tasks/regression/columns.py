@@ -14,4 +14,5 @@ TABLES = Tables(
     },
     exhibits={"curve": {"x": FLOAT, "pi": FLOAT}},
     main_quantity="fresh_loss",
+    objective="fresh_loss",
 )

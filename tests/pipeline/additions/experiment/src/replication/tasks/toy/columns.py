@@ -8,4 +8,5 @@ TABLES = Tables(
     evaluations={"loss": FLOAT, "heldout_max_g": FLOAT, "heldout_unsafe": FLOAT},
     exhibits={"curve": {"x": FLOAT, "pi": FLOAT}},
     main_quantity="loss",
+    objective="loss",
 )

@@ -1,0 +1,65 @@
+"""A table of the arms of a scale in plain text, from those of its runs that are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from replication import documents
+from replication.config import Config
+from replication.documents import RunSummary
+from replication.results import statistics
+from replication.results.inventory import tables_of
+
+HEAD = ("", "runs", "unsafe", "at most", "iterates", "worst g", "misses", "rollouts", "median", "loss")
+
+
+def text(config: Config, results: Path) -> str:
+    """Return the table of the runs that are finished in ``results`` (results/<scale>).
+
+    Raises:
+        ResultError: a run.json is damaged.
+    """
+    rows: list[tuple[str, ...]] = [HEAD]
+    for experiment, section in config.experiments.items():
+        quantity = tables_of(experiment).objective
+        for arm, chosen in section.arms.items():
+            paths = [results / experiment / arm / f"seed-{seed}" / "run.json" for seed in chosen.seed_range]
+            runs = [documents.read(path, RunSummary) for path in paths if path.is_file()]
+            rows.append((f"{experiment}/{arm}", *_row(runs, chosen.seeds, quantity)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
+    return "\n".join([*lines, "", *LEGEND]) + "\n"
+
+
+LEGEND = (
+    "runs: finished, of those planned.  unsafe: runs with an unsafe iterate.  at most: share of such runs, one-sided",
+    "95 % (exact).  iterates: unsafe ones in all runs.  misses: share of updates with a bound miss.  loss: median of",
+    "the held-out objective, and its exact 95 % interval.",
+)
+
+
+def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, ...]:
+    """Return the cells of one arm, after its name."""
+    if not runs:
+        return (f"0/{planned}", *[""] * (len(HEAD) - 2))
+    unsafe = sum(run.unsafe_iterates > 0 for run in runs)
+    updates = sum(run.updates for run in runs)
+    found = [value for run in runs if (value := run.final.get(quantity)) is not None]
+    interval = statistics.median_interval(found) if found else None
+    return (
+        f"{len(runs)}/{planned}",
+        str(unsafe),
+        f"{statistics.upper_bound(unsafe, len(runs)):.3f}",
+        str(sum(run.unsafe_iterates for run in runs)),
+        f"{max(run.max_g for run in runs):+.4f}",
+        f"{sum(run.bound_misses for run in runs) / updates:.4f}",
+        f"{np.median([run.rollouts for run in runs]):,.0f}",
+        f"{np.median(found):.4f}" if found else "",
+        f"[{interval.low:.4f}, {interval.high:.4f}]" if interval else "",
+    )
