@@ -126,7 +126,7 @@ lint: ## Style, formatting, types and what may import what
 	@mypy
 	@lint-imports --no-logo
 
-trials: ## Kills, full disks, mutants, clone against clone; tables in results/trials (an hour or more)
+trials: ## Kills, full disks, hosts, Slurm, mutants, advisories; tables in results/trials (an hour or more)
 	@bash workflow/setup.sh
 	@python -m tests.trials --jobs $(JOBS)
 

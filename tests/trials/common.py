@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: Files that may differ from run to run, by the end of their names.
@@ -34,20 +34,49 @@ class Row:
     passed: bool
 
 
-def report(name: str, rows: Sequence[Row]) -> bool:
-    """Print ``rows`` as a table, write them to results/trials/``name``.json and return whether all passed."""
-    folder = PROJECT / "results/trials"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([asdict(row) for row in rows], indent=2, sort_keys=True)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    width = max(len(row.trial) for row in rows)
+@dataclass(frozen=True)
+class Options:
+    """Options of the trials, as ``python -m tests.trials --help`` says."""
+
+    jobs: int = 1
+    settings: str = ""
+    sample: int = 60
+    pattern: str = "*"
+
+
+class NotRun(Exception):  # noqa: N818  # it is no error
+    """A trial cannot be run here; the message says why."""
+
+
+def show(name: str, rows: Sequence[Row]) -> None:
+    """Print ``rows`` as a table."""
+    width = max((len(row.trial) for row in rows), default=0)
     print(f"\n{name}: {sum(row.passed for row in rows)} of {len(rows)} as expected")
     for row in rows:
         print(f"  {'ok  ' if row.passed else 'FAIL'} {row.trial:{width}}  {row.observed}")
         if not row.passed:
             print(f"       {'':{width}}  expected: {row.expected}")
     sys.stdout.flush()
-    return all(row.passed for row in rows)
+
+
+def pytest_rows(files: Sequence[str], folder: Path, expected: str) -> list[Row]:
+    """Run test files and return a row for each test that was not skipped.
+
+    Args:
+        files: relative to the project.
+        folder: a temporary one.
+        expected: what all of them check.
+    """
+    found = folder / "tests.xml"
+    run([sys.executable, "-m", "pytest", f"--junitxml={found}", *files], PROJECT)
+    rows = []
+    for case in ElementTree.parse(found).iter("testcase"):
+        wrong = [child for child in case if child.tag in ("failure", "error")]
+        if not any(child.tag == "skipped" for child in case):
+            name = str(case.get("name")).removeprefix("test_").replace("_", " ")
+            said = f"failed: {wrong[0].get('message')}" if wrong else "passed"
+            rows.append(Row(name, expected, said, passed=not wrong))
+    return rows
 
 
 def working_copy(folder: Path) -> Path:
@@ -74,9 +103,11 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "replication", *map(str, arguments)]
 
 
-def snakemake(*options: str, settings: str = "", jobs: int = 1, scale: str = "smoke") -> list[str]:
+def snakemake(
+    *options: str, settings: str = "", jobs: int = 1, scale: str = "smoke", profile: str = "default"
+) -> list[str]:
     """Return a command that runs the workflow."""
-    start = ["bash", "workflow/run.sh", "--profile", "profiles/default", "--cores", str(jobs), *options]
+    start = ["bash", "workflow/run.sh", "--profile", f"profiles/{profile}", "--cores", str(jobs), *options]
     return [*start, "--config", f"scale={scale}", f"set={settings}"]
 
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from .common import Row, command, differences, fingerprints, report, run, snakemake, working_copy
+from .common import Options, Row, command, differences, fingerprints, run, snakemake, working_copy
 
 EXPERIMENT, ARM, SEED = "regression", "scpo", 0
 SET = "regression.schedule.epochs=8 regression.schedule.checkpoint_every=3"
@@ -50,10 +50,10 @@ class Runs:
         return [name for name, sum_ in found.items() if self.wanted.get(name) != sum_]
 
 
-def main(folder: Path) -> bool:
+def main(folder: Path, options: Options) -> list[Row]:
     """Break one thing at a time."""
     runs = Runs(folder)
-    rows = [
+    return [
         _refused(runs, "disk full while results are written", lambda: runs.go(full=True, checkpoints=False), "out/"),
         _refused(runs, "disk full while a checkpoint is written", lambda: runs.go(full=True), "state.pt"),
         _refused(runs, "a file where the folder for results should be", lambda: _in_the_way(runs), "cannot be written"),
@@ -67,7 +67,6 @@ def main(folder: Path) -> bool:
         _restarted(runs, "checkpoint with its middle overwritten", _overwrite),
         _workflow(runs),
     ]
-    return report("faults", rows)
 
 
 def _refused(runs: Runs, name: str, break_it: Callable[[], subprocess.CompletedProcess[str]], said: str) -> Row:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .common import Row, command, differences, environment, fingerprints, named, report, run, snakemake, working_copy
+from .common import Options, Row, command, differences, environment, fingerprints, named, run, snakemake, working_copy
 
 RUN = "results/smoke/regression/scpo/seed-0"
 SETTINGS = "regression.schedule.epochs=600 regression.schedule.checkpoint_every=20"
@@ -21,7 +21,7 @@ EXPECTED = "nothing half-written; the same command goes on from the checkpoint t
 OUTLIVED = "workflow killed (SIGKILL), its job goes on"  # and may be done with its checkpoint before the rerun begins
 
 
-def main(folder: Path) -> bool:
+def main(folder: Path, options: Options) -> list[Row]:
     """Kill the workflow, its job, or a training process at different moments, and run the same command again."""
     workflow = snakemake(f"{RUN}/run.json", settings=SETTINGS)
     calm = working_copy(folder / "calm")
@@ -37,8 +37,7 @@ def main(folder: Path) -> bool:
     }
     disturbed = working_copy(folder / "disturbed")
     rows = [_disturb(name, kill, workflow, disturbed, wanted) for name, kill in cases.items()]
-    rows.append(_moments(calm, folder / "moments", wanted))
-    return report("kills", rows)
+    return [*rows, _moments(calm, folder / "moments", wanted)]
 
 
 def _disturb(

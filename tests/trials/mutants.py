@@ -20,7 +20,7 @@ from pathlib import Path
 from mutmut.configuration import config
 from mutmut.mutation.file_mutation import mutate_file_contents
 
-from .common import PROJECT, Row, report, run, working_copy
+from .common import PROJECT, NotRun, Options, Row, named, run, working_copy
 
 #: Share of the sampled mutants that the tests must notice; some of the others change nothing that can be seen.
 FLOOR = 0.8
@@ -29,38 +29,28 @@ SEED = 0
 NOTICED = ("killed", "segfault")
 
 
-def main(folder: Path, jobs: int, sample: int, pattern: str) -> bool:
-    """Try a sample of mutants in a copy of the working tree; return whether enough of them were noticed.
-
-    Args:
-        folder: a temporary one.
-        jobs: mutants at a time.
-        sample: how many mutants to try.
-        pattern: of the mutants' names, such as ``*update*``; all by default.
-    """
-    found = [mutant for mutant in mutants() if fnmatch(mutant.name, pattern)]
+def main(folder: Path, options: Options) -> list[Row]:
+    """Try a sample of mutants in a copy of the working tree: were enough of them noticed?"""
+    found = [mutant for mutant in mutants() if fnmatch(mutant.name, options.pattern)]
     random.Random(SEED).shuffle(found)
-    chosen = sorted(mutant.name for mutant in islice(filter(Mutant.changes_more_than_messages, found), sample))
+    telling = filter(Mutant.changes_more_than_messages, found)
+    chosen = sorted(mutant.name for mutant in islice(telling, options.sample))
     print(f"mutants: {len(chosen)} of {len(found)}", flush=True)
     if not chosen:
-        return report("mutants", [Row(f"mutants {pattern}", "at least one", "none", False)])
+        raise NotRun(f"no mutant has a name like {options.pattern}")
 
     copy = working_copy(folder / "copy")
-    done = run(["mutmut", "run", "--max-children", str(jobs), *chosen], copy)
+    done = run(["mutmut", "run", "--max-children", str(options.jobs), *chosen], copy)
     verdicts = dict(re.findall(r"^ +(\S+): (.+)$", run(["mutmut", "results", "--all", "true"], copy).stdout, re.M))
     if done.returncode or not all(verdicts.get(name, "not checked") != "not checked" for name in chosen):
         said = (done.stdout + done.stderr)[-2000:]
-        return report("mutants", [Row("mutmut run", "a verdict on each mutant", said, False)])
-
-    rows = []
-    for name in chosen:
-        noticed = verdicts[name] in NOTICED
-        observed = verdicts[name] if noticed else f"{verdicts[name]}: {_difference(copy, name)}"
-        rows.append(Row(name, "killed", observed, noticed))
-    report("mutants", rows)
-    noticed_share = sum(row.passed for row in rows) / len(rows)
-    print(f"mutants: {noticed_share:.0%} noticed; at least {FLOOR:.0%} is asked for", flush=True)
-    return noticed_share >= FLOOR
+        return [Row("mutmut run", "a verdict on each mutant", said, passed=False)]
+    unnoticed = [name for name in chosen if verdicts[name] not in NOTICED]
+    for name in unnoticed:
+        print(f"mutants: {name} {verdicts[name]}: {_difference(copy, name)}", flush=True)
+    share = 1 - len(unnoticed) / len(chosen)
+    observed = f"{share:.0%} noticed" + (f"; not: {named(unnoticed, 20)}" if unnoticed else "")
+    return [Row(f"{len(chosen)} of {len(found)} mutants", f"{FLOOR:.0%} noticed", observed, share >= FLOOR)]
 
 
 @dataclass(frozen=True)

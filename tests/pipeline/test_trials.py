@@ -1,0 +1,67 @@
+"""The trials' tools: what is kept, the tables, and the page that shows them; no trial is run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.trials import __main__ as trials
+from tests.trials import table
+from tests.trials.common import NotRun, Options, Row
+
+PAGE = f"before\n{table.BEGIN}old\n{table.END}after\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(table, "FOLDER", tmp_path / "trials")
+    return tmp_path / "trials"
+
+
+def test_each_file_is_a_trial_with_a_line_that_says_what_it_tries():
+    assert {"audit", "environments", "faults", "hosts", "kills", "mutants", "setups", "slurm"} <= set(trials.names())
+    for name in trials.names():
+        trial = importlib.import_module(f"tests.trials.{name}")
+        assert callable(trial.main) and str(trial.__doc__).splitlines()[0].endswith("."), name
+
+
+def test_what_was_found_is_kept_and_shown_with_date_and_commit(folder: Path, tmp_path: Path):
+    rows = [Row("one | thing", "this", "this", True), Row("another", "this", "that\nand more", False)]
+    table.keep(table.Outcome.of("first", "Tries one thing.\n\nMore.", rows, "", 90.0, Options(settings="only=[scpo]")))
+    table.keep(table.Outcome.of("second", "Tries another.", [], "no network", 1.0, Options()))
+    content = json.loads((folder / "first.json").read_text())
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    table.update(page, ["first", "second", "third"])
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    first = next(line for line in text.splitlines() if line.startswith("| first "))
+    assert "1 of 2 as expected, **1 not**" in first and content["date"] in first and content["commit"] in first
+    assert "Tries one thing.; `--settings only=[scpo]`" in first and "| 1.5 |" in first
+    assert "| one \\| thing | this | this |  |" in text and "| another | this | that and more | **not** |" in text
+    assert "not run: no network" in text and "| third |  | never run |" in text
+    table.update(page, ["first", "second", "third"])
+    assert page.read_text() == text
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_status_says_whether_all_went_as_expected(passed: bool, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    trial = importlib.import_module("tests.trials.faults")
+    monkeypatch.setattr(trial, "main", lambda folder, options: [Row("a", "b", "c", passed)])
+    monkeypatch.setattr("sys.argv", ["trials", "faults"])
+    assert trials.main() == int(not passed)
+    assert json.loads((folder / "faults.json").read_text())["rows"][0]["passed"] is passed
+
+
+def test_what_cannot_be_run_here_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def main(folder: Path, options: Options) -> list[Row]:
+        raise NotRun("no such machine")
+
+    monkeypatch.setattr(importlib.import_module("tests.trials.faults"), "main", main)
+    monkeypatch.setattr("sys.argv", ["trials", "faults"])
+    assert trials.main() == 0
+    assert "not run: no such machine" in capsys.readouterr().out
+    assert table.kept()[0].result == "not run: no such machine"

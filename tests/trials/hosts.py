@@ -1,0 +1,61 @@
+"""Two clean clones, one on a "host" of another name: the same commit must give the same bytes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from .common import PROJECT, NotRun, Options, Row, differences, fingerprints, named, run, snakemake
+
+#: Made from times or random identifiers by the tools that write them; they are named where they differ.
+UNCOMPARED = (".ipynb", ".html")
+
+
+def main(folder: Path, options: Options) -> list[Row]:
+    """Run the smoke scale in two clones in different folders, and compare every file that the workflow made.
+
+    The clones share this environment's packages; a set-up in each would fetch the same locked versions again.
+    """
+    clones = [folder / "first", folder / "a second place" / "clone"]
+    made, rows = [], []
+    for clone, start in zip(clones, ([], elsewhere()), strict=True):
+        subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone)], check=True)
+        finished = run([*start, *snakemake(jobs=options.jobs, settings=options.settings)], clone)
+        rows.append(_finished(clone, finished))
+        made.append(fingerprints(clone / "results"))
+    return [*rows, *compared(*made)]
+
+
+def compared(first: Mapping[str, str], second: Mapping[str, str]) -> list[Row]:
+    """Return a row for each kind of file: are those of two folders the same?"""
+    rows, differing = [], differences(first, second)
+    for kind in sorted({Path(name).suffix for name in first | second}):
+        of_kind = [name for name in first | second if name.endswith(kind)]
+        different = [name for name in differing if name.endswith(kind)]
+        observed = f"{len(of_kind) - len(different)} of {len(of_kind)} identical"
+        if different:
+            observed += f"; different: {named(different)}"
+        must = kind not in UNCOMPARED
+        expected = "identical" if must else "the same files, contents not compared"
+        there = all(name in first and name in second for name in different)
+        rows.append(Row(f"files {kind}", expected, observed, passed=there and not (must and different)))
+    return rows
+
+
+def elsewhere() -> list[str]:
+    """Return the beginning of a command that runs on a host of another name."""
+    for namespace in (["unshare", "-u"], ["unshare", "-r", "-u"]):
+        start = [*namespace, "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*start, "true"], capture_output=True, check=False).returncode == 0
+        ):
+            return start
+    raise NotRun("no namespaces here (unshare -u), so both clones would have one host name")
+
+
+def _finished(copy: Path, done: subprocess.CompletedProcess[str]) -> Row:
+    said = "" if done.returncode == 0 else f": {(done.stdout + done.stderr)[-2000:]}"
+    return Row(f"smoke scale in {copy.name}", "exit status 0", f"exit status {done.returncode}{said}", not said)
