@@ -22,10 +22,11 @@ import numpy as np
 
 from scpo.arrays import Array, length_of
 from scpo.basis import Basis
+from scpo.constraint import ConstraintEvaluator
 from scpo.options import Look
 from scpo.probing import Probes
 from scpo.projection.region import LocalSafeRegion
-from scpo.state import Method, Start
+from scpo.state import Start
 
 #: a step is looked at again if a look left less than this share of it
 AGAIN = 0.8
@@ -51,13 +52,24 @@ class Looks:
 
 
 def look_along(
-    step: Array, start: Start, basis: Basis, probes: Probes, region: LocalSafeRegion, method: Method, options: Look
+    step: Array,
+    start: Start,
+    basis: Basis,
+    probes: Probes,
+    region: LocalSafeRegion,
+    beside: Array,
+    evaluate: ConstraintEvaluator,
+    options: Look,
 ) -> Looks:
-    """Return the part of ``step`` (n,) that is left after looking along it."""
+    """Return the part of ``step`` (n,) that is left after looking along it.
+
+    In place of the errors of the slopes stands what the look shows, but for the errors ``beside`` (k,) that make up for
+    a lack of slack.
+    """
     count = unsafe = 0
     while True:
         ahead = options.share * step
-        values = method.evaluate.attempt((start.theta + basis.combine(ahead))[None])[0]
+        values = evaluate.attempt((start.theta + basis.combine(ahead))[None])[0]
         count, unsafe = count + 1, unsafe + bool((values > 0).any())
         if not np.isfinite(values).all():  # this shows no curvature
             if count >= MOST_LOOKS:
@@ -65,7 +77,7 @@ def look_along(
             step = 0.5 * step
             continue
         curvature = _curvature_along(step, values - start.values - probes.slopes @ ahead, options)
-        seen = replace(region, probe_error=np.zeros_like(curvature), smoothness=curvature)
+        seen = replace(region, probe_error=beside, smoothness=curvature)
         before, step = step, seen.pull_back(step, step)  # to where the rows hold in floating point, too
         if length_of(step) >= AGAIN * length_of(before) or count >= MOST_LOOKS or not step.any():
             length = length_of(step)

@@ -19,6 +19,8 @@ from scpo.state import Method, Start
 PROBE_FACTOR = 10.0
 #: no probe is longer, against |theta| or the nominal step, unless the user says so
 LARGEST_PROBE = 1e-3
+#: probes are made longer where the rounding of a slope exceeds this share of the slope, and could decide on the step
+NOISY = 0.25
 #: the curvature along the first nominal step is probed at this part of it and at twice that
 FIRST_PROBE = 0.25
 #: that step is halved so often, at most, while values along it are not finite
@@ -72,9 +74,14 @@ class Probes:
             kinks: the c (k,) in the bound.
         """
         n, length = self.slopes.shape[1], length_of(step)
-        known = self.slopes @ step + (np.sqrt(n) * 2.0 * self.rounding / self.length + kinks) * length
+        known = self.slopes @ step + (self.noise + kinks) * length
         curved = 0.5 * np.sqrt(n) * self.length * length + 0.5 * length**2
         return np.asarray(np.maximum(0.0, (rise - known) / curved))
+
+    @property
+    def noise(self) -> Array:
+        """The part of e (k,) that comes from rounding."""
+        return np.asarray(np.sqrt(self.slopes.shape[1]) * 2.0 * self.rounding / self.length)
 
     def within(self, radius: float) -> Probes:
         """Return the same probes for steps up to a ``radius`` that is no longer than r."""
@@ -103,8 +110,19 @@ def probe(start: Start, basis: Basis, method: Method) -> tuple[Basis, Probes]:
     if method.directions.safe_probes and start.values.size and not start.unsafe:
         length, short = _safe_length(start, basis, method, constants, length)
         unsafe += short
+    basis, probes = _probe_at(length, start, basis, method, constants)
+    unsafe += probes.unsafe
+    longer = _length_beyond_rounding(start, probes, method)
+    if longer > length:
+        basis, probes = _probe_at(longer, start, basis, method, constants)
+        unsafe += probes.unsafe
+    return basis, replace(probes, unsafe=unsafe)
+
+
+def _probe_at(length: float, start: Start, basis: Basis, method: Method, constants: Constants) -> tuple[Basis, Probes]:
+    """Evaluate g along the basis at this ``length``."""
     values = method.evaluate.attempt(torch.add(start.theta, basis.vectors.T, alpha=length))
-    unsafe += _unsafe(values)
+    unsafe = _unsafe(values)
     diverged = np.asarray(np.isinf(values).any(axis=1))
     if diverged.any():
         basis, values = basis.without(diverged), values[~diverged]
@@ -184,6 +202,26 @@ def _usual_length(start: Start, method: Method, constants: Constants) -> float:
         return min(constants.radius, LARGEST_PROBE * unit)
     usual = min(LARGEST_PROBE * unit, PROBE_FACTOR * _balanced_length(start, constants))
     return min(method.directions.probe_length or usual, constants.radius)
+
+
+def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> float:
+    """Return the length of probes at which rounding hides none of the slopes that could decide on this step.
+
+    It is at most the length that balances the curvature and the rounding of such a constraint, and at most |theta| or
+    the nominal step.  It is the present length where that is enough, was given, or must be safe.
+    """
+    present, constants = probes.length, probes.constants
+    if method.directions.probe_length or method.directions.safe_probes or not probes.slopes.size:
+        return present
+    sizes, noise = np.linalg.norm(probes.slopes, axis=1), probes.noise
+    slack = np.maximum(-start.values - method.tightening, 0.0)
+    hidden = (noise > NOISY * sizes) & (method.step.kappa * slack <= noise * float(vector_norm(start.nominal)))
+    if not hidden.any():
+        return present
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = present * noise[hidden] / (0.5 * NOISY * sizes[hidden])
+        balanced = 2.0 * np.sqrt(start.rounding[hidden] / constants.smoothness[hidden])
+    return min(float(np.fmin(wanted, balanced).max()), start.scale, constants.radius)
 
 
 def _safe_length(start: Start, basis: Basis, method: Method, constants: Constants, longest: float) -> tuple[float, int]:

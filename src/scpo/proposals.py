@@ -11,7 +11,6 @@ from scpo.aim import Aim
 from scpo.arrays import Array, length_of
 from scpo.basis import ORTHONORMAL, Basis
 from scpo.look import look_along
-from scpo.options import Look
 from scpo.probing import Probes, learn
 from scpo.projection.project import Projection, project_onto
 from scpo.projection.region import LocalSafeRegion
@@ -19,6 +18,8 @@ from scpo.state import Method, Start
 
 #: rejected proposals after the first, after which theta stays (verified mode)
 MAX_RETRIES = 8
+#: lengths for which rounding counts as an error of the slope, each half of the step found for the one before
+MOST_LENGTHS = 12
 
 
 @dataclass(frozen=True)
@@ -126,32 +127,39 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
 def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
     """Return the step to which the target is projected for these L (k,), shortened by a look, with its bound.
 
+    Where a constraint has less slack than rounding, what is lacking counts as an error of its slope for steps of at
+    least some length.  The length is halved until the step reaches it.
+
     Raises:
         SolverError: no solver reached the tolerances.
     """
-    region = _region(start, probes, smoothness, method)
-    projection = project_onto(_with_descent_row(region, goal, method), goal.target, metric=goal.metric)
-    proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
-    if method.look is not None and proposal.step.any():
-        proposal = _looked(proposal, start, basis, probes, region, method, method.look)
-    if proposal.step.any() and (proposal.bound + 2 * start.rounding > _allowed(start, method)).any():
-        return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
-    return proposal
-
-
-def _looked(
-    proposal: Proposal, start: Start, basis: Basis, probes: Probes, region: LocalSafeRegion, method: Method, look: Look
-) -> Proposal:
-    """Return the part of a proposal that is left after looking along it."""
-    seen = look_along(proposal.step, start, basis, probes, region, method, look)
-    return replace(proposal, step=seen.step, bound=seen.bound, looks=seen.count, unsafe_looks=seen.unsafe)
+    region, lacking = _region(start, probes, smoothness, method), _lacking(start, method)
+    least = 0.5 * region.reach(goal.target) if lacking.any() else 0.0
+    looks = unsafe = 0
+    for _ in range(MOST_LENGTHS):
+        beside = np.divide(lacking, least, out=np.zeros_like(lacking), where=(lacking > 0) & (least > 0))
+        rows = replace(region, probe_error=region.probe_error + beside)
+        projection = project_onto(_with_descent_row(rows, goal, method), goal.target, metric=goal.metric)
+        proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
+        if method.look is not None and proposal.step.any() and length_of(proposal.step) >= least:
+            seen = look_along(proposal.step, start, basis, probes, region, beside, method.evaluate, method.look)
+            looks, unsafe = looks + seen.count, unsafe + seen.unsafe
+            proposal = replace(proposal, step=seen.step, bound=seen.bound)
+        proposal = replace(proposal, looks=looks, unsafe_looks=unsafe)
+        length = length_of(proposal.step)
+        if length >= least:
+            return proposal
+        if length == 0.0:
+            break
+        least = 0.5 * length
+    return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
 
 
 def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:
     """Return the safe region S.
 
-    The rounding of g is taken out of the slack, and a constraint beyond its tightened limit must not get worse.  Q is
-    orthonormal to rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
+    The rounding of g is taken out of the slack as far as there is any, see :func:`_lacking`.  Q is orthonormal to
+    rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
     """
     kappa, longer = method.step.kappa, 1.0 + ORTHONORMAL
     values = np.minimum(start.values + method.tightening + 2.0 * start.rounding / kappa, 0.0)
@@ -159,6 +167,15 @@ def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> 
     return LocalSafeRegion.build(
         values, probes.slopes, longer**2 * smoothness, longer**2 * error, probes.constants.radius / longer, kappa
     )
+
+
+def _lacking(start: Start, method: Method) -> Array:
+    """Return by how much the slack (k,) falls short of the rounding 2 eps_g, which a step has to make up for.
+
+    A constraint beyond its tightened limit has no slack, and must not get worse.
+    """
+    slack = np.maximum(-start.values - method.tightening, 0.0)
+    return np.asarray(np.maximum(2.0 * start.rounding - slack, 0.0))
 
 
 def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> LocalSafeRegion:
