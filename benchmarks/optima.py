@@ -16,7 +16,8 @@ import torch
 from benchmarks.problems import PROBLEMS, Problem
 from replication.planted_faults.smooth import Vector
 from scpo import Constraint, Isotropic, SafeOptimizer
-from scpo.baselines.lb_sgd import Barrier, LbSgd
+from scpo.baselines._options import Barrier
+from scpo.baselines.lb_sgd import LbSgd
 from scpo.sampling import Directions
 
 UPDATES = 600

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from replication.invalid import problems
 from scpo import baselines
+from scpo.baselines._options import Barrier, Charge, Multipliers
 from scpo.errors import ConfigurationError
 from scpo.options import Constraint, Look, Options, StepOptions, option
 from scpo.sampling import Directions
@@ -90,6 +91,14 @@ class ScpoConfig(Model):
     metric: Literal["auto", "euclidean"] = declared(StepOptions, "metric")
 
 
+class BaselineSettings(Model):
+    """The options of the baselines' own.  What they share with the method they take from its section."""
+
+    barrier: Barrier = Barrier()
+    charge: Charge = Charge()
+    multipliers: Multipliers = Multipliers()
+
+
 class OptimizerConfig(Model):
     """The first-order step that is projected, or taken as it is by the unconstrained baseline."""
 
@@ -150,6 +159,7 @@ class ExperimentSettings(Model):
     """What every experiment's section has; ``datasets`` is narrowed by each experiment."""
 
     scpo: ScpoConfig
+    baselines: BaselineSettings = BaselineSettings()
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     datasets: Mapping[Name, Any]

@@ -190,11 +190,18 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) 
 
 
 def _recycled(start: Start, basis: Basis, probes: Probes, search: Search, method: Method) -> Tensor | None:
+    """Return the directions that are recycled; constraints that held the step back come first."""
+    return recycled_directions(start, basis, probes, method, search.last.projection.active[: start.values.size])
+
+
+def recycled_directions(
+    start: Start, basis: Basis, probes: Probes, method: Method, active: np.ndarray | None = None
+) -> Tensor | None:
     """Return the gradients (d, m) of the constraints nearest to their limits, as the probes showed them.
 
     A gradient changes little in one step, so Q a_i is the best known direction for the next basis.  Fresh directions
-    add to it what they see, update by update: even isotropic directions close in on the gradients that matter.  Active
-    constraints come first, then those with the least slack per slope.
+    add to it what they see, update by update: even isotropic directions close in on the gradients that matter.  The
+    ``active`` constraints (k,) come first, then those with the least slack per slope.
     """
     slopes = probes.slopes
     count = min(method.directions.recycled, slopes.shape[0])
@@ -202,6 +209,7 @@ def _recycled(start: Start, basis: Basis, probes: Probes, search: Search, method
         return None
     tightened = start.values + method.tightening
     distance = -tightened / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
-    distance[search.last.projection.active[: distance.size]] = -np.inf
+    if active is not None:
+        distance[active] = -np.inf
     nearest = np.argsort(distance, kind="stable")[:count]
     return product(torch.from_numpy(slopes[nearest]).to(basis.vectors), basis.vectors.T).T

@@ -49,7 +49,7 @@ def test_training_never_loads_the_compiler_nor_the_literal_backend():
         "for name in ('sgd', 'adam'):\n"
         "    policy = task.initial_policy(torch.Generator().manual_seed(0))\n"
         "    optimizer = build.build_optimizer(OptimizerConfig(name=name, learning_rate=0.5), policy)\n"
-        "    method = build.build_method('scpo', settings.scpo, optimizer, policy, task, 0)\n"
+        "    method = build.build_method('scpo', settings, optimizer, policy, task, 0)\n"
         "    for _ in range(4):\n"
         "        method.zero_grad()\n"
         "        task.loss(policy, task.sample_batch(8, torch.Generator().manual_seed(0))).backward()\n"

@@ -11,7 +11,8 @@ import torch
 from benchmarks.optima import begin_barrier, black_box, follow
 from benchmarks.problems import PROBLEMS
 from replication.planted_faults.smooth import Smooth, Vector, quadratics, waves
-from scpo.baselines.lb_sgd import Barrier, LbSgd
+from scpo.baselines._options import Barrier
+from scpo.baselines.lb_sgd import LbSgd
 from scpo.directions import Isotropic
 from scpo.errors import UnsafeStartError
 from scpo.options import Constraint

@@ -27,7 +27,7 @@ COMPUTED = {
     "replication.results.inventory": "replication.tasks.*.columns",
     "replication.experiments.policies": "replication.experiments.*.policies",
     "replication.experiments.quantities": "replication.experiments.*.quantities",
-    "scpo.baselines": "scpo.baselines.*",
+    "scpo.baselines._loading": "scpo.baselines.*",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from replication import tasks
 from replication.config import Config
 from replication.seeds import derive
-from replication.settings import DirectionSettings, ExperimentSettings, OptimizerConfig, ScpoConfig, SmoothnessSettings
+from replication.settings import DirectionSettings, ExperimentSettings, OptimizerConfig, SmoothnessSettings
 from replication.tasks.base import Task
 from replication.training.eager import eager
 from scpo import baselines
+from scpo.baselines._loading import class_of
 from scpo.baselines.base import Method
 from scpo.errors import ConfigurationError
 from scpo.options import Constraint
@@ -40,23 +42,32 @@ def build_optimizer(config: OptimizerConfig, policy: ResidualPolicy) -> torch.op
 
 
 def build_method(
-    name: str, config: ScpoConfig, optimizer: torch.optim.Optimizer, policy: ResidualPolicy, task: Task, seed: int
+    name: str,
+    settings: ExperimentSettings,
+    optimizer: torch.optim.Optimizer,
+    policy: ResidualPolicy,
+    task: Task,
+    seed: int,
 ) -> Method:
     """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its directions."""
+    config = settings.scpo
     constraint = Constraint(task.constraint, batched=True, tightening=config.tightening)
-    if name in baselines.NAMES and not baselines.class_of(name).probes:
-        plain: Method = baselines.class_of(name)(optimizer, policy, constraint)
+    if name in baselines.NAMES and not getattr(class_of(name), "probes", True):
+        plain: Method = class_of(name)(optimizer, policy, constraint)
         return plain
     from scpo.optimizer import SafeOptimizer
 
+    kind: Any = class_of(name) if name in baselines.NAMES else SafeOptimizer
     directions, smoothness = build_directions(config.directions, task), build_smoothness(config.smoothness, task)
-    if name in baselines.NAMES:
-        kind = baselines.class_of(name)
-        probing: Method = kind(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+    if not issubclass(kind, SafeOptimizer):
+        own = {} if kind.options is None else {kind.options: getattr(settings.baselines, kind.options)}
+        probing: Method = kind(
+            optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed, **own
+        )
         return probing
     if (rounding := getattr(smoothness, "rounding", None)) is not None:  # proven with the constants
         constraint = replace(constraint, rounding=rounding)
-    return SafeOptimizer(
+    wrapping: Method = kind(
         optimizer,
         policy,
         constraint,
@@ -69,6 +80,7 @@ def build_method(
         metric=config.metric,
         seed=seed,
     )
+    return wrapping
 
 
 def build_directions(config: DirectionSettings, task: Task) -> Directions:

@@ -93,7 +93,7 @@ def start(config: Config, section: ExperimentSettings, experiment: str, arm: str
     optimizer = build.build_optimizer(section.optimizer, policy)
     method = build.build_method(
         arm_of(config, experiment, arm).method,
-        section.scpo,
+        section,
         optimizer,
         policy,
         problem,

@@ -13,7 +13,6 @@ of g_i and M_0 of the loss:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,32 +21,17 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from scpo.arrays import Array, length_of
-from scpo.baselines.unconstrained import Unconstrained
-from scpo.basis import draw_basis
-from scpo.directions import as_directions
+from scpo.baselines._options import Barrier
+from scpo.baselines._probing import Probing
 from scpo.errors import UnsafeStartError
-from scpo.options import Constraint, Options, StepOptions, option
-from scpo.probing import Probes, learn, probe
+from scpo.options import Constraint
+from scpo.probing import Probes
 from scpo.records import StepInfo
-from scpo.sampling import Context, Directions
-from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
-from scpo.state import Method, Start
+from scpo.sampling import Directions
+from scpo.smoothness import EstimatedSmoothness, Smoothness
 
 
-@dataclass(frozen=True, kw_only=True)
-class Barrier(Options):
-    """The weight eta of the barrier: it decays from update to update, down to a least value."""
-
-    first: float = option(0.1, "eta at the first update", gt=0)
-    decay: float = option(0.99, "factor on eta at each update", gt=0, le=1)
-    least: float = option(1e-5, "eta falls no lower", gt=0)
-
-    def at(self, update: int) -> float:
-        """Return eta at an update, from 1."""
-        return max(self.least, self.first * self.decay ** (update - 1))
-
-
-class LbSgd(Unconstrained):
+class LbSgd(Probing):
     """The method that descends on the log barrier of g + tightening.
 
     Args:
@@ -63,7 +47,7 @@ class LbSgd(Unconstrained):
         UnsafeStartError: g + tightening >= 0 at the start, where the barrier is infinite.
     """
 
-    probes = True
+    options = "barrier"
 
     def __init__(
         self,
@@ -76,22 +60,10 @@ class LbSgd(Unconstrained):
         barrier: Barrier | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(optimizer, policy, constraint)
-        self.policy, self.barrier = policy, barrier or Barrier()
-        self._method = Method(
-            evaluate=self.evaluate,
-            context=Context(policy, self.vector),
-            directions=as_directions(directions),
-            smoothness=as_smoothness(smoothness),
-            step=StepOptions(),
-            look=None,
-            descent=None,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        self._method.smoothness.start(self._values.size)
+        super().__init__(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+        self.barrier = barrier or Barrier()
         if (self._values + self._method.tightening >= 0).any():
             raise UnsafeStartError("at the start g + tightening >= 0; start where every constraint has slack")
-        self._rounding = self.evaluate.rounding_level(self.vector.read(), self._method.generator)
 
     def step(self) -> StepInfo:
         """Take one step and return its record.  An iterate without slack stays, as the barrier is infinite there.
@@ -102,32 +74,9 @@ class LbSgd(Unconstrained):
         gradient = self.vector.gradient()
         theta, _ = self._propose()
         self.vector.write(theta)
-        free = -self._rate * gradient  # the step without a barrier
-        start = Start(self.updates, theta, self._values, free, gradient, self._rounding, None)
-        basis = draw_basis(start, self._method)
-        basis, probes = probe(start, basis, self._method)
+        basis, probes = self._probe(theta, gradient)
         z = self._barrier_step(basis.coordinates(gradient), probes)
-        after = theta + basis.combine(z)
-        values = self.evaluate(after[None])[0]
-        bound = self._observe(values, z, probes)
-        self.vector.write(after)
-        self._values = values
-        return StepInfo(
-            update=self.updates,
-            slack=-float(values.max(initial=-np.inf)),
-            proposals=1,
-            unsafe_proposals=int((values > 0).any()),
-            unsafe_probes=probes.unsafe,
-            bound_misses=int((values > bound + 2.0 * self._rounding).sum()),
-            nominal_norm=float(self.nominal.norm()) if self.nominal is not None else 0.0,
-            step_norm=length_of(z),
-            rollouts=self.evaluate.rollouts,
-        )
-
-    @property
-    def _rate(self) -> float:
-        """The learning rate: the length of a step without a barrier over that of the gradient."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        return self._take(theta, theta + basis.combine(z), basis, probes)
 
     def _barrier_step(self, gradient: Array, probes: Probes) -> Array:
         """Return the step z (n,) for the ``gradient`` (n,) of the loss."""
@@ -145,23 +94,3 @@ class LbSgd(Unconstrained):
         barrier = weight * float((10.0 * curved / slack + 8.0 * along**2 / slack**2).sum())
         longest = min(float(reach.min(initial=np.inf)), constants.radius, size / (flattest + barrier))
         return np.asarray(longest / size * downhill)
-
-    def _observe(self, values: Array, z: Array, probes: Probes) -> Array:
-        """Tell the smoothness model the L that the step needed, and return the step bound (k,)."""
-        length, smoothness = length_of(z), probes.constants.smoothness
-        if length > 0.0:
-            learn(probes.required(z, values - self._values), length, smoothness, probes, self._method)
-        bound = self._values + probes.slopes @ z + probes.error(smoothness) * length + 0.5 * smoothness * length**2
-        return np.asarray(bound)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the optimiser and of the smoothness model, the values of g, counts and the generator."""
-        learned = {"smoothness": self._method.smoothness.state_dict(), "rounding": self._rounding.copy()}
-        return super().state_dict() | learned | {"generator": self._method.generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the state that :meth:`state_dict` returned."""
-        super().load_state_dict(state)
-        self._method.smoothness.load_state_dict(state["smoothness"])
-        self._rounding = state["rounding"].copy()
-        self._method.generator.set_state(state["generator"])

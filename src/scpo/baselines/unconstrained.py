@@ -29,6 +29,9 @@ class Unconstrained:
     #: True if the method takes directions and smoothness constants, and probes g
     probes = False
 
+    #: the name of the argument, and of the setting, that holds the options of the method's own
+    options: str | None = None
+
     #: always empty: nearly every iterate is unsafe, so none are kept
     unsafe_proposals: tuple[Tensor, ...] = ()
 

@@ -1,0 +1,58 @@
+"""The fixed-penalty baseline: gradient steps on loss + (rho / 2) sum_i max(0, g_i + tightening)^2.
+
+The quadratic penalty (Nocedal and Wright, "Numerical Optimization", 2006, section 17.1) with a constant weight rho, and
+with slopes of g from SCPO's directions and probes.  Nothing keeps an iterate safe: at a minimum each constraint that
+matters is beyond its tightened limit by lambda_i / rho, lambda_i its multiplier.  The smaller this is to be, the
+shorter the steps have to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from scpo.arrays import Array
+from scpo.baselines._options import Charge
+from scpo.baselines._probing import Priced
+from scpo.options import Constraint
+from scpo.sampling import Directions
+from scpo.smoothness import EstimatedSmoothness, Smoothness
+
+
+class Penalty(Priced):
+    """The method that lets the wrapped optimiser descend on the loss and a price of violations.
+
+    Args:
+        optimizer: any torch.optim optimiser of parameters of ``policy``.
+        policy: the policy.
+        constraint: the same as for :class:`scpo.SafeOptimizer`.
+        directions: where g is probed, as for :class:`scpo.SafeOptimizer`.
+        smoothness: as for :class:`scpo.SafeOptimizer`; it sets the length of the probes alone.
+        charge: the price.
+        seed: of the sampled directions.
+    """
+
+    options = "charge"
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        policy: nn.Module,
+        constraint: Callable[[Any], Any] | Constraint,
+        *,
+        directions: Directions | None = None,
+        smoothness: EstimatedSmoothness | Smoothness | ArrayLike | None = None,
+        charge: Charge | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+        self.charge = charge or Charge()
+
+    def _prices(self, tightened: Array) -> Array:
+        """Return the factor (k,) on the slope of each constraint, for g + tightening (k,)."""
+        return np.asarray(self.charge.weight * np.maximum(tightened, 0.0))
