@@ -100,10 +100,11 @@ claims: ## For maintainers: put the verdicts of the finished paper scale into do
 	@bash workflow/setup.sh
 	@python -m replication claims --results results/paper --page docs/claims.md
 
-study: ## The extended study: 100 seeds, ablations; says first how long it will take (hours)
+study: ## What is left of the confirmatory study, which says first how long it takes (many hours); it goes on after a stop
 	@bash workflow/setup.sh
-	@$(call estimate,study)
-	@$(SNAKEMAKE) $(call with,study)
+	@$(call estimate,study) --bank shipped/study
+	@python -m replication study --scale-file config/study.yaml --set="$(SET)" --results results/study \
+	  --bank shipped/study --jobs $(JOBS)
 
 tuning: ## For maintainers: the runs on tuning seeds that the settings are chosen by (many hours)
 	@bash workflow/setup.sh

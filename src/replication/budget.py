@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from replication import scales
+from replication.bank import Bank, Key
 from replication.config import Config
 from replication.settings import ExperimentSettings
 
@@ -48,16 +50,18 @@ class Cost:
     evaluation: float
 
 
-def loads(config: Config, results: Path | None = None) -> list[Load]:
-    """Return the work of each arm of a scale; runs whose records lie in ``results`` are not counted."""
-    found = []
+def loads(config: Config, results: Path | None = None, bank: Path | None = None) -> list[Load]:
+    """Return the work of each arm of a scale; runs whose records lie in ``results`` or in a bank are not counted."""
+    found, kept = [], None if bank is None else Bank(bank)
     for experiment, section in config.experiments.items():
         for arm, chosen in section.arms.items():
             schedule = section.for_arm(arm).schedule
+            digest = "" if kept is None else scales.digest(scales.for_arm(config, experiment, arm))
             left = [
-                seed
-                for seed in chosen.seed_range
-                if results is None or not (results / experiment / arm / f"seed-{seed}" / "run.json").exists()
+                key
+                for key in (Key(experiment, arm, seed) for seed in chosen.seed_range)
+                if not (results is not None and (results / key.folder / "run.json").exists())
+                and not (kept is not None and kept.holds(key, digest))
             ]
             updates, evaluations = (
                 schedule.epochs * schedule.updates_per_epoch,
@@ -97,7 +101,11 @@ def measure(config: Config, experiment: str, arm: str) -> Cost:
 
 
 def estimate(
-    config: Config, jobs: int, results: Path | None = None, cost: Callable[[Config, str, str], Cost] | None = None
+    config: Config,
+    jobs: int,
+    results: Path | None = None,
+    cost: Callable[[Config, str, str], Cost] | None = None,
+    bank: Path | None = None,
 ) -> str:
     """Return the estimate as text, for ``jobs`` processes side by side.
 
@@ -106,8 +114,9 @@ def estimate(
         jobs: processes.
         results: folder of the scale's results; finished runs are left out.
         cost: measures one arm; :func:`measure` unless given.
+        bank: folder of the scale's bank; runs that it holds are left out, and so is all that follows the runs.
     """
-    planned = loads(config, results)
+    planned = loads(config, results, bank)
     rows, total, known = [("", "runs", "updates", "ms each", "CPU min")], 0.0, dict[str, Cost]()
     judged = 0.0
     for load in planned:
@@ -122,11 +131,12 @@ def estimate(
         judged += load.runs * load.evaluations * each.evaluation
         counts = str(load.runs), f"{load.runs * load.updates:,d}", f"{1e3 * each.update:.2f}"
         rows.append((f"{load.experiment}, {load.arm}", *counts, f"{seconds / 60:.1f}"))
-    for name, seconds in (
+    after = (
         ("certificates", _certificate_seconds(config, planned)),
         ("referee of these runs", judged),
         ("notebooks, planted faults, figures, tables, PDF", REPORT_SECONDS),
-    ):
+    )
+    for name, seconds in after if bank is None else ():
         total += seconds
         rows.append((name, "", "", "", f"{seconds / 60:.1f}"))
     finished = sum(arm.seeds for section in config.experiments.values() for arm in section.arms.values())

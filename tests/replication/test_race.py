@@ -1,8 +1,11 @@
 """A race: settings that were unsafe once get no further seeds."""
 
+import shutil
+
 import pytest
 
-from replication import scales
+from replication import bank, budget, scales
+from replication.errors import ResultError
 from replication.results import arms_table
 from replication.training import race
 
@@ -30,15 +33,13 @@ def scale(tmp_path):
     return path
 
 
-def test_the_runs_are_ordered_by_seed_and_know_their_settings(scale):
+def test_the_runs_are_ordered_by_seed(scale):
     config = scales.load_scale(scale, ["regression.arms.scpo.seeds=1"])
-    found = list(race.entries(config))
-    assert [(one.arm, one.seed) for one in found] == [
+    assert [(key.arm, key.seed) for key in bank.runs_of(config)] == [
         ("scpo", 10000),
         ("unconstrained", 10000),
         ("unconstrained", 10001),
     ]
-    assert found[0].settings != found[1].settings == found[2].settings
 
 
 @pytest.mark.slow
@@ -55,6 +56,30 @@ def test_settings_that_were_unsafe_get_no_further_seeds(scale, tmp_path, capsys)
     assert unconstrained[1:4] == ["1/2", "1", "1.000"]
     assert scpo[1:5] == ["2/2", "0", "0.776", "0"]
     stamps = {path: path.stat().st_mtime_ns for path in results.rglob("run.stamp.json")}
-    race.main(scale, [], results, jobs=1, every=True)
-    assert (results / "regression/unconstrained/seed-10001/run.json").is_file()
+    race.main(scale, [], results, jobs=1)
     assert all(path.stat().st_mtime_ns == time for path, time in stamps.items())
+    assert not (results / "regression/unconstrained/seed-10001").exists()
+
+
+@pytest.mark.slow
+def test_what_is_banked_is_not_run_again(scale, tmp_path, monkeypatch):
+    results, folder = tmp_path / "results", tmp_path / "bank"
+    race.main(scale, ["regression.arms.unconstrained=null"], results, 1, folder)
+    first = {name: (results / "regression/scpo/seed-10000" / name).read_bytes() for name in bank.KEPT}
+    shutil.rmtree(results)
+    wanted = bank.runs_of(scales.load_scale(scale))
+    found = bank.Bank(folder)
+    assert [key.arm for key, digest in wanted.items() if found.holds(key, digest)] == ["scpo", "scpo"]
+    found.restore(bank.Key("regression", "scpo", 10000), tmp_path / "restored")
+    assert {name: (tmp_path / "restored" / name).read_bytes() for name in bank.KEPT} == first
+    race.main(scale, [], results, 1, folder)  # the second seed of the unsafe arm as well: this is no race
+    assert not (results / "regression/scpo").exists()
+    assert len(bank.Bank(folder).keys()) == 4
+    left = budget.loads(scales.load_scale(scale), results, folder)
+    assert [load.runs for load in left] == [0, 0]
+    changed = scales.load_scale(scale, ["regression.scpo.kappa=0.5"])
+    assert [load.runs for load in budget.loads(changed, None, folder)] == [2, 2]
+    shard = next(folder.rglob("seeds-10000-10024.parquet"))
+    shard.write_bytes(shard.read_bytes() + b" ")
+    with pytest.raises(ResultError, match="missing or altered"):
+        list(bank.Bank(folder).read("regression", shard.parent.name))

@@ -25,7 +25,14 @@ def config(*, scale_file: Path, changes: Changes = None, out: Path) -> None:
 
 
 @app.command
-def estimate(*, scale_file: Path, changes: Changes = None, jobs: int = 1, results: Path | None = None) -> None:
+def estimate(
+    *,
+    scale_file: Path,
+    changes: Changes = None,
+    jobs: int = 1,
+    results: Path | None = None,
+    bank: Path | None = None,
+) -> None:
     """Estimate how long a scale will take, from a few updates measured now.
 
     Args:
@@ -33,10 +40,11 @@ def estimate(*, scale_file: Path, changes: Changes = None, jobs: int = 1, result
         changes: Settings to change, as a.b=c; several are separated by blanks.
         jobs: Processes that run side by side.
         results: results/<scale>; runs that are finished there are left out.
+        bank: shipped/<scale>; runs that it holds are left out, and so are the report and all before it.
     """
     from replication import budget, scales
 
-    sys.stdout.write(budget.estimate(scales.load_scale(scale_file, changes or []), jobs, results))
+    sys.stdout.write(budget.estimate(scales.load_scale(scale_file, changes or []), jobs, results, bank=bank))
 
 
 @app.command
@@ -104,7 +112,7 @@ def train(
 
 
 @app.command
-def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1, every: bool = False) -> None:
+def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1) -> None:
     """Run a scale seed by seed, without settings that have had an unsafe iterate; print its table.
 
     Args:
@@ -112,14 +120,46 @@ def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int 
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>; runs that are finished there stay.
         jobs: Processes that run side by side.
-        every: Run all seeds of all settings.
     """
-    from replication import scales
-    from replication.results import arms_table
     from replication.training import race
 
-    race.main(scale_file, changes or [], results, jobs, every)
-    sys.stdout.write(arms_table.text(scales.load_scale(scale_file, changes or []), results))
+    race.main(scale_file, changes or [], results, jobs)
+    arms(scale_file=scale_file, changes=changes, results=results)
+
+
+@app.command
+def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path, jobs: int = 1) -> None:
+    """Run what is left of a study seed by seed, and collect finished runs in its bank.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
+        results: results/<scale>, for runs that are not in the bank yet.
+        bank: shipped/<scale>; runs that it holds with the same settings are finished.
+        jobs: Processes that run side by side.
+    """
+    from replication.training import race
+
+    race.main(scale_file, changes or [], results, jobs, bank)
+
+
+@app.command
+def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path) -> None:
+    """Collect the finished runs of a study in its bank, and print how many of the planned ones it holds.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        changes: Settings to change, as a.b=c; several are separated by blanks.
+        results: results/<scale>.
+        out: The bank, shipped/<scale>.
+    """
+    from replication import scales
+    from replication.bank import Bank, runs_of
+
+    wanted, found = runs_of(scales.load_scale(scale_file, changes or [])), Bank(out)
+    new = found.collect(results, wanted)
+    held = sum(found.holds(key, digest) for key, digest in wanted.items())
+    print(f"{out}: {held} of {len(wanted)} runs, {len(new)} of them new")
 
 
 @app.command

@@ -1,0 +1,211 @@
+"""The bank of a long study: finished runs, collected into a few small files that are committed.
+
+A bank is a folder.  ``manifest.json`` lists its shards.  A shard is a Parquet file with the files of up to
+:data:`BLOCK` seeds of one arm, bit for bit as the runs wrote them, stamps included: columns seed, name, content.  What
+grows with the length of a run stays out, the record of each update and the iterates between.
+
+The settings of a banked run have a digest (:func:`replication.scales.for_arm`).  A run that the bank holds with the
+settings of today is finished: nothing trains it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from replication import files, scales
+from replication.config import Config
+from replication.errors import ResultError
+from replication.provenance import stamp
+
+MANIFEST = "manifest.json"
+#: Seeds of a shard: those with the same quotient by this number.
+BLOCK = 25
+#: Files of a run that are kept; its exhibits can be made of the final weights.
+KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "evaluations.parquet", "final.safetensors")
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """A run: an arm of an experiment, and a seed."""
+
+    experiment: str
+    arm: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """The folder of the run, relative to results/<scale>."""
+        return f"{self.experiment}/{self.arm}/seed-{self.seed}"
+
+    @property
+    def shard(self) -> str:
+        """The shard of the run, relative to the bank."""
+        first = self.seed // BLOCK * BLOCK
+        return f"{self.experiment}/{self.arm}/seeds-{first}-{first + BLOCK - 1}.parquet"
+
+
+class Bank:
+    """The finished runs in a folder, which may not exist yet.
+
+    Raises:
+        ResultError: the manifest is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shards: dict[str, Any] = {}
+        if (folder / MANIFEST).is_file():
+            found = files.read_json(folder / MANIFEST)
+            if not isinstance(found, Mapping) or not isinstance(found.get("shards"), Mapping):
+                raise ResultError(f"{folder / MANIFEST}: not the manifest of a bank")
+            self._shards = dict(found["shards"])
+
+    def keys(self) -> list[Key]:
+        """Return every run, in the order of experiment, arm and seed."""
+        return sorted(
+            Key(one["experiment"], one["arm"], int(seed)) for one in self._shards.values() for seed in one["seeds"]
+        )
+
+    def holds(self, key: Key, settings: str) -> bool:
+        """Return True if the run is here, made with the settings that have the digest ``settings``."""
+        one = self._shards.get(key.shard)
+        return one is not None and key.seed in one["seeds"] and one["settings"] == settings
+
+    def settings(self, key: Key) -> str:
+        """Return the digest of the settings of a run that is here."""
+        return str(self._shards[key.shard]["settings"])
+
+    def read(self, experiment: str, arm: str) -> Iterator[tuple[Key, dict[str, bytes]]]:
+        """Yield the runs of an arm in the order of their seeds, each with the contents of its files by name.
+
+        Raises:
+            ResultError: a shard is missing, altered or damaged.
+        """
+        own = [name for name, one in self._shards.items() if (one["experiment"], one["arm"]) == (experiment, arm)]
+        found: dict[int, dict[str, bytes]] = {}
+        for name in own:
+            found |= self._shard(name)
+        for seed, contents in sorted(found.items()):
+            yield Key(experiment, arm, seed), contents
+
+    def restore(self, key: Key, out: Path) -> None:
+        """Write the files of a run to the folder ``out``; its stamp comes last.
+
+        Raises:
+            ResultError: the run is not here, or its shard is altered.
+        """
+        contents = self._shard(key.shard).get(key.seed) if key.shard in self._shards else None
+        if contents is None:
+            raise ResultError(f"{self.folder}: holds no run {key.folder}")
+        for name in sorted(contents, key=lambda name: name == "run.stamp.json"):
+            files.write_bytes(out / name, contents[name])
+
+    def collect(self, results: Path, wanted: Mapping[Key, str]) -> list[Key]:
+        """Take over the runs in ``results`` (results/<scale>) that are finished and not here; return them.
+
+        Args:
+            results: results/<scale>.
+            wanted: the runs of the scale with the digest of their settings; others in the same shard are dropped.
+
+        Raises:
+            ResultError: a file of a run is not the one that its stamp states.
+        """
+        new = [
+            key for key, digest in wanted.items() if not self.holds(key, digest) and is_finished(results, key, digest)
+        ]
+        for shard in sorted({key.shard for key in new}):
+            own = {key: digest for key, digest in wanted.items() if key.shard == shard}
+            runs = {key: contents for key in own if (contents := self._contents(results, key, own[key]))}
+            self._write(shard, runs, next(iter(own.values())))
+        return sorted(new)
+
+    def _contents(self, results: Path, key: Key, settings: str) -> dict[str, bytes] | None:
+        """Return the files of a run, from here or from ``results``; None if it is in neither."""
+        if self.holds(key, settings):
+            return self._shard(key.shard)[key.seed]
+        return _checked(results / key.folder) if is_finished(results, key, settings) else None
+
+    def _write(self, shard: str, runs: Mapping[Key, Mapping[str, bytes]], settings: str) -> None:
+        """Write a shard, then the manifest that states it."""
+        import pandas as pd
+
+        rows = [(key.seed, name, runs[key][name]) for key in sorted(runs) for name in sorted(runs[key])]
+        frame = pd.DataFrame(rows, columns=["seed", "name", "content"])
+        with files.atomic(self.folder / shard) as temporary:
+            frame.to_parquet(temporary, index=False, compression="zstd", compression_level=12)
+        stamps = [_stamp(contents["run.stamp.json"], shard) for contents in runs.values()]
+        first = next(iter(runs))
+        self._shards[shard] = {
+            "experiment": first.experiment,
+            "arm": first.arm,
+            "seeds": sorted(key.seed for key in runs),
+            "settings": settings,
+            "code": sorted({one["code_sha256"] for one in stamps}),
+            "commits": sorted({str(one["commit"]) for one in stamps}),
+            "dirty": any(one["dirty"] is not False for one in stamps),
+            "sha256": files.sha256(self.folder / shard),
+        }
+        files.write_json(self.folder / MANIFEST, {"shards": self._shards})
+
+    def _shard(self, name: str) -> dict[int, dict[str, bytes]]:
+        """Return the contents of a shard: seed -> name -> bytes."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = files.note(self.folder / name)
+        if not path.is_file() or files.sha256(path) != self._shards[name]["sha256"]:
+            raise ResultError(f"{path}: missing or altered; take it from the repository again (git checkout)")
+        try:
+            table = pq.read_table(path, columns=["seed", "name", "content"], partitioning=None).to_pydict()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ResultError(f"{path}: damaged, not a shard: {error}") from error
+        found: dict[int, dict[str, bytes]] = {}
+        for seed, file, content in zip(table["seed"], table["name"], table["content"], strict=True):
+            found.setdefault(seed, {})[file] = content
+        return found
+
+
+def runs_of(config: Config) -> dict[Key, str]:
+    """Return every run of a scale with the digest of its settings: the first seed of each arm, then the second ..."""
+    arms = [
+        (experiment, name, arm.seed_range, scales.digest(scales.for_arm(config, experiment, name)))
+        for experiment, section in config.experiments.items()
+        for name, arm in section.arms.items()
+    ]
+    return {
+        Key(experiment, name, seeds[turn]): digest
+        for turn in range(max(len(seeds) for _, _, seeds, _ in arms))
+        for experiment, name, seeds, digest in arms
+        if turn < len(seeds)
+    }
+
+
+def is_finished(results: Path, key: Key, settings: str) -> bool:
+    """Return True if ``results`` holds the run, made with these settings; the stamp is a run's last file."""
+    path = results / key.folder / "run.stamp.json"
+    try:
+        return bool(_stamp(path.read_bytes(), str(path))["config_sha256"] == settings)
+    except (OSError, ResultError):
+        return False
+
+
+def _stamp(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+        return {name: found[name] for name in ("code_sha256", "config_sha256", "commit", "dirty", "outputs")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{where}: a run's stamp is damaged: {error!r}") from error
+
+
+def _checked(folder: Path) -> dict[str, bytes]:
+    """Return the kept files of a finished run, if they are those that its stamp states."""
+    contents = {name: (folder / name).read_bytes() for name in KEPT}
+    stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json")["outputs"].items()}
+    for name in KEPT:
+        if name in stated and files.sha256(folder / name) != stated[name]:
+            raise ResultError(f"{folder / name}: altered, not the file of its stamp; delete the run and make it again")
+    return contents
