@@ -47,7 +47,7 @@ rule all:
     """Everything that the scale makes."""
     default_target: True
     input:
-        [] if FROM else all_notebooks(),
+        all_notebooks(),
         [] if FROM else all_records(),  # so that one that was deleted is made again
         all_report_parts(),
         CLAIMS_PAGE,

@@ -65,3 +65,9 @@ rule tutorial:
     shell:
         "{PYTHON:q} -m replication notebook --template {input.template} --results {params.results} --out {output.notebook} --html {output.html}"
         " --log {params.executed} > {log} 2>&1"
+
+
+rule notebooks:
+    """All executed notebooks."""
+    input:
+        all_notebooks(),

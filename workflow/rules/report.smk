@@ -16,13 +16,20 @@ TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Pa
 
 def all_report_parts():
     """Figures, tables, numbers, quantities, claims, and their stamps; where there is a PDF, the check that they agree."""
-    made = [*PARTS, QUANTITIES]
-    return [*made, *map(stamp_of, made), *([] if LEFT_OUT else [REPORT_STAMPS])]
+    made, pictures = [*PARTS, QUANTITIES], [name.replace(".pdf", ".png") for name in FIGURES]
+    return [*made, *map(stamp_of, made), *pictures, *([] if LEFT_OUT else [REPORT_STAMPS])]
 
 
 def stamp_of(path):
     """The stamp of a part of the report."""
     return str(Path(path).with_suffix(".stamp.json"))
+
+
+def figure_labels(wildcards):
+    """A figure's number in the report, and its name, for Snakemake's own report."""
+    from replication.report import text  # it imports pandas, which no job needs to start
+
+    return {"figure": text.title(f"figures/{wildcards.name}"), "name": wildcards.name}
 
 
 def drawn_from(wildcards):
@@ -50,12 +57,12 @@ rule figure:
         published=PUBLISHED,
         code=lambda wildcards: code(*parts.part(wildcards.name).modules),
     output:
+        f"{REPORT}/figures/{{name}}.pdf",
         in_html(
-            f"{REPORT}/figures/{{name}}.pdf",
+            f"{REPORT}/figures/{{name}}.png",
             caption="../report/figure.rst",
             category="Figures",
-            subcategory=lambda wildcards: parts.part(wildcards.name).experiment or "method",
-            labels={"figure": "{name}"},
+            labels=figure_labels,
         ),
         stamp_of(f"{REPORT}/figures/{{name}}.pdf"),
     log:

@@ -29,7 +29,20 @@ SUFFIX = ".stamp.json"
 #: Suffix of the files with times and hosts.
 TIMING = ".timing.json"
 #: Packages whose versions can change a number.
-PACKAGES = ("scpo", "clarabel", "cvxpy", "numpy", "pandas", "pyarrow", "scipy", "scs", "torch")
+PACKAGES = (
+    "scpo",
+    "clarabel",
+    "cvxpy",
+    "daqp",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "scs",
+    "seaborn",
+    "torch",
+)
 #: Hexadecimal digits of a short hash.
 LENGTH = 8
 _HOST = ("host", "platform", "processor")
@@ -85,20 +98,23 @@ def collect(
 
 
 @contextmanager
-def stamped(out: Path, results: Path, modules: Sequence[str]) -> Iterator[None]:
+def stamped(out: Path, results: Path, modules: Sequence[str]) -> Iterator[list[Path]]:
     """Write the stamp of ``out`` when the block that makes it has ended without an error.
+
+    Yields a list for further files that the block writes: the stamp has their checksums, too.
 
     Args:
         out: the file that the block makes.
         results: results/<scale>; the files that this project reads in the block are the inputs.
         modules: dotted names of the modules that make the file.
     """
+    also: list[Path] = []
     with files.reading() as read_files:
-        yield
+        yield also
     # what the stamps of the inputs say is checked; host, times and commit in them are no part of what is made
     made_from = {path for path in read_files - {out} if not path.name.endswith((SUFFIX, TIMING))}
     inputs = sorted(path for path in made_from if path.is_file())
-    content = collect(modules, files.sha256(results / "config.json"), {}, inputs, [out])
+    content = collect(modules, files.sha256(results / "config.json"), {}, inputs, sorted({out, *also}))
     content |= {"name": out.name, "seeds": _seeds(read_files, results), "scale": results.name}
     content["inputs"] = {_input_name(Path(path), results): digest for path, digest in content["inputs"].items()}
     files.write_json(beside(out), content | {"results": results.as_posix(), "hash": short_hash(content)})

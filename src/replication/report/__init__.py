@@ -9,7 +9,7 @@ from pathlib import Path
 def render(name: str, results: Path, out: Path) -> None:
     """Make the figure (PDF) or the table (LaTeX) ``name`` from ``results/<scale>`` and write it to ``out``.
 
-    A stamp beside it says where it comes from.
+    Beside it lie a stamp that says where it comes from and, for a figure, the same as PNG.
 
     Raises:
         ConfigurationError: there is no figure or table of that name, or it reads what its mark does not say.
@@ -21,12 +21,12 @@ def render(name: str, results: Path, out: Path) -> None:
     from scpo.errors import ConfigurationError
 
     found = part(name)
-    with stamped(out, results, found.modules):
+    with stamped(out, results, found.modules) as outputs:
         made = getattr(import_module(found.module), found.function)(results)
         if found.kind == "figure":
             from replication.typeset.style import save
 
-            save(made, out)
+            outputs += save(made, out)
         else:
             write_text(out, made)
     results_read = [name.removeprefix(RESULTS) for name in read(out)["inputs"] if name.startswith(RESULTS)]

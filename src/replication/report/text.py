@@ -87,6 +87,13 @@ def floats(text: str) -> list[Float]:
     return found
 
 
+def title(shown: str, folder: Path = FOLDER) -> str:
+    """Return what the report calls ``shown`` (figures/NAME or tables/NAME): Figure 1, or "" if it does not show it."""
+    labels = [one.label for one in floats(typeset(folder)) if shown in one.shows]
+    kinds = {"fig": "Figure", "tab": "Table"}
+    return " ".join([kinds[labels[0][:3]], labels[0][4:]]) if labels else ""
+
+
 def numbers(folder: Path = FOLDER) -> list[Number]:
     """Return the numbers that the text in ``folder`` uses, in their order, as often as they are used."""
     found = []

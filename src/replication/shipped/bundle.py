@@ -100,7 +100,7 @@ def made(results: Path) -> dict[str, Path]:
     whole = [results / "claims.json", results / "report" / "report.pdf", results / "report" / "numbers.tex"]
     if absent := [path for path in whole if not path.is_file()]:
         raise ResultError(f"{absent[0]}: no such file; run make figures first")
-    kinds = ("*.pdf", "*.tex", "*.json")
+    kinds = ("*.pdf", "*.png", "*.tex", "*.json")
     report = [path for kind in kinds for path in (results / "report").rglob(kind)]
     found = sorted({*report, *results.glob("claims.*json"), *results.glob("quantities.*")})
     stale = [text for path in found if stamp.beside(path).is_file() for text in stamp.changed(path, results)]

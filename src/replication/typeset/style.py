@@ -73,7 +73,6 @@ _OURS: dict[str, Any] = {
     "lines.linewidth": 1.2,
     "pdf.fonttype": 42,
     "pdf.compression": 9,
-    "savefig.dpi": 200,
     "figure.dpi": 110,
 }
 
@@ -86,17 +85,20 @@ def look() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, out: Path) -> None:
-    """Write ``figure`` as PDF to ``out``, atomically and without dates."""
+def save(figure: Figure, out: Path) -> list[Path]:
+    """Write ``figure`` as PDF to ``out`` and as PNG beside it, atomically and without dates; return both paths."""
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it doubts the dates inside the Computer Modern fonts
     buffer = BytesIO()
     with look():
         figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "ModDate": None, "Creator": "scpo"})
+    picture = out.with_suffix(".png")
+    write_bytes(picture, png(figure, dpi=200))
     write_bytes(out, buffer.getvalue())
+    return [out, picture]
 
 
 def png(figure: Figure, dpi: int = 140) -> bytes:
-    """Return ``figure`` as PNG, for a notebook."""
+    """Return ``figure`` as PNG, without a date."""
     buffer = BytesIO()
     with look():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
