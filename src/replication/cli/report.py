@@ -44,12 +44,12 @@ def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequen
     if not names or len(names) != len(files):
         raise ConfigurationError(f"{len(names)} names, but {len(files)} files after --out: give one for each")
     for name, file in zip(names, files, strict=True):
-        report.render(name, results or _latest_results(), file)
+        report.render(name, results or latest_results(), file)
         if out is None:
             print(file)
 
 
-def _latest_results() -> Path:
+def latest_results() -> Path:
     """Return results/paper if it is finished, else results/shipped/paper, made from the shipped results if need be."""
     from replication.experiments import quantities
     from replication.results.quantities import FILE
@@ -92,25 +92,16 @@ def quantities(*, results: Path, out: Path) -> None:
 
 
 @app.command
-def claims(*, results: Path, out: Path | None = None, markdown: bool = False, page: Path | None = None) -> None:
-    """Decide every claim, or print what was decided.
+def claims(*, results: Path, out: Path) -> None:
+    """Decide every claim.
 
     Args:
-        results: results/<scale>.
-        out: Decide the claims and write the verdicts to this file.
-        markdown: Print the verdicts as a table in Markdown.
-        page: Put that table between the markers of this file.
+        results: results/<scale>, with its table of quantities.
+        out: The .json file with the verdicts.
     """
-    from replication.claims import decide, verdicts
-    from replication.files import write_text
+    from replication.claims import decide
 
-    if out is not None:
-        decide.write(results, out)
-    found = verdicts.read(out or results / verdicts.NAME)
-    if markdown:
-        sys.stdout.write(verdicts.markdown(found))
-    if page is not None:
-        write_text(page, verdicts.updated(page.read_text(encoding="utf-8"), found))
+    decide.write(results, out)
 
 
 @app.command
@@ -160,13 +151,16 @@ def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> No
 
 
 @app.command
-def explain(name: str | None = None, /, *, results: Path | None = None, paper: Path = Path("paper")) -> int:
+def explain(
+    name: str | None = None, /, *, inputs: bool = False, results: Path | None = None, paper: Path = Path("paper")
+) -> int:
     """Print what a figure, a table, a number or a claim was made from; status 1 if that has changed.
 
     Args:
         name: fig-3, tab-2, a figure's or table's name, a number as in regression/scpo/unsafe-iterates, or a claim's id;
             without it: what can be explained.
-        results: results/<scale>; by default results/paper, or results/shipped/paper if there is no report in the first.
+        inputs: List the files that it was made from with their checksums.
+        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         paper: Folder of the report's text.
     """
     from replication.report import explain
@@ -174,7 +168,7 @@ def explain(name: str | None = None, /, *, results: Path | None = None, paper: P
     if name is None:
         sys.stdout.write(explain.listing(paper))
         return 0
-    text, matches = explain.explain(name, results or explain.latest_report(), paper)
+    text, matches = explain.explain(name, results or latest_results(), paper, list_inputs=inputs)
     sys.stdout.write(text)
     return 0 if matches else 1
 

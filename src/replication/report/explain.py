@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replication.claims import claims, verdicts
+from replication import report
+from replication.claims import claims, decide, verdicts
 from replication.errors import ResultError
+from replication.experiments import quantities as computed
 from replication.experiments.quantities import QUANTITIES
 from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
@@ -19,8 +21,6 @@ from replication.results.read import read_config
 from scpo.errors import ConfigurationError
 
 SHORT = 12  # digits of a checksum in print
-#: Where the report of the paper scale is looked for: a run of one's own, then the shipped results.
-PLACES = (Path("results/paper"), Path("results/shipped/paper"))
 
 
 @dataclass(frozen=True)
@@ -30,53 +30,54 @@ class Found:
     Attributes:
         lines: say what it is.
         path: the file that has a stamp.
+        code: file and line of what makes it, as far as there is one place.
         arms: "experiment/arm" of the arms that it is about; empty: all that the file was made from.
     """
 
     lines: list[str]
     path: Path
+    code: str = ""
     arms: tuple[str, ...] = ()
 
 
-def latest_report() -> Path:
-    """Return results/<scale> of the report that was made here: one's own before that of the shipped results.
-
-    Raises:
-        ResultError: there is none.
-    """
-    for place in PLACES:
-        if (place / "report" / text.NUMBERS).is_file():
-            return place
-    raise ResultError("no report was made here yet; `make figures` makes it of the shipped results in minutes")
-
-
-def explain(name: str, results: Path, folder: Path = text.FOLDER) -> tuple[str, bool]:
+def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs: bool = False) -> tuple[str, bool]:
     """Return an explanation of ``name`` as text, and whether everything still matches.
+
+    What the results lack is made first: the table of quantities, the verdicts, the part of the report.
 
     Args:
         name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, a number as the text names it
             (experiment/arm/quantity), the name of a quantity, or a claim's id.
         results: results/<scale>.
         folder: of the report's text.
+        list_inputs: whether the inputs are listed with their checksums, and not counted alone.
 
     Raises:
         ConfigurationError: there is nothing of that name.
         ResultError: a file or its stamp is missing or damaged.
     """
+    if not (results / "config.json").is_file():
+        raise ResultError(f"{results}: no results of a scale")
+    _make_if_missing(results / quantities.FILE, results, folder)
+    _make_if_missing(results / verdicts.NAME, results, folder)
     found = _find(name, results, folder)
+    _make_if_missing(found.path, results, folder)
     content = _only(stamp.read(found.path), found.arms)
     behind = _behind(content, results)
     problems = stamp.changed(found.path, results) + [
         problem for path in behind for problem in stamp.changed(path, results)
     ]
-    lines = [*found.lines, f"file      {found.path}"]
+    lines = [*found.lines, *([f"code      {found.code}"] if found.code else []), f"file      {found.path}"]
     lines += [
         f"{key:<10}{value}"
         for key, value in (_facts(content, found.path) | _runs([content, *map(stamp.read, behind)], results)).items()
     ]
     lines += [f"state     {'CHANGED' if problems else 'as made'}", *(f"          {problem}" for problem in problems)]
-    lines += [f"inputs    {len(content['inputs'])}, named from {results} unless they belong to the repository"]
-    lines += [f"          {sha[:SHORT]}  {key.removeprefix('results:')}" for key, sha in content["inputs"].items()]
+    if list_inputs:
+        lines += [f"inputs    {len(content['inputs'])}, named from {results} unless they belong to the repository"]
+        lines += [f"          {sha[:SHORT]}  {key.removeprefix('results:')}" for key, sha in content["inputs"].items()]
+    else:
+        lines += [f"inputs    {len(content['inputs'])} files; --inputs lists them"]
     return "\n".join(lines) + "\n", not problems
 
 
@@ -108,12 +109,24 @@ def listing(folder: Path = text.FOLDER) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _make_if_missing(path: Path, results: Path, folder: Path) -> None:
+    """Make a file that can be explained, unless it is there."""
+    if path.is_file():
+        return
+    match path.name:
+        case quantities.FILE:
+            computed.main(results, path)
+        case verdicts.NAME:
+            decide.write(results, path)
+        case text.NUMBERS:
+            numbers.main(results, path, folder)
+        case _:
+            report.render(path.stem, results, path)
+
+
 def _find(name: str, results: Path, folder: Path) -> Found:
     """Return what ``name`` stands for."""
-    made = results / "report"
-    if not (made / text.NUMBERS).is_file():
-        raise ResultError(f"{made / text.NUMBERS}: no such file; make the report of this scale first")
-    found = _part(name, made, folder) or _number(name, results, folder) or _claim(name, results)
+    found = _part(name, results / "report", folder) or _number(name, results, folder) or _claim(name, results)
     if found is None:
         raise ConfigurationError(f"nothing is called {name!r}; `replicate explain` without a name lists what there is")
     return found
@@ -123,11 +136,12 @@ def _part(name: str, made: Path, folder: Path) -> Found | None:
     shown = {shows: one.label for one in text.floats(text.typeset(folder)) for shows in one.shows}
     numbered = {label: shows for shows, label in reversed(shown.items())}
     wanted = numbered.get(re.sub(r"^(fig|tab)[a-z]*[. -]*(?=\d)", r"\1-", name), name)
-    for kind, suffix in (("figures", ".pdf"), ("tables", ".tex")):
-        part = wanted if wanted.startswith(f"{kind}/") else f"{kind}/{wanted}"
-        if (made / f"{part}{suffix}").is_file():
-            return Found([f"{part}, {shown.get(part, 'not shown')} of the report"], made / f"{part}{suffix}")
-    return None
+    part = parts.all_parts().get(wanted.removeprefix("figures/").removeprefix("tables/"))
+    if part is None:
+        return None
+    path = f"{part.kind}s/{part.name}"
+    lines = [f"{path}, {shown.get(path, 'not shown')} of the report", f"shows     {part.shows}"]
+    return Found(lines, made / f"{path}{part.suffix}", f"{part.file}:{part.line}, {part.function}")
 
 
 def _number(name: str, results: Path, folder: Path) -> Found | None:
@@ -146,7 +160,8 @@ def _number(name: str, results: Path, folder: Path) -> Found | None:
     lines += [f"unit      {quantity.unit}"] if quantity.unit else []
     experiment, arm, _ = numbers.split(name)
     arms = tuple(f"{experiment}/{single}" for single in numbers.arms_of(arm)) if arm else ()
-    return Found([*lines, *_values(name, results), *_used(used, results)], results / quantities.FILE, arms)
+    lines += [*_values(name, results), *_used(used, results)]
+    return Found(lines, results / quantities.FILE, quantity.declared, arms)
 
 
 def _values(name: str, results: Path) -> list[str]:
@@ -173,7 +188,7 @@ def _used(used: list[text.Number], results: Path) -> list[str]:
 
 def _claim(name: str, results: Path) -> Found | None:
     decided = results / verdicts.NAME
-    for one in verdicts.read(decided) if decided.is_file() else ():
+    for one in verdicts.read(decided):
         if one.id == name:
             return Found(_verdict(one), decided)
     return None
@@ -199,7 +214,7 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
         "hash": content["hash"],
         "commit": _commit(content),
         "module": ", ".join(content["module"]),
-        "code": content["code_sha256"][:SHORT],
+        "sources": content["code_sha256"][:SHORT],
         "config": f"{content['config_sha256'][:SHORT]}  {content['results']}/config.json",
         "seeds": seeds or "none",
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),

@@ -26,13 +26,14 @@ KINDS: dict[str, Kind] = {"parts.figure": "figure", "parts.table": "table"}
 
 @dataclass(frozen=True)
 class Part:
-    """A figure or a table: the function that makes it, what its docstring says that it shows, and what it reads."""
+    """A figure or a table: the function that makes it and its line, what its docstring says, and what it reads."""
 
     name: str
     kind: Kind
     module: str
     function: str
     shows: str
+    line: int
     reads: tuple[str, ...] = ("*",)
 
     @property
@@ -40,6 +41,16 @@ class Part:
         """The experiment whose folder holds the function; None for a part that is of no experiment."""
         _, room, *rest = self.module.split(".")
         return rest[0].replace("_", "-") if room == "experiments" else None
+
+    @property
+    def file(self) -> str:
+        """The file of the function, relative to the repository."""
+        return f"src/{self.module.replace('.', '/')}.py"
+
+    @property
+    def suffix(self) -> str:
+        """Of the file that is made."""
+        return ".pdf" if self.kind == "figure" else ".tex"
 
     @property
     def modules(self) -> list[str]:
@@ -115,7 +126,7 @@ def _marked(path: Path) -> Iterator[Part]:
         for mark in node.decorator_list:
             if isinstance(mark, ast.Call) and (kind := KINDS.get(ast.unparse(mark.func))):
                 shows = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-                yield Part(_name(mark, module), kind, module, node.name, shows, *_reads(mark, module))
+                yield Part(_name(mark, module), kind, module, node.name, shows, node.lineno, *_reads(mark, module))
 
 
 def _reads(mark: ast.Call, module: str) -> Iterator[tuple[str, ...]]:

@@ -7,6 +7,7 @@ stand in :mod:`replication.results.run_quantities`, those of one experiment in i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,7 @@ import pandas as pd
 
 from replication.errors import ResultError
 from replication.files import note
+from replication.paths import REPOSITORY
 from replication.results import statistics
 from replication.results.read import Run
 
@@ -62,6 +64,7 @@ class Quantity:
             quantities whose rows a :class:`Provider` gives.
         judged: whether it says how safe the bound alone keeps a run.  Claims then leave out runs of verified arms in
             which the check after the bound refused a proposal.
+        declared: file and line of the declaration.
     """
 
     name: str
@@ -70,6 +73,14 @@ class Quantity:
     format: Format = NUMBER
     compute: Callable[[Run], float | None] | None = None
     judged: bool = False
+    declared: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note which line declares the quantity."""
+        caller = sys._getframe(2)  # above this method and the constructor
+        file = Path(caller.f_code.co_filename).resolve()
+        shown = file.relative_to(REPOSITORY) if file.is_relative_to(REPOSITORY) else file
+        object.__setattr__(self, "declared", f"{shown}:{caller.f_lineno}")
 
 
 @dataclass(frozen=True)
