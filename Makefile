@@ -22,7 +22,7 @@ estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$
 # prints which of the files to look at were made (without TeX there is no PDF)
 made = echo "$(1): look at $$(ls $(2) 2>/dev/null | paste -sd ' ')"
 
-.PHONY: help setup reproduce test quick smoke figures page review html bundle ship verify claims study tuning bench lab lint trials schema clean
+.PHONY: help setup reproduce test quick smoke figures page docs review html bundle ship verify readme study tuning bench lab lint lock trials schema clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -72,6 +72,12 @@ page: ## A page to explore the shipped results with, one file without a network 
 	@$(SNAKEMAKE) --config scale=paper from=shipped -- results/shipped/paper/explorer.html
 	@$(call made,page,results/shipped/paper/explorer.html)
 
+docs: ## The documentation as a site to read offline, with the executed notebooks of the shipped results (two minutes)
+	@bash workflow/setup.sh
+	@$(SNAKEMAKE) --config scale=paper from=shipped -- notebooks
+	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . results/site
+	@$(call made,docs,results/site/docs/index.html)
+
 review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh
 	@$(call estimate,review)
@@ -96,9 +102,10 @@ verify: ## Check every claim of SCALE (default paper) against its tolerance; STR
 	@bash workflow/setup.sh
 	@python -m replication verify --results results/$(SCALE) $(if $(STRICT),--strict)
 
-claims: ## For maintainers: put the verdicts of the finished paper scale into docs/claims.md
+readme: ## For maintainers: bring numbers, verdicts and pictures in README.md and docs/ up to date with the shipped results
 	@bash workflow/setup.sh
-	@python -m replication claims --results results/paper --page docs/claims.md
+	@$(SNAKEMAKE) --config scale=paper from=shipped -- restore
+	@python -m replication fill README.md docs/*.md --results results/shipped/paper
 
 study: ## What is left of the confirmatory study, which says first how long it takes (many hours); it goes on after a stop
 	@bash workflow/setup.sh
@@ -126,6 +133,9 @@ lint: ## Style, formatting, types and what may import what
 	@snakefmt --check --compact-diff Snakefile workflow
 	@mypy
 	@lint-imports --no-logo
+
+lock: ## For maintainers: write requirements.lock from requirements.in (needs uv and the package index)
+	@bash workflow/lock.sh
 
 trials: ## Kills, full disks, hosts, Slurm, mutants, advisories; tables in results/trials (an hour or more)
 	@bash workflow/setup.sh

@@ -1,4 +1,4 @@
-"""Writes the picture in architecture.md from the import contract in pyproject.toml: ``python docs/architecture.py``.
+"""Writes the floors in architecture.md from the import contract in pyproject.toml: ``python docs/architecture.py``.
 
 A test fails when the two differ.
 """
@@ -7,18 +7,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "architecture.md"
-PICTURE = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
-#: Jobs beside the packages that use them as anybody could.
-OUTSIDE = {
-    "workflow": "Snakefile, workflow/: when which job runs",
-    "notebooks": "notebooks/: one per experiment, and the tutorial",
-    "referee": "workflow/scripts/referee.py: NumPy alone",
-}
+BEGIN, END = "<!-- floors -->", "<!-- end of floors -->"
 
 
 def floors() -> list[list[str]]:
@@ -28,27 +21,21 @@ def floors() -> list[list[str]]:
     return [[room.strip() for room in re.split(r"[|:]", floor)] for floor in layers]
 
 
-def picture() -> str:
-    """Return the picture as a Mermaid block."""
-    lines = ["```mermaid", "flowchart TB"]
-    lines += [f'    {name}["{text}"]' for name, text in OUTSIDE.items()]
-    lines += ["    subgraph replication", "        direction TB"]
-    names = []
-    for number, rooms in enumerate(floors()):
-        names.append(f"floor{number}")
-        lines.append(f'        floor{number}["{" · ".join(rooms)}"]')
-    lines += [f"        {upper} --> {lower}" for upper, lower in pairwise(names)]
-    lines += ["    end", '    scpo["scpo, the library"]']
-    lines += ["    workflow --> replication", "    notebooks --> replication", "    replication --> scpo"]
-    lines += ["    workflow -. runs beside the packages .-> referee", "```"]
-    return "\n".join(lines) + "\n"
+def table() -> str:
+    """Return the floors as a table in Markdown, between its marks."""
+    found = floors()
+    lines = [BEGIN, "| floor | rooms |", "|--:|---|"]
+    lines += [
+        f"| {len(found) - number} | {', '.join(f'`{room}`' for room in rooms)} |" for number, rooms in enumerate(found)
+    ]
+    return "\n".join([*lines, "| 0 | `scpo`, the library |", END])
 
 
 def page(text: str) -> str:
-    """Return the page with a new picture."""
-    new, count = PICTURE.subn(lambda _: picture(), text)
+    """Return the page with a new table."""
+    new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: table(), text, flags=re.DOTALL)
     if count != 1:
-        raise SystemExit(f"{PAGE}: expected one Mermaid block, found {count}")
+        raise SystemExit(f"{PAGE}: expected {BEGIN} and {END} once, found {count}")
     return new
 
 

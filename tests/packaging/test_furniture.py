@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -13,10 +14,13 @@ import scpo
 
 from .environments import PROJECT, project_table
 
-PAGES = ("README.md", "REPRODUCE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/claims.md")
+PAGES = (
+    *("README.md", "REPRODUCE.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *(path.relative_to(PROJECT).as_posix() for path in sorted((PROJECT / "docs").rglob("*.md"))),
+)
 
 
-def test_the_picture_is_that_of_the_contract() -> None:
+def test_the_floors_are_those_of_the_contract() -> None:
     module = runpy.run_path(str(PROJECT / "docs" / "architecture.py"))
     text = (PROJECT / "docs" / "architecture.md").read_text()
     assert module["page"](text) == text
@@ -26,6 +30,24 @@ def test_the_version_is_the_same_everywhere() -> None:
     citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
     assert scpo.__version__ == project_table()["version"] == citation["version"]
     assert [author["name"] for author in project_table()["authors"]] == [one["name"] for one in citation["authors"]]
+
+
+def test_the_archive_is_told_what_the_citation_says() -> None:
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    archive = json.loads((PROJECT / ".zenodo.json").read_text())
+    for ours, theirs in (("title", "title"), ("version", "version"), ("license", "license"), ("keywords", "keywords")):
+        assert archive[ours] == citation[theirs]
+    assert archive["publication_date"] == citation["date-released"]
+    assert [one["name"] for one in archive["creators"]] == [one["name"] for one in citation["authors"]]
+    assert archive["description"] == " ".join(citation["abstract"].split())
+    assert [one["identifier"] for one in archive["related_identifiers"]] == [
+        one["value"] for one in citation["references"][0]["identifiers"]
+    ]
+
+
+def test_the_release_has_the_date_of_the_changelog() -> None:
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    assert f"## {citation['version']} - {citation['date-released']}" in (PROJECT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)

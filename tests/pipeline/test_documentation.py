@@ -18,7 +18,9 @@ import pytest
 import scpo
 
 PROJECT = Path(__file__).parents[2]
-PAGES = [PROJECT / name for name in ("README.md", "docs/library.md", "docs/method.md")]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]
+GUIDE = [PROJECT / "docs/library.md", *sorted((PROJECT / "docs/library").glob("*.md"))]
+CONSTANTS = PROJECT / "docs/method/constants.md"
 TUTORIAL = PROJECT / "notebooks" / "tutorial.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -34,7 +36,7 @@ def blocks():
         text = page.read_text()
         for match in BLOCK.finditer(text):
             line = text[: match.start()].count("\n") + 1
-            found.append(pytest.param(match[1], f"{page.name}:{line}", id=f"{page.stem}-{line}"))
+            found.append(pytest.param(match[1], f"{page}:{line}", id=f"{page.stem}-{line}"))
     return found
 
 
@@ -61,7 +63,8 @@ def test_the_code_in_the_documentation_runs(source, place, tmp_path, monkeypatch
 
 
 def test_the_guide_has_code_that_checks_itself():
-    sources = [parameter.values[0] for parameter in blocks() if parameter.values[1].startswith("library.md")]
+    guide = tuple(f"{page}:" for page in GUIDE)
+    sources = [parameter.values[0] for parameter in blocks() if parameter.values[1].startswith(guide)]
     assert len(sources) >= 8
     assert all(any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(source))) for source in sources)
 
@@ -88,16 +91,14 @@ def test_the_fields_in_the_guide_are_those_of_a_step():
 
 
 def test_the_constants_in_the_method_are_those_of_the_code():
-    rows = re.findall(
-        r"^\| `scpo\.([\w.]+)\.(\w+)` \| `([^`]+)` \|", (PROJECT / "docs/method.md").read_text(), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `scpo\.([\w.]+)\.(\w+)` \| `([^`]+)` \|", CONSTANTS.read_text(), re.MULTILINE)
     assert len(rows) >= 5
     for module, name, value in rows:
         assert getattr(importlib.import_module(f"scpo.{module}"), name) == ast.literal_eval(value), name
 
 
 def test_the_defaults_in_the_method_are_those_of_the_code():
-    text = (PROJECT / "docs/method.md").read_text()
+    text = CONSTANTS.read_text()
     owners = "SafeOptimizer|Directions|EstimatedSmoothness|Look"
     rows = re.findall(rf"^\| `({owners})\((\w+)=([^)`]+)\)` \|", text, re.MULTILINE)
     assert len(rows) >= 5

@@ -21,7 +21,6 @@ from replication.experiments.regression import published
 from replication.provenance import stamp
 from replication.results.integrity import WITHOUT
 from replication.results.quantities import of_rows
-from replication.shipped import ship
 from scpo.errors import ConfigurationError
 
 from . import planted_claims
@@ -289,22 +288,6 @@ def test_a_missing_arm_is_named(results: Path, made: tuple[Path, Config]) -> Non
     assert (found.status, found.reason) == ("not-run", f"config.json: the scale does not run regression/{arm}")
 
 
-def test_the_page_of_claims_is_made_from_the_verdicts(everything_holds: Path, tmp_path: Path, capsys) -> None:
-    page = tmp_path / "claims.md"
-    page.write_text(f"before\n\n{verdicts.BEGIN}\nold\n{verdicts.END}\n\nafter\n")
-    _decide(everything_holds)
-    options = ["claims", "--results", str(everything_holds)]
-    assert main([*options, "--out", str(everything_holds / "claims.json"), "--page", str(page), "--markdown"]) == 0
-    table = capsys.readouterr().out
-    assert page.read_text() == f"before\n\n{table}\nafter\n"
-    assert table.count("**supported**") == 3
-    assert f"| {_named('regression-feasible').measures} | 0 |" in table
-    assert main([*options, "--page", str(page)]) == 0
-    assert page.read_text() == f"before\n\n{table}\nafter\n"
-    page.write_text("no markers")
-    assert main([*options, "--page", str(page)]) == 2
-
-
 def test_verdicts_survive_their_file(everything_holds: Path) -> None:
     found = verify.evaluate(everything_holds, claims.load())
     verdicts.write(everything_holds / "claims.json", found)
@@ -385,15 +368,6 @@ def test_what_is_expected_of_the_figure_is_what_was_digitised() -> None:
     for name, found in (("upper", policy["pi_theta"].max()), ("lower", policy["pi_theta"].min())):
         claim = _named(f"figure-{name}-level")
         assert claim.expected == pytest.approx(found, abs=claim.tolerance)
-
-
-def test_the_page_shows_the_verdicts_on_the_shipped_results(tmp_path: Path) -> None:
-    page, shipped = (PROJECT / "docs/claims.md").read_text(encoding="utf-8"), PROJECT / "shipped/results/paper"
-    if (shipped / ship.MANIFEST).is_file():
-        ship.restore(shipped, tmp_path / "paper")
-        assert verdicts.updated(page, verify.evaluate(tmp_path / "paper", STATED)) == page
-    else:
-        assert f"{verdicts.BEGIN}\n{verdicts.END}" in page
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from replication.claims.claims import Claim
 from replication.errors import ResultError
 
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 NAME = "claims.json"
 
 #: Where the table in docs/claims.md begins and ends.
@@ -85,6 +86,11 @@ class Verdict:
         )
 
     @property
+    def setting(self) -> str:
+        """The mark of its setting, and "cal" if settings were chosen with the expected value in view."""
+        return f"{self.mark} cal" if self.calibrated else self.mark
+
+    @property
     def found(self) -> str:
         """The measured value with its interval, in plain text."""
         if self.measured is None:
@@ -132,7 +138,7 @@ def text(verdicts: Sequence[Verdict]) -> str:
     heading = ("status", "claim", "measured", "expected", "source", "setting", "seeds")
     rows = [
         heading,
-        *((one.status, one.id, one.found, one.wanted, one.source, _mark(one), _seeds(one)) for one in verdicts),
+        *((one.status, one.id, one.found, one.wanted, one.source, one.setting, _seeds(one)) for one in verdicts),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -143,7 +149,7 @@ def text(verdicts: Sequence[Verdict]) -> str:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """Return the number of claims of each status, as a line of text."""
-    counts = {status: sum(one.status == status for one in verdicts) for status in get_args(Status)}
+    counts = {status: sum(one.status == status for one in verdicts) for status in STATUSES}
     return f"{len(verdicts)} claims: " + ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
@@ -154,7 +160,7 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {one.statement} | {one.source} | {_mark(one)} | {one.quantity} | {one.found} | {one.wanted} "
+        f"| {one.statement} | {one.source} | {one.setting} | {one.quantity} | {one.found} | {one.wanted} "
         f"| **{one.status}** |"
         for one in verdicts
     ]
@@ -171,10 +177,6 @@ def updated(page: str, verdicts: Sequence[Verdict]) -> str:
         raise ResultError(f"the page must hold the lines {BEGIN} and {END} once each, in this order")
     before, rest = page.split(BEGIN)
     return before + markdown(verdicts).rstrip("\n") + rest.split(END)[1]
-
-
-def _mark(verdict: Verdict) -> str:
-    return f"{verdict.mark} cal" if verdict.calibrated else verdict.mark
 
 
 def _seeds(verdict: Verdict) -> str:

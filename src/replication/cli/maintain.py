@@ -49,6 +49,20 @@ def bundle(*, results: Path, out: Path) -> None:
 
 
 @app.command
+def fill(*pages: Path, results: Path | None = None) -> None:
+    """Bring pages in Markdown up to date: the numbers between their marks, the table of claims, the figures they show.
+
+    Args:
+        pages: README.md, docs/claims.md and the like.
+        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
+    """
+    from replication.cli.report import latest_results
+    from replication.report import pages as markdown
+
+    markdown.write(pages, results or latest_results())
+
+
+@app.command
 def schema(*, out: Path | None = None) -> None:
     """Print the JSON schema of a scale.
 

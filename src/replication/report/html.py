@@ -40,7 +40,8 @@ def page(found: Sequence[Verdict]) -> str:
 
 
 def _row(one: Verdict) -> str:
-    statement = escape(one.statement) + (f"<br><small>{escape(one.reason)}</small>" if one.reason else "")
-    cells = (one.source, one.mark, one.found, one.wanted, str(len(one.seeds)))
+    notes = "".join(f"<br><small>{escape(note)}</small>" for note in (one.quantity, one.reason) if note)
+    statement = escape(one.statement) + notes
+    cells = (one.source, one.setting, one.found, one.wanted, str(len(one.seeds)))
     status = f"<td class='status' style='color: {COLOURS[one.status]}'>{escape(one.status)}</td>"
     return f"<tr>{status}<td>{statement}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"

@@ -49,7 +49,7 @@ def main(results: Path, out: Path, folder: Path = FOLDER) -> None:
     """
     with stamped(out, results, [__name__]):
         table, config = quantities.read(results), read_config(results)
-        lines = {rf"\definenumber{{{one.key}}}{{{_checked(one, table, config)}}}" for one in numbers(folder)}
+        lines = {rf"\definenumber{{{one.key}}}{{{checked(one, table, config)}}}" for one in numbers(folder)}
         head = ["% Written from the results; not to be edited.", rf"\def\ScaleNotice{{{notice(config)}}}"]
         write_text(out, "\n".join([*head, *sorted(lines)]) + "\n")
 
@@ -94,7 +94,8 @@ def arms_of(name: str) -> list[str]:
     return [arm for group in name.split(MINUS) for arm in group.split("+")]
 
 
-def _checked(one: Number, table: Table, config: Config) -> str:
+def checked(one: Number, table: Table, config: Config) -> str:
+    """Return a number as :func:`lookup` does; an error says where the text names it."""
     try:
         return lookup(one, table, config)
     except (ConfigurationError, ResultError) as error:
