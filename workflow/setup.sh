@@ -122,7 +122,7 @@ end_what_was_left() {
 
 python_environment() {
     local want
-    want=$(cat requirements.lock pyproject.toml | cksum)
+    want=$(cat requirements.in requirements.lock pyproject.toml | cksum)
     if [ "$(cat $stamp 2>/dev/null)" = "$want
 $PWD" ]; then
         return
@@ -140,10 +140,13 @@ $PWD" ]; then
     fi
     rm -f $stamp
     pip_settings
-    # torch first, with what its build asks for, in the lock's versions where the lock has them
-    step "torch (step 1 of 3)" \
-        install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint requirements.lock torch==2.13.0
-    step "the packages of requirements.lock (step 2 of 3)" install --no-deps --requirement requirements.lock
+    # --require-hashes: a file whose SHA-256 is not in the lock is refused
+    step "the packages of requirements.lock (step 1 of 3)" \
+        install --no-deps --require-hashes --requirement requirements.lock
+    # torch with what its build asks for, in the lock's versions where the lock has them
+    sed -n 's/^\([A-Za-z0-9._-]*==[^ ;]*\).*/\1/p' requirements.lock >logs/constraints.txt
+    step "torch (step 2 of 3)" install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+        --constraint logs/constraints.txt "$(sed -n '/^torch==/p' requirements.in)"
     step "the packages of this project (step 3 of 3)" install --no-deps --no-build-isolation --no-index --editable .
     printf '%s\n%s\n' "$want" "$PWD" >$stamp.new
     mv $stamp.new $stamp

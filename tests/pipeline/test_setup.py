@@ -18,7 +18,7 @@ PYTHON = """#!/bin/sh
 case "$*" in
 "-m venv"*)
     mkdir -p .venv/bin && sleep "$PAUSE" && cp "$0" .venv/bin/python && echo venv >>done.txt ;;
-"-m pip install"*"--requirement "*)
+"-m pip install"*"--require-hashes --requirement "*)
     test ! -e .venv/half && touch .venv/half && sleep "$PAUSE" && rm .venv/half && echo packages >>done.txt ;;
 "-m pip install"*) echo pip >>done.txt ;;
 "-m pip config"* | *configparser*) exec "$REAL" "$@" ;;
@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a checkout"
     (folder / "workflow").mkdir(parents=True)
     shutil.copy(PROJECT / "workflow/setup.sh", folder / "workflow")
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in ("requirements.in", "requirements.lock", "pyproject.toml"):
         (folder / name).write_text("")
     stand_in = tmp_path / "python3"
     stand_in.write_text(PYTHON)
@@ -68,7 +68,7 @@ def at_work(group: int) -> bool:
     return any(line.split()[0] == str(group) and "Z" not in line.split()[1] for line in listed.splitlines())
 
 
-WHOLE = ["venv", "pip", "packages", "pip"]
+WHOLE = ["venv", "packages", "pip", "pip"]
 
 
 def test_a_finished_environment_is_left_alone(checkout: Path) -> None:
