@@ -51,6 +51,7 @@ rule all:
         [] if FROM else all_records(),  # so that one that was deleted is made again
         all_report_parts(),
         CLAIMS_PAGE,
+        GALLERY,
         all_pdfs(),
         EXPLORER,
     message:

@@ -93,6 +93,7 @@ def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkey
     drawn = []
     assert main(["figure", "regression-safety"]) == 0
     assert capsys.readouterr().out == "regression-safety.pdf\n"
+    assert main(["table", "referee"]) == 0
     (tmp_path / "results/paper").mkdir(parents=True)
     (tmp_path / "results/paper/quantities.parquet").touch()
     assert main(["figure", "a", "b", "--out", "c", "d"]) == 0
@@ -100,8 +101,10 @@ def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkey
     shipped = Path("results/shipped/paper")
     assert drawn == [
         ("restored", PROJECT / "shipped/results/paper", shipped),
-        ("counted", shipped, shipped / "quantities.parquet"),
         ("regression-safety", shipped, Path("regression-safety.pdf")),
+        ("restored", PROJECT / "shipped/results/paper", shipped),
+        ("counted", shipped, shipped / "quantities.parquet"),
+        ("referee", shipped, Path("referee.tex")),
         ("a", own, Path("c")),
         ("b", own, Path("d")),
     ]

@@ -16,7 +16,7 @@ from replication.cli import main
 from replication.config import Config
 from replication.errors import ResultError
 from replication.experiments import quantities
-from replication.report import pages
+from replication.report import html, pages
 from replication.results.quantities import Table, of_rows
 from replication.results.read import read_config
 from replication.shipped import ship
@@ -131,3 +131,25 @@ def test_no_number_of_the_results_is_typed_in_the_readme() -> None:
     assert "<!--/q-->" in found
     words = re.sub(r"<!--q.*?<!--/q-->|<!--count.*?<!--/q-->|\(.*?\)", "", found, flags=re.DOTALL)
     assert not re.search(r"\d", words)
+
+
+def test_the_gallery_shows_figures_in_the_order_of_the_report(tmp_path: Path) -> None:
+    paper = tmp_path / "paper"
+    paper.mkdir()
+    shown = ("regression-safety", "regression-replication")
+    floats = "".join(rf"\begin{{figure}}\includegraphics{{figures/{name}}}\end{{figure}}" for name in shown)
+    (paper / "main.tex").write_text(floats)
+    pictures = [
+        tmp_path / f"{name}.png" for name in ("regression-replication", "regression-safety", "falsification-smoothness")
+    ]
+    for picture in pictures:
+        picture.write_bytes(b"picture")
+    html.write_gallery(pictures, tmp_path / "figures.html", paper)
+    page = (tmp_path / "figures.html").read_text()
+    titles = re.findall(r"<b>([^<]*)</b>, ([a-z-]+)\.", page)
+    assert titles == [
+        ("Figure 1", "regression-safety"),
+        ("Figure 2", "regression-replication"),
+        ("Not in the report", "falsification-smoothness"),
+    ]
+    assert page.count("data:image/png;base64,cGljdHVyZQ==") == 3

@@ -1,6 +1,7 @@
-"""The claims as an HTML page, for Snakemake's own report (make html)."""
+"""The claims, and the figures at a glance, as HTML pages for Snakemake's own report (make html)."""
 
 CLAIMS_PAGE = f"{REPORT}/claims.html"
+GALLERY = f"{REPORT}/figures.html"
 
 
 rule claims_page:
@@ -18,3 +19,26 @@ rule claims_page:
         "Writing the page of the claims"
     shell:
         "{PYTHON:q} -m replication page --claims {input.claims} --out {output} > {log} 2>&1"
+
+
+rule gallery:
+    """Show all figures in small on one HTML page."""
+    input:
+        pictures=PICTURES,
+        tex=TEX_SOURCES,
+        code=code("replication.report.html"),
+    output:
+        in_html(
+            GALLERY,
+            caption="../report/gallery.rst",
+            category="Figures",
+            labels={"figure": "all", "name": "at a glance"},
+        ),
+    log:
+        f"{LOGS}/report/gallery.log",
+    benchmark:
+        f"{LOGS}/report/gallery.benchmark.tsv"
+    message:
+        "Writing the page of the figures"
+    shell:
+        "{PYTHON:q} -m replication gallery {input.pictures} --out {output} > {log} 2>&1"

@@ -3,6 +3,7 @@
 REPORT = f"{RESULTS}/report"
 PDF = "paper/report.pdf" if RESULTS == "results/paper" else f"{REPORT}/report.pdf"
 FIGURES = [f"{REPORT}/figures/{name}.pdf" for name in parts.names_for("figure", SETTINGS)]
+PICTURES = [f"{REPORT}/figures/{name}.png" for name in parts.names_for("figure", SETTINGS)]
 TABLES = [f"{REPORT}/tables/{name}.tex" for name in parts.names_for("table", SETTINGS)]
 NUMBERS = f"{REPORT}/numbers.tex"
 PARTS = [*FIGURES, *TABLES, NUMBERS, CLAIMS]
@@ -16,8 +17,8 @@ TEX_SOURCES = [str(path) for pattern in ("*.tex", "*.bib") for path in sorted(Pa
 
 def all_report_parts():
     """Figures, tables, numbers, quantities, claims, and their stamps; where there is a PDF, the check that they agree."""
-    made, pictures = [*PARTS, QUANTITIES], [name.replace(".pdf", ".png") for name in FIGURES]
-    return [*made, *map(stamp_of, made), *pictures, *([] if LEFT_OUT else [REPORT_STAMPS])]
+    made = [*PARTS, QUANTITIES]
+    return [*made, *map(stamp_of, made), *PICTURES, *([] if LEFT_OUT else [REPORT_STAMPS])]
 
 
 def stamp_of(path):

@@ -14,7 +14,7 @@ SHIPPED = REPOSITORY / "shipped/results/paper"
 
 @app.command
 def figure(*names: str, results: Path | None = None, out: Files | None = None) -> None:
-    """Draw figures as PDF.
+    """Draw figures as PDF, and as PNG beside it.
 
     Args:
         names: Names of figures.
@@ -43,14 +43,19 @@ def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequen
     files = [Path(f"{name}{suffix}") for name in names] if out is None else out
     if not names or len(names) != len(files):
         raise ConfigurationError(f"{len(names)} names, but {len(files)} files after --out: give one for each")
+    chosen = results or latest_results(counted=suffix == ".tex")
     for name, file in zip(names, files, strict=True):
-        report.render(name, results or latest_results(), file)
+        report.render(name, chosen, file)
         if out is None:
             print(file)
 
 
-def latest_results() -> Path:
-    """Return results/paper if it is finished, else results/shipped/paper, made from the shipped results if need be."""
+def latest_results(*, counted: bool = True) -> Path:
+    """Return results/paper if it is finished, else results/shipped/paper, made from the shipped results if need be.
+
+    Args:
+        counted: whether the table of quantities is needed, which figures do not read.
+    """
     from replication.experiments import quantities
     from replication.results.quantities import FILE
     from replication.shipped import ship
@@ -58,8 +63,9 @@ def latest_results() -> Path:
     own, restored = Path("results/paper"), Path("results/shipped/paper")
     if (own / FILE).is_file():
         return own
-    if not (restored / FILE).is_file():
+    if not (restored / "config.json").is_file():
         ship.restore(SHIPPED, restored)
+    if counted and not (restored / FILE).is_file():
         quantities.main(restored, restored / FILE)
     return restored
 
@@ -184,6 +190,19 @@ def page(*, claims: Path, out: Path) -> None:
     from replication.report import html
 
     html.write(claims, out)
+
+
+@app.command
+def gallery(*pictures: Path, out: Path) -> None:
+    """Write a page of HTML with figures of the report in small.
+
+    Args:
+        pictures: The figures as PNG.
+        out: The .html file.
+    """
+    from replication.report import html
+
+    html.write_gallery(pictures, out)
 
 
 @app.command

@@ -1,7 +1,8 @@
-"""The verdicts on the claims as a page of HTML, for Snakemake's report."""
+"""The verdicts on the claims, and the figures at a glance, as pages of HTML for Snakemake's report."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 from replication.claims import verdicts
 from replication.claims.verdicts import Verdict
 from replication.files import write_text
+from replication.report import parts, text
 
 COLOURS = {"reproduced": "#00664a", "supported": "#0072b2", "deviates": "#b34700", "not-run": "#666"}
 STYLE = """body { font: 15px/1.45 sans-serif; margin: 2em; color: #222; max-width: 75em }
 table { border-collapse: collapse } th, td { text-align: left; vertical-align: top; padding: .35em .8em }
+figure { display: inline-block; vertical-align: top; width: 22em; margin: 0 1.5em 2em 0 } img { width: 100% }
 th, tr { border-bottom: 1px solid #ccc } td.status { font-weight: bold; white-space: nowrap }"""
 
 
@@ -45,3 +48,22 @@ def _row(one: Verdict) -> str:
     cells = (one.source, one.setting, one.found, one.wanted, str(len(one.seeds)))
     status = f"<td class='status' style='color: {COLOURS[one.status]}'>{escape(one.status)}</td>"
     return f"<tr>{status}<td>{statement}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def write_gallery(pictures: Sequence[Path], out: Path, folder: Path = text.FOLDER) -> None:
+    """Write a page with all ``pictures`` (figures of the report as PNG) in small, numbered as in the report."""
+    shown = sorted(pictures, key=lambda path: _number(path, folder))
+    figures = [_figure(path, text.title(f"figures/{path.stem}", folder)) for path in shown]
+    head = f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Figures</title><style>{STYLE}</style>"
+    write_text(out, "\n".join([f"{head}</head><body>", *figures, "</body></html>\n"]))
+
+
+def _number(picture: Path, folder: Path) -> tuple[int, str]:
+    number = text.title(f"figures/{picture.stem}", folder).rpartition(" ")[2]
+    return (int(number) if number else 10**6, picture.stem)
+
+
+def _figure(picture: Path, title: str) -> str:
+    image = f"<img alt='' src='data:image/png;base64,{b64encode(picture.read_bytes()).decode()}'>"
+    caption = f"<b>{escape(title or 'Not in the report')}</b>, {picture.stem}. {escape(parts.part(picture.stem).shows)}"
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
