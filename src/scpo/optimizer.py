@@ -206,7 +206,7 @@ class SafeOptimizer(Wrapper):
         """Take one projected step and return its record.
 
         Args:
-            closure: handed to the wrapped optimiser, for those that need one.
+            closure: computes the loss and its gradient; handed to the wrapped optimiser.  The record has its loss.
 
         Raises:
             ScpoError: the step failed.  Policy, optimiser, L and random numbers are as before the call.
@@ -234,7 +234,7 @@ class SafeOptimizer(Wrapper):
         self._watch = watch
         self.nominal, self.metric, self.rounding, self._measured_at = nominal.step, metric, rounding, measured_at
         nominal.run_post_hooks()
-        return outcome.info
+        return replace(outcome.info, closure_loss=nominal.loss)
 
     def _take(self, outcome: Outcome, rest: Rest) -> None:
         """Store the result of an update."""

@@ -40,6 +40,7 @@ class StepInfo:
     active: int = _entry("constraint values that held the step back", 0)
     solver_retries: int = _entry("projections that were repeated by another solver", 0)
     rollouts: int = _entry("policies evaluated since the start", 0)
+    closure_loss: float = _entry("the loss that the closure of step() returned, before the step")
 
     def as_dict(self) -> dict[str, float]:
         """Return all fields as floats, for any tracker; True is 1.0."""

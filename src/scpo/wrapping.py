@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
+from torch.optim import optimizer as torch_optimizer
 
 from scpo.errors import ConfigurationError, NonFiniteError
 from scpo.parameters import ParameterVector
@@ -85,11 +86,13 @@ class Nominal:
     Attributes:
         step: p (d,).
         gradient: the gradient of the loss (d,).
+        loss: what the closure returned at theta; NaN without a closure, or where it returned no number.
         run_post_hooks: runs the optimiser's own post-step hooks, which are to see the step that is taken instead.
     """
 
     step: Tensor
     gradient: Tensor
+    loss: float
     run_post_hooks: Callable[[], None]
 
 
@@ -105,6 +108,7 @@ def propose(
         NonFiniteError: the loss, its gradient or the step is NaN or infinite.
     """
     gradients: list[Tensor] = []
+    losses: list[float] = []
     groups = optimizer.param_groups
     ascending = [p for group in groups if group.get("maximize") for p in group["params"]]
     held = [p for group in groups for p in group["params"]]
@@ -116,9 +120,10 @@ def propose(
             raise NonFiniteError("the loss that the closure returned is NaN or infinite; the step was not taken")
         if not gradients:
             gradients.append(vector.gradient(ascending, beside=held))
+            losses.append(_number(loss))
         return loss
 
-    with _post_hooks_held_back(optimizer) as run_post_hooks:
+    with _post_hooks_held_back(optimizer) as run_post_hooks, _without_global_hooks(optimizer):
         if closure is None:
             gradients.append(vector.gradient(ascending, beside=held))
             optimizer.step()
@@ -131,7 +136,7 @@ def propose(
         raise ConfigurationError(f"{name} did not call the closure; call backward() and step() without one")
     if not math.isfinite(float(vector_norm(step))):
         raise NonFiniteError(f"{name} proposed a step with NaN or infinite entries, or too long to be squared")
-    return Nominal(step, gradients[0], run_post_hooks)
+    return Nominal(step, gradients[0], losses[0] if losses else math.nan, run_post_hooks)
 
 
 @contextmanager
@@ -153,3 +158,41 @@ def _post_hooks_held_back(optimizer: torch.optim.Optimizer) -> Iterator[Callable
         yield run
     finally:
         optimizer._optimizer_step_post_hooks = hooks
+
+
+def _number(loss: Any) -> float:
+    """Return a loss as a number; NaN if it is none."""
+    if isinstance(loss, Tensor):
+        return loss.item() if loss.numel() == 1 else math.nan
+    return math.nan if loss is None else float(loss)
+
+
+class _Unless:
+    """A hook of all optimisers that leaves out those that only propose a step: their wrapper runs it."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook = hook
+
+    def __call__(self, optimizer: torch.optim.Optimizer, *call: Any) -> Any:
+        return None if id(optimizer) in _PROPOSING else self.hook(optimizer, *call)
+
+
+#: the optimisers that are proposing a step, by their id
+_PROPOSING: set[int] = set()
+
+
+@contextmanager
+def _without_global_hooks(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Keep an optimiser from running the hooks that torch has for all optimisers.
+
+    Torch reads them from two tables that all threads share.  So none is taken out; each is replaced once, for good.
+    """
+    for hooks in (torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks):
+        for key, hook in list(hooks.items()):
+            if not isinstance(hook, _Unless) and key in hooks:
+                hooks[key] = _Unless(hook)
+    _PROPOSING.add(id(optimizer))
+    try:
+        yield
+    finally:
+        _PROPOSING.discard(id(optimizer))

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import scpo
 from scpo.errors import ConfigurationError
@@ -137,6 +139,76 @@ def test_a_failed_step_runs_no_post_step_hook() -> None:
     safe._method.directions.__dict__["states"] = STATES
     safe.step()
     assert len(calls) == 1
+
+
+class Counter:
+    """Hooks of all optimisers, which note who ran them and where the parameters were."""
+
+    def __init__(self, safe: scpo.SafeOptimizer) -> None:
+        self.safe, self.seen = safe, dict[str, list[tuple[Any, Tensor]]](before=[], after=[])
+
+    def before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self.seen["before"].append((optimizer, self.safe.vector.read()))
+
+    def after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self.seen["after"].append((optimizer, self.safe.vector.read()))
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_hooks_of_all_optimisers_run_once_and_see_the_projected_parameters(scheduled: bool) -> None:
+    safe, other = safe_one(), nn.Linear(1, 1)
+    if scheduled:
+        lr_scheduler.ConstantLR(safe.optimizer)  # replaces the step method of the wrapped optimiser
+    counter = Counter(safe)
+    handles = [
+        register_optimizer_step_pre_hook(counter.before),
+        register_optimizer_step_post_hook(counter.after),
+    ]
+    try:
+        start = safe.vector.read()
+        iterates = train(safe, 3)
+        alone = torch.optim.SGD(other.parameters(), lr=0.1)
+        alone.step()
+    finally:
+        for handle in handles:
+            handle.remove()
+    train(safe, 1)
+    seen = counter.seen
+    for name, expected in (("before", [start, *iterates[:-1]]), ("after", iterates)):
+        assert [one for one, _ in seen[name]] == [safe, safe, safe, alone]
+        assert torch.equal(torch.stack([theta for _, theta in seen[name][:3]]), torch.stack(expected))
+
+
+def test_hooks_of_all_optimisers_see_no_step_that_failed() -> None:
+    safe = safe_one()
+    counter = Counter(safe)
+    handle = register_optimizer_step_post_hook(counter.after)
+    try:
+        with pytest.raises(ConfigurationError, match="backward"):
+            safe.step()
+        assert not counter.seen["after"]
+        safe.optimizer.step()  # by itself it runs them, as ever
+        assert len(counter.seen["after"]) == 1
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("answers", ["tensor", "number", "nothing"])
+def test_the_record_has_the_loss_that_a_closure_returned(answers: str) -> None:
+    safe, twin = safe_one(), safe_one()
+
+    def closure() -> Any:
+        safe.zero_grad()
+        value = loss(safe.policy)
+        value.backward()
+        return {"tensor": value, "number": value.item(), "nothing": None}[answers]
+
+    wanted = float(loss(safe.policy).detach())
+    info = safe.step(closure)
+    assert torch.equal(safe.vector.read(), train(twin, 1)[-1])
+    assert np.isnan(info.closure_loss) if answers == "nothing" else info.closure_loss == wanted
+    loss(twin.policy).backward()
+    assert np.isnan(twin.step().closure_loss)
 
 
 def test_average_model_beside_it() -> None:

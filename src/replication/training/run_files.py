@@ -21,8 +21,9 @@ from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 from scpo.records import StepInfo
 
-#: Columns of metrics.parquet that are fields of a StepInfo; max_g says the slack, and the loop numbers the updates.
-FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in ("update", "slack"))
+#: Columns of metrics.parquet that are fields of a StepInfo; max_g says the slack, and the loop numbers the updates and
+#: computes the loss.
+FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in ("update", "slack", "closure_loss"))
 #: Unsafe proposals whose weights a run keeps, the first ones.
 UNSAFE_PROPOSALS_KEPT = 200
 
