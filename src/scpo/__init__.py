@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scpo import chance as chance
     from scpo import errors as errors
     from scpo.directions import Isotropic as Isotropic
     from scpo.directions import Mixed as Mixed
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: public name -> module that defines it
+#: public name -> module that defines it; "scpo" for the modules themselves
 _PUBLIC = {
     "project": "scpo.projection.project",
     "Projection": "scpo.projection.project",
@@ -47,6 +48,7 @@ _PUBLIC = {
     "Smoothness": "scpo.smoothness",
     "FixedSmoothness": "scpo.smoothness",
     "EstimatedSmoothness": "scpo.smoothness",
+    "chance": "scpo",
     "errors": "scpo",
 }
 
@@ -56,8 +58,8 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if not TYPE_CHECKING:  # a type checker must not take unknown names for known ones
 
     def __getattr__(name: str) -> Any:
-        if name == "errors":
-            return import_module("scpo.errors")
+        if _PUBLIC.get(name) == "scpo":  # a module
+            return import_module(f"scpo.{name}")
         if name in _PUBLIC:
             return getattr(import_module(_PUBLIC[name]), name)
         raise AttributeError(f"module 'scpo' has no attribute {name!r}; public names: {', '.join(__all__)}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from scpo.arrays import Array, per_value
 from scpo.calling import answer
+from scpo.chance import Sampled
 from scpo.errors import (
     ConstraintError,
     NonDeterministicConstraintError,
@@ -38,6 +41,20 @@ class ConstraintEvaluator:
         self.rollouts = 0
         self._workers = None if constraint.map is map else Workers(policy, vector, constraint)
         self._careful = False  # the constraint writes to the policy in a way that leaves no marks
+
+    @property
+    def phase(self) -> int:
+        """The number of the phase, which gives the random numbers of a sampled constraint; 0 for others."""
+        function = self.constraint.function
+        return function.phase if isinstance(function, Sampled) else 0
+
+    def begin(self, phase: int) -> None:
+        """Begin a phase: a sampled constraint gets its random numbers, and workers get the constraint as it is now."""
+        function = self.constraint.function
+        if isinstance(function, Sampled):
+            self.constraint = replace(self.constraint, function=function.in_phase(phase))
+        if self._workers is not None:
+            self._workers = Workers(self.policy, self.vector, self.constraint)
 
     def __call__(self, thetas: Tensor) -> Array:
         """Return g, shape (m, k), of parameter vectors (m, d); the policy, its buffers and mode stay as they are.

@@ -188,6 +188,7 @@ class SafeOptimizer(Wrapper):
     def refresh(self) -> None:
         """Evaluate g again after the constraint itself has changed: new starts, or noise drawn anew.
 
+        The constraints of :mod:`scpo.chance` draw their random numbers anew.  Workers get the constraint again.
         If the policy violates the changed constraint, the next steps restore safety.  There is no way back, because the
         last safe iterate was safe under another constraint.
 
@@ -197,6 +198,7 @@ class SafeOptimizer(Wrapper):
         """
         self._refuge, self._raised, self._longest, self._gradient_bound = None, None, math.inf, None
         self._values = np.full_like(self._values, np.nan)  # not known, should the evaluation fail
+        self.evaluate.begin(self.evaluate.phase + 1)
         self._values = self.evaluate(self._theta[None])[0]
         self.evaluate.check_determinism(self._theta, self._values)
         if math.isfinite(self._measured_at):
@@ -264,6 +266,7 @@ class SafeOptimizer(Wrapper):
             "watch": asdict(self._watch),
             "updates": self.updates,
             "rollouts": self.evaluate.rollouts,
+            "phase": self.evaluate.phase,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -298,6 +301,7 @@ class SafeOptimizer(Wrapper):
         self._watch = Watch(**state["watch"])
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
+        self.evaluate.begin(int(state["phase"]))
 
     def _load_learned(self, state: dict[str, Any]) -> None:
         """Load the states of the wrapped optimiser and of the smoothness model, or neither of them."""
