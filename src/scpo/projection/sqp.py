@@ -20,6 +20,8 @@ STEPS = 25
 CONVERGED = 1e-13
 #: In another norm it also ends when a step no longer halves a residual below this.
 STALLED = 1e-9
+#: In scaled variables no answer is as large; the iteration ran away, and squares would overflow soon.
+ENDLESS = 1e50
 #: Tolerance of each QP.
 QP_TOLERANCE = 1e-12
 
@@ -197,6 +199,8 @@ def solve(
     )
     best, answer = np.inf, (z, multipliers)
     for _ in range(STEPS):
+        if max(np.abs(z).max(), multipliers.max(initial=0.0)) > ENDLESS:
+            break
         values, gradients = problem.linearised(z)
         objective = problem.weight * z - problem.goal
         left = length_of(objective + multipliers @ gradients)
