@@ -26,7 +26,7 @@ from scpo.records import StepInfo
 from scpo.rest import Rest, digest, same_rest
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carried
-from scpo.snapshot import Snapshot
+from scpo.snapshot import Snapshot, array_of, learned_state, load_learned
 from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
 from scpo.watch import Watch
@@ -251,7 +251,7 @@ class SafeOptimizer(Wrapper):
         """Return the state from which a resumed run gives the same iterates.  It leaves out the policy's own state."""
         return {
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "smoothness": {key: _tensor(value) for key, value in self.smoothness.state_dict().items()},
+            "smoothness": learned_state(self._method),
             "generator": self._method.generator.get_state(),
             "theta": self._theta.clone(),
             "rest": digest(self._rest),
@@ -278,47 +278,43 @@ class SafeOptimizer(Wrapper):
         """
         if absent := sorted(self.state_dict().keys() - state.keys()):
             raise ConfigurationError(f"state: no {', '.join(absent)}; expected what state_dict() returned")
+        before, rest = self.state_dict(), self._rest
+        try:
+            self._load(state)
+        except Exception as error:
+            self._load(before)
+            self._rest = rest
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError(
+                f"state: cannot be read, {type(error).__name__}: {error}; expected what state_dict() returned"
+            ) from error
+
+    def _load(self, state: dict[str, Any]) -> None:
         if state["theta"].shape != self._theta.shape or state["values"].numel() != self._values.size:
             raise ConfigurationError(
                 f"state: for {state['theta'].numel()} parameters and {state['values'].numel()} constraint values, "
                 f"here are {self._theta.numel()} and {self._values.size}"
             )
-        self._load_learned(state)
+        load_learned(state, self.optimizer, self._method)
+        device, k = self.vector.device, self._values.size
         self._method.generator.set_state(state["generator"].cpu())
-        self._theta = state["theta"].clone().to(self.vector.device)
+        self._theta = state["theta"].clone().to(device)
         self._rest = copy.deepcopy(state["rest"])
-        self._values = state["values"].cpu().numpy().copy()
-        self.rounding = state["rounding"].cpu().numpy().copy()
-        self._measured_at = float(state["measured_at"])
-        bound = state["gradient_bound"]
-        self._gradient_bound = None if bound is None else bound.cpu().numpy().copy()
-        recycled = state["recycled"]
-        self._recycled = None if recycled is None else recycled.clone().to(self.vector.device)
-        refuge, raised = state["refuge"], state["raised"]
-        self._refuge = None if refuge is None else Refuge.of_state(refuge, self.vector.device)
-        self._raised = None if raised is None else raised.cpu().numpy().copy()
-        self._longest = float(state["longest"])
+        self._values, self.rounding = array_of(state, "values", k), array_of(state, "rounding", k)
+        self._measured_at, self._longest = float(state["measured_at"]), float(state["longest"])
+        self._gradient_bound, self._raised = (
+            None if state[name] is None else array_of(state, name, k) for name in ("gradient_bound", "raised")
+        )
+        recycled, refuge = state["recycled"], state["refuge"]
+        if recycled is not None and (recycled.dim() != 2 or recycled.shape[0] != self._theta.numel()):
+            raise ConfigurationError(f"state: recycled has shape {tuple(recycled.shape)}, expected (d, m)")
+        self._recycled = None if recycled is None else recycled.clone().to(device)
+        self._refuge = None if refuge is None else Refuge.of_state(refuge, device)
         self._watch = Watch(**state["watch"])
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
         self.evaluate.begin(int(state["phase"]))
-
-    def _load_learned(self, state: dict[str, Any]) -> None:
-        """Load the states of the wrapped optimiser and of the smoothness model, or neither of them."""
-        before, learned = Snapshot.take(self.optimizer, self._method), self.smoothness.state_dict()
-        given = {k: v.numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
-        try:
-            shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
-            if shapes[0] != shapes[1]:
-                raise ValueError(f"its smoothness has {shapes[0]}, here are {shapes[1]}")
-            for one, other in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
-                if unknown := sorted(one.keys() - other.keys()):
-                    raise ValueError(f"{type(self.optimizer).__name__} has no option {', '.join(unknown)}")
-            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-            self.smoothness.load_state_dict(given)
-        except Exception as error:
-            before.restore(self.optimizer, self._method)
-            raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
         """Return the state from which an update starts; g is evaluated where the policy was changed from outside.
@@ -362,7 +358,3 @@ class SafeOptimizer(Wrapper):
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
         return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._method.generator)), size
-
-
-def _tensor(value: Any) -> Any:
-    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from scpo.errors import ConfigurationError, NonFiniteError
-from scpo.rest import Keeper, Rest, present_rest, read_rest, write_rest
+from scpo.rest import Keeper, Rest, overlaps, present_rest, read_rest, write_rest
 
 
 def all_finite(x: Tensor) -> bool:
@@ -28,11 +29,16 @@ class ParameterVector:
     the constraint (docs/method.md, section 1).
 
     Raises:
-        ConfigurationError: nothing is trainable, or the parameters lie on several devices, are sparse or have no real
-            floating dtype.
+        ConfigurationError: nothing is trainable, or the parameters lie on several devices, are sparse, expanded or
+            have no real floating dtype; or a lazy module has no shapes yet.
     """
 
     def __init__(self, policy: nn.Module, optimizer_parameters: Iterable[Tensor]) -> None:
+        for name, tensor in (*policy.named_parameters(), *policy.named_buffers()):
+            if is_lazy(tensor):
+                raise ConfigurationError(
+                    f"policy: {name!r} of a lazy module has no shape yet; run the policy on an input before wrapping it"
+                )
         wanted = {id(parameter): parameter for parameter in optimizer_parameters}
         named = {name: parameter for name, parameter in policy.named_parameters() if id(parameter) in wanted}
         trainable = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
@@ -48,6 +54,10 @@ class ParameterVector:
                 raise ConfigurationError(f"parameter {name!r}: expected a real floating dtype, got {parameter.dtype}")
             if parameter.layout is not torch.strided:
                 raise ConfigurationError(f"parameter {name!r}: is stored as {parameter.layout}; store it densely")
+            if overlaps(parameter):
+                raise ConfigurationError(
+                    f"parameter {name!r}: is an expanded tensor; give it entries of its own (clone)"
+                )
         self.names = tuple(trainable)
         self.parameters = tuple(trainable.values())
         self.shapes = tuple(parameter.shape for parameter in self.parameters)

@@ -56,12 +56,23 @@ def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> No
             present, kept = table[key], saved[name]
             if present is None or kept is None:
                 table[key] = None if kept is None else kept.clone()
-            elif present.shape == kept.shape and present.dtype == kept.dtype and not present.is_inference():
+            elif overlaps(present) and _same(present, kept):
+                continue  # nothing can be written to it
+            elif _writable(present) and present.shape == kept.shape and present.dtype == kept.dtype:
                 present.copy_(kept)
             elif isinstance(present, nn.Parameter):
                 present.data = kept.clone()
             else:
                 table[key] = kept.clone()
+
+
+def overlaps(tensor: Tensor) -> bool:
+    """Return True if entries share their place in memory, as those of an expanded tensor do."""
+    return any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _writable(tensor: Tensor) -> bool:
+    return not tensor.is_inference() and not overlaps(tensor)
 
 
 def same_rest(one: Rest, other: Rest | str) -> bool:

@@ -1,4 +1,4 @@
-"""A copy of everything that a step may change, so that a failed step can be undone."""
+"""A copy of everything that a step may change, so that a failed step can be undone; and what is learned, to be kept."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from scpo.arrays import Array
+from scpo.errors import ConfigurationError
 from scpo.rest import Rest
 from scpo.state import Method
 
@@ -63,3 +66,55 @@ class Snapshot:
             group.update(options)
         method.smoothness.load_state_dict(self.learned)
         method.generator.set_state(self.generator)
+
+
+def learned_state(method: Method) -> dict[str, Any]:
+    """Return the state of the smoothness model with its arrays as tensors."""
+    state = method.smoothness.state_dict()
+    return {key: torch.from_numpy(one.copy()) if isinstance(one, np.ndarray) else one for key, one in state.items()}
+
+
+def array_of(state: dict[str, Any], name: str, k: int) -> Array:
+    """Return an entry of a state as an array (k,).
+
+    Raises:
+        ConfigurationError: it has another shape.
+    """
+    array = np.array(state[name].cpu().numpy(), dtype=np.float64)
+    if array.shape != (k,):
+        raise ConfigurationError(f"state: {name} has shape {array.shape}, expected ({k},)")
+    return array
+
+
+def load_learned(state: dict[str, Any], optimizer: torch.optim.Optimizer, method: Method) -> None:
+    """Load the states of the wrapped optimiser and of the smoothness model, or neither of them.
+
+    Raises:
+        ConfigurationError: they are another optimiser's or another smoothness model's.
+    """
+    before, learned = Snapshot.take(optimizer, method), method.smoothness.state_dict()
+    try:
+        given = {k: v.cpu().numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
+        shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"its smoothness has {shapes[0]}, here are {shapes[1]}")
+        for one, other in zip(state["optimizer"]["param_groups"], optimizer.param_groups, strict=True):
+            if unknown := sorted(one.keys() - other.keys()):
+                raise ValueError(f"{type(optimizer).__name__} has no option {', '.join(unknown)}")
+        optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        _keep_types_of_numbers(state["optimizer"], optimizer)
+        method.smoothness.load_state_dict(given)
+    except Exception as error:
+        before.restore(optimizer, method)
+        raise ConfigurationError(f"state: of another optimiser or smoothness, {error}") from error
+
+
+def _keep_types_of_numbers(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """Give single numbers the types that were saved: torch makes NAdam's float32 product float64 where theta is."""
+    numbers = [number for group in state["param_groups"] for number in group["params"]]
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, parameter in zip(numbers, held, strict=True):
+        for name, saved in state["state"].get(number, {}).items():
+            loaded = optimizer.state[parameter][name]
+            if isinstance(saved, Tensor) and isinstance(loaded, Tensor) and saved.dim() == 0:
+                optimizer.state[parameter][name] = saved.to(loaded.device, saved.dtype, copy=True)

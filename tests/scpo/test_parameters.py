@@ -153,3 +153,19 @@ def test_undisturbed_gives_buffers_and_modes_back() -> None:
     assert float(before["1.running_var"][0]) == 1.0
     write_rest(policy, before)
     assert float(policy[1].running_var[0]) == 1.0
+
+
+@pytest.mark.parametrize("part", [nn.LazyLinear(1), nn.LazyBatchNorm1d(affine=False)], ids=["parameters", "buffers"])
+def test_lazy_modules_are_refused_until_they_have_shapes(part: nn.Module) -> None:
+    policy = nn.ModuleDict({"lazy": part, "plain": nn.Linear(2, 1)})
+    with pytest.raises(ConfigurationError, match=r"'lazy\..*run the policy on an input"):
+        vector(policy)
+    policy["lazy"](torch.ones(3, 2))
+    assert vector(policy).dimension == (6 if isinstance(part, nn.LazyLinear) or hasattr(part, "in_features") else 3)
+
+
+def test_expanded_parameters_are_refused() -> None:
+    policy = nn.Module()
+    policy.shared = nn.Parameter(torch.zeros(1).expand(3))
+    with pytest.raises(ConfigurationError, match="'shared': is an expanded tensor"):
+        vector(policy)

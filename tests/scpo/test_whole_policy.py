@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scpo.errors import ConfigurationError
+from scpo.errors import ConfigurationError, NonFiniteError
 from scpo.optimizer import SafeOptimizer
 from scpo.smoothness import FixedSmoothness
 
-from .small_networks import assemble, residual, wrap
+from .small_networks import assemble, fingerprint, residual, wrap
 
 
 class Two(nn.Module):
@@ -102,6 +102,10 @@ def _under_inference_mode(policy: Any) -> None:
         policy.state = torch.ones(4, 1, dtype=torch.float64)
 
 
+def _expanded(policy: Any) -> None:
+    policy.state = torch.ones(1, 1, dtype=torch.float64).expand(4, 1)
+
+
 def _narrowed(policy: Any) -> None:
     policy.float()
 
@@ -121,6 +125,7 @@ VANDALS: dict[str, Callable[[Any], None]] = {
     "frozen parameter": _overwritten,
     "past the marks": _past_the_marks,
     "inference mode": _under_inference_mode,
+    "expanded buffer": _expanded,
     "type": _narrowed,
     "flags": _frozen,
     "mode": _modes,
@@ -147,6 +152,28 @@ def test_what_a_constraint_does_to_the_policy_is_undone(name: str) -> None:
     assert policy.held.requires_grad
     assert policy.other.requires_grad
     assert squared(policy)[0] == safe.values[0]
+
+
+@pytest.mark.parametrize("name", ["inference mode", "expanded buffer"])
+def test_buffers_that_cannot_be_written_to_are_the_users_to_assign(name: str) -> None:
+    """They stay, steps are taken, and a step that fails leaves everything as it was."""
+    policy = Two()
+    inner = torch.optim.Adam([policy.held], lr=0.1)
+    safe = assemble(inner, policy, squared, directions="isotropic", smoothness=1.0)
+    one_step(safe)
+    VANDALS[name](policy)
+    assigned = policy.state
+    one_step(safe)
+    before = fingerprint(safe)
+    safe.zero_grad()
+    (policy.held - torch.nan).square().sum().backward()
+    with pytest.raises(NonFiniteError):
+        safe.step()
+    assert fingerprint(safe) == before
+    assert inner.state[policy.held]["step"] == 2
+    one_step(safe)
+    assert torch.equal(policy.state, torch.ones(4, 1, dtype=torch.float64))
+    assert name == "inference mode" or policy.state is assigned
 
 
 def test_each_probe_sees_the_frozen_parameters_as_they_were() -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.errors import ConfigurationError, ConstraintError, NonFiniteError
 from scpo.optimizer import SafeOptimizer
 from scpo.sampling import Directions, Sample
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
-from .small_networks import STATES, assemble, fingerprint, loss, residual, train, wrap
+from .small_networks import STATES, assemble, fingerprint, loss, outputs_within, residual, train, wrap
 
 
 @pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.Adam])
@@ -220,3 +220,46 @@ def test_refresh_measures_rounding_again() -> None:
     scale[0] = 1e8
     safe.refresh()
     assert safe.rounding[0] > 0.1 * safe_one().rounding[0] > 1e-9
+
+
+class ThirdParty(torch.optim.SGD):
+    """An optimiser that counts its steps in its groups."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            group["step"] = group.get("step", 0) + 1
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_what_an_optimiser_writes_to_its_groups_and_to_gradients_is_taken_back(taken: int) -> None:
+    def build() -> tuple[SafeOptimizer, list[bool]]:
+        policy, failing = residual(), [False]
+
+        def constraint(policy: nn.Module) -> np.ndarray:
+            if failing[0]:
+                raise RuntimeError("no rollout")
+            return outputs_within()(policy)
+
+        # Nesterov's step over all tensors at once writes to the gradients
+        inner = ThirdParty(policy.parameters(), lr=0.1, momentum=0.9, nesterov=True, foreach=True)
+        return assemble(inner, policy, constraint, states=STATES, count=5), failing
+
+    safe, failing = build()
+    train(safe, taken)
+    safe.zero_grad()
+    loss(safe.policy).backward()
+    gradients = [parameter.grad for parameter in safe.vector.parameters]
+    numbers = [gradient.clone() for gradient in gradients]
+    before, failing[0] = fingerprint(safe), True
+    with pytest.raises(ConstraintError):
+        safe.step()
+    assert fingerprint(safe) == before
+    assert safe.param_groups[0].get("step", 0) == taken
+    for parameter, gradient, kept in zip(safe.vector.parameters, gradients, numbers, strict=True):
+        assert parameter.grad is gradient
+        assert torch.equal(gradient, kept)
+    failing[0] = False
+    safe.step()
+    twin, _ = build()
+    assert torch.equal(safe.vector.read(), train(twin, taken + 1)[-1])

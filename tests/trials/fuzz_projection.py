@@ -1,7 +1,7 @@
 """Projections of 12,000 random steps, many of them degenerate, by each backend and in threads: an answer for each.
 
-An answer lies in the region and is as near to the target as another backend's.  What fails is kept, with its input, in
-results/trials/fuzz_projection/.
+An answer lies in the region and is as near to the target as another backend's.  Where a slack is so small that rounding
+hides it, a SolverError will do, too.  What fails is kept, with its input, in results/trials/fuzz_projection/.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ APART = 1e-5
 #: what is done to an instance of tests/scpo/instances.py
 TWISTS = ("as drawn", "rows repeated", "long step", "tiny slack", "repeated, long", "scaled rows")
 METRICS = ("none", "diagonal", "matrix")
+#: a slack below this share of its row's largest value at the target is hidden by rounding
+HIDDEN = 1e-13
 #: seconds of processor time that no projection takes
 SLOW = 5.0
 KEPT = PROJECT / "results/trials/fuzz_projection"
@@ -50,6 +52,12 @@ class Case:
     def solve(self, backend: str = "auto") -> Projection:
         """Return the projection by a backend."""
         return project_onto(self.region, self.target, metric=self.metric, backend=backend)
+
+    @property
+    def ordinary(self) -> bool:
+        """True if no slack is hidden by rounding."""
+        slack, largest = -self.region.kappa * self.region.values, self.region.norms * length_of(self.target)
+        return not ((slack > 0) & (slack < HIDDEN * largest)).any()
 
     def keep(self, wrong: str) -> None:
         """Write the arguments and what was wrong to a file."""
@@ -117,29 +125,32 @@ def main(folder: Path, options: Options) -> list[Row]:
     shutil.rmtree(KEPT, ignore_errors=True)
     warnings.simplefilter("error")
     failed, retried, slowest = Counter[str](), 0, 0.0
-    ran = Counter[str]()
+    ran, hidden = Counter[str](), 0
     for number in range(COUNT):
         one, found = case(number), {}
-        fault = ""
+        fault, unsolved = "", False
         for backend in BACKENDS if number % 4 == 0 else BACKENDS[:1]:
             began = time.thread_time()
             try:
                 found[backend] = one.solve(backend)
                 retried += bool(found[backend].retries)
             except Exception as error:  # whatever it is, it is counted
-                kind = "SolverError" if isinstance(error, SolverError) else "another error"
-                fault = f"{kind}: {backend}: {type(error).__name__}: {error}"
+                fault = f"{backend}: {type(error).__name__}: {error}"
+                unsolved = isinstance(error, SolverError)
             slowest = max(slowest, time.thread_time() - began)
         fault = fault or wrong(one, found)
         ran[one.twist] += 1
         if fault:
-            failed[one.twist] += 1
             one.keep(fault)
+            excused = unsolved and not one.ordinary
+            hidden += excused
+            failed[one.twist] += not excused
     rows = [
         Row(f"{ran[twist]} projections, {twist}", "0 failures", f"{failed[twist]} failures", not failed[twist])
         for twist in TWISTS
     ]
     rows.append(Row("processor time of the slowest", f"below {SLOW:g} s", f"{slowest:.2f} s", slowest < SLOW))
+    rows.append(Row("no answer where rounding hides a slack", "counted", f"{hidden}", passed=True))
     rows.append(Row("answers by the second backend", "counted", f"{retried}", passed=True))
     return [*rows, _threads()]
 
