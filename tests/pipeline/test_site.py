@@ -91,9 +91,10 @@ def test_executed_notebooks_are_shown_with_their_outputs(site: Path) -> None:
 def test_the_reference_has_every_public_name(site: Path) -> None:
     page = _page(site, "docs/api")
     for name in scpo.__all__:
-        if name not in ("__version__", "errors"):
+        if name not in ("__version__", "chance", "errors"):
             assert f'id="scpo.{name}"' in page, name
     assert 'id="scpo.errors.ScpoError"' in page
+    assert 'id="scpo.chance.UpperMean"' in page
 
 
 def test_the_reference_has_every_command(site: Path) -> None:
