@@ -47,13 +47,13 @@ def begin(problem: Problem, optimizer: str, **options: Any) -> SafeOptimizer:
     return SafeOptimizer(inner, policy, black_box(problem), **{"directions": Isotropic(), **options})
 
 
-def begin_barrier(problem: Problem, schedule: tuple[float, float], updates: int) -> LbSgd:
+def begin_barrier(problem: Problem, schedule: tuple[float, float], updates: int, **options: Any) -> LbSgd:
     """Return LB-SGD on ``problem`` at 0, with a barrier whose weight falls as ``schedule`` says within the updates."""
     policy, (first, last) = Vector(np.zeros(problem.dimension)), schedule
     barrier = Barrier(first=first, decay=(last / first) ** (1.0 / updates), least=last)
     inner = OPTIMIZERS["SGD"](policy.parameters(), problem.learning_rate)
-    options = {"directions": Isotropic(), "smoothness": problem.smoothness, "barrier": barrier}
-    return LbSgd(inner, policy, black_box(problem), **options)
+    usual = {"directions": Isotropic(), "smoothness": problem.smoothness, "barrier": barrier}
+    return LbSgd(inner, policy, black_box(problem), **{**usual, **options})
 
 
 def follow(problem: Problem, method: Any, updates: int = UPDATES, until: float = -np.inf) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ScpoError, ShapeError
-from scpo.sampling import Sample
+from scpo.memory import foreseen
+from scpo.sampling import Directions, Sample
 from scpo.state import Method, Start
 
 #: squared length that must be left of a unit vector beyond the basis: 3e-5, where rounding is still a millionth
@@ -22,6 +23,8 @@ CLEAR, CLEAR_OF = 1e-2, 32
 ORTHONORMAL = 1e-12
 #: shorter directions are dropped: their squares would underflow
 SHORTEST = 1e-140
+#: fewest directions: the nominal step, the foreseen one, a recycled gradient and a fresh direction
+FEWEST = 4
 #: share of the directions that must be missing before others are orthogonalised in a second pass
 WORTH_A_PASS = 0.25
 
@@ -78,20 +81,22 @@ class Basis:
 def draw_basis(start: Start, method: Method) -> Basis:
     """Return the basis of an update.
 
-    The nominal step comes first, then the loss gradient if a descent row or a metric needs it, then the directions
-    recycled from the last update, then fresh ones.
+    The nominal step comes first, then the loss gradient if a descent row or a metric needs it, then the step that the
+    remembered gradients let one foresee, then recycled gradients, then fresh directions.
     """
-    count = min(method.directions.count, start.dimension)
-    leading = [start.nominal[:, None]]
+    count = min(start.count or method.directions.count, method.directions.count, start.dimension)
+    leading = [start.nominal]
     if count > 1 and (start.metric is not None or method.may_rise(start)):
-        leading.append(start.gradient[:, None])
-    vectors = orthonormal_basis(torch.cat(leading, dim=1))
+        leading.append(start.gradient)
+    if count > len(leading) + 1 and (step := _foreseen(start, method)) is not None:
+        leading.append(step)
+    vectors = orthonormal_basis(torch.stack(leading, dim=1))
     places = count - vectors.shape[1]
     if places <= 0:
         return Basis(vectors, float("nan"), vectors.shape[1] == start.dimension)
     recycled = start.theta.new_zeros(start.dimension, 0)
-    if start.recycled is not None:
-        recycled = start.recycled[:, : places - 1]  # at least one direction is fresh
+    if start.memory is not None:  # at least one direction is fresh
+        recycled = start.memory.gradients[: min(method.directions.recycled, places - 1)].T
     fresh = _fresh(start, method, places - recycled.shape[1])
     vectors = extend_basis(vectors, recycled, fresh.vectors)
     if fresh.exact:
@@ -100,6 +105,28 @@ def draw_basis(start: Start, method: Method) -> Basis:
         vectors = extend_basis(vectors, _fresh(start, method, count - vectors.shape[1]).vectors)
     energy = float("nan") if fresh.checks is None else captured_energy(vectors, fresh.checks.to(start.theta))
     return Basis(vectors, energy, vectors.shape[1] == start.dimension)
+
+
+def _foreseen(start: Start, method: Method) -> Tensor | None:
+    """Return the nominal step projected onto what is remembered of the constraints, less the buffer before them."""
+    if start.memory is None or start.unsafe:
+        return None
+    slack = -(start.values + method.tightening + method.step.buffer)
+    return foreseen(start.memory, start.nominal, method.step.kappa * slack, start.metric)
+
+
+def next_count(basis: Basis, directions: Directions) -> int:
+    """Return how many directions the next update uses: as few as hold the energy asked for, and not one more.
+
+    The number falls by one where the last basis held enough, and rises by a quarter where it did not.  Where the energy
+    is not known, it is N.  Which directions are probed decides how far a step can go, not whether the bound holds.
+    """
+    most = directions.count
+    if directions.energy == 1.0 or basis.complete or np.isnan(basis.energy):
+        return most
+    if basis.energy < directions.energy:
+        return min(most, basis.size + 1 + basis.size // 4)
+    return min(most, max(basis.size - 1, FEWEST))
 
 
 def _fresh(start: Start, method: Method, count: int) -> Sample:

@@ -19,6 +19,7 @@ from scpo.arrays import Array, per_value
 from scpo.constraint import ConstraintEvaluator
 from scpo.directions import as_directions
 from scpo.errors import ConfigurationError
+from scpo.memory import Memory
 from scpo.metric import Metric, as_metric
 from scpo.options import Constraint, Descent, Look, StepOptions, as_constraint, as_descent, as_look
 from scpo.parameters import ParameterVector
@@ -125,7 +126,8 @@ class SafeOptimizer(Wrapper):
         #: the diagonal of M^-1 (d,) in whose norm the last step was projected; None: Euclidean
         self.metric: Tensor | None = None
         self.updates = 0
-        self._recycled: Tensor | None = None
+        self._memory: Memory | None = None
+        self._count: int | None = None  # the most directions of the next update; None: N
         self._refuge: Refuge | None = None  # the last safe iterate, while the present one is unsafe
         self._raised: Array | None = None  # the least L (k,) after an unsafe step, until a safe one is taken
         self._watch = Watch()
@@ -244,7 +246,7 @@ class SafeOptimizer(Wrapper):
         self._theta, self._rest = outcome.theta.clone() if self.vector.exact else self.vector.read(), rest
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
         self._refuge, self._raised, self._longest = outcome.refuge, outcome.raised, outcome.longest
-        self._recycled, self.unsafe_proposals = outcome.recycled, outcome.unsafe
+        self._memory, self._count, self.unsafe_proposals = outcome.memory, outcome.count, outcome.unsafe
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -259,7 +261,8 @@ class SafeOptimizer(Wrapper):
             "rounding": torch.from_numpy(self.rounding.copy()),
             "measured_at": self._measured_at,
             "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
-            "recycled": None if self._recycled is None else self._recycled.clone(),
+            "memory": None if self._memory is None else self._memory.state_dict(),
+            "count": self._count,
             "refuge": None if self._refuge is None else self._refuge.state_dict(),
             "raised": None if self._raised is None else torch.from_numpy(self._raised.copy()),
             "longest": self._longest,
@@ -306,10 +309,9 @@ class SafeOptimizer(Wrapper):
         self._gradient_bound, self._raised = (
             None if state[name] is None else array_of(state, name, k) for name in ("gradient_bound", "raised")
         )
-        recycled, refuge = state["recycled"], state["refuge"]
-        if recycled is not None and (recycled.dim() != 2 or recycled.shape[0] != self._theta.numel()):
-            raise ConfigurationError(f"state: recycled has shape {tuple(recycled.shape)}, expected (d, m)")
-        self._recycled = None if recycled is None else recycled.clone().to(device)
+        memory, refuge, count = state["memory"], state["refuge"], state["count"]
+        self._memory = None if memory is None else Memory.of_state(memory, k, self._theta)
+        self._count = None if count is None else int(count)
         self._refuge = None if refuge is None else Refuge.of_state(refuge, device)
         self._watch = Watch(**state["watch"])
         self.updates = int(state["updates"])
@@ -330,7 +332,8 @@ class SafeOptimizer(Wrapper):
             gradient=gradient,
             rounding=self.rounding,
             gradient_bound=self._gradient_bound,
-            recycled=self._recycled,
+            memory=self._memory,
+            count=self._count,
             refuge=self._refuge,
             raised=self._raised,
             longest=self._longest,

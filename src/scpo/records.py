@@ -37,6 +37,7 @@ class StepInfo:
     required_median: float = _entry("median of the smallest L that, beside c, the last proposal needed")
     required_max: float = _entry("largest L that, beside c, a proposal needed")
     captured_energy: float = _entry("share of fresh policy derivatives in the span of the directions; NaN: unknown")
+    directions: int = _entry("n, the number of directions", 0)
     active: int = _entry("constraint values that held the step back", 0)
     solver_retries: int = _entry("projections that were repeated by another solver", 0)
     rollouts: int = _entry("policies evaluated since the start", 0)

@@ -48,7 +48,13 @@ class Directions(Options):
     This is the base class of all sources.  A source of your own is a subclass that defines :meth:`draw`.
     """
 
-    count: int = option(32, "N: directions per update, the nominal step among them", ge=1)
+    count: int = option(12, "N: most directions of an update, the nominal step among them", ge=1)
+    energy: float = option(
+        0.95,
+        "share of fresh policy derivatives that the directions are to hold: as few are used as do so; 1: always N",
+        gt=0,
+        le=1,
+    )
     recycled: int = option(
         8,
         "at most so many of them are gradients that the last probes showed, of the constraints nearest to their limits",

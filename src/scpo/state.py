@@ -12,6 +12,7 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
+from scpo.memory import Memory
 from scpo.options import Descent, Look, StepOptions
 from scpo.sampling import Context, Directions
 from scpo.smoothness import Smoothness
@@ -68,7 +69,8 @@ class Start:
         gradient: the gradient of the batch loss (d,).
         rounding: the rounding eps_g (k,) of g.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
-        recycled: directions (d, m) from the last update, or None.
+        memory: gradients that the probes so far have shown, or None.
+        count: the most directions of this update; None: N.
         metric: the diagonal of M^-1 (d,), in whose norm the step is projected; None: Euclidean.
         refuge: the last safe iterate if theta is unsafe and the constraint is still the same, else None.
         raised: a lower bound (k,) on L that an unsafe step from here has shown, or None.
@@ -82,7 +84,8 @@ class Start:
     gradient: Tensor
     rounding: Array
     gradient_bound: Array | None
-    recycled: Tensor | None = None
+    memory: Memory | None = None
+    count: int | None = None
     metric: Tensor | None = None
     refuge: Refuge | None = None
     raised: Array | None = None

@@ -11,13 +11,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
 from scpo.aim import Aim, aim
 from scpo.arrays import Array
-from scpo.basis import Basis, draw_basis, product
+from scpo.basis import Basis, draw_basis, next_count
+from scpo.memory import Memory, renewed
 from scpo.probing import Probes, is_flat, median, probe, refuse_flat
 from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
@@ -34,7 +34,8 @@ class Outcome:
         values: g (k,) at theta.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
         info: the record of the update.
-        recycled: directions (d, m) for the next update, or None.
+        memory: the gradients that the probes so far have shown, or None.
+        count: the most directions of the next update; None: N.
         unsafe: the parameters (d,) of each proposal with max g > 0.
         refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
         raised: the least L (k,) for the updates that start from the refuge, until one of them is safe.
@@ -46,7 +47,8 @@ class Outcome:
     values: Array
     gradient_bound: Array | None
     info: StepInfo
-    recycled: Tensor | None = None
+    memory: Memory | None = None
+    count: int | None = None
     unsafe: tuple[Tensor, ...] = ()
     refuge: Refuge | None = None
     raised: Array | None = None
@@ -85,7 +87,8 @@ def safe_update(start: Start, method: Method) -> Outcome:
         values=start.values if taken is None else taken.values,
         gradient_bound=_gradient_bound(start, basis, probes, search),
         info=record(start, basis, probes, goal, search, method),
-        recycled=None if basis.complete else _recycled(start, basis, probes, search, method),
+        memory=remembered(start, basis, probes, method, search.last.projection.active[: start.values.size]),
+        count=next_count(basis, method.directions),
         unsafe=tuple(trial.theta for trial in search.trials if trial.unsafe),
         refuge=None if missed is None else Refuge(start.theta, start.values, start.gradient_bound),
         raised=None if missed is None else raised(missed, search.smoothness, method),
@@ -118,7 +121,8 @@ def _go_back(start: Start, refuge: Refuge, method: Method) -> Outcome:
         refuge.values,
         refuge.gradient_bound,
         info,
-        start.recycled,
+        start.memory,
+        start.count,
         raised=start.raised,
         longest=start.longest,
     )
@@ -135,7 +139,7 @@ def _stay(start: Start, method: Method, unsafe_probes: int = 0) -> Outcome:
         step_norm=0.0,
         rollouts=method.evaluate.rollouts,
     )
-    return Outcome(start.theta, start.values, start.gradient_bound, info, start.recycled)
+    return Outcome(start.theta, start.values, start.gradient_bound, info, start.memory, start.count)
 
 
 def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search, method: Method) -> StepInfo:
@@ -167,6 +171,7 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
         required_median=median(needed[-1]) if needed else math.nan,
         required_max=max((float(one.max()) for one in needed), default=math.nan),
         captured_energy=basis.energy,
+        directions=basis.size,
         active=int(search.last.projection.active[:k].sum()),
         solver_retries=sum(len(one.projection.retries) for one in search.proposals),
         rollouts=method.evaluate.rollouts,
@@ -189,27 +194,14 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) 
     return carried(bound, search.smoothness, probes.constants.kinks, length)
 
 
-def _recycled(start: Start, basis: Basis, probes: Probes, search: Search, method: Method) -> Tensor | None:
-    """Return the directions that are recycled; constraints that held the step back come first."""
-    return recycled_directions(start, basis, probes, method, search.last.projection.active[: start.values.size])
-
-
-def recycled_directions(
+def remembered(
     start: Start, basis: Basis, probes: Probes, method: Method, active: np.ndarray | None = None
-) -> Tensor | None:
-    """Return the gradients (d, m) of the constraints nearest to their limits, as the probes showed them.
+) -> Memory | None:
+    """Return the gradients of the constraints nearest to their limits, with what the probes of this update showed.
 
-    A gradient changes little in one step, so Q a_i is the best known direction for the next basis.  Fresh directions
-    add to it what they see, update by update: even isotropic directions close in on the gradients that matter.  The
-    ``active`` constraints (k,) come first, then those with the least slack per slope.
+    The ``active`` constraints (k,) come first.  Nothing is remembered where the basis holds all directions.
     """
-    slopes = probes.slopes
-    count = min(method.directions.recycled, slopes.shape[0])
-    if count == 0:
+    least, k = method.directions.recycled, start.values.size
+    if basis.complete or least == 0 or k == 0:
         return None
-    tightened = start.values + method.tightening
-    distance = -tightened / np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)
-    if active is not None:
-        distance[active] = -np.inf
-    nearest = np.argsort(distance, kind="stable")[:count]
-    return product(torch.from_numpy(slopes[nearest]).to(basis.vectors), basis.vectors.T).T
+    return renewed(start.memory, start.values + method.tightening, probes.slopes, active, basis.vectors, least)

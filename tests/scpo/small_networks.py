@@ -132,5 +132,5 @@ def fingerprint(safe: SafeOptimizer) -> list[Any]:
     modes = [module.training for module in safe.policy.modules()]
     mine = safe.state_dict()
     own = [mine[name].numpy().tobytes() for name in ("theta", "values", "rounding", "generator")]
-    recycled = None if mine["recycled"] is None else mine["recycled"].numpy().tobytes()
-    return [policy, modes, moments, inner["param_groups"], learned, own, recycled, mine["updates"]]
+    memory = {name: one.numpy().tobytes() for name, one in (mine["memory"] or {}).items()}
+    return [policy, modes, moments, inner["param_groups"], learned, own, memory, mine["count"], mine["updates"]]

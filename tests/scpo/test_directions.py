@@ -272,10 +272,11 @@ def test_recycled_directions_close_in_on_the_gradients_that_matter() -> None:
             safe.zero_grad()
             (policy.weight[0, ::2].sum()).backward()
             safe.step()
-        recycled = safe.state_dict()["recycled"]
-        if recycled is None:
+        memory = safe.state_dict()["memory"]
+        if memory is None:
             return 0.0
-        return float((recycled[:, 0] @ normal) ** 2 / (recycled[:, 0].square().sum() * normal.square().sum()))
+        gradient = memory["gradients"][0]
+        return float((gradient @ normal) ** 2 / (gradient.square().sum() * normal.square().sum()))
 
     assert seen(0) == 0.0
     assert seen(1) > 0.7
@@ -292,7 +293,7 @@ def test_recycling_costs_no_probes_and_keeps_new_directions(optimizer: str) -> N
     costs = np.diff(rollouts)
     assert (costs <= 6 + 1).all()  # six probes and the new iterate
     assert (costs >= (1.0 - WORTH_A_PASS) * 6 + 1).all()  # of which few may be missing
-    assert safe.state_dict()["recycled"].shape[1] > 6
+    assert safe.state_dict()["memory"]["gradients"].shape[0] > 6
 
 
 def test_directions_are_drawn_for_the_places_that_recycled_ones_leave() -> None:

@@ -84,7 +84,7 @@ def test_a_start_without_slack_is_refused() -> None:
 def test_rollouts_are_those_of_probes_and_steps() -> None:
     pytest.importorskip("cvxpy", reason="which finds the optimum of the problem")
     problem = PROBLEMS[1]
-    method = begin_barrier(problem, (0.1, 1e-5), 10)
+    method = begin_barrier(problem, (0.1, 1e-5), 10, directions=Isotropic(count=problem.dimension, recycled=0))
     before = method.evaluate.rollouts
     assert follow(problem, method, 10)["rollouts"] - before == 10 * (problem.dimension + 1)
     assert black_box(problem).batched

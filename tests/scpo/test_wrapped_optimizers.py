@@ -179,16 +179,16 @@ class Fading(Directions):
         return Sample(torch.randn(context.vector.dimension, columns, generator=generator, dtype=torch.float64))
 
 
-def test_an_update_without_any_direction_keeps_the_recycled_ones() -> None:
+def test_an_update_without_any_direction_keeps_the_memory() -> None:
     safe = wrap(residual(), "sgd", directions=Fading())
     train(safe, 1)
-    kept = safe.state_dict()["recycled"]
-    object.__setattr__(safe.directions, "count", 1)  # no place for the recycled ones either
+    kept = safe.state_dict()["memory"]["gradients"]
+    object.__setattr__(safe.directions, "count", 1)  # no place for what is remembered either
     safe.zero_grad()
     for parameter in safe.policy.parameters():
         parameter.grad = torch.zeros_like(parameter)
     assert safe.step().step_norm == 0.0
-    assert torch.equal(safe.state_dict()["recycled"], kept)
+    assert torch.equal(safe.state_dict()["memory"]["gradients"], kept)
 
 
 def test_states_of_another_type_than_the_policy() -> None:

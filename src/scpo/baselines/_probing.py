@@ -13,15 +13,16 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array, length_of
 from scpo.baselines.unconstrained import Unconstrained
-from scpo.basis import Basis, draw_basis
+from scpo.basis import Basis, draw_basis, next_count
 from scpo.directions import as_directions
+from scpo.memory import Memory
 from scpo.options import Constraint, StepOptions
 from scpo.probing import Probes, learn, probe
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
 from scpo.state import Method, Start
-from scpo.update import recycled_directions
+from scpo.update import remembered
 
 
 class Probing(Unconstrained):
@@ -62,7 +63,8 @@ class Probing(Unconstrained):
         )
         self._method.smoothness.start(self._values.size)
         self._rounding = self.evaluate.rounding_level(self.vector.read(), self._method.generator)
-        self._recycled: Tensor | None = None
+        self._memory: Memory | None = None
+        self._count: int | None = None  # the most directions of the next update; None: N
 
     @property
     def _rate(self) -> float:
@@ -76,10 +78,19 @@ class Probing(Unconstrained):
         """
         self.nominal = -self._rate * gradient
         start = Start(
-            self.updates, theta, self._values, self.nominal, gradient, self._rounding, None, recycled=self._recycled
+            self.updates,
+            theta,
+            self._values,
+            self.nominal,
+            gradient,
+            self._rounding,
+            None,
+            memory=self._memory,
+            count=self._count,
         )
         basis, probes = probe(start, draw_basis(start, self._method), self._method)
-        self._recycled = None if basis.complete else recycled_directions(start, basis, probes, self._method)
+        self._memory = remembered(start, basis, probes, self._method)
+        self._count = next_count(basis, self._method.directions)
         return basis, probes
 
     def _take(self, theta: Tensor, after: Tensor, basis: Basis, probes: Probes) -> StepInfo:
@@ -111,8 +122,9 @@ class Probing(Unconstrained):
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimiser and of the smoothness model, the values of g, counts and the generator."""
         learned = {"smoothness": self._method.smoothness.state_dict(), "rounding": torch.from_numpy(self._rounding)}
-        recycled = None if self._recycled is None else self._recycled.clone()
-        return super().state_dict() | learned | {"generator": self._method.generator.get_state(), "recycled": recycled}
+        memory = None if self._memory is None else self._memory.state_dict()
+        drawn = {"generator": self._method.generator.get_state(), "memory": memory, "count": self._count}
+        return super().state_dict() | learned | drawn
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state that :meth:`state_dict` returned."""
@@ -120,7 +132,9 @@ class Probing(Unconstrained):
         self._method.smoothness.load_state_dict(state["smoothness"])
         self._rounding = state["rounding"].numpy().copy()
         self._method.generator.set_state(state["generator"])
-        self._recycled = None if state["recycled"] is None else state["recycled"].clone()
+        memory = state["memory"]
+        self._memory = None if memory is None else Memory.of_state(memory, self._values.size, self.vector.read())
+        self._count = state["count"]
 
 
 class Priced(Probing):

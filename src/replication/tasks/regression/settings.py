@@ -76,7 +76,7 @@ class RegressionConfig(ExperimentSettings):
     )
     heldout: Count = Field(10_000, description="number of held-out points on which loss and violation are measured")
     scpo: ScpoConfig = ScpoConfig(
-        directions=DirectionSettings(recycled=12),
+        directions=DirectionSettings(count=32, recycled=12),
         smoothness=SmoothnessSettings(decay=0.995),
         kappa=0.9,
         verify=False,

@@ -1,0 +1,145 @@
+"""The gradients that the probes of past updates have shown, and the step that they let one foresee.
+
+An update probes n directions.  The gradients of more constraints than that may hold the step back: in a random basis
+each direction then runs into one of them, and the policy stands still far from an optimum.  So the gradients of the
+constraints nearest to their limits are kept from update to update, and corrected along the directions that are probed
+anew (a secant update, as in Broyden's method).  The nominal step, projected onto the half-spaces of these gradients,
+becomes one direction of the next basis.  It stands for all of them.
+
+A memory that is wrong costs progress and never safety: the region is built on what the new probes show
+(docs/method.md, section 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from scpo.arrays import Array
+from scpo.errors import ConfigurationError
+
+#: a memory of so many numbers (2 MB) is always kept; of a larger policy's gradients, as many as are recycled
+NUMBERS = 2**18
+#: least eigenvalue of the Gram matrix of unit gradients that counts, over its largest
+RANK_TOLERANCE = 1e-9
+#: DAQP's tolerance for the rows, in units of the nominal step
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Remembered gradients, of the constraint nearest to its limit first.
+
+    Attributes:
+        indices: of their constraints (m,).
+        gradients: as far as probes have shown them (m, d).
+    """
+
+    indices: np.ndarray
+    gradients: Tensor
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return copies of all entries as tensors."""
+        return {"indices": torch.from_numpy(self.indices.copy()), "gradients": self.gradients.clone()}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any], values: int, theta: Tensor) -> Memory:
+        """Return the memory of a :meth:`state_dict`, for so many constraint ``values`` and the parameters theta (d,).
+
+        Raises:
+            ConfigurationError: it is of other constraints or parameters.
+        """
+        indices, gradients = state["indices"].cpu().numpy().copy(), state["gradients"]
+        if tuple(gradients.shape) != (indices.size, theta.numel()) or not ((indices >= 0) & (indices < values)).all():
+            raise ConfigurationError(
+                f"state: memory of gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
+                f"{theta.numel()} parameters and {values} constraint values"
+            )
+        return cls(indices, gradients.clone().to(theta.device))
+
+
+def renewed(
+    memory: Memory | None,
+    tightened: Array,
+    slopes: Array,
+    active: np.ndarray | None,
+    vectors: Tensor,
+    least: int,
+) -> Memory:
+    """Return the gradients of the constraints nearest to their limits, with what the last probes showed of them.
+
+    Active constraints come first, then those with the least slack per slope.
+
+    Args:
+        memory: the gradients so far, or None.
+        tightened: g + tightening (k,) where the probes were taken.
+        slopes: the slopes (k, n) that they showed.
+        active: which constraints (k,) held the step back; None: not known.
+        vectors: Q (d, n), the directions of the probes.
+        least: at least so many gradients are kept.
+    """
+    beyond = np.zeros(slopes.shape[0])  # |gradient|^2 outside the basis
+    rest, known = None, np.empty(0, dtype=np.int64)
+    if memory is not None and memory.indices.size:
+        known = memory.indices
+        rest = memory.gradients - (memory.gradients @ vectors) @ vectors.T
+        beyond[known] = (vector_norm(rest, dim=1) ** 2).cpu().numpy()
+    sizes = np.sqrt((slopes**2).sum(axis=1) + beyond)
+    distance = -tightened / np.maximum(sizes, 1e-300)
+    if active is not None:
+        distance[active] = -np.inf
+    most = max(least, NUMBERS // vectors.shape[0])
+    nearest = np.argsort(distance, kind="stable")[:most]
+    gradients = torch.from_numpy(slopes[nearest]).to(vectors) @ vectors.T
+    if rest is not None:
+        places = np.full(slopes.shape[0], -1)
+        places[known] = np.arange(known.size)
+        kept = places[nearest] >= 0
+        gradients[torch.from_numpy(kept)] += rest[torch.from_numpy(places[nearest][kept])]
+    return Memory(nearest, gradients)
+
+
+def foreseen(memory: Memory, nominal: Tensor, slack: Array, metric: Tensor | None) -> Tensor | None:
+    """Return the nominal step projected onto the half-spaces of the remembered gradients; None if it lies in them.
+
+        argmin |v - p|   subject to   a_i^T v <= slack_i for each remembered a_i,
+
+    in the norm of ``metric``.  Only the gradients that a step no longer than p can meet take part.
+
+    Args:
+        memory: the gradients.
+        nominal: p (d,).
+        slack: how far each constraint (k,) may rise; a negative one counts as 0.
+        metric: the diagonal of M^-1 (d,); None: Euclidean.
+    """
+    import daqp
+
+    root = None if metric is None else metric.sqrt()
+    step = nominal if root is None else root * nominal
+    rows = memory.gradients if root is None else memory.gradients / root
+    length, sizes = float(vector_norm(step)), vector_norm(rows, dim=1).cpu().numpy()
+    allowed = np.maximum(slack[memory.indices], 0.0)
+    near = (sizes > 0.0) & (sizes * length > allowed)
+    if length == 0.0 or not near.any():
+        return None
+    rows = rows[torch.from_numpy(near)] / torch.from_numpy(sizes[near, None]).to(rows)
+    limits, rise = allowed[near] / (sizes[near] * length), (rows @ step).cpu().numpy() / length
+    if (rise <= limits).all():
+        return None
+    values, vectors = np.linalg.eigh((rows @ rows.T).cpu().numpy())
+    kept = values > RANK_TOLERANCE * values[-1]
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    target = (vectors.T @ rise) / roots  # of the step in an orthonormal basis of the rows
+    found, _, flag, _ = daqp.solve(
+        np.eye(target.size), -target, vectors * roots, limits, np.full(limits.size, -1e30), primal_tol=TOLERANCE
+    )
+    if flag != 1 or not np.isfinite(found).all():
+        return None
+    shift = vectors @ ((np.asarray(found) - target) / roots)
+    step = step + length * (rows.T @ torch.from_numpy(shift).to(rows))
+    return step if root is None else step / root
