@@ -23,8 +23,8 @@ from torch.linalg import vector_norm
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
-#: a memory of so many numbers (2 MB) is always kept; of a larger policy's gradients, as many as are recycled
-NUMBERS = 2**18
+#: a memory of so many numbers (half a MB) is always kept; of a larger policy's gradients, as many as are recycled
+NUMBERS = 2**16
 #: least eigenvalue of the Gram matrix of unit gradients that counts, over its largest
 RANK_TOLERANCE = 1e-9
 #: DAQP's tolerance for the rows, in units of the nominal step
@@ -122,24 +122,28 @@ def foreseen(memory: Memory, nominal: Tensor, slack: Array, metric: Tensor | Non
     root = None if metric is None else metric.sqrt()
     step = nominal if root is None else root * nominal
     rows = memory.gradients if root is None else memory.gradients / root
-    length, sizes = float(vector_norm(step)), vector_norm(rows, dim=1).cpu().numpy()
-    allowed = np.maximum(slack[memory.indices], 0.0)
-    near = (sizes > 0.0) & (sizes * length > allowed)
-    if length == 0.0 or not near.any():
+    allowed, rise = np.maximum(slack[memory.indices], 0.0), (rows @ step).cpu().numpy()
+    if (rise <= allowed).all():
         return None
-    rows = rows[torch.from_numpy(near)] / torch.from_numpy(sizes[near, None]).to(rows)
-    limits, rise = allowed[near] / (sizes[near] * length), (rows @ step).cpu().numpy() / length
-    if (rise <= limits).all():
-        return None
-    values, vectors = np.linalg.eigh((rows @ rows.T).cpu().numpy())
+    gram, length = (rows @ rows.T).cpu().numpy(), float(vector_norm(step))
+    sizes = np.sqrt(gram.diagonal())
+    near = sizes * length > allowed
+    scale = 1.0 / sizes[near]
+    values, vectors = np.linalg.eigh(scale[:, None] * gram[np.ix_(near, near)] * scale)
     kept = values > RANK_TOLERANCE * values[-1]
     roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    target = (vectors.T @ rise) / roots  # of the step in an orthonormal basis of the rows
+    target = (vectors.T @ (rise[near] * scale)) / (length * roots)  # of the step in an orthonormal basis of the rows
     found, _, flag, _ = daqp.solve(
-        np.eye(target.size), -target, vectors * roots, limits, np.full(limits.size, -1e30), primal_tol=TOLERANCE
+        np.eye(target.size),
+        -target,
+        vectors * roots,
+        allowed[near] * scale / length,
+        np.full(scale.size, -1e30),
+        primal_tol=TOLERANCE,
     )
     if flag != 1 or not np.isfinite(found).all():
         return None
-    shift = vectors @ ((np.asarray(found) - target) / roots)
-    step = step + length * (rows.T @ torch.from_numpy(shift).to(rows))
+    shift = np.zeros(sizes.size)
+    shift[near] = length * scale * (vectors @ ((np.asarray(found) - target) / roots))
+    step = step + rows.T @ torch.from_numpy(shift).to(rows)
     return step if root is None else step / root
