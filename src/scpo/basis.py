@@ -1,4 +1,4 @@
-"""The orthonormal basis Q of an update: the nominal step, recycled directions and fresh ones."""
+"""The orthonormal basis Q of an update: the nominal step, the foreseen one, recycled gradients, fresh directions."""
 
 from __future__ import annotations
 

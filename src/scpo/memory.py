@@ -57,7 +57,7 @@ class Memory:
         indices, gradients = state["indices"].cpu().numpy().copy(), state["gradients"]
         if tuple(gradients.shape) != (indices.size, theta.numel()) or not ((indices >= 0) & (indices < values)).all():
             raise ConfigurationError(
-                f"state: memory of gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
+                f"state: gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
                 f"{theta.numel()} parameters and {values} constraint values"
             )
         return cls(indices, gradients.clone().to(theta.device))

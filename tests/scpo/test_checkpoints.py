@@ -60,7 +60,7 @@ DAMAGE: dict[str, Callable[[Any], Any]] = {
     "zeroed": lambda value: torch.zeros_like(value)[None] if isinstance(value, Tensor) else torch.zeros(3),
 }
 #: None says that there is none, and any text is another digest
-HARMLESS = [("missing", name) for name in ("gradient_bound", "recycled", "refuge", "raised")]
+HARMLESS = [("missing", name) for name in ("gradient_bound", "memory", "count", "refuge", "raised")]
 HARMLESS += [(damage, "rest") for damage in DAMAGE]
 
 
