@@ -49,4 +49,6 @@ html_theme = "furo"
 html_title = "SCPO"
 html_math_renderer = "mathml"
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 pygments_style = "friendly"
