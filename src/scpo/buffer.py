@@ -1,10 +1,10 @@
 """The buffer before the limits: it turns a target away from them before the projection.
 
 At a limit the projection onto the safe region shortens the whole step, its part along the limit too.  Then a policy
-crawls.  So the target t is turned first.  This is done in the linear model of the constraints, where turning costs
+crawls.  So the target is turned first.  This is done in the linear model of the constraints, where turning costs
 nothing along the limit:
 
-    t' = argmin |z - t|^2 / 2 + sum_i s_i^2 / (2 SOFTNESS)   s.t.  (a_i^T z + w_i) / |a_i| <= s_i,
+    turned = argmin |z - target|^2 / 2 + sum_i xi_i^2 / (2 SOFTNESS)   s.t.  (a_i^T z + w_i) / |a_i| <= xi_i,
 
 Here v_i = g_i + tightening + buffer.  Before the buffer w_i = v_i; inside it w_i = RECOVERY v_i.  Only constraints
 within REACH buffer widths of their limits take part: a step that meets a limit farther away is too long, and should be
@@ -28,7 +28,7 @@ SOFT, TOLERANCE = 8, 1e-10
 
 
 def turned(target: Array, slopes: Array, tightened: Array, buffer: float) -> Array:
-    """Return the turned target t' (n,), or ``target`` itself if it satisfies all rows.
+    """Return the turned target (n,), or ``target`` itself if it satisfies all rows.
 
     An approximate solution is enough.  If the solver fails, ``target`` is returned.
 

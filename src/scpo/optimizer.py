@@ -58,8 +58,8 @@ class SafeOptimizer(Wrapper):
             after 8 retries theta stays.  With False the bound alone decides.
         look: evaluate g on the way to each proposed policy as well, and shorten the step where g curves more than L
             says; after an unsafe iterate, go back to the last safe one.  ``Look(...)`` has options; False: neither.
-        descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=beta)``: nor at all, for a
-            beta-smooth loss; False: it may rise.
+        descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=L)``: nor at all, for an
+            L-smooth loss; False: it may rise.
         buffer: width of a zone before the limit in which steps are turned along the limit or back; 0 turns none.
         metric: the norm in which steps are projected; safety does not depend on it.  "auto": the wrapped optimiser's
             where it has one (:mod:`scpo.metric`).  None or "euclidean": Euclidean.  Or your own: the diagonal of M^-1

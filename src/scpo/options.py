@@ -98,7 +98,7 @@ class Descent(Options):
     to first order; with the loss's own smoothness constant it keeps the loss from rising at all.
     """
 
-    loss_smoothness: float = option(0.0, "beta: smoothness constant of the batch loss", ge=0)
+    loss_smoothness: float = option(0.0, "smoothness constant of the batch loss", ge=0)
 
 
 @dataclass(frozen=True, eq=False)

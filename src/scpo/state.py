@@ -128,8 +128,8 @@ class Method:
     def may_rise(self, start: Start) -> bool:
         """Return True if the projected step needs a descent row, because the loss may rise without it.
 
-        Every projection of p = -eta M grad loss in the norm of M^-1 descends by itself, for a beta-smooth loss while
-        eta beta <= 2 min(M^-1).
+        Every projection of p = -eta M grad loss in the norm of M^-1 descends by itself, for a loss with smoothness
+        constant L while eta L <= 2 min(M^-1).
         """
         if self.descent is None:
             return False

@@ -16,6 +16,7 @@ from replication.experiments.regression.quantities import rejected
 from replication.experiments.regression.read import read_settings, supervision_arms
 from replication.report import parts
 from replication.results import quantities
+from replication.results.quantities import LOSS
 from replication.results.read import read_arm
 from replication.typeset import latex
 
@@ -88,13 +89,18 @@ def test_alternatives_are_compared_at_the_same_epoch(tmp_path: Path) -> None:
         if name in small_config().regression.arms
     }
     assert {runs[0].epochs for runs in arms.values()} == {20.0, 40.0}
-    for position, runs in enumerate(arms.values()):
-        losses = [run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs]
-        assert rows["loss, fresh inputs"][position] == rf"\num{{{np.median(losses):.3f}}}"
-        for label, count in (("unsafe prop.\\", "unsafe_proposals"), ("rollouts", "rollouts")):
-            each = sum(run.summary[count] for run in runs) / sum(run.summary["updates"] for run in runs)
-            assert rows[f"{label} per update"][position] == latex.significant(each, 2)
-    assert [cell == "--" for cell in rows["updates with a bound miss"]] == [False] * 4 + [True] * 2
+    losses = {
+        name: {run.seed: run.evaluations.set_index("epoch").loc[20.0, "fresh_loss"] for run in runs}
+        for name, runs in arms.items()
+    }
+    for name, runs in arms.items():
+        seeds, loss, difference, *_, missed, rollouts, _ = rows[tables.ALTERNATIVES[name]]
+        assert (seeds, loss) == (latex.count(len(runs)), latex.fixed(np.median([*losses[name].values()])))
+        paired = [losses[name][seed] - losses["scpo"][seed] for seed in losses[name].keys() & losses["scpo"].keys()]
+        assert difference == ("--" if name == "scpo" else latex.difference(float(np.median(paired)), LOSS))
+        each = sum(run.summary["rollouts"] for run in runs) / sum(run.summary["updates"] for run in runs)
+        assert rollouts == latex.significant(each, 2)
+        assert (missed == "--") == (name in ("backtracking", "unconstrained"))
 
 
 def test_the_rejected_share_is_the_median_of_the_second_half(tmp_path: Path) -> None:

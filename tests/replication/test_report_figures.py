@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.text import Text
+from matplotlib.lines import Line2D
 
 from replication import report
 from replication.config import Config
@@ -23,7 +23,7 @@ from replication.results import frames
 from replication.results.read import read_arm, read_arms
 from replication.training.series import EARLY
 from replication.typeset import plots
-from replication.typeset.style import INK, png, spaced
+from replication.typeset.style import COLOURS, png, spaced
 from scpo.errors import ConfigurationError
 
 from .synthetic_metrics import write_metrics
@@ -70,7 +70,7 @@ def test_a_scale_makes_the_parts_of_its_experiments() -> None:
 
 
 def test_an_unknown_part_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are claims-abstract, claims"):
+    with pytest.raises(ConfigurationError, match="no figure or table 'guess'; there are budget, claims-abstract"):
         parts.part("guess")
 
 
@@ -131,35 +131,36 @@ def test_the_first_epochs_have_a_row_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_tiny_violation_is_marked_and_counted(tiny_violation: Path) -> None:
-    iterates = regression_figures.safety(tiny_violation).axes[0]
-    assert _dots(iterates) == [TINY]
-    assert "1 of 240 unsafe" in _texts(iterates)
+    figure = regression_figures.safety(tiny_violation)
+    assert TINY in _dots(figure.axes[0])
+    assert "1 of 240 unsafe" in " ".join(text.get_text() for text in figure.legends[0].get_texts())
     panels = regression_figures.replication(tiny_violation).axes
     violation = next(axes for axes in panels if axes.get_ylabel() == "violation")
     assert _dots(violation) == [TINY]
 
 
-def test_safety_has_a_row_for_each_arm(results: Path) -> None:
-    figure = regression_figures.safety(results)
-    assert len(figure.axes) == 2 * len(regression_figures.SAFETY_ARMS)
-    assert all("unsafe" in _texts(axes) for axes in figure.axes)
-    titles = [axes.get_title(loc="left") for axes in figure.axes[0::2]]
-    drawn = [text for axes in figure.axes[0::2] for text in axes.findobj(Text) if text.get_text() in titles]
-    assert {title.get_color() for title in drawn if title.get_text()} == {INK}  # whatever the colour of the curves
-    top = max(axes.get_ylim()[1] for axes in figure.axes)
-    worst = max(run.summary["max_g"] for run in read_arm(results, EXPERIMENT, "unconstrained"))
-    assert top > worst
+def test_safety_has_a_line_for_each_arm_in_its_colour(results: Path) -> None:
+    iterates, heldout = regression_figures.safety(results).axes
+    for name, *lines in zip(regression_figures.SAFETY_ARMS, _curves(iterates), _curves(heldout), strict=True):
+        assert [line.get_color() for line in lines] == [COLOURS[name]] * 2
+    worst = [
+        max(run.summary["max_g"] for run in read_arm(results, EXPERIMENT, name))
+        for name in regression_figures.SAFETY_ARMS
+    ]
+    np.testing.assert_allclose([max(line.get_ydata()) for line in _curves(iterates)], worst)
+    assert iterates.get_ylim()[1] > max(worst)
 
 
-def test_the_share_of_seeds_unsafe_on_heldout_points(results: Path) -> None:
-    runs = read_arm(results, EXPERIMENT, "scpo")
-    heldout = regression_figures.safety(results).axes[1]
-    (line,) = heldout.get_lines()
-    expected = np.mean([run.evaluations["heldout_max_g"] > 0 for run in runs], axis=0)
-    np.testing.assert_allclose(line.get_ydata(), expected)
-    low, high = (f([path.vertices[:, 1] for path in heldout.collections[0].get_paths()]) for f in (np.min, np.max))
-    assert 0.0 <= low <= expected.min()
-    assert expected.max() <= high <= 1.0
+def _curves(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.get_lines() if line.get_color() in COLOURS.values()]
+
+
+def test_the_share_of_policies_unsafe_on_heldout_points() -> None:
+    values = [1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 0.0]
+    evaluations = pd.DataFrame({"epoch": [1.0, 2.0, 3.0, 4.0] * 2, "heldout_max_g": values})
+    shares = regression_figures.unsafe_shares(evaluations, 2)
+    assert dict(shares) == {1.0: 1.0, 3.0: 0.5}
+    assert list(regression_figures.unsafe_shares(evaluations, 0)) == [0.625]
 
 
 def test_the_share_of_missed_updates_loses_no_miss(tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ def test_a_further_number_needs_its_line_in_the_text_alone(results: Path, tmp_pa
     }
 
 
+def test_words_agree_with_the_number_before_them(results: Path, tmp_path: Path) -> None:
+    line = r"\agree{regression/scpo/unsafe-iterates}{sum}{was}{were} \agree{regression/scpo/updates}{seeds}{was}{were}"
+    written = _written(results, tmp_path / "numbers.tex", _text(tmp_path / "paper", line))
+    table = quantities.read(results)
+    for name, statistic in (("unsafe-iterates", "sum"), ("updates", "seeds")):
+        value = table.statistic(EXPERIMENT, "scpo", name, statistic)
+        expected = numbers.ONE if value == 1 else numbers.MANY
+        assert written[f"agree:regression/scpo/{name}:{statistic}"] == expected
+    for value, expected in ((0.0, numbers.MANY), (1.0, numbers.ONE), (2.0, numbers.MANY)):
+        one = Number("agree", "regression/side-epochs", "value", None, "x.tex:1")
+        rows = [(EXPERIMENT, "", quantities.NO_SEED, "side-epochs", value)]
+        assert numbers.lookup(one, quantities.of_rows(rows), read_config(results)) == expected
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -112,7 +126,10 @@ def test_numbers_of_arms_that_a_scale_leaves_out_read_not_run(results: Path, tmp
     written = _written(tmp_path, tmp_path / "numbers.tex")
     for one in text.numbers():
         left_out = one.name.startswith("double-integrator/") or not set(_arms(one)).isdisjoint(LEFT_OUT)
-        assert (written[one.key] == numbers.NOT_RUN) == left_out, one
+        if one.kind == "agree":
+            assert not left_out or written[one.key] == numbers.MANY, one
+        else:
+            assert (written[one.key] == numbers.NOT_RUN) == left_out, one
 
 
 def test_numbers_hold_the_results(results: Path) -> None:

@@ -60,6 +60,21 @@ def test_constraint_values_that_are_no_number_say_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (0.03033, 3, "+0.0303"),
+        (-0.001, 4, "-0.001000"),
+        (-0.00099, 2, "-9.9e-4"),
+        (0.9996, 3, "+1.00"),
+        (123.4, 2, "+123"),
+        (999.96, 4, "+1.000e3"),
+    ],
+)
+def test_a_constraint_value_of_common_size_has_no_exponent(value: float, digits: int, expected: str) -> None:
+    assert latex.safety(value, digits) == rf"\num{{{expected}}}"
+
+
+@pytest.mark.parametrize(
     ("printed", "expected"),
     [
         (latex.significant(3234.0, 2), "3.2e3"),
@@ -91,7 +106,7 @@ def test_an_exponent_is_printed_without_plus_and_leading_zeros(printed: str, exp
         (latex.formatted(-1e-9, SAFETY), r"\num{-1.000e-9}"),
         (latex.formatted(0.01, NUMBER), r"\num{0.01}"),
         (latex.difference(0.0441, LOSS), r"\num{+0.044}"),
-        (latex.difference(-2.0, COUNT, 2), r"\num{-2.0e0}"),
+        (latex.difference(-2.0, COUNT, 2), r"\num{-2.0}"),
     ],
 )
 def test_a_quantity_is_printed_in_its_format(printed: str, expected: str) -> None:
@@ -156,7 +171,7 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
     report.render("regression-settings", tmp_path, tmp_path / "settings.tex")
     table = (tmp_path / "settings.tex").read_text()
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(table).items()}
-    assert rows[r"bound on \(|\pi_\theta|\)"] == [r"\num{1.25}", r"\F"]
+    assert rows[r"limit of \(|\pi_\theta|\)"] == [r"\num{1.25}", r"\F"]
     assert rows[r"smoothness \(L_i\)"] == [r"fixed, \num{77}", r"\R"]
     assert rows["residual on a frozen backup, last layer zero"][1] == r"\S \R"
     tuned = {name for name, cells in rows.items() if cells[1] == r"\R \Cal"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from replication.config import Config
 from replication.report import parts, text
 
 PAPER = text.FOLDER
@@ -37,5 +38,21 @@ def test_citations_references_and_inputs_are_complete() -> None:
     referred = {key for keys in re.findall(r"\\[cC]?ref\{([^}]*)\}", ALL) for key in keys.split(",")}
     assert len(labels) == len(set(labels))
     assert referred <= set(labels)
-    sections = set(re.findall(r"\\input\{(sections/[^}]*)\}", ALL))
+    sections = set(re.findall(r"\\(?:input|sectionwhererun\{[^}]*\})\{(sections/[^}]*)\}", ALL))
     assert sections == {f"sections/{Path(path).stem}" for path in SECTIONS}
+
+
+def test_a_section_that_waits_for_an_arm_is_there_where_the_scale_runs_it(tmp_path: Path) -> None:
+    (tmp_path / "sections").mkdir()
+    (tmp_path / "main.tex").write_text("\\input{sections/a}\\sectionwhererun{regression/scpo}{sections/b}\n")
+    (tmp_path / "sections/a.tex").write_text("First.")
+    (tmp_path / "sections/b.tex").write_text(r"Second \q{regression/scpo/updates}{sum}.")
+    with_it, without = Config(), Config(regression=None)
+    assert text.conditions(tmp_path) == ["regression/scpo"]
+    for config, there in ((with_it, True), (without, False), (None, False)):
+        assert ("Second" in text.typeset(tmp_path, config)) == there
+        assert bool(text.numbers(tmp_path, config)) == there
+
+
+def test_sections_wait_for_arms_of_experiments_that_exist() -> None:
+    assert {arm.partition("/")[0] for arm in text.conditions()} <= set(Config().experiments)

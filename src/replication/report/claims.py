@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from replication.claims import claims, verdicts
-from replication.claims.verdicts import Verdict
+from replication.claims.verdicts import Status, Verdict
 from replication.typeset import latex, parts
-from replication.typeset.latex import GAP, Row, Title
+from replication.typeset.latex import GAP, RULE, Row, Title
 
+#: Comparators with a tolerance to one side, and to which.
+ONE_SIDED = {"at_most": 1.0, "below": 1.0, "at_least": -1.0}
 _SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
+
+
+#: Where claims come from: beginning of their source -> how the table of counts calls it.
+SOURCES = {"abstract": "the abstract", "figure": "the published figure", "ours": "this replication"}
+
+
+@parts.table("claims-counts")
+def counts(results: Path) -> str:
+    """How many claims of each source have each verdict."""
+    found, statuses = verdicts.read(results / verdicts.NAME), get_args(Status)
+
+    def row(name: str, chosen: Sequence[Verdict]) -> Row:
+        return [
+            name,
+            *(latex.count(sum(one.status == status for one in chosen)) for status in statuses),
+            latex.count(len(chosen)),
+        ]
+
+    rows: list[Row | str] = [
+        row(name, [one for one in found if one.source.startswith(source)]) for source, name in SOURCES.items()
+    ]
+    return latex.booktabs("lrrrrr", [["claims of", *statuses, "all"]], [*rows, RULE, row("all", found)])
 
 
 @parts.table("claims-abstract")
@@ -84,11 +109,19 @@ def _measured(one: Verdict) -> str:
 
 
 def _expected(one: Verdict) -> str:
-    expected = one.expected
-    text = latex.pair(*map(_number, expected)) if isinstance(expected, tuple) else _number(expected)
-    within = " " + latex.small(rf"\(\pm\)\,{_number(one.tolerance)}") if one.tolerance else ""
+    expected, tolerance = one.expected, one.tolerance
+    if isinstance(expected, tuple):
+        text = latex.pair(*map(_number, expected))
+    elif one.comparator in ONE_SIDED:
+        text, tolerance = _number(expected + ONE_SIDED[one.comparator] * tolerance), 0.0
+    else:
+        text = _number(expected)
+    within = " " + latex.small(rf"\(\pm\)\,{_number(tolerance)}") if tolerance else ""
     return rf"\({_SIGNS[one.comparator]}\) {text}{within}"
 
 
 def _number(value: float) -> str:
-    return latex.number(verdicts.number(value))
+    """Return a value to three significant digits, or to four where three would make a whole number of it."""
+    short = f"{value:.3g}"
+    whole = float(short).is_integer() and not float(value).is_integer()
+    return latex.number(verdicts.number(value) if whole or float(value).is_integer() else short)

@@ -151,7 +151,7 @@ def _number(name: str, results: Path, folder: Path) -> Found | None:
     """
     source = re.fullmatch(r"\\(?:q(?:\[\d+\])?|setting)\{([^{}]*)\}(?:\{[^{}]*\})?", name)
     name = source[1] if source else name
-    used = [one for one in text.numbers(folder) if one.name == name]
+    used = [one for one in text.numbers(folder) if one.name == name and one.kind != "agree"]
     last = name.rpartition("/")[2]
     if last not in QUANTITIES:
         return Found(_used(used, results), results / "report" / text.NUMBERS) if used else None

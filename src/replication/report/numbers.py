@@ -1,7 +1,8 @@
 r"""The numbers of the report's text: looked up in the table of quantities and in the settings, written as LaTeX.
 
 The text says \q{experiment/arm/quantity}{statistic} and \setting{experiment/arm/path.to.setting}.  These are found
-by reading it, so a further number needs a line of the text and nothing else.  The parts of a name:
+by reading it, so a further number needs a line of the text and nothing else.  \agree{name}{statistic}{was}{were}
+prints the word that agrees with the number.  The parts of a name:
 
     regression/scpo/unsafe-iterates             a quantity of an arm
     regression/scpo+scpo-verified/updates       the runs of two arms, one after the other
@@ -26,7 +27,7 @@ from replication.errors import ResultError
 from replication.experiments.shown import VALUE, format_of, shown, shown_difference
 from replication.files import write_text
 from replication.provenance.stamp import stamped
-from replication.report.text import FOLDER, Number, numbers
+from replication.report.text import FOLDER, Number, conditions, numbers, runs
 from replication.results import quantities
 from replication.results.quantities import Table
 from replication.results.read import read_config
@@ -35,6 +36,8 @@ from scpo.errors import ConfigurationError
 
 #: Printed for a number of an arm or experiment that the scale leaves out.
 NOT_RUN = r"\emph{not run}"
+#: What \agree makes of a number: its first word for 1, its second for any other.
+ONE, MANY = r"\firstword", r"\secondword"
 #: Printed for a number that none of an arm's runs has, and for a setting that is null.
 NONE = "none"
 MINUS = " - "
@@ -49,7 +52,8 @@ def main(results: Path, out: Path, folder: Path = FOLDER) -> None:
     """
     with stamped(out, results, [__name__]):
         table, config = quantities.read(results), read_config(results)
-        lines = {rf"\definenumber{{{one.key}}}{{{checked(one, table, config)}}}" for one in numbers(folder)}
+        lines = {rf"\definenumber{{{one.key}}}{{{checked(one, table, config)}}}" for one in numbers(folder, config)}
+        lines |= {rf"\definerun{{{arm}}}" for arm in conditions(folder) if runs(arm, config)}
         head = ["% Written from the results; not to be edited.", rf"\def\ScaleNotice{{{notice(config)}}}"]
         write_text(out, "\n".join([*head, *sorted(lines)]) + "\n")
 
@@ -106,6 +110,8 @@ def _quantity(one: Number, table: Table, config: Config) -> str:
     experiment, arm, quantity = split(one.name)
     format_of(quantity, one.statistic)
     arms = arms_of(arm)
+    if one.kind == "agree":
+        return _word(one, table, config)
     if not _runs(experiment, arms, config):
         return NOT_RUN
     if one.statistic != VALUE and not all(table.has(experiment, single, quantity) for single in arms):
@@ -114,6 +120,17 @@ def _quantity(one: Number, table: Table, config: Config) -> str:
         first, second = arm.split(MINUS)
         return shown_difference(table, experiment, (first, second), quantity, one.statistic, one.digits)
     return shown(table, experiment, arm, quantity, one.statistic, one.digits)
+
+
+def _word(one: Number, table: Table, config: Config) -> str:
+    experiment, arm, quantity = split(one.name)
+    if not _runs(experiment, arms_of(arm), config) or not table.has(experiment, arm, quantity):
+        return MANY
+    if one.statistic == VALUE:
+        value = table.value(experiment, arm, quantity)
+    else:
+        value = table.statistic(experiment, arm, quantity, one.statistic)
+    return ONE if value == 1.0 else MANY
 
 
 def _setting(name: str, config: Config) -> str:

@@ -1,6 +1,8 @@
 r"""The report's text: which figures, tables and numbers it uses, and whether all of them are what they should be.
 
-Every float says with \stamp{figures/NAME} or \stamp{tables/NAME} where its content comes from.
+Every float says with \stamp{figures/NAME} or \stamp{tables/NAME} where its content comes from.  A section that
+main.tex inputs with \sectionwhererun{experiment/arm}{sections/NAME} belongs to the text only where the scale runs the
+arm.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from replication.claims import verdicts
+from replication.config import Config
 from replication.errors import ResultError
 from replication.files import write_text
 from replication.paths import REPOSITORY
@@ -26,8 +29,10 @@ _FLOAT = re.compile(r"\\begin\{(figure|table)(?:pages)?\*?\}(.*?)\\end\{\1(?:pag
 _SHOWN = re.compile(r"\\(?:includegraphics|input)\s*(?:\[[^\]]*\])?\{((?:figures|tables)/[a-z0-9-]+)\}")
 _STAMP = re.compile(r"\\stamp\{((?:figures|tables)/[a-z0-9-]+)\}")
 _NUMBER = re.compile(
-    r"\\q(?:\[(?P<digits>\d+)\])?\{(?P<name>[^{}]*)\}\{(?P<statistic>[^{}]*)\}|\\setting\{(?P<path>[^{}]*)\}"
+    r"\\(?P<kind>q|agree)(?:\[(?P<digits>\d+)\])?\{(?P<name>[^{}]*)\}\{(?P<statistic>[^{}]*)\}"
+    r"|\\setting\{(?P<path>[^{}]*)\}"
 )
+_SECTION = re.compile(r"\\(?:sectionwhererun\{(?P<arm>[^}]*)\}|input)\{(?P<name>sections/[^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,15 @@ class Number:
     r"""A number that the text uses.
 
     Attributes:
-        kind: "q" for \q[digits]{name}{statistic}, "setting" for \setting{name}.
+        kind: "q" for \q[digits]{name}{statistic}; "setting" for \setting{name}; "agree" for
+            \agree{name}{statistic}{singular}{plural}, which prints the word that agrees with the number.
         name: of a quantity, as in experiment/arm/quantity, or of a setting, as in experiment/arm/path.to.setting.
         statistic: over the seeds; "" for a setting.
         digits: in place of those of the quantity's format; None: those.
         where: file and line.
     """
 
-    kind: Literal["q", "setting"]
+    kind: Literal["q", "setting", "agree"]
     name: str
     statistic: str
     digits: int | None
@@ -62,19 +68,36 @@ class Number:
         """The name under which the LaTeX of the number is defined in numbers.tex; the preamble makes the same one."""
         if self.kind == "setting":
             return self.name
-        return f"{self.name}:{self.statistic}" + ("" if self.digits is None else f":{self.digits}")
+        key = f"{self.name}:{self.statistic}" + ("" if self.digits is None else f":{self.digits}")
+        return f"agree:{key}" if self.kind == "agree" else key
 
     @property
     def source(self) -> str:
         """The number as the text writes it."""
         if self.kind == "setting":
             return rf"\setting{{{self.name}}}"
-        return rf"\q{'' if self.digits is None else f'[{self.digits}]'}{{{self.name}}}{{{self.statistic}}}"
+        return rf"\{self.kind}{'' if self.digits is None else f'[{self.digits}]'}{{{self.name}}}{{{self.statistic}}}"
 
 
-def typeset(folder: Path = FOLDER) -> str:
-    """Return the whole text of main.tex in ``folder``, without comments, with its sections in their place."""
-    return "\n".join(content for _, content in _files(folder))
+def typeset(folder: Path = FOLDER, config: Config | None = None) -> str:
+    """Return the whole text of main.tex in ``folder``, without comments, with its sections in their place.
+
+    Args:
+        folder: where main.tex is.
+        config: the scale that the text is typeset for; None: no section is kept that waits for an arm.
+    """
+    return "\n".join(content for _, content in _files(folder, config))
+
+
+def conditions(folder: Path = FOLDER) -> list[str]:
+    """Return the arms that sections of the text wait for, as experiment/arm."""
+    return [found["arm"] for found in _SECTION.finditer(_read(folder / "main.tex")) if found["arm"]]
+
+
+def runs(arm: str, config: Config) -> bool:
+    """Tell whether a scale runs ``arm``, given as experiment/arm."""
+    experiment, _, name = arm.partition("/")
+    return experiment in config.experiments and name in config.experiments[experiment].arms
 
 
 def floats(text: str) -> list[Float]:
@@ -94,17 +117,18 @@ def title(shown: str, folder: Path = FOLDER) -> str:
     return " ".join([kinds[labels[0][:3]], labels[0][4:]]) if labels else ""
 
 
-def numbers(folder: Path = FOLDER) -> list[Number]:
-    """Return the numbers that the text in ``folder`` uses, in their order, as often as they are used."""
+def numbers(folder: Path = FOLDER, config: Config | None = None) -> list[Number]:
+    """Return the numbers that the text uses (as :func:`typeset`), in their order, as often as they are used."""
     found = []
-    for path, content in _files(folder):
+    for path, content in _files(folder, config):
         for use in _NUMBER.finditer(content):
             where = f"{path}:{content.count(chr(10), 0, use.start()) + 1}"
             if use["path"] is not None:
                 found.append(Number("setting", _plain(use["path"]), "", None, where))
             else:
                 digits = None if use["digits"] is None else int(use["digits"])
-                found.append(Number("q", _plain(use["name"]), _plain(use["statistic"]), digits, where))
+                kind: Literal["q", "agree"] = "q" if use["kind"] == "q" else "agree"
+                found.append(Number(kind, _plain(use["name"]), _plain(use["statistic"]), digits, where))
     return found
 
 
@@ -114,7 +138,8 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
     Raises:
         ResultError: a stamp is missing or damaged.
     """
-    text = typeset(folder)
+    config = read_config(results)
+    text = typeset(folder, config)
     known, shown = set(_parts(results)), set(_SHOWN.findall(text))
     found = [f"{name}: made and not shown in the report" for name in sorted(known - shown)]
     found += [f"{name}: shown in the report and not made" for name in sorted(shown - known)]
@@ -126,7 +151,7 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
     defined = (results / "report" / NUMBERS).read_text(encoding="utf-8")
     found += [
         f"{one.where}: {one.source} is not in {NUMBERS}; write it again"
-        for one in numbers(folder)
+        for one in numbers(folder, config)
         if rf"\definenumber{{{one.key}}}" not in defined
     ]
     for path in files_of(results, known & shown):
@@ -159,13 +184,14 @@ def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
     write_text(out, "\n".join(["% Written from stamps; not to be edited.", *lines]) + "\n")
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+def _files(folder: Path, config: Config | None) -> Iterator[tuple[Path, str]]:
     """Yield the files of the text with their content, main.tex and what it inputs from sections/, in their order."""
     main = _read(folder / "main.tex")
     yield folder / "main.tex", main
-    for section in re.findall(r"\\input\{(sections/[^}]*)\}", main):
-        path = folder / f"{section}.tex"
-        yield path, _read(path)
+    for section in _SECTION.finditer(main):
+        if section["arm"] is None or (config is not None and runs(section["arm"], config)):
+            path = folder / f"{section['name']}.tex"
+            yield path, _read(path)
 
 
 def _read(path: Path) -> str:

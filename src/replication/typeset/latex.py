@@ -98,12 +98,17 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def safety(value: float, digits: int = 4) -> str:
-    r"""Return a constraint's value with its sign and ``digits`` significant digits, as \num{...}; 0 only if it is 0."""
+    r"""Return a constraint's value with its sign and ``digits`` significant digits, as \num{...}; 0 only if it is 0.
+
+    From a thousandth on and below a thousand it has no exponent.
+    """
     if value == 0.0:
         return r"\num{0}"
     if not math.isfinite(value):
         return {"inf": r"\(+\infty\)", "-inf": r"\(-\infty\)"}.get(str(value), "not a number")
-    return number(f"{value:+.{digits - 1}e}")
+    text = f"{value:+.{digits - 1}e}"
+    exponent = int(text.partition("e")[2])
+    return number(f"{value:+.{max(digits - 1 - exponent, 0)}f}" if -3 <= exponent < 3 else text)
 
 
 def pair(low: str, high: str) -> str:

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 
 from replication.results import run_quantities
 from replication.results.read import Run
-from replication.results.statistics import proportion_interval
 from replication.typeset import style
 
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
@@ -42,19 +41,6 @@ def spread(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, *, perce
     _unlabelled(axes)
 
 
-def share_of_seeds(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str) -> None:
-    """Draw the share of seeds in which ``y`` holds, over ``x``, and its exact 95 % interval."""
-
-    def interval(values: pd.Series[float]) -> tuple[float, float]:
-        found = proportion_interval(int(values.sum()), len(values))
-        return found.low, found.high
-
-    shown = data.assign(**{y: data[y].astype(float)})
-    look: dict[str, Any] = {"linewidth": 1.0, "err_kws": {"alpha": 0.15, "linewidth": 0}}
-    sns.lineplot(shown, x=x, y=y, estimator="mean", errorbar=interval, color=colour, ax=axes, **look)
-    _unlabelled(axes)
-
-
 def constraint_axis(axes: Axes, bottom: float, top: float) -> None:
     """Scale y of ``axes`` for raw values of g: symmetric logarithm, a line at 0, the unsafe side tinted."""
     style.symlog(axes, 1e-5, bottom, top)
@@ -64,9 +50,13 @@ def constraint_axis(axes: Axes, bottom: float, top: float) -> None:
 
 def mark_unsafe(axes: Axes, data: pd.DataFrame, x: str) -> None:
     """Mark every bin that holds an unsafe iterate at its highest g, however small that is."""
-    unsafe = data[data["max_g_high"] > 0.0]
-    cross: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8, "color": style.INK, "zorder": 4}
-    axes.plot(unsafe[x], unsafe["max_g_high"], linestyle="", **cross)
+    cross(axes, data[data["max_g_high"] > 0.0].set_index(x)["max_g_high"])
+
+
+def cross(axes: Axes, values: pd.Series[float]) -> None:
+    """Mark ``values`` with crosses, at their index."""
+    look: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8, "color": style.INK, "zorder": 4}
+    axes.plot(values.index, values, linestyle="", **look)
 
 
 def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:

@@ -79,7 +79,7 @@ class Norm:
         return np.asarray(self.turned(force) / self.roots)
 
     def reach(self, region: LocalSafeRegion, target: Array) -> float:
-        """Return a bound on |z*|: z* lies in the H-ball with the diameter from 0 to the target, and in S."""
+        """Return a bound on |z*|: z* lies in the H-ball with the diameter from 0 to the target, and in Z."""
         pull = length_of(self.image(target))
         return region.longest(0.5 * length_of(target) + 0.5 * pull / float(self.roots.min()))
 

@@ -1,4 +1,4 @@
-"""How far a point of S is from being the projection: measured from the point and multipliers, whoever proposes them.
+"""How far a point of Z is from being the projection: measured from the point and multipliers, whoever proposes them.
 
 For rows c_i(z) = kappa g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2 the projection z* of t solves
 
@@ -23,9 +23,9 @@ SECULAR_STEPS = 40
 
 
 def kkt_residual(region: LocalSafeRegion, target: Array, point: Array, duals: Array, norm: Norm | None = None) -> float:
-    """Return the largest relative violation of the KKT conditions at a point of S.
+    """Return the largest relative violation of the KKT conditions at a point of Z.
 
-    Forces are relative to |target|.  Lengths are relative to the longest step that S may hold, not to |target|, which
+    Forces are relative to |target|.  Lengths are relative to the longest step that Z may hold, not to |target|, which
     can be far longer.  The multiplier of |z| <= r is not an argument: the best one has a closed form.
     """
     duals = np.maximum(duals, 0.0)
@@ -82,13 +82,13 @@ def distance_gap(region: LocalSafeRegion, target: Array, point: Array, duals: Ar
 
 
 def dual_distance(region: LocalSafeRegion, target: Array, duals: Array, norm: Norm | None = None) -> float:
-    """Return a lower bound on the distance from ``target`` to S, for any multipliers ``duals`` >= 0 of shape (k,)."""
+    """Return a lower bound on the distance from ``target`` to Z, for any multipliers ``duals`` >= 0 of shape (k,)."""
     goal = target if norm is None else norm.image(target)
     return math.sqrt(max(0.0, float(goal @ goal) + 2.0 * dual_value(region, target, duals, norm)))
 
 
 def dual_value(region: LocalSafeRegion, target: Array, duals: Array, norm: Norm | None = None) -> float:
-    """Return a lower bound on (|z - target|^2 - |target|^2) / 2 over S, for any ``duals`` >= 0: the dual function.
+    """Return a lower bound on (|z - target|^2 - |target|^2) / 2 over Z, for any ``duals`` >= 0: the dual function.
 
     It is lambda^T kappa g plus the minimum over 0 <= s <= r of (1 + lambda^T L) s^2 / 2 - h s, where
     h = |target - A^T lambda| - lambda^T e.  The largest h that its rounding error allows is used.

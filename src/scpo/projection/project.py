@@ -1,10 +1,10 @@
 """The projection of a step onto the local safe region: it is solved, and then the answer is checked.
 
-    z* = argmin { |z - target|^2 : z in S }          (docs/method.md, section 6)
+    z* = argmin { |z - target|^2 : z in Z }          (docs/method.md, section 6)
 
 in the Euclidean norm, or in another one that a metric H gives: |z|_H^2 = z^T H z.
 
-No solver is trusted.  Its point is pulled back into S exactly, and it is accepted on its own numbers: the relative
+No solver is trusted.  Its point is pulled back into Z exactly, and it is accepted on its own numbers: the relative
 residual of the KKT conditions is small, or the point is hardly farther from the target than a proven lower bound.
 """
 
@@ -29,7 +29,7 @@ KKT_TOLERANCE = 1e-7
 HARDLY = 1e-9
 GAP_TOLERANCE = 1e-6
 #: The rows are tightened by these shares of their size, one after the other, so that a solver's inexact point lies
-#: in S.  Shrinking it towards 0 costs much where the slack is small, and everything where it is 0 (the descent row).
+#: in Z.  Shrinking it towards 0 costs much where the slack is small, and everything where it is 0 (the descent row).
 TIGHTENINGS = (1e-9, 0.0)
 
 
@@ -38,14 +38,14 @@ class Projection:
     """The projected point and what is known about it.
 
     Attributes:
-        point: z*, shape (n,); it certainly lies in S.
-        status: "inside" (the target lies in S), "projected", or "pinned" (0 is the only point that certainly lies
-            in S).
+        point: z*, shape (n,); it certainly lies in Z.
+        status: "inside" (the target lies in Z), "projected", or "pinned" (0 is the only point that certainly lies
+            in Z).
         active: True for the constraints whose rows hold with equality, up to 1e-6 of their size; shape (k,).
         duals: multipliers of the rows for the objective |z - target|^2 / 2 in the norm of the projection, shape (k,).
         backend: what solved it: "none" (it was not necessary), "sqp" or "clarabel".
         kkt_residual: relative residual of the KKT conditions at the point.
-        gap: |z* - target| minus its proven lower bound, relative to the longest step that S may hold, in the norm of
+        gap: |z* - target| minus its proven lower bound, relative to the longest step that Z may hold, in the norm of
             the projection.
         retries: the backends that missed the tolerances before this one.
     """
@@ -72,7 +72,7 @@ def project(
     metric: ArrayLike | None = None,
     backend: str = "auto",
 ) -> Projection:
-    """Project ``target`` onto S = { z : |z| <= radius, u_i(z) <= (1 - kappa) values_i }.
+    """Project ``target`` onto Z = { z : |z| <= radius, u_i(z) <= (1 - kappa) values_i }.
 
     Here u_i(z) = values_i + slopes_i^T z + probe_error_i |z| + (smoothness_i / 2) |z|^2.
 
@@ -85,7 +85,7 @@ def project(
         radius: r > 0.
         kappa: the share of the slack that the step may use, in (0, 1].
         metric: H, which makes (z - target)^T H (z - target) what is minimised: a positive diagonal (n,) or a symmetric
-            positive definite matrix (n, n); None: the identity.  S does not depend on it.
+            positive definite matrix (n, n); None: the identity.  Z does not depend on it.
         backend: the solver that is tried first: "sqp" (dense QPs in sequence, by DAQP) or "clarabel" (an interior-point
             method whose answer the SQP refines).  If it misses the tolerances the other one is tried.  "auto" is "sqp".
 
@@ -220,7 +220,7 @@ class _Search:
         return BACKENDS[name](self.reduced, self.goal, share * self.sizes[self.kept], self.diagonal)
 
     def _in_full(self, solution: Solution) -> tuple[Array, Array]:
-        """Return the point in all directions, pulled back into S, and the multipliers of all rows."""
+        """Return the point in all directions, pulled back into Z, and the multipliers of all rows."""
         point = solution.point if self.basis is None else self.basis @ solution.point
         duals = np.zeros(self.region.values.size)
         duals[self.kept] = solution.duals
@@ -229,7 +229,7 @@ class _Search:
         return self.region.pull_back(point, self.target, self.norm.image), duals
 
     def _measured(self, point: Array, duals: Array, name: str, missed: tuple[str, ...]) -> Projection:
-        """Return a point of S and multipliers with their KKT residual and gap."""
+        """Return a point of Z and multipliers with their KKT residual and gap."""
         kkt = kkt_residual(self.region, self.target, point, duals, self.norm)
         gap = distance_gap(self.region, self.target, point, duals, self.norm) / self.span
         active = (self.region.rows(point) >= -1e-6 * self.sizes) & (self.sizes > 0)

@@ -1,4 +1,4 @@
-"""The local safe region S: the steps that one set of probes proves to be safe.
+"""The local safe region Z: the steps that one set of probes proves to be safe.
 
 Let theta be safe and let Q be an orthonormal basis, so that z stands for the parameters theta + Q z.  For |z| <= r each
 constraint obeys the step bound
@@ -8,9 +8,9 @@ constraint obeys the step bound
 where the probed slope a_i has an error of at most e_i (docs/method.md, bound).  The region uses a share kappa of the
 slack:
 
-    S = { z : |z| <= r,  u_i(z) <= (1 - kappa) g_i  for all i }.
+    Z = { z : |z| <= r,  u_i(z) <= (1 - kappa) g_i  for all i }.
 
-S is convex, and it contains 0 because g <= 0.  The inequalities are called the rows of S.  No solver is used here.
+Z is convex, and it contains 0 because g <= 0.  The inequalities are called the rows of Z.  No solver is used here.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from numpy.typing import ArrayLike
 from scpo.arrays import LARGEST, UNIT_ROUNDOFF, Array, length_of, real_array
 from scpo.errors import ConfigurationError, ShapeError, UnsafeStartError
 
-#: How often the pull-back shortens a point that rounding keeps outside of S, before it takes 0.
+#: How often the pull-back shortens a point that rounding keeps outside of Z, before it takes 0.
 SHORTENINGS = 60
 
 
 @dataclass(frozen=True)
 class LocalSafeRegion:
-    """The set S of k constraints in n directions.  Use :meth:`build` to make one: it checks its arguments.
+    """The set Z of k constraints in n directions.  Use :meth:`build` to make one: it checks its arguments.
 
     Attributes:
         values: g_i(theta) <= 0, shape (k,).
@@ -65,7 +65,7 @@ class LocalSafeRegion:
         Raises:
             ShapeError: the shapes do not fit together, or an argument is not an array of real numbers.
             NonFiniteError: an entry is NaN, infinite or larger than LARGEST.
-            UnsafeStartError: a value is positive, so that S need not contain 0.
+            UnsafeStartError: a value is positive, so that Z need not contain 0.
             ConfigurationError: a constant is negative, the radius is not positive, or kappa is outside (0, 1].
         """
         g, a = real_array("values", values), real_array("slopes", slopes)
@@ -97,14 +97,14 @@ class LocalSafeRegion:
         return base + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
 
     def rows(self, z: Array) -> Array:
-        """Return u(z) - (1 - kappa) g, shape (k,).  The step z lies in S if all of them are <= 0 and |z| <= r."""
+        """Return u(z) - (1 - kappa) g, shape (k,).  The step z lies in Z if all of them are <= 0 and |z| <= r."""
         length = length_of(z)
         return (
             self.kappa * self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
         )
 
     def contains(self, z: Array) -> bool:
-        """Return True if z certainly lies in S: the rounding errors of this evaluation are added to each row."""
+        """Return True if z certainly lies in Z: the rounding errors of this evaluation are added to each row."""
         length = length_of(z) * (1 + self.roundoff)
         magnitude = (
             -self.kappa * self.values
@@ -115,10 +115,10 @@ class LocalSafeRegion:
         return length <= self.radius and bool((self.rows(z) + self.roundoff * magnitude <= 0).all())
 
     def pull_back(self, z: Array, target: Array, image: Callable[[Array], Array] = np.asarray) -> Array:
-        """Return z shrunk towards 0 until it certainly lies in S and |z|^2 <= z^T target (the descent inequality).
+        """Return z shrunk towards 0 until it certainly lies in Z and |z|^2 <= z^T target (the descent inequality).
 
-        Each row is a quadratic in the shrinking factor, so the largest allowed factor has a closed form.  S is convex
-        and contains 0, so a point of S stays in S when it is shrunk.  With a linear ``image`` the descent inequality
+        Each row is a quadratic in the shrinking factor, so the largest allowed factor has a closed form.  Z is convex
+        and contains 0, so a point of Z stays in Z when it is shrunk.  With a linear ``image`` the descent inequality
         is that of the images: |image(z)|^2 <= image(z)^T image(target).
         """
         goal = image(target)
@@ -159,11 +159,11 @@ class LocalSafeRegion:
         return float(limits.min(initial=np.inf))
 
     def reach(self, target: Array) -> float:
-        """Return a bound on |z*|, where z* is the projection of ``target`` onto S: no step of S beyond |target|."""
+        """Return a bound on |z*|, where z* is the projection of ``target`` onto Z: no step of Z beyond |target|."""
         return self.longest(length_of(target))
 
     def longest(self, limit: float) -> float:
-        """Return a bound on |z| for the points of S with |z| <= ``limit``.
+        """Return a bound on |z| for the points of Z with |z| <= ``limit``.
 
         It is the least of the limit, r and the longest step that each row leaves.  Row i requires
         kappa g_i - (|a_i| - e_i) |z| + (L_i / 2) |z|^2 <= 0, which bounds |z| by the larger root.

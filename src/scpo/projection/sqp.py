@@ -1,6 +1,6 @@
 """Sequential quadratic programming for the projection; DAQP's dual active-set method solves one dense QP a step.
 
-The rows are convex, so their linearisation at any z contains S, and no QP is infeasible.  With the exact Hessian of the
+The rows are convex, so their linearisation at any z contains Z, and no QP is infeasible.  With the exact Hessian of the
 Lagrangian the iteration converges quadratically, mostly within ten QPs.  Whether it did is for the caller to measure.
 """
 

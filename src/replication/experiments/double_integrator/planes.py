@@ -29,7 +29,6 @@ from scpo.arrays import Array
 CERTIFIED = ("unconstrained", "scpo", "scpo-verified")
 FAR = 1.15  # edge of the phase portraits, in bounds of the state
 SET: dict[str, Any] = {"color": style.INK, "linewidth": 0.8}  # the outline of O_inf
-FINE: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgewidth": 0.9}
 
 
 @parts.figure(
@@ -137,7 +136,7 @@ def certificate(results: Path) -> Figure:
         grid[2, 0].set_ylim(-2.0, 1.06 * float(references.figures["area_control_invariant"]))
         for axes, method in zip(grid[:2, 0], SHOWN, strict=True):
             axes.set_ylabel(f"{style.LABELS[method]}\n\n$x_2$")
-        grid[2, 0].set_ylabel("proven area")
+        grid[2, 0].set_ylabel("area proven safe")
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
         _certificate_legends(figure)
@@ -225,11 +224,10 @@ def _cells(axes: Axes, found: Certificate) -> None:
 
 
 def _areas(axes: Axes, found: Certificate, method: str) -> None:
-    """Draw the area proven safe for all time over training, and the certified area at the end, on finer cells."""
+    """Draw the area proven safe for all time over training, all of it on cells of one size."""
     rows = pd.DataFrame(found.figures["over_training"])
     look: dict[str, Any] = line(method) | {"linewidth": 0.9, "alpha": 0.8}
     axes.plot(rows["update"], rows["invariant_area"], **look)
-    axes.plot(rows["update"].iloc[-1], found.area, color=style.COLOURS[method], zorder=3, **FINE)
 
 
 def _certificate_legends(figure: Figure) -> None:
@@ -241,9 +239,5 @@ def _certificate_legends(figure: Figure) -> None:
         "$O_\\infty$": SET,
     }
     legend(figure, cells)
-    fine = {"final policy, finer cells": FINE | {"color": style.INK, "linestyle": ""}}
-    legend(
-        figure,
-        {style.LABELS[name]: line(name) for name in style.LABELS if name in CERTIFIED} | fine,
-        "outside lower center",
-    )
+    lines = {style.LABELS[name]: line(name) for name in style.LABELS if name in CERTIFIED}
+    legend(figure, lines | {"area of $O_\\infty$": SET | {"linestyle": style.DASHED}}, "outside lower center")

@@ -167,12 +167,12 @@ def settings(results: Path) -> str:
 
 def _task(section: DoubleIntegratorConfig, system: ReferenceNumbers) -> list[Setting]:
     three = ", ".join(map(latex.setting, (section.rho, section.horizon, section.contraction)))
-    smooth = rf"log-sum-exp, \(\beta={system.sharpness:g}\)"
+    smooth = rf"log-sum-exp, \(\beta_{{\mathrm{{lse}}}}={system.sharpness:g}\)"
     return [
         ("stage cost", rf"\(\norm{{x}}^2+{system.stage_input_weight:g}\,u^2\)", OURS),
         ("backup", rf"LQR of \(\norm{{x}}^2+{system.backup_input_weight:g}\,u^2\)", OURS),
-        (r"training starts \(M\), in \(\rho O_\infty\)", latex.count(section.starts), TUNED),
-        (r"\(\rho\), horizon \(T\), contraction \(\lambda\)", three, OURS),
+        (r"training starts \(N\), in \(\rho O_\infty\)", latex.count(section.starts), TUNED),
+        (r"\(\rho\), horizon \(T\), contraction \(\zeta\)", three, OURS),
         ("over time, in training", "maximum" if section.aggregation == "max" else smooth, OURS),
         ("malicious labels, mixed", rf"where \(x_1>{system.malicious_above:g}\)", OURS),
         ("labelled states", latex.count(section.datasets["mixed"].size), OURS),

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from replication.errors import NotRunError
 from replication.experiments.regression.published import read_loss, read_policy
 from replication.experiments.regression.read import read_settings
-from replication.results import frames, run_quantities
+from replication.results import frames
 from replication.results.read import Run, read_arm, read_section
 from replication.tasks.regression.data import target
 from replication.training.series import EARLY
@@ -24,7 +24,8 @@ from replication.typeset import parts, plots, style
 EXPERIMENT = "regression"
 SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "unconstrained")
 SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
-WINDOWS = 100  # in which the constants are summed up over training
+#: Into so many windows training is cut for constraints and constants, and for the fewer evaluated policies.
+WINDOWS, EVALUATED = 100, 20
 
 Runs = Sequence[Run]
 
@@ -78,34 +79,35 @@ def replication(results: Path) -> Figure:
     ],
 )
 def safety(results: Path) -> Figure:
-    """The largest constraint of every iterate, and the share of seeds unsafe on held-out points; a row per arm."""
+    """Worst constraint value over training on the grid, and the share of policies unsafe between its points, by arm."""
     arms = _arms(results, SAFETY_ARMS)
     top = max(3.0 * max(run.summary["max_g"] for runs in arms.values() for run in runs), 3e-2)
+    longest = max(runs[0].epochs for runs in arms.values())
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 0.6 + 1.3 * len(arms))
-        grid = figure.subplots(len(arms), 2, sharex=True, sharey="col", squeeze=False)
-        for (name, runs), (iterates, heldout) in zip(arms.items(), grid, strict=True):
-            data = frames.series(runs)
-            plots.constraint_axis(iterates, -3.0, top)
-            plots.seeds(iterates, data, "epoch", "max_g_high", style.COLOURS[name], alpha=0.5)
-            if runs[0].method == "scpo":  # without the constraint nearly every bin holds one
-                plots.mark_unsafe(iterates, data, "epoch")
-            held = frames.evaluations(runs)
-            held = held.assign(unsafe=held["heldout_max_g"] > 0.0)
-            plots.share_of_seeds(heldout, held, "epoch", "unsafe", style.COLOURS[name])
-            heldout.set_ylim(-0.03, 1.03)
-            heldout.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            iterates.set_title(style.LABELS[name], loc="left")
-            heldout.set_title("held out", loc="left")
-            style.note(iterates, _seeds(runs), y=0.06, va="bottom")
-            style.aside(iterates, _unsafe_text(runs))
-            style.aside(heldout, _heldout_text(runs))
-        grid[0, 0].set_xlim(0.0, max(runs[0].epochs for runs in arms.values()))
-        style.note(grid[0, 0], "unsafe", x=0.98, y=0.94)
-        grid[len(arms) // 2, 0].set_ylabel("largest constraint $\\max_i\\, g_i$")
-        grid[len(arms) // 2, 1].set_ylabel("share of seeds unsafe")
-        _epochs(grid[-1])
-        style.letters(grid)
+        figure = style.new_figure(style.TEXT_WIDTH, 3.1)
+        iterates, heldout = figure.subplots(1, 2, sharex=True)
+        plots.constraint_axis(iterates, -3.0, top)
+        for name, runs in arms.items():
+            colour = style.COLOURS[name]
+            worst = worst_values(frames.series(runs))
+            iterates.plot(
+                worst.index, worst, color=colour, linewidth=1.2, label=f"{style.LABELS[name]} ({_unsafe_text(runs)})"
+            )
+            if runs[0].method == "scpo":  # without the constraint nearly every window holds one
+                plots.cross(iterates, worst[worst > 0.0])
+            shares = unsafe_shares(frames.evaluations(runs), round(EVALUATED * runs[0].epochs / longest))
+            heldout.plot(shares.index, shares, color=colour, linewidth=1.4)
+        heldout.set_ylim(-0.03, 1.03)
+        heldout.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        iterates.set_title("on the grid", loc="left")
+        heldout.set_title("between its points", loc="left")
+        iterates.set_ylabel("largest constraint $\\max_i\\, g_i$")
+        heldout.set_ylabel("unsafe policies")
+        iterates.set_xlim(0.0, longest)
+        style.note(iterates, "unsafe", x=0.98, y=0.97)
+        _epochs([iterates, heldout])
+        style.letters([iterates, heldout])
+        figure.legend(*iterates.get_legend_handles_labels(), ncols=3, loc="outside upper center", columnspacing=1.4)
         return figure
 
 
@@ -129,6 +131,17 @@ def smoothness(results: Path) -> Figure:
         style.letters(grid)
         figure.align_ylabels(grid[:, 0])
         return figure
+
+
+def worst_values(series: pd.DataFrame) -> pd.Series[float]:
+    """Return the largest constraint of any iterate of any seed; by the centre of the window."""
+    return series.groupby(frames.windows(series, WINDOWS))["max_g_high"].max()
+
+
+def unsafe_shares(evaluations: pd.DataFrame, count: int) -> pd.Series[float]:
+    """Return the share of evaluated policies that are unsafe on held-out points; by the centre of ``count`` windows."""
+    unsafe = (evaluations["heldout_max_g"] > 0.0).astype(float)
+    return unsafe.groupby(frames.windows(evaluations, max(count, 1))).mean()
 
 
 def miss_shares(series: pd.DataFrame) -> pd.Series[float]:
@@ -189,7 +202,7 @@ def _replication_legend(figure: Figure) -> None:
         "each seed": {"color": style.BLUE, "linewidth": 0.5},
         "published": {"color": style.YELLOW, "linewidth": 4.0, "alpha": 0.5},
         "target $f$": {"color": style.INK, "linewidth": 0.8, "linestyle": style.DOTTED},
-        "bounds": {"color": style.INK, "linewidth": 0.6, "linestyle": style.DASHED},
+        "limits": {"color": style.INK, "linewidth": 0.6, "linestyle": style.DASHED},
         "unsafe": {"color": style.INK, "marker": "x", "markersize": 4, "linestyle": ""},
     }
     handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
@@ -240,8 +253,3 @@ def _seeds(runs: Runs) -> str:
 
 def _unsafe_text(runs: Runs) -> str:
     return plots.counted(runs, "unsafe-iterates", "updates", "unsafe")
-
-
-def _heldout_text(runs: Runs) -> str:
-    worst = run_quantities.of_runs(runs).statistic(EXPERIMENT, runs[0].arm, "heldout-worst-g", "max")
-    return plots.counted(runs, "unsafe-evaluations", "evaluations", f"unsafe, largest {worst:.2g}")

@@ -19,7 +19,8 @@ from replication.experiments.settings_table import (
     or_number,
     settings_table,
 )
-from replication.experiments.shown import Cells, cells, shown_difference
+from replication.experiments.shown import Cells, cells, shown, shown_difference
+from replication.results import quantities
 from replication.tasks.regression.settings import RegressionConfig
 from replication.typeset import latex, parts
 from replication.typeset.latex import DASH, GAP, RULE, Row, Span
@@ -36,13 +37,13 @@ RESULTS = {
 }
 ACTIVATIONS = {"scpo": ("ReLU",), "scpo-tanh": ("tanh",), "scpo-softplus": ("softplus",)}
 ALTERNATIVES = {
-    "scpo": ("SCPO", "", ""),
-    "scpo-no-margin": ("SCPO", "no", "tightening"),
-    "scpo-no-buffer": ("SCPO", "no", "buffer"),
-    "scpo-curvature": ("SCPO", "no kink", "constants"),
-    "scpo-plain": ("SCPO", "plain", ""),
-    "backtracking": ("Back-", "tracking", ""),
-    "unconstrained": ("Uncon-", "strained", ""),
+    "scpo": "SCPO",
+    "scpo-no-margin": "no tightening",
+    "scpo-no-buffer": "no buffer",
+    "scpo-curvature": "no kink constants",
+    "scpo-plain": "plain reading",
+    "backtracking": "backtracking",
+    "unconstrained": "unconstrained",
 }
 COVERAGE = ["scpo-no-margin", "scpo", "scpo-covered"]
 PROVEN = {
@@ -113,6 +114,7 @@ def regression_results(results: Path) -> str:
             ("", small("unsafe-iterates", "share-interval")),
             (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
             ("updates with a bound miss", of("bound-misses", "sum")),
+            (r"largest miss \(g-u\)", of("worst-miss", "max", 2)),
             ("unsafe proposals", of("unsafe-proposals", "sum")),
             ("unsafe probes", of("unsafe-probes", "sum")),
             ("rollouts, all seeds", _rollouts),
@@ -162,24 +164,51 @@ def _supervised(arm: Cells) -> Iterator[str]:
 def alternatives(results: Path) -> str:
     """SCPO with one thing left out at a time, its plain reading, a line search and no constraint, at the same epoch."""
     arms = cells(results, EXPERIMENT, list(ALTERNATIVES))
-    return by_arm(
-        arms,
-        headings(arms, ALTERNATIVES),
-        [
-            ("seeds", of("updates", "seeds")),
-            ("loss, fresh inputs", of("fresh-loss-at-side", "median")),
-            ("", small("fresh-loss-at-side", "range")),
-            ("loss, clipped target", of("clipped-loss-at-side", "median")),
-            ("", small("clipped-loss-at-side", "range")),
-            ("unsafe iterates", of("unsafe-share", "mean")),
-            (r"worst raw \(g\), iterates", of("worst-g", "max", 3)),
-            ("updates with a bound miss", of("bound-miss-share", "mean")),
-            (r"unsafe prop.\ per update", of("unsafe-proposals-per-update", "mean")),
-            ("rollouts per update", of("rollouts-per-update", "mean")),
-            (r"\(\lvert z\rvert\), median", of("median-step", "median")),
-            (r"\(L\) used, median", of("median-smoothness", "median")),
-        ],
-    )
+    head: list[Row] = [
+        ["", "", Span(2, "loss, fresh inputs"), "unsafe", "worst", "bound", "roll-", r"\(\norm z\)"],
+        ["", "seeds", "median", "less SCPO's", "iterates", r"raw \(g\)", "missed", "outs", "median"],
+    ]
+    rows: list[Row] = []
+    for arm, found in arms.items():
+        rows.append([ALTERNATIVES[arm], found.cell("updates", "seeds"), *_compared(found)])
+        rows.append(["", "", found.small("fresh-loss-at-side", "range"), _against_usual(found)[1], *[""] * 5])
+    return latex.booktabs("lrrrrrrrr", head, rows)
+
+
+def _compared(arm: Cells) -> Iterator[str]:
+    yield arm.cell("fresh-loss-at-side", "median")
+    yield _against_usual(arm)[0]
+    yield arm.cell("unsafe-share", "mean")
+    yield arm.cell("worst-g", "max", 2)
+    yield arm.cell("bound-miss-share", "mean")
+    yield arm.cell("rollouts-per-update", "mean")
+    yield arm.cell("median-step", "median", 2)
+
+
+#: Lines of the table of places: what stands in them -> the arm's quantity, or that of the experiment.
+PLACES = {
+    r"floor: no policy within the limits is below": "floor-normal",
+    r"\(\lvert x\rvert>{tails}\), within the interval": "loss-tails",
+    r"peaks beyond the limits at \(\lvert x\rvert={peak}\), \(\pm{flank}\)": "loss-peaks",
+    "elsewhere in the interval": "loss-rest",
+    "outside the interval": "loss-beyond",
+}
+
+
+@parts.table("regression-places")
+def places(results: Path) -> str:
+    """Where the final loss of SCPO lies: the floor, and what is above it, by place."""
+    table = quantities.read(results)
+    found = cells(results, EXPERIMENT, ["scpo"]).get("scpo")
+    named = {"tails": "tails", "peak": "outer-peak", "flank": "flank"}
+    values = {key: shown(table, EXPERIMENT, "", name) for key, name in named.items()}
+    rows: list[Row | str] = []
+    for line, name in PLACES.items():
+        of_experiment = table.has(EXPERIMENT, "", name)
+        cell = shown(table, EXPERIMENT, "", name) if of_experiment else found.cell(name, "median") if found else DASH
+        rows.append([line.format(**values) if "{tails}" in line or "{peak}" in line else line, cell])
+    rows += [RULE, ["loss on fresh inputs", found.cell("fresh-loss", "median") if found else DASH]]
+    return latex.booktabs("lr", [["part of the loss", "median"]], rows)
 
 
 @parts.table("regression-activations")
@@ -200,7 +229,7 @@ def activations(results: Path) -> str:
             (r"worst raw \(g\), held out", of("heldout-worst-g", "max", 3)),
             (r"\(L\) used, median", of("median-smoothness", "median")),
             (r"\(L\) needed, largest", of("largest-required-smoothness", "max")),
-            (r"\(\lvert z\rvert\), median", of("median-step", "median")),
+            (r"\(\norm z\), median", of("median-step", "median")),
         ],
     )
 
@@ -231,14 +260,20 @@ def _unsafe_evaluations(arm: Cells) -> str:
 
 def _cost_in_loss(arm: Cells) -> str:
     """Return by how much the loss is above that of the usual tightening, seed by seed."""
+    median, ends = _against_usual(arm)
+    return f"{median} {ends}".strip()
+
+
+def _against_usual(arm: Cells) -> tuple[str, str]:
+    """Return median and range of the loss less that of the usual arm, seed by seed; a dash and "" where none is."""
     usual, quantity = "scpo", "fresh-loss-at-side"
-    if arm.arm == usual or not arm.table.has(EXPERIMENT, usual, quantity):
-        return DASH
+    if arm.arm == usual or not all(arm.table.has(EXPERIMENT, one, quantity) for one in (usual, arm.arm)):
+        return DASH, ""
     median, ends = (
         shown_difference(arm.table, EXPERIMENT, (arm.arm, usual), quantity, statistic)
         for statistic in ("median", "range")
     )
-    return f"{median} {latex.small(ends)}"
+    return median, latex.small(ends)
 
 
 @parts.table("regression-proven")
@@ -257,8 +292,8 @@ def proven(results: Path) -> str:
             (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
             ("loss, fresh inputs", median_and_range("fresh-loss")),
             ("loss, clipped target", median_and_range("clipped-loss")),
-            (r"\(\lvert p\rvert\), median", of("median-nominal-step", "median")),
-            (r"\(\lvert z\rvert\), median", of("median-step", "median")),
+            (r"\(\norm p\), median", of("median-nominal-step", "median")),
+            (r"\(\norm z\), median", of("median-step", "median")),
             (r"\(L\) used, median", of("median-smoothness", "median")),
             (r"\(L\) needed, largest", of("largest-required-smoothness", "max")),
         ],
@@ -277,7 +312,7 @@ def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
     groups: dict[str, list[Setting]] = {
         "Task": [
             (r"target \(f\)", r"\(\sin x+\sin 3x+\sin 7x\)", ("F",)),
-            (r"bound on \(|\pi_\theta|\)", number(section.bound), ("F",)),
+            (r"limit of \(|\pi_\theta|\)", number(section.bound), ("F",)),
             ("constraint's grid", rf"{integer(section.grid_size)} points on \([-\pi,\pi]\)", OURS),
             ("training inputs", {"normal": r"\(x\sim\mathcal N(0,1)\)"}.get(data.inputs, data.inputs), TUNED),
             ("training samples", integer(data.size), OURS),
