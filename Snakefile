@@ -43,6 +43,22 @@ include: "workflow/rules/page.smk"
 report: "workflow/report/workflow.rst"
 
 
+# on a cluster, these run where Snakemake does: they are over in seconds, and TeX may be nowhere else
+localrules:
+    all,
+    quantities,
+    claims,
+    figure,
+    numbers,
+    check_report,
+    pdf,
+    claims_page,
+    explorer,
+
+
+workflow.localrules(*parts.tables_by_rule(SETTINGS))
+
+
 rule all:
     """Everything that the scale makes."""
     default_target: True

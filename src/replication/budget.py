@@ -157,9 +157,8 @@ def _certificate_seconds(config: Config, planned: Iterable[Load]) -> float:
     if settings is None or settings.certificate is None:
         return 0.0
     chosen = settings.certificate
-    cells = chosen.cells**2 + (chosen.iterates - 2) * chosen.cells_over_training**2
     runs = sum(min(load.runs, chosen.seeds) for load in planned if load.experiment == "double-integrator")
-    return runs * CERTIFICATE_SECONDS * cells / 400**2
+    return runs * CERTIFICATE_SECONDS * chosen.cells_in_all / 400**2
 
 
 def _alike(section: ExperimentSettings, load: Load) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
 
 from replication.config import Config
+from replication.settings import ExperimentSettings
 from scpo.errors import ConfigurationError
 
 #: Files in which Linux states the most memory that a container or a job may use.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+#: Bytes that a process of a run takes beside its settings' and what processes share: interpreter, torch, SciPy.
+PROCESS = 2.5e8
 
 
 def available() -> float:
@@ -24,29 +28,45 @@ def available() -> float:
     return min(found)
 
 
-def require(config: Config, most: float | None = None) -> None:
-    """Refuse a configuration of which one run alone would need more than ``most`` bytes.
+def of_run(section: ExperimentSettings, arm: str) -> dict[str, float]:
+    """Return the bytes that a run of one arm needs beside its process's own, by the setting that decides them."""
+    return section.for_arm(arm).memory(section.arms[arm].dataset)
+
+
+def require(config: Config, jobs: int = 1, most: float | None = None) -> None:
+    """Refuse a configuration whose largest runs, ``jobs`` of them side by side, would need more than ``most`` bytes.
 
     Args:
         config: the configuration of a scale.
+        jobs: processes at a time on this machine.
         most: bytes; those of this machine unless given.
 
     Raises:
-        ConfigurationError: the message names the arm, the setting that takes most, and its value.
+        ConfigurationError: the message names the arm, the setting that takes most and its value; or, if one run fits
+            and ``jobs`` do not, how many processes do.
     """
     most = available() if most is None else most
+    sizes: list[float] = []
     for experiment, section in config.experiments.items():
         for arm, chosen in section.arms.items():
-            settings = section.for_arm(arm)
-            parts = settings.memory(chosen.dataset)
-            total = sum(parts.values())
+            parts = of_run(section, arm)
+            total = PROCESS + sum(parts.values())
             if total > most:
+                settings = section.for_arm(arm)
                 large = [name for name in sorted(parts, key=lambda name: -parts[name]) if parts[name] > total / 10]
                 named = ", ".join(f"{_gigabytes(parts[name])} for {name} = {_value(settings, name)}" for name in large)
                 raise ConfigurationError(
                     f"{experiment.replace('-', '_')}, arm {arm}: a run needs about {_gigabytes(total)} of memory "
                     f"({named}); this machine has {_gigabytes(most)}"
                 )
+            sizes += [total] * min(chosen.seeds, jobs)
+    together = list(accumulate(sorted(sizes, reverse=True)[:jobs]))
+    if together and together[-1] > most:
+        fitting = sum(needed <= most for needed in together)
+        raise ConfigurationError(
+            f"{len(together)} runs side by side need about {_gigabytes(together[-1])} of memory; this machine has "
+            f"{_gigabytes(most)}, enough for {fitting}: make JOBS={fitting}, or snakemake --cores {fitting}"
+        )
 
 
 def _value(settings: object, name: str) -> object:

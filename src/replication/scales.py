@@ -105,19 +105,20 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
     return overlay
 
 
-def load_scale(path: Path | str, assignments: Iterable[str] = ()) -> Config:
+def load_scale(path: Path | str, assignments: Iterable[str] = (), jobs: int = 1) -> Config:
     """Return the configuration of a scale's file with single settings changed.
 
     Args:
         path: the file, config/<scale>.yaml.
         assignments: the changes, as for :func:`parse`.
+        jobs: runs side by side on this machine.
 
     Raises:
-        ConfigurationError: as for :func:`replication.config.load`, an assignment is unusable, or a run would need more
-            memory than this machine has.
+        ConfigurationError: as for :func:`replication.config.load`, an assignment is unusable, or the runs would need
+            more memory than this machine has.
     """
     config = load(path, parse(assignments))
-    memory.require(config)
+    memory.require(config, jobs)
     return config
 
 

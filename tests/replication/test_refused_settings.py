@@ -188,7 +188,25 @@ def test_a_file_that_is_no_text_and_a_folder_are_refused(tmp_path):
 def test_the_shipped_scales_fit_into_two_gigabytes():
     for path in (PROJECT / "config").glob("*.yaml"):
         if path.stem not in scales.NO_SCALES:
-            memory.require(scales.load_scale(path), 2e9)
+            memory.require(scales.load_scale(path), most=2e9)
+
+
+def test_runs_side_by_side_share_the_memory(tmp_path, monkeypatch):
+    """Of 40 runs of one size, 20 fit at a time; no more processes than runs are counted."""
+    path = tmp_path / "scale.yaml"
+    path.write_text(
+        "scale: scale\nonly: [scpo, unconstrained]\ndouble_integrator: null\n"
+        "regression: {arms: {scpo: {seeds: 20}, unconstrained: {seeds: 20}}, schedule: {batch_size: 100000}}"
+    )
+    (section,) = scales.load_scale(path).experiments.values()
+    one = memory.PROCESS + sum(memory.of_run(section, "scpo").values())
+    monkeypatch.setattr(memory, "available", lambda: 20.5 * one)
+    for jobs in (1, 20):
+        scales.load_scale(path, jobs=jobs)
+    with pytest.raises(ConfigurationError, match=r"21 runs side by side need about .* enough for 20: make JOBS=20"):
+        scales.load_scale(path, jobs=21)
+    monkeypatch.setattr(memory, "available", lambda: 40.5 * one)
+    scales.load_scale(path, jobs=1000)
 
 
 @pytest.mark.slow

@@ -30,6 +30,8 @@ rule notebook:
         f"{LOGS}/{{experiment}}/notebook.benchmark.tsv"
     wildcard_constraints:
         experiment="|".join(EXPERIMENTS),
+    resources:
+        **needs("notebook"),
     params:
         results=RESULTS,
         executed=f"{LOGS}/{{experiment}}/notebook.ipynb",  # no log, since Snakemake prints the logs of failed jobs
@@ -57,6 +59,8 @@ rule tutorial:
         f"{LOGS}/tutorial/notebook.log",
     benchmark:
         f"{LOGS}/tutorial/notebook.benchmark.tsv"
+    resources:
+        **needs("tutorial"),
     params:
         results=RESULTS,
         executed=f"{LOGS}/tutorial/notebook.ipynb",

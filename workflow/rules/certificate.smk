@@ -45,6 +45,8 @@ rule references:
         f"{LOGS}/double-integrator/references.log",
     benchmark:
         f"{LOGS}/double-integrator/references.benchmark.tsv"
+    resources:
+        **needs("references"),
     message:
         "Computing costs of backup and MPC, and invariant sets"
     shell:
@@ -66,6 +68,8 @@ rule certificate:
         f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.log",
     benchmark:
         f"{LOGS}/double-integrator/{{arm}}/seed-{{seed}}.certificate.benchmark.tsv"
+    resources:
+        **needs("certificate"),
     params:
         folder=subpath(input.weights, parent=True),
         options=certificate_options,

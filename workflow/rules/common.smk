@@ -18,6 +18,7 @@ from replication.provenance import sources
 from replication.report import parts
 from replication import environment
 from replication import overwritten
+from replication import resources
 from replication import scales
 from replication import tasks
 from replication.config import Config, load_json
@@ -34,12 +35,14 @@ if set(os.pathsep + "\n") & set(str(REPOSITORY)):
     raise WorkflowError(f"{str(REPOSITORY)!r}: the name of no folder above may hold {os.pathsep!r} or a line break")
 
 PYTHON = sys.executable
+# runs side by side on this machine; on a cluster, the nodes' memory is the cluster's affair
+JOBS_HERE = workflow.resource_settings.cores or 1 if workflow.is_main_process and workflow.local_exec else 1
 try:
     CHOICE = scales.choose(config)
     SCALE, SET, FROM, SCALE_FILE = CHOICE.scale, CHOICE.changes, CHOICE.origin, CHOICE.file
     # from=shipped makes everything from the shipped results and trains nothing
     SHIPPED_RESULTS = f"shipped/results/{SCALE}"
-    SETTINGS = load_json(f"{SHIPPED_RESULTS}/config.json") if FROM else scales.load_scale(SCALE_FILE, [SET])
+    SETTINGS = load_json(f"{SHIPPED_RESULTS}/config.json") if FROM else scales.load_scale(SCALE_FILE, [SET], JOBS_HERE)
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 if SETTINGS.scale != SCALE:
@@ -72,6 +75,18 @@ wildcard_constraints:
     dataset="[a-z0-9-]+",
     seed=r"\d+",
     name="[a-z0-9-]+",
+
+
+def needs(rule):
+    """Memory and time that the jobs of a rule ask a cluster for; the next attempt asks for more."""
+
+    def mem_mb(wildcards, attempt):
+        return resources.megabytes(SETTINGS, rule, wildcards.get("arm", ""), attempt)
+
+    def runtime(wildcards, attempt):
+        return resources.minutes(SETTINGS, rule, wildcards.get("arm", ""), attempt)
+
+    return {"mem_mb": mem_mb, "runtime": runtime}
 
 
 def relative(paths):

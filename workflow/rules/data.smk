@@ -1,6 +1,10 @@
 """The configuration of the scale, and the data sets."""
 
 
+localrules:
+    config,
+
+
 rule config:
     """Check the scale's settings and write all of them to one file."""
     input:
@@ -31,6 +35,8 @@ rule dataset:
         f"{LOGS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.log",
     benchmark:
         f"{LOGS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.benchmark.tsv"
+    resources:
+        **needs("dataset"),
     params:
         settings=lambda wildcards: dataset_settings(wildcards.experiment, wildcards.dataset),
     message:

@@ -19,6 +19,8 @@ if not FROM:
             f"{LOGS}/{{experiment}}/policies.log",
         benchmark:
             f"{LOGS}/{{experiment}}/policies.benchmark.tsv"
+        resources:
+            **needs("policies"),
         params:
             results=RESULTS,
         message:

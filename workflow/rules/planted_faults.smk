@@ -15,6 +15,8 @@ rule plant_faults:
         f"{LOGS}/planted-faults.log",
     benchmark:
         f"{LOGS}/planted-faults.benchmark.tsv"
+    resources:
+        **needs("plant_faults"),
     message:
         "Planting faults that must be caught"
     shell:

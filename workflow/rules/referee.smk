@@ -18,6 +18,8 @@ rule referee:
     benchmark:
         f"{LOGS}/referee.benchmark.tsv"
     priority: 1  # the longest job after the runs
+    resources:
+        **needs("referee"),
     params:
         results=RESULTS,
     message:

@@ -8,6 +8,10 @@ except ScpoError as error:
     raise WorkflowError(str(error)) from error
 
 
+localrules:
+    restore,
+
+
 rule restore:
     """Check every shipped result against its checksum and copy it to where the report is made."""
     input:

@@ -17,6 +17,8 @@ rule stationarity:
         f"{LOGS}/regression/stationarity.log",
     benchmark:
         f"{LOGS}/regression/stationarity.benchmark.tsv"
+    resources:
+        **needs("stationarity"),
     params:
         results=RESULTS,
     message:

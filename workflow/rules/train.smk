@@ -25,6 +25,8 @@ for experiment in EXPERIMENTS:
             f"{LOGS}/{{experiment}}/{{arm}}/seed-{{seed}}.benchmark.tsv"
         wildcard_constraints:
             experiment=experiment,
+        resources:
+            **needs(f"train_{experiment.replace('-', '_')}"),
         params:
             settings=lambda wildcards: arm_settings(wildcards.experiment, wildcards.arm),
             folder=RUN,

@@ -63,6 +63,19 @@ def fill(*pages: Path, results: Path | None = None) -> None:
 
 
 @app.command
+def resources(*results: Path, out: Path = Path("workflow/resources.yaml")) -> None:
+    """Write what the jobs of each rule took, from which the workflow derives what it asks a cluster for.
+
+    Args:
+        results: Folders results/<scale>, made with snakemake --benchmark-extended.
+        out: The file.
+    """
+    from replication import resources
+
+    resources.measured_in(results, out)
+
+
+@app.command
 def schema(*, out: Path | None = None) -> None:
     """Print the JSON schema of a scale.
 

@@ -44,7 +44,7 @@ def estimate(
     """
     from replication import budget, scales
 
-    sys.stdout.write(budget.estimate(scales.load_scale(scale_file, changes or []), jobs, results, bank=bank))
+    sys.stdout.write(budget.estimate(scales.load_scale(scale_file, changes or [], jobs), jobs, results, bank=bank))
 
 
 @app.command

@@ -44,6 +44,11 @@ class CertificateConfig(Model):
     )
     seeds: Count = Field(3, description="number of seeds of each arm, from the first on, whose runs are certified")
 
+    @property
+    def cells_in_all(self) -> int:
+        """The cells of all certificates of one run; the last policy has the fine ones."""
+        return self.cells**2 + (self.iterates - 2) * self.cells_over_training**2
+
 
 class DoubleIntegratorConfig(ExperimentSettings):
     """Imitation on the constrained double integrator (task 2, all R)."""

@@ -1,0 +1,51 @@
+"""What a cluster is asked for: every rule that it runs says its memory and time, and jobs of a kind go together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+RULES = """
+import json, sys
+from pathlib import Path
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, ResourceSettings
+
+with SnakemakeApi() as api:
+    settings = ConfigSettings(config={"scale": "smoke", **dict(part.split("=") for part in sys.argv[1:])})
+    workflow = api.workflow(ResourceSettings(cores=1), config_settings=settings, snakefile=Path("Snakefile"))._workflow
+    local = {rule.name: rule.norun or rule.name in workflow._localrules for rule in workflow.rules}
+    said = {rule.name: {"mem_mb", "runtime"} <= set(rule.resources) for rule in workflow.rules}
+    print(json.dumps([local, said]))
+"""
+RUN = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("origin", ["", "shipped"])
+def test_a_rule_runs_where_snakemake_does_or_says_what_it_needs(origin: str):
+    options = ["scale=paper", "from=shipped"] if origin else []
+    command = [sys.executable, "-c", RULES, *options]
+    done = subprocess.run(command, cwd=PROJECT, env=RUN, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    local, said = json.loads(done.stdout.splitlines()[-1])
+    assert len(local) > 10 and any(local.values())
+    assert not [name for name in local if not local[name] and not said[name]]
+    assert origin or not local["train_regression"]
+
+
+@pytest.mark.slow
+def test_jobs_of_a_kind_go_to_the_queue_together():
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--cores", "2", "--dry-run"]
+    command += ["--forceall", "--config", "scale=smoke", "set=only=[scpo,unconstrained]"]
+    done = subprocess.run(command, cwd=PROJECT, env=RUN, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (block,) = done.stdout.split("Group job training")[1:]
+    assert block.count("    Job ") == block.count("Training: ") == 2
