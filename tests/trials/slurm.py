@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from .kills import RUN, SETTINGS
 SCRIPT = ["bash", str(PROJECT / "tests/cluster/slurm.sh")]
 #: There is no accounting here, so squeue says how jobs are.
 WITHOUT_ACCOUNTING = ["--slurm-no-account", "--slurm-status-command", "squeue"]
-WITHOUT_ACCOUNTING += ["--slurm-init-seconds-before-status-checks", "2"]
+WITHOUT_ACCOUNTING += ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "5"]
 LIMIT = 3600.0  # seconds
 
 
@@ -63,7 +64,8 @@ def _same(folder: Path, options: Options) -> list[Row]:
     """The smoke scale, here and on the cluster."""
     copies = [working_copy(folder / name) for name in ("local", "on the cluster")]
     commands = [snakemake(jobs=options.jobs, settings=options.settings), _command(settings=options.settings)]
-    done = [run(command, copy) for command, copy in zip(commands, copies, strict=True)]
+    with ThreadPoolExecutor() as both:
+        done = list(both.map(run, commands, copies))
     jobs = len(re.findall(r"submitted with SLURM jobid", _said(done[1])))
     observed = f"exit {done[0].returncode} and {done[1].returncode}, {jobs} Slurm jobs"
     if done[1].returncode:
