@@ -97,7 +97,7 @@ def minutes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int:
     """Return the time to ask for, for the given attempt (1, 2, ...); each is given twice the one before."""
     measured = read()[rule]
     seconds = START + ROOM_IN_TIME * measured.seconds * work(config, rule, arm) / measured.work
-    return math.ceil(seconds / 60) * 2 ** (attempt - 1)
+    return math.ceil(seconds / 60) * int(2 ** (attempt - 1))
 
 
 def measured_in(folders: Iterable[Path], out: Path = FILE) -> None:

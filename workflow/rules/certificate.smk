@@ -58,7 +58,6 @@ rule certificate:
     input:
         weights=CERTIFICATE.replace("certificate.json", "weights.npz"),
         summary=CERTIFICATE.replace("certificate.json", "run.json"),
-        code=code("replication.experiments.double_integrator.certificates"),
     output:
         CERTIFICATE,
         CERTIFICATE.replace(".json", ".npz"),
@@ -73,6 +72,7 @@ rule certificate:
     params:
         folder=subpath(input.weights, parent=True),
         options=certificate_options,
+        code=code_digest("replication.experiments.double_integrator.certificates"),
     message:
         "Certifying: double-integrator, {wildcards.arm}, seed {wildcards.seed}"
     shell:

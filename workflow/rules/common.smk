@@ -1,5 +1,6 @@
 """Settings, paths and helper functions that the rules share."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ from replication import resources
 from replication import scales
 from replication import tasks
 from replication.config import Config, load_json
+from replication.files import sha256
 from replication.paths import REPOSITORY
 
 # a copied environment would run the code of the checkout that it was made for
@@ -98,6 +100,18 @@ def relative(paths):
 def code(*modules):
     """Source files that jobs of these modules depend on."""
     return relative(sources.closure(modules))
+
+
+@cache
+def code_digest(*modules):
+    """Digest of the source files that jobs of these modules depend on.
+
+    For rules with a job for each run: Snakemake plans them in half the time if the files are no inputs of each job.
+    """
+    content = hashlib.sha256()
+    for name in code(*modules):
+        content.update(f"{name} {sha256(Path(name))}\n".encode())
+    return content.hexdigest()
 
 
 @cache

@@ -27,7 +27,6 @@ rule dataset:
     """Draw one data set of an experiment."""
     input:
         scale=ancient(SCALE_FILE),  # params hold the settings that this job reads
-        code=lambda wildcards: code("replication.training.datasets", tasks.MODULES[wildcards.experiment]),
     output:
         data=DATASET,
         stamp=DATASET.replace(".npz", ".stamp.json"),
@@ -39,6 +38,7 @@ rule dataset:
         **needs("dataset"),
     params:
         settings=lambda wildcards: dataset_settings(wildcards.experiment, wildcards.dataset),
+        code=lambda wildcards: code_digest("replication.training.datasets", tasks.MODULES[wildcards.experiment]),
     message:
         "Drawing data: {wildcards.experiment}, {wildcards.dataset}, seed {wildcards.seed}"
     shell:

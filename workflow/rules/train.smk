@@ -16,7 +16,6 @@ for experiment in EXPERIMENTS:
         input:
             scale=ancient(SCALE_FILE),  # params hold the settings that this job reads
             data=dataset_of,
-            code=code("replication.training.train", tasks.MODULES[experiment]),
         output:
             [f"{RUN}/{name}" for name in records_of(experiment) + STAMPS],
         log:
@@ -29,6 +28,7 @@ for experiment in EXPERIMENTS:
             **needs(f"train_{experiment.replace('-', '_')}"),
         params:
             settings=lambda wildcards: arm_settings(wildcards.experiment, wildcards.arm),
+            code=code_digest("replication.training.train", tasks.MODULES[experiment]),
             folder=RUN,
             checkpoint=f"{RUN}.checkpoint",  # outside the outputs, which Snakemake removes when a job fails
         message:
