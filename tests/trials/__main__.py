@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="trial", help=f"{', '.join(names())}; all of them by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--settings", default="", help="hosts, slurm: settings of the smoke scale, as only=[scpo]")
+    parser.add_argument("--targets", default="", help="hosts, slurm: files to make of it; all of them by default")
     parser.add_argument("--sample", type=int, default=60, help="mutants: how many to try (60)")
     parser.add_argument("--pattern", default="*", help="mutants: of their names, such as '*pull_back*'")
     parser.add_argument("--page", type=Path, help="put what is kept in results/trials/ into this page; run nothing")
@@ -42,7 +43,7 @@ def main() -> int:
     if given.page:
         table.update(given.page, names())
         return 0
-    options = Options(given.jobs, given.settings, given.sample, given.pattern)
+    options = Options(given.jobs, given.settings, given.targets, given.sample, given.pattern)
     return max([_try(name, options) for name in given.names or names()])
 
 

@@ -40,6 +40,7 @@ class Options:
 
     jobs: int = 1
     settings: str = ""
+    targets: str = ""
     sample: int = 60
     pattern: str = "*"
 

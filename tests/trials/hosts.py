@@ -22,7 +22,9 @@ def main(folder: Path, options: Options) -> list[Row]:
     made, rows = [], []
     for clone, start in zip(clones, ([], elsewhere()), strict=True):
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone)], check=True)
-        finished = run([*start, *snakemake(jobs=options.jobs, settings=options.settings)], clone)
+        finished = run(
+            [*start, *snakemake(*options.targets.split(), jobs=options.jobs, settings=options.settings)], clone
+        )
         rows.append(_finished(clone, finished))
         made.append(fingerprints(clone / "results"))
     return [*rows, *compared(*made)]

@@ -63,7 +63,8 @@ def _command(*more: str, settings: str) -> list[str]:
 def _same(folder: Path, options: Options) -> list[Row]:
     """The smoke scale, here and on the cluster."""
     copies = [working_copy(folder / name) for name in ("local", "on the cluster")]
-    commands = [snakemake(jobs=options.jobs, settings=options.settings), _command(settings=options.settings)]
+    targets, settings = options.targets.split(), options.settings
+    commands = [snakemake(*targets, jobs=options.jobs, settings=settings), _command(*targets, settings=settings)]
     with ThreadPoolExecutor() as both:
         done = list(both.map(run, commands, copies))
     jobs = len(re.findall(r"submitted with SLURM jobid", _said(done[1])))

@@ -38,7 +38,7 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
     Raises:
         ScpoError: the scale is unusable, or a run failed.
     """
-    config = scales.load_scale(scale_file, changes)
+    config = scales.load_scale(scale_file, changes, jobs)
     wanted, out = runs_of(config), set[str]()
     kept = None if bank is None else Bank(bank)
     running, since = dict[Future[None], Key](), 0
