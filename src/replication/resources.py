@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 from pydantic import PositiveFloat, TypeAdapter, ValidationError
@@ -33,7 +34,7 @@ TRAINING = "train_"
 #: Rules whose jobs read every run.
 OF_ALL_RUNS = ("referee", "stationarity", "policies", "notebook")
 HEADER = """\
-# What one job of each rule took: megabytes of memory (the largest), processor seconds and for how much work, counted in
+# What a job of each rule took: megabytes (the largest), processor seconds (the longest job) and its work, counted in
 # updates (training), cells (certificates), runs (jobs that read all of them) or jobs.  Written by
 #   replicate resources results/<scale> ... --out workflow/resources.yaml
 # of runs with snakemake --benchmark-extended.
@@ -115,10 +116,10 @@ def measured_in(folders: Iterable[Path], out: Path = FILE) -> None:
         config = load_json(folder / "config.json")
         for job in _jobs(folder.parent.parent / "logs" / folder.name):
             seen, done = most.get(job.rule), work(config, job.rule, job.arm)
-            if seen is None or job.seconds / done > seen.seconds / seen.work:
-                most[job.rule] = Measured(megabytes=job.megabytes, seconds=job.seconds, work=done)
-            if seen and seen.megabytes > most[job.rule].megabytes:
-                most[job.rule] = most[job.rule].model_copy(update={"megabytes": seen.megabytes})
+            found = Measured(megabytes=job.megabytes, seconds=job.seconds, work=done)
+            longer = max(found, seen or found, key=attrgetter("seconds"))
+            larger = max(found, seen or found, key=attrgetter("megabytes"))
+            most[job.rule] = longer.model_copy(update={"megabytes": larger.megabytes})
     lines = [
         f"{rule}: {{megabytes: {found.megabytes:.0f}, seconds: {found.seconds:.1f}, work: {found.work:.0f}}}\n"
         for rule, found in sorted(most.items())
