@@ -53,6 +53,7 @@ localrules:
     check_report,
     pdf,
     claims_page,
+    gallery,
     explorer,
 
 
