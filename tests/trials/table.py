@@ -97,7 +97,7 @@ def markdown(outcomes: Sequence[Outcome], missing: Sequence[str] = ()) -> str:
         if one.rows:
             lines += [
                 "",
-                f"### {one.name}",
+                f"## {one.name}",
                 "",
                 f"{one.machine}.",
                 "",
