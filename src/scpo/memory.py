@@ -23,8 +23,10 @@ from torch.linalg import vector_norm
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
-#: a memory of so many numbers (half a MB) is always kept; of a larger policy's gradients, as many as are recycled
+#: so many numbers (half a MB) are kept at most, unless as many gradients as are recycled need more
 NUMBERS = 2**16
+#: and so many gradients times d: at most d constraints hold a step in a corner
+CORNER = 2
 #: least eigenvalue of the Gram matrix of unit gradients that counts, over its largest
 RANK_TOLERANCE = 1e-9
 #: DAQP's tolerance for the rows, in units of the nominal step
@@ -93,7 +95,8 @@ def renewed(
     distance = -tightened / np.maximum(sizes, 1e-300)
     if active is not None:
         distance[active] = -np.inf
-    most = max(least, NUMBERS // vectors.shape[0])
+    dimension = vectors.shape[0]
+    most = max(least, min(NUMBERS // dimension, CORNER * dimension))
     nearest = np.argsort(distance, kind="stable")[:most]
     gradients = torch.from_numpy(slopes[nearest]).to(vectors) @ vectors.T
     if rest is not None:

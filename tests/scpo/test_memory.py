@@ -70,7 +70,7 @@ def test_constraints_that_held_the_step_back_are_kept_first() -> None:
     assert memory.indices.tolist() == [2, 1, 3]
 
 
-@pytest.mark.parametrize(("dimension", "kept"), [(10, 50), (NUMBERS // 5, 5), (NUMBERS, 2)])
+@pytest.mark.parametrize(("dimension", "kept"), [(10, 20), (40, 50), (NUMBERS // 5, 5), (NUMBERS, 2)])
 def test_a_memory_is_small(dimension: int, kept: int) -> None:
     basis = torch.zeros(dimension, 1, dtype=torch.float64)
     basis[0] = 1.0
