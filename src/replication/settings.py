@@ -18,7 +18,7 @@ from replication.invalid import problems
 from scpo import baselines
 from scpo.baselines._options import Barrier, Charge, Multipliers
 from scpo.errors import ConfigurationError
-from scpo.options import Constraint, Look, Options, StepOptions, option
+from scpo.options import Constraint, Look, OptimizerOptions, Options, StepOptions, option
 from scpo.sampling import Directions
 from scpo.smoothness import EstimatedSmoothness
 
@@ -88,7 +88,7 @@ class ScpoConfig(Model):
     look: Look | None = Look()
     tightening: float = declared(Constraint, "tightening")
     buffer: float = declared(StepOptions, "buffer")
-    metric: Literal["auto", "euclidean"] = declared(StepOptions, "metric")
+    metric: Literal["auto", "euclidean"] = declared(OptimizerOptions, "metric")
 
 
 class BaselineSettings(Model):

@@ -21,7 +21,7 @@ from scpo.directions import as_directions
 from scpo.errors import ConfigurationError
 from scpo.memory import Memory
 from scpo.metric import Metric, as_metric
-from scpo.options import Constraint, Descent, Look, StepOptions, as_constraint, as_descent, as_look
+from scpo.options import Constraint, Descent, Look, OptimizerOptions, StepOptions, as_constraint, as_descent, as_look
 from scpo.parameters import ParameterVector
 from scpo.records import StepInfo
 from scpo.rest import Rest, digest, same_rest
@@ -101,7 +101,7 @@ class SafeOptimizer(Wrapper):
         look: Look | bool = True,
         descent: Descent | Literal[False] | None = None,
         buffer: float = StepOptions.buffer,
-        metric: Metric | Tensor | str | None = StepOptions.metric,
+        metric: Metric | Tensor | str | None = OptimizerOptions.metric,
         seed: int = 0,
     ) -> None:
         super().__init__(optimizer)

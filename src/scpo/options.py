@@ -72,6 +72,12 @@ class StepOptions(Options):
     buffer: float = option(
         0.0, "width of the zone before the limit in which steps are turned along the limit or back; 0 turns none", ge=0
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions(Options):
+    """Options that the optimiser reads before a step begins; the step gets the norm itself."""
+
     metric: str = option(
         "auto", "norm in which steps are projected: auto, that of the wrapped optimiser where it has one; euclidean"
     )
