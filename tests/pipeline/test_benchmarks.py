@@ -66,7 +66,7 @@ def test_ratios_are_those_of_the_worst_state():
     assert found["exponent_in_dimension"] == pytest.approx(1.0)  # the fixed cost at 10^3 does not count
 
 
-def test_tables_are_rectangular_and_are_put_between_their_markers():
+def test_tables_go_between_their_markers():
     made = tables.texts(RESULTS)
     for name in ("update", "yardstick", "literal", "projection", "dimension"):
         assert len({line.count("|") for line in made[name].splitlines()}) == 1, name

@@ -119,7 +119,7 @@ def tutorial():
     matplotlib.pyplot.close("all")
 
 
-def test_the_tutorial_is_committed_without_outputs_and_with_stable_ids():
+def test_the_tutorial_has_no_outputs_and_stable_ids():
     notebook = nbformat.read(TUTORIAL, as_version=4)
     nbformat.validate(notebook)
     ids = [cell.id for cell in notebook.cells]

@@ -50,7 +50,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_job_runs_with_the_interpreter_and_the_code_of_its_folder(name: str, tmp_path: Path) -> None:
+def test_a_job_runs_the_code_of_its_folder(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
     checkout(folder)
     (folder / "src/replication/__main__.py").write_text(
@@ -94,7 +94,7 @@ def test_what_path_cannot_hold_is_refused_at_the_start(name: str, tmp_path: Path
     assert "the name of no folder above may hold" in done.stdout + done.stderr
 
 
-def test_a_copied_environment_that_runs_another_checkouts_code_is_detected(tmp_path: Path) -> None:
+def test_an_environment_copied_from_another_checkout_is_detected(tmp_path: Path) -> None:
     copy = copied(tmp_path / "copy")
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", "scale=smoke"]
     other = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}

@@ -37,7 +37,7 @@ def run(template, name, **parameters):
     return out, html, log
 
 
-def test_it_runs_with_its_parameters_and_two_runs_are_the_same_bytes(template):
+def test_two_runs_with_parameters_are_the_same_bytes(template):
     first, second = (run(template, name, results="here") for name in ("1", "2"))
     assert "here" in first[0].read_text()
     assert "here" in first[1].read_text()
@@ -68,7 +68,7 @@ def test_the_page_loads_nothing_from_elsewhere(template):
     assert '<link rel="stylesheet"' not in page
 
 
-def test_a_failing_cell_leaves_the_copy_at_the_log_and_no_output(template):
+def test_a_failing_cell_leaves_its_copy_at_the_log(template):
     with pytest.raises(ResultError, match="as asked"):
         run(template, "1", fail="true")
     assert "as asked" in (template.parent / "1/log/n.ipynb").read_text()

@@ -38,7 +38,7 @@ class Attack:
         return Path.touch, (self.mark,)  # type: ignore[return-value]
 
 
-def test_a_checkpoint_with_code_is_not_run_and_the_run_starts_anew(tmp_path, capsys):
+def test_a_checkpoint_with_code_is_not_run(tmp_path, capsys):
     mark = tmp_path / "mark"
     content = io.BytesIO()
     torch.save({"fingerprint": Attack(mark)}, content)

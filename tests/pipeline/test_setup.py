@@ -118,7 +118,7 @@ def test_an_environment_of_another_folder_is_made_again(checkout: Path, move) ->
     assert set_up(other) == WHOLE
 
 
-def test_of_the_users_pip_settings_only_the_way_to_the_packages_is_taken(checkout: Path) -> None:
+def test_of_pip_settings_only_the_index_is_taken(checkout: Path) -> None:
     home = checkout.parent / "her home"
     (home / ".config/pip").mkdir(parents=True)
     (home / ".config/pip/pip.conf").write_text(

@@ -119,7 +119,7 @@ def test_stamps_and_times_travel_and_raw_records_do_not(shipped: Path) -> None:
     assert (manifest["scale"], manifest["dirty_because"]) == ("synthetic", None)
 
 
-def test_an_altered_a_missing_and_an_added_file_are_named_and_nothing_is_restored(
+def test_altered_missing_and_added_files_are_named(
     copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = copy / "regression/scpo/seed-0/evaluations.parquet"
@@ -144,7 +144,7 @@ def test_a_damaged_manifest_is_refused(copy: Path, tmp_path: Path, content: str)
         ship.restore(copy, tmp_path / "out")
 
 
-def test_incomplete_results_are_refused_and_what_was_there_stays(own: Path, copy: Path) -> None:
+def test_incomplete_results_are_refused(own: Path, copy: Path) -> None:
     (own / "regression/unconstrained/seed-0/series.parquet").unlink()
     with pytest.raises(ResultError, match=r"incomplete, 1 of \d+ .*unconstrained/seed-0/series\.parquet"):
         ship.ship(own, copy)
@@ -197,7 +197,7 @@ def test_the_workflow_restores_and_draws_and_trains_nothing(workflow: Workflow) 
     assert not [rule for rule in planned if rule.startswith(("train", "dataset", "referee"))]
 
 
-def test_the_workflow_refuses_an_altered_file_before_it_plans_anything(workflow: Workflow) -> None:
+def test_an_altered_file_is_refused_before_planning(workflow: Workflow) -> None:
     path = workflow.folder / "shipped/results/synthetic/referee.json"
     before = path.read_bytes()
     path.write_bytes(before + b" ")

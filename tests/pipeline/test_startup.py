@@ -24,7 +24,7 @@ def slow_imports(code: str) -> list[str]:
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def test_reading_settings_drawing_data_certifying_and_reporting_need_no_torch():
+def test_jobs_that_do_not_train_need_no_torch():
     modules = {parts.part(name).module for name in parts.all_parts()}
     modules |= {
         "replication.page.build",
@@ -36,7 +36,7 @@ def test_reading_settings_drawing_data_certifying_and_reporting_need_no_torch():
     assert "torch" not in slow_imports("\n".join(f"import {name}" for name in sorted(modules)))
 
 
-def test_training_never_loads_the_compiler_nor_the_literal_backend():
+def test_training_loads_no_compiler_and_no_cvxpy():
     assert slow_imports(
         "import numpy as np, torch, replication.training.train\n"
         "from replication import tasks\n"

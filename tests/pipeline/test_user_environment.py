@@ -56,7 +56,7 @@ def job(command: str, variables: dict[str, str]) -> str:
     return run.stdout
 
 
-def test_a_job_has_the_variables_that_are_stated_and_inherits_those_that_are_listed(hostile):
+def test_a_job_has_the_stated_and_the_listed_variables(hostile):
     given = hostile | {"TMPDIR": "/tmp", "CUDA_VISIBLE_DEVICES": "3"}
     lines = job("env -0", given).strip("\0").split("\0")
     found = dict(line.split("=", 1) for line in lines)
@@ -81,7 +81,7 @@ def test_the_command_adopts_the_same_environment(hostile, monkeypatch):
     }
 
 
-def test_what_a_notebook_draws_and_prints_is_the_same_in_any_home(hostile, tmp_path):
+def test_a_notebook_is_the_same_in_any_home(hostile, tmp_path):
     results = tmp_path / "results"
     results.mkdir()
     template = tmp_path / "template.ipynb"

@@ -114,7 +114,7 @@ def finished(tmp_path_factory):
     return workflow
 
 
-def test_after_a_finished_run_and_edits_of_commands_and_comments_there_is_nothing_to_do(finished):
+def test_edited_commands_and_comments_repeat_nothing(finished):
     plan = finished.plan_after_editing("src/replication/cli/runs.py", "config/smoke.yaml")
     assert "Nothing to be done" in plan, f"{plan}\nwithout the edits:\n{finished.plan()}"
     assert rules_of(plan) == set()
@@ -160,14 +160,14 @@ def test_editing_the_referee_judges_again_and_retrains_nothing(finished):
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
 
-def test_editing_the_claims_decides_them_again_and_retrains_nothing(finished):
+def test_editing_the_claims_retrains_nothing(finished):
     rules = finished.scheduled_after_editing("config/claims.yaml")
     assert {"claims", "tables_report_claims", "check_report", "pdf"} <= rules
     assert not rules & {"figure", "numbers", "notebook", "referee"}
     assert not {rule for rule in rules if rule.startswith(("train", "dataset", "config"))}
 
 
-def test_the_double_integrator_is_planned_with_references_and_certificates(finished):
+def test_the_double_integrator_has_references_and_certificates(finished):
     plan = finished.plan(scale="paper")
     certified = re.findall(r"Certifying: double-integrator, (.*), seed (\d+)", plan)
     assert len(set(certified)) == 9 * 3
@@ -176,7 +176,7 @@ def test_the_double_integrator_is_planned_with_references_and_certificates(finis
     assert "Training: double-integrator" in without and "Certifying" not in without
 
 
-def test_a_task_can_be_left_out_and_with_it_the_pdf_that_is_about_both(finished):
+def test_without_a_task_there_is_no_pdf(finished):
     assert "pdf" in finished.scheduled(scale="paper")
     plan = finished.plan(scale="paper", settings="double_integrator=null")
     rules = rules_of(plan)
@@ -191,7 +191,7 @@ def test_editing_one_task_leaves_the_other_alone(finished):
     assert "train_regression" not in rules
 
 
-def test_a_changed_setting_retrains_its_arm_and_more_seeds_only_add(finished):
+def test_a_changed_setting_retrains_its_arm_alone(finished):
     settings = "regression.arms.scpo-tanh.overrides.schedule.epochs=3 regression.arms.unconstrained.seeds=2"
     plan = finished.plan(settings=f"{settings} double_integrator.schedule.epochs=3")
     trained = set(re.findall(r"Training: (.*)", plan))
@@ -218,7 +218,7 @@ def test_the_review_scale_plans_one_seed_of_every_arm(finished):
     assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 0")}
 
 
-def test_every_rule_has_a_docstring_a_message_a_log_and_a_benchmark():
+def test_every_rule_says_what_it_does_and_logs():
     for path in sorted((PROJECT / "workflow/rules").glob("*.smk")):
         for rule in re.split(r"^ *rule[ :]", path.read_text(), flags=re.MULTILINE)[1:]:
             for part in ('"""', "message:", "log:", "benchmark:"):

@@ -47,7 +47,7 @@ def test_finished_runs_are_left_out(tmp_path):
     assert "(runs finished already: 1)" in text
 
 
-def test_the_estimate_multiplies_and_adds_and_measures_like_arms_once():
+def test_the_estimate_measures_like_arms_once():
     asked = []
 
     def cost(config, experiment, arm):

@@ -82,7 +82,7 @@ def test_a_figure_is_rebuilt_where_the_bundle_is_unpacked(unpacked: Path) -> Non
     assert (unpacked / "rebuilt.pdf").read_bytes() == (unpacked / f"made/report/figures/{FIGURE}.pdf").read_bytes()
 
 
-def test_every_file_has_its_checksum_and_the_description_names_what_is_there(unpacked: Path) -> None:
+def test_every_file_has_a_checksum_and_a_description(unpacked: Path) -> None:
     lines = [line.split("  ", 1) for line in (unpacked / "SHA256SUMS").read_text().splitlines()]
     sums = {name: digest for digest, name in lines}
     assert sums == {name: hashlib.sha256((unpacked / name).read_bytes()).hexdigest() for name in sums}
@@ -111,7 +111,7 @@ def test_the_archive_is_the_same_each_time(checkout: Path, results: Path, tmp_pa
     assert bundle.write(checkout, results, tmp_path / "2").read_bytes() == first
 
 
-def test_without_a_checkout_or_with_a_missing_report_there_is_no_bundle(checkout: Path, tmp_path: Path) -> None:
+def test_without_checkout_or_report_there_is_no_bundle(checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="not a git checkout"):
         bundle.sources(tmp_path)
     with pytest.raises(ResultError, match=r"claims\.json: no such file; run make figures first"):

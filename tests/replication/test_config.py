@@ -46,14 +46,14 @@ def test_an_arm_set_to_null_is_left_out(tmp_path):
     assert len(section.arms) == len(Config().regression.arms) - 1
 
 
-def test_the_harder_data_sets_differ_in_their_share_of_adversarial_labels_alone():
+def test_harder_data_sets_differ_in_adversarial_labels_alone():
     datasets = Config().regression.datasets
     for share in (10, 30, 50):
         changed = {"adversarial_share": share / 100}
         assert datasets[f"adversarial-{share}"] == datasets["normal"].model_copy(update=changed)
 
 
-def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
+def test_side_experiments_change_one_setting():
     section = Config().regression
     arms = {name: section.for_arm(name) for name in section.arms}
     assert len({arms[name].schedule.epochs for name in arms if "-small" in name or "-proven" in name}) == 1
@@ -79,7 +79,7 @@ def test_the_side_experiments_share_all_settings_but_the_one_they_are_about():
     assert {name for name, arm in arms.items() if arm.scpo.look is None} == {"scpo-plain"}
 
 
-def test_the_short_runs_of_the_side_experiments_are_the_first_part_of_the_long_ones():
+def test_short_runs_are_the_first_part_of_long_ones():
     section = Config().regression
     long = section.optimizer
     for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain", "backtracking"):
@@ -250,7 +250,7 @@ def test_a_scale_can_leave_an_experiment_out(tmp_path):
 
 
 @pytest.mark.parametrize(("experiment", "plain"), [("regression", "scpo"), ("double-integrator", "scpo-mixed")])
-def test_the_study_repeats_the_headline_a_hundred_times_and_changes_one_thing_at_a_time(experiment, plain):
+def test_the_study_varies_one_thing_at_a_time(experiment, plain):
     study, paper = (load(PROJECT / f"config/{name}.yaml").section(experiment) for name in ("study", "paper"))
     assert {arm.seeds for name, arm in study.arms.items() if arm.seeds > 10} == {100}
     assert study.arms[plain].seeds == study.arms[plain.replace("scpo", "unconstrained")].seeds == 100
@@ -295,7 +295,7 @@ def test_a_job_sees_its_own_arm_and_data_only():
         ("base_seed=1", True),
     ],
 )
-def test_a_run_is_repeated_for_what_it_sees_and_for_nothing_else(change, repeats):
+def test_a_run_is_repeated_for_what_it_sees_alone(change, repeats):
     before = Config()
     after = Config.model_validate(merge(before.model_dump(), scales.parse([change])))
     digests = [scales.digest(scales.for_arm(config, "regression", "scpo")) for config in (before, after)]

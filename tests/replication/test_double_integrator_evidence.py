@@ -84,7 +84,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_certificate_grows_with_what_can_be_proven_and_ends_with_the_policy(run: Path) -> None:
+def test_a_certificate_is_carried_on_until_the_policy_changes(run: Path) -> None:
     certificates.main(run, run / "c.json", cells=80, cells_over_training=60, iterates=3, rho=0.8)
     found, arrays = files.read_json(run / "c.json"), files.read_npz(run / "c.npz")
     assert [row["update"] for row in found["over_training"]] == [0, 10, 20]

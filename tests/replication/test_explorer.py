@@ -97,7 +97,7 @@ def test_the_runs_are_those_of_the_records(made: Path, results: Path) -> None:
     assert decoded(run["evaluations"]["loss"])[-1] == recorded["final"]["fresh_loss"]
 
 
-def test_policies_are_those_that_were_saved_and_only_the_last_where_none_was(made: Path, results: Path) -> None:
+def test_policies_are_those_that_were_saved_else_the_last(made: Path, results: Path) -> None:
     views, saved = content_of(made)["views"], policies.read(results, "regression")
     arm = views["regression"]["arms"]["scpo"]
     np.testing.assert_array_equal(decoded(arm["0"]["policies"]["pi"]), saved["scpo", 0]["pi"])
@@ -192,7 +192,7 @@ def test_kept_curves_are_those_of_the_saved_policies(trained: Path) -> None:
         np.testing.assert_allclose(saved["scpo", seed]["pi"][1], wanted, atol=1e-5)
 
 
-def test_kept_weights_give_the_closed_loops_of_the_saved_policies(trained: Path) -> None:
+def test_kept_weights_give_the_same_closed_loops(trained: Path) -> None:
     policy = ResidualPolicy((2, 6, 3, 1), "tanh", backup=backup_module(), anchored=True)
     theta = save(trained / "double-integrator/scpo-mixed/seed-0", policy)
     policies.main(trained, "double-integrator", trained / "double-integrator/policies.npz")
@@ -244,7 +244,7 @@ def test_an_experiment_that_keeps_none_is_refused(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
-def test_the_shipped_policies_are_of_the_weights_that_the_shipped_runs_saved(experiment: str) -> None:
+def test_shipped_policies_are_those_of_the_shipped_runs(experiment: str) -> None:
     """The repository holds the stamps of the runs, which have the checksums of their weights, but not the weights."""
     shipped = REPOSITORY / "shipped/results/paper" / experiment
     inputs = files.read_json(shipped / "policies.stamp.json")["inputs"]

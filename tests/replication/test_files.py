@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_cannot_be_written_is_a_typed_error_that_leaves_nothing(tmp_path):
+def test_a_failed_write_is_a_typed_error_and_leaves_nothing(tmp_path):
     taken = tmp_path / "taken"
     taken.write_text("a file")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -100,7 +100,7 @@ def test_sums_and_readers_name_the_file(tmp_path):
     assert files.sha256(path) == hashlib.sha256(b"{").hexdigest()
 
 
-def test_a_damaged_archive_is_a_typed_error_or_gives_what_was_written(tmp_path):
+def test_a_damaged_archive_is_refused_or_read_right(tmp_path):
     path, rng = tmp_path / "a.npz", np.random.default_rng(0)
     arrays = {"inputs": rng.normal(size=(20, 2)), "labels": rng.normal(size=20)}
     files.write_npz(path, **arrays)

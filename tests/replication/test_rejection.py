@@ -51,7 +51,7 @@ def task() -> RegressionTask:
     return RegressionTask(data, hidden=(8,), activation="tanh", grid_size=20)
 
 
-def test_what_is_asked_for_is_the_gradient_of_each_part_and_they_add_up(task: RegressionTask) -> None:
+def test_the_gradients_of_the_parts_add_up(task: RegressionTask) -> None:
     policy = task.initial_policy(torch.Generator().manual_seed(0))
     batch = task.sample_batch(64, torch.Generator().manual_seed(2))
     harmful, clean = harmful_share.asked(task, policy, batch)
@@ -67,7 +67,7 @@ def test_what_is_asked_for_is_the_gradient_of_each_part_and_they_add_up(task: Re
     torch.testing.assert_close(everything, -whole, rtol=0, atol=1e-12)
 
 
-def test_without_the_projection_nothing_is_rejected_and_at_the_boundary_it_is(task: RegressionTask) -> None:
+def test_proposals_are_rejected_at_the_boundary_alone(task: RegressionTask) -> None:
     found = {}
     for name in ("unconstrained", "scpo"):
         policy = task.initial_policy(torch.Generator().manual_seed(0))

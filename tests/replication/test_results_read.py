@@ -50,7 +50,7 @@ def test_a_missing_or_damaged_file_is_named(results: Path, name: str) -> None:
         read_arm(results, EXPERIMENT, "scpo")
 
 
-def test_a_damaged_column_name_is_found_pandas_notes_are_not_read(results: Path) -> None:
+def test_a_damaged_column_name_is_found(results: Path) -> None:
     path = results / EXPERIMENT / "scpo" / "seed-1" / "evaluations.parquet"
     whole, honest = path.read_bytes(), read_arm(results, EXPERIMENT, "scpo")[1].evaluations
 

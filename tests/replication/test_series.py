@@ -43,7 +43,7 @@ def test_counts_and_extremes_are_those_of_the_rows(epochs: int, per_epoch: int) 
     assert (np.diff(whole["epoch"]) > 0).all()
 
 
-def test_a_long_run_is_thinned_to_the_published_columns_and_finer_at_first() -> None:
+def test_a_long_run_is_thinned_and_finer_at_first() -> None:
     found = thin(rows(5000, 2))
     whole, early = found[~found["early"]], found[found["early"]]
     assert len(whole) == int(5000 / COLUMN) + 1
@@ -64,7 +64,7 @@ def test_statistics_are_those_of_each_bin() -> None:
             np.testing.assert_allclose(whole[f"{name}_{statistic}"], expected, rtol=0.0 if name in EXACT else 1e-7)
 
 
-def test_a_bin_without_a_value_is_nan_and_its_neighbours_are_right() -> None:
+def test_a_bin_without_a_value_is_nan() -> None:
     metrics = rows(6, 1).assign(loss=[np.nan, 1.0, np.nan, 3.0, 4.0, np.nan, 6.0])
     np.testing.assert_array_equal(thin(metrics)["loss_low"], metrics["loss"])
 

@@ -213,7 +213,7 @@ def test_settings_edited_after_planning_are_refused(prepared, capsys):
     assert (prepared / "late.npz").exists()
 
 
-def test_an_update_that_no_solver_solves_is_counted_and_training_goes_on(prepared, monkeypatch):
+def test_an_unsolved_update_is_counted_and_training_goes_on(prepared, monkeypatch):
     solve, calls = scpo.proposals.project_onto, []
 
     def fails_once(*arguments, **options):

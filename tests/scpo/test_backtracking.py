@@ -32,7 +32,7 @@ def push(policy, direction):
     ("asked", "tightening", "share"),
     [(1.0, 0.0, 1.0), (1.5, 0.0, 0.5), (4.0, 0.0, 0.25), (4.1, 0.0, 0.125), (1.0, 0.1, 0.5)],
 )
-def test_the_step_is_the_longest_halving_that_is_safe_when_tightened(asked, tightening, share):
+def test_the_step_is_the_longest_safe_halving(asked, tightening, share):
     policy, search = method([0.0, 0.0], tightening=tightening)
     push(policy, [asked, 1.0])
     info = search.step()
@@ -48,7 +48,7 @@ def test_the_step_is_the_longest_halving_that_is_safe_when_tightened(asked, tigh
     assert info.unsafe_proposals == len(unsafe)
 
 
-def test_a_policy_at_its_limit_stays_and_loses_what_it_could_have_gone_along_it():
+def test_a_policy_at_its_limit_stays():
     policy, search = method([1.0, 0.0])
     push(policy, [1.0, 1.0])
     info = search.step()
@@ -66,7 +66,7 @@ def test_the_rollouts_are_counted():
     assert info.rollouts - before == info.proposals == 3
 
 
-def test_a_gradient_that_is_not_finite_is_refused_and_the_policy_stays():
+def test_a_gradient_that_is_not_finite_is_refused():
     policy, search = method([0.0, 0.0])
     push(policy, [float("nan"), 0.0])
     with pytest.raises(NonFiniteError):

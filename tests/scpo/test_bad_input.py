@@ -92,7 +92,7 @@ def loss_gradient(safe: SafeOptimizer) -> None:
     loss(safe.policy).backward()
 
 
-def test_failure_after_a_rejected_proposal_forgets_what_was_learned() -> None:
+def test_a_failure_forgets_what_a_rejected_proposal_taught() -> None:
     # L starts far too small, so that the first proposal is unsafe and raises it; then the constraint fails
     def build() -> tuple[SafeOptimizer, Fragile]:
         constraint = Fragile(_raise(RuntimeError("no rollout")))

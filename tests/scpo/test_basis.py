@@ -107,7 +107,7 @@ def test_blocks_of_which_only_rounding_is_left_add_nothing(seed: int) -> None:
     assert extend_basis(basis, basis @ noise(seed + 1, 20, 5)) is basis
 
 
-def test_what_bounds_a_step_is_raised_for_a_basis_that_is_orthonormal_to_rounding(
+def test_bounds_allow_for_a_rounded_basis(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a tolerance of 1 in place of 1e-12, lengths in theta may be twice those in z: L counts four times."""

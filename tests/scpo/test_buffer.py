@@ -31,7 +31,7 @@ def by_its_dual(target: np.ndarray, slopes: np.ndarray, values: np.ndarray) -> n
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6), k=st.integers(1, 12), inside=st.booleans())
-def test_the_target_is_the_nearest_that_the_linear_model_lets_pass(seed: int, n: int, k: int, inside: bool) -> None:
+def test_the_target_is_the_nearest_in_the_linear_model(seed: int, n: int, k: int, inside: bool) -> None:
     rng = np.random.default_rng(seed)
     slopes, target = rng.normal(size=(k, n)), rng.normal(size=n)
     values = rng.normal(size=k) * 0.3 if inside else -0.5 * rng.random(k)
@@ -87,7 +87,7 @@ def test_with_proven_constants_all_that_speaks_of_safety_holds(name: str, inner:
     assert bent > 40
 
 
-def test_a_buffer_goes_farther_along_a_curved_limit_where_its_curvature_is_overestimated() -> None:
+def test_a_buffer_helps_along_a_curved_limit() -> None:
     """On a disc, where the loss pulls outwards far more than along the rim; the true L is 2."""
 
     def last(smoothness: float, buffer: float) -> float:

@@ -248,7 +248,7 @@ def exact_outputs(vector: ParameterVector, theta: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("seed", range(3))
-def test_rounding_level_covers_the_error_of_evaluation_and_of_writing(dtype: torch.dtype, seed: int) -> None:
+def test_the_rounding_level_covers_evaluation_and_writing(dtype: torch.dtype, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     policy = ResidualPolicy((1, 8, 1), "tanh", generator=generator, dtype=dtype)
     with torch.no_grad():

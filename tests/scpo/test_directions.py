@@ -101,7 +101,7 @@ def test_sketch_takes_strata_and_keeps_checks_out() -> None:
     assert Tangent(states, checks=0).draw(context(policy), 10, generator()).checks is None
 
 
-def test_few_states_with_many_outputs_use_all_directions_they_may() -> None:
+def test_few_states_use_all_their_directions() -> None:
     policy = perturbed((2, 6, 5))
     found = Tangent(noise(1, 4, 2)).draw(context(policy), 12, generator())
     assert found.vectors.shape[1] == 12
@@ -129,7 +129,7 @@ def test_span_is_exact_once_the_samples_reach_the_rank(seed: int) -> None:
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31), d=st.integers(2, 20), n=st.integers(0, 20), c=st.integers(1, 6))
-def test_captured_energy_is_a_share_and_agrees_with_least_squares(seed: int, d: int, n: int, c: int) -> None:
+def test_captured_energy_agrees_with_least_squares(seed: int, d: int, n: int, c: int) -> None:
     basis = orthonormal_basis(noise(seed, d, 1), noise(seed + 1, d, min(n, d)))
     checks = noise(seed + 2, d, c)
     share = captured_energy(basis, checks)
@@ -251,7 +251,7 @@ def test_unused_parameters_have_zero_rows() -> None:
     assert not rows[2:].any()
 
 
-def test_recycled_directions_close_in_on_the_gradients_that_matter() -> None:
+def test_recycled_directions_close_in_on_gradients() -> None:
     """Isotropic samples see n / d of a gradient; handed on from update to update they see most of it."""
     dimension, samples = 400, 12
     normal = torch.from_numpy(np.random.default_rng(5).standard_normal(dimension)) / np.sqrt(dimension)
@@ -296,7 +296,7 @@ def test_recycling_costs_no_probes_and_keeps_new_directions(optimizer: str) -> N
     assert safe.state_dict()["memory"]["gradients"].shape[0] > 6
 
 
-def test_directions_are_drawn_for_the_places_that_recycled_ones_leave() -> None:
+def test_fresh_directions_fill_up_recycled_ones() -> None:
     asked = []
 
     class Counting(Isotropic):

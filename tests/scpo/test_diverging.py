@@ -74,7 +74,7 @@ def test_a_wall_without_a_slope_is_met_and_never_crossed(outcome: float, look: b
     assert all(info.smoothness_max == 2.0 for info in infos)
 
 
-def test_a_diverged_proposal_halves_the_next_and_teaches_nothing() -> None:
+def test_a_diverged_proposal_halves_the_next() -> None:
     def runs(at: float) -> tuple[StepInfo, dict[str, Any], float]:
         safe = build(wall(np.inf, at=at), rate=0.2)
         (info,) = steps(safe, 1)
@@ -90,7 +90,7 @@ def test_a_diverged_proposal_halves_the_next_and_teaches_nothing() -> None:
 
 
 @pytest.mark.parametrize("look", [True, False])
-def test_on_the_bound_alone_it_is_an_unsafe_iterate_and_the_way_back(look: bool) -> None:
+def test_on_the_bound_alone_an_unsafe_iterate_is_left_again(look: bool) -> None:
     safe = build(wall(np.nan, at=0.7), verify=False, look=look, smoothness=2.0)
     infos = steps(safe, 60)
     unsafe = [index for index, info in enumerate(infos[:-1]) if info.slack < 0]
@@ -161,7 +161,7 @@ def test_a_start_that_diverges_is_refused(outcome: float) -> None:
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_a_constraint_that_diverges_after_a_change_is_an_error_until_it_does_not(verify: bool) -> None:
+def test_a_constraint_that_diverges_after_a_change_is_an_error(verify: bool) -> None:
     at = [0.9]
     safe = build(lambda policy: wall(np.inf, at=at[0])(policy), verify=verify)
     steps(safe, 3)

@@ -131,7 +131,7 @@ class LocalNetworkSmoothness(Smoothness):
         self.observed = state["observed"]
 
 
-def test_users_own_smoothness_of_a_network_with_all_weights_trained() -> None:
+def test_a_smoothness_of_the_users_own() -> None:
     rng = np.random.default_rng(2)
     hidden, states = 3, rng.normal(size=4)
     start = rng.normal(size=3 * hidden)
@@ -176,7 +176,7 @@ def test_beta_smooth_loss_never_rises(inner: str) -> None:
 
 
 @pytest.mark.parametrize("rate", [1.9, 2.1, 40.0])
-def test_loss_never_rises_though_plain_gradient_steps_are_too_long(rate: float) -> None:
+def test_the_loss_never_rises_under_too_long_steps(rate: float) -> None:
     # p = -eta grad L is parallel to the gradient, but with eta > 2 / beta its projection need not descend
     policy = Vector(np.ones(3))
     inner = torch.optim.SGD(policy.parameters(), lr=rate)
@@ -186,7 +186,7 @@ def test_loss_never_rises_though_plain_gradient_steps_are_too_long(rate: float) 
     assert all(step.loss_after <= step.loss_before * (1 + 1e-12) for step in steps)
 
 
-def test_loss_at_a_stationary_point_does_not_rise_under_momentum() -> None:
+def test_momentum_raises_no_loss_at_a_stationary_point() -> None:
     policy = Vector(np.array([1.0, 0.0]))
     inner = torch.optim.SGD(policy.parameters(), lr=0.5, momentum=0.9)
     flat = {"may_be_flat": True, "smoothness": 1.0, "directions": "isotropic"}

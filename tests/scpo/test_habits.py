@@ -32,7 +32,7 @@ def safe_one(inner: str = "momentum", **options: Any) -> scpo.SafeOptimizer:
     return wrap(residual(), inner, constraint=within, **options)
 
 
-def test_it_is_an_optimiser_with_the_groups_state_and_defaults_of_the_wrapped_one() -> None:
+def test_it_has_the_groups_state_and_defaults_of_the_wrapped_one() -> None:
     safe = safe_one("adam")
     assert isinstance(safe, torch.optim.Optimizer)
     train(safe, 1)
@@ -266,7 +266,7 @@ def actor_and_critic() -> tuple[scpo.SafeOptimizer, nn.Module]:
     return scpo.SafeOptimizer(inner, policy, within, directions=scpo.Tangent(STATES, count=5)), critic
 
 
-def test_parameters_that_are_not_the_policys_are_stepped_as_they_are() -> None:
+def test_foreign_parameters_are_stepped_as_they_are() -> None:
     torch.manual_seed(0)
     safe, critic = actor_and_critic()
     alone = copy.deepcopy(critic)

@@ -90,7 +90,7 @@ def test_safe_probes_allow_for_slope_kinks_and_curvature(jump: float, curvature:
     assert looked == [pytest.approx(longest, rel=1e-6)]
 
 
-def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> None:
+def test_the_carried_gradient_bound_counts_kinks_and_curvature() -> None:
     """After a step z it is G + 2 sqrt(2) c + L |z|, or what the probes saw of the whole gradient if that is less."""
     problem = Smooth(3, lambda theta: theta[:, :1] - 1.0, np.zeros(1), lambda theta: np.array([[1.0, 0.0, 0.0]]))
     options = {"count": 1, "recycled": 0, "safe_probes": True, "gradient_bound": 1.0, "probe_length": None}
@@ -100,7 +100,7 @@ def test_the_gradient_bound_that_is_carried_on_counts_kinks_and_curvature() -> N
     assert safe.state_dict()["gradient_bound"].tolist() == [pytest.approx(1.0 + np.sqrt(8.0) * 3.0 + 2.0 * 0.1)]
 
 
-def test_a_gradient_may_turn_by_more_than_twice_the_kink_constant() -> None:
+def test_a_gradient_may_turn_beyond_the_kink_constant() -> None:
     """(1') holds at x = 0 and at y = (1, 0) with L = 0, c = 1 and r = 1; the gradients there are 2.3 apart."""
     x, y, slope = np.zeros(2), np.array([1.0, 0.0]), np.array([0.0, 2.3])
 

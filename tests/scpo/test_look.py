@@ -39,7 +39,7 @@ def test_a_quadratic_is_seen_exactly_whatever_is_assumed(share: float) -> None:
     assert info.step_bound == pytest.approx(-0.5, rel=1e-5)
 
 
-def test_a_factor_of_two_leaves_room_for_twice_the_curvature_that_was_seen() -> None:
+def test_a_factor_of_two_covers_twice_the_curvature() -> None:
     _, (info,) = follow(curved(8.0), FixedSmoothness(0.0), np.array([[0.0, 3.0]]), 1, kappa=0.5, look=Look())
     assert info.step_norm == pytest.approx(np.sqrt(2.0 * 0.5 / 16.0), rel=1e-5)
 
@@ -60,7 +60,7 @@ def test_true_constants_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("share", [0.75, 0.5])
-def test_a_kink_is_covered_up_to_the_place_that_the_page_derives(share: float) -> None:
+def test_a_kink_is_covered_as_far_as_derived(share: float) -> None:
     factor, left = 2.0, 0.9
     limit = (factor * share - share**2) / (factor - share**2)
     for place, covered in ((limit - 0.01, True), (limit + 0.05, False)):
@@ -125,14 +125,14 @@ def test_the_look_removes_most_unsafe_iterates_of_wrong_constants() -> None:
     assert unsafe[True] <= unsafe[False] // 10
 
 
-def test_a_shortened_step_that_uses_all_of_the_slack_is_not_thrown_away_as_rounding() -> None:
+def test_a_shortened_step_is_not_taken_for_rounding() -> None:
     steps = [step for seed in range(6) for step in pushed(misled(seed, look=True, kappa=1.0), seed, 40)]
     shortened = [step for step in steps if step.info.looks > 1]
     assert len(shortened) > 20
     assert all(step.info.step_norm > 0 for step in shortened)
 
 
-def test_after_an_unsafe_iterate_the_last_safe_one_is_taken_up_with_larger_constants(
+def test_after_an_unsafe_iterate_the_last_safe_one_returns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # the look is made blind, so that wrong constants show

@@ -141,7 +141,7 @@ def test_another_seed_gives_another_run() -> None:
     assert not torch.equal(first, second)
 
 
-def test_state_of_something_else_is_refused_before_anything_is_loaded() -> None:
+def test_foreign_state_is_refused_as_a_whole() -> None:
     safe = wrap(residual())
     before = fingerprint(safe)
     with pytest.raises(ConfigurationError, match="values"):
@@ -171,7 +171,7 @@ def test_several_parameter_groups_each_with_its_options() -> None:
     assert [group["lr"] for group in inner.param_groups] == [0.0, 0.2]
 
 
-def test_frozen_parameters_and_parameters_outside_the_optimiser_stay() -> None:
+def test_frozen_and_left_out_parameters_stay() -> None:
     policy = residual()
     policy.biases[0].requires_grad_(False)
     inner = torch.optim.SGD([*policy.weights, policy.biases[0]], lr=0.1)  # biases[1] is left out
@@ -232,7 +232,7 @@ def test_tied_weights_and_running_statistics(kind: str) -> None:
     assert safe.evaluate.rollouts - rollouts == directions + 1 + 1
 
 
-def test_closure_is_differentiated_at_theta_though_lbfgs_goes_elsewhere() -> None:
+def test_lbfgs_closures_are_differentiated_at_theta() -> None:
     policy = Vector(np.ones(3))
     inner = torch.optim.LBFGS(policy.parameters(), lr=0.3, max_iter=4)
     # kappa |slack| binds along the first axis, so that the descent row matters
@@ -258,7 +258,7 @@ def test_closure_is_differentiated_at_theta_though_lbfgs_goes_elsewhere() -> Non
         assert float(policy.theta[0].detach()) <= 1.01
 
 
-def test_optimiser_state_is_that_of_the_gradients_whatever_the_projection_does() -> None:
+def test_optimiser_state_follows_the_gradients_alone() -> None:
     policy = residual()
     safe = wrap(policy, "momentum", constraint=outputs_within(0.005))
     buffer = [torch.zeros_like(parameter) for parameter in policy.parameters()]
@@ -292,7 +292,7 @@ def test_public_names() -> None:
     assert set(scpo.__all__) <= set(dir(scpo))
 
 
-def test_an_optimiser_that_fails_half_way_leaves_the_parameters_as_they_were() -> None:
+def test_a_failing_optimiser_leaves_the_parameters() -> None:
     class Stumbling(torch.optim.SGD):
         def step(self, closure: Any = None) -> None:
             super().step(closure)

@@ -111,7 +111,7 @@ def test_values_of_a_refresh_that_failed_are_not_trusted() -> None:
     assert safe.step().restoring
 
 
-def test_a_verified_restoring_step_does_not_make_the_worst_violation_worse() -> None:
+def test_a_verified_restoring_step_worsens_no_violation() -> None:
     """g is wavy, and L far too small: most steps down the slope land on another wave."""
     rejected = 0
     for start in np.linspace(0.0, 0.1, 12):

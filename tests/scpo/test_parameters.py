@@ -44,7 +44,7 @@ def test_layout() -> None:
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-100, 100), min_size=9, max_size=9))
-def test_writing_rounds_to_each_dtype_and_writing_again_changes_nothing(values: list[float]) -> None:
+def test_writing_rounds_to_each_dtype_once(values: list[float]) -> None:
     policy = Mixed()
     flat = vector(policy)
     theta = torch.tensor(values, dtype=torch.float64)

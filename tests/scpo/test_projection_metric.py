@@ -116,7 +116,7 @@ def test_any_multipliers_give_a_bound_that_no_point_beats(kind: str) -> None:
             assert 0.5 * (y @ y) - y @ goal >= dual_value(region, target, duals, norm) - 1e-12 * (goal @ goal)
 
 
-def test_the_identity_is_the_euclidean_norm_and_scales_the_multipliers() -> None:
+def test_the_identity_is_the_euclidean_norm() -> None:
     for kind in ("plain", "some zero slack", "target huge"):
         instance = draw(kind, 3)
         plain = project_onto(instance.region, instance.target)
@@ -165,7 +165,7 @@ def test_unusable_metrics(metric: list[float], error: type[Exception], message: 
         project([1.0, 1.0], [-1.0], [[1.0, 0.0]], 0.0, metric=metric)
 
 
-def test_nothing_is_left_of_a_target_that_the_tight_rows_push_back() -> None:
+def test_tight_rows_can_leave_nothing_of_a_target() -> None:
     """Where H t = A^T lambda with lambda >= 0 on rows without slack, 0 is the projection; elsewhere it is not."""
     for seed in range(30):
         rng = np.random.default_rng(seed)

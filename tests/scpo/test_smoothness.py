@@ -93,7 +93,7 @@ def test_radius_follows_the_longest_step_that_showed_something() -> None:
     assert started(length=3.0).radius() == 6.0
 
 
-def test_where_no_step_is_left_curvature_is_forgotten_as_at_a_step() -> None:
+def test_curvature_is_forgotten_without_a_step_too() -> None:
     model = started(decay=0.5, factor=2.0)
     radius = model.radius()
     model.blocked()
@@ -137,7 +137,7 @@ def test_nonsense_constants(constants: object) -> None:
         FixedSmoothness(constants)  # type: ignore[arg-type]
 
 
-def test_required_constants_of_quadratics_never_exceed_the_true_ones() -> None:
+def test_measured_constants_of_quadratics_are_no_larger_than_true() -> None:
     for seed in range(3):
         problem = quadratics(seed)
         policy = Vector(np.zeros(problem.dimension))

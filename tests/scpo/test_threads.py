@@ -25,7 +25,7 @@ def make():
     threads._warn.cache_clear()
 
 
-def test_several_threads_are_warned_of_once_where_the_optimiser_is_made(make, monkeypatch):
+def test_several_threads_give_one_warning(make, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     with pytest.warns(UserWarning, match="torch uses 8.*OMP_NUM_THREADS=1") as caught:
         make()

@@ -50,7 +50,7 @@ def test_the_path_is_the_same_in_other_units(units: float | Array, size: float) 
 
 @pytest.mark.parametrize("size", [2.0**-20, 2.0**20])
 @pytest.mark.parametrize("units", [2.0**-30, 2.0**30])
-def test_the_path_is_the_same_to_the_last_bit_in_units_that_round_alike(units: float, size: float) -> None:
+def test_units_that_round_alike_give_the_same_path(units: float, size: float) -> None:
     assert np.array_equal(path(units, size), path(1.0, 1.0))
 
 

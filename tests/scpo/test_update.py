@@ -66,9 +66,7 @@ def test_verifications_rollout_is_the_next_base_value() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 2, 20])
-def test_unsafe_proposals_raise_the_constants_and_then_theta_stays(
-    retries: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unsafe_proposals_raise_the_constants(retries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scpo.proposals.MAX_RETRIES", retries)
     problem = waves(3)
     safe = vector(problem, smoothness=1e-4 * problem.constants, kappa=1.0, look=False)
@@ -203,7 +201,7 @@ def test_carried_gradient_bound_covers_directions_never_probed() -> None:
 
 
 @pytest.mark.usefixtures("unwatched")
-def test_without_a_gradient_bound_each_basis_is_probed_twice_and_counted() -> None:
+def test_without_a_gradient_bound_each_basis_is_probed_twice() -> None:
     safe = vector(waves(1), safe_probes=True, count=3, verify=False, rounding=1e-14, look=False)
     before = safe.evaluate.rollouts
     for step in pushed(safe, 1, 5):
@@ -218,7 +216,7 @@ def test_without_a_gradient_bound_each_basis_is_probed_twice_and_counted() -> No
 # rounding
 
 
-def test_rounding_is_measured_again_when_the_parameters_have_grown() -> None:
+def test_larger_parameters_are_measured_again_for_rounding() -> None:
     # a difference of parameters that grow together
     policy = Vector(np.zeros(2))
     inner = torch.optim.SGD(policy.parameters(), lr=1.0)
@@ -370,7 +368,7 @@ def test_loss_falls_and_outputs_stay_within_limits_end_to_end() -> None:
     assert safe.values.max() <= 0
 
 
-def test_a_projection_that_no_solver_solves_raises_and_leaves_theta(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsolved_projection_leaves_theta(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         raise SolverError("planted")
 
@@ -382,7 +380,7 @@ def test_a_projection_that_no_solver_solves_raises_and_leaves_theta(monkeypatch:
     assert torch.equal(safe.vector.read(), before)
 
 
-def test_the_solver_behind_the_projection_does_not_show_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_solver_does_not_show_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both solvers give the same iterates, up to the tolerance of a solve times the updates."""
 
     ends = {}

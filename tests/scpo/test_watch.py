@@ -72,7 +72,7 @@ def test_noise_that_begins_later_is_seen_now_and_then(begins: int, seen: int) ->
     assert update[0] == seen
 
 
-def test_repeated_evaluations_are_counted_and_survive_a_checkpoint() -> None:
+def test_repeated_evaluations_are_counted_across_checkpoints() -> None:
     safe, twin = wrap(residual()), wrap(residual())
     train(safe, 3)
     twin.policy.load_state_dict(safe.policy.state_dict())
@@ -92,7 +92,7 @@ def test_repeated_evaluations_are_counted_and_survive_a_checkpoint() -> None:
     assert extra[6] == extra[5] + 1  # update 10
 
 
-def test_a_constraint_that_sees_another_policy_is_refused_at_the_first_update() -> None:
+def test_a_constraint_of_another_policy_is_refused() -> None:
     policy = residual()
     stale = copy.deepcopy(policy)
     safe = wrap(policy, constraint=lambda given: outputs_within()(stale))
@@ -138,7 +138,7 @@ def test_a_constraint_that_becomes_flat_is_reported_once() -> None:
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_steps_of_0_are_reported_once_with_the_constraint_that_holds(verify: bool) -> None:
+def test_steps_of_0_are_reported_once(verify: bool) -> None:
     safe = of_vector(lambda policy: [policy.theta[0].item() - 9.0, policy.theta.sum().item()], verify=verify)
     with pytest.warns(UserWarning, match="constraint value 1 has slack"):
         infos = pushed(safe, 50)

@@ -213,7 +213,7 @@ def test_what_a_batched_constraint_does_is_undone() -> None:
     assert info.slack == pytest.approx(100.0 - float(after.square().sum()))
 
 
-def test_gradients_of_frozen_parameters_are_named_with_their_remedy() -> None:
+def test_gradients_of_frozen_parameters_are_named() -> None:
     policy = Two()
     inner = torch.optim.SGD(policy.parameters(), lr=0.3)
     policy.other.requires_grad_(False)
@@ -231,7 +231,7 @@ def one_step_keeping(safe: SafeOptimizer) -> None:
     safe.step()
 
 
-def test_a_bound_on_gradients_is_carried_over_changes_from_outside() -> None:
+def test_a_gradient_bound_survives_outside_changes() -> None:
     """g = 2 w^2 - 1 and L = 4: at w = 0.7 the gradient is 2.8, and a probe of 0.1 along it would be unsafe."""
     policy = Two()
     safe = assemble(
@@ -252,7 +252,7 @@ def test_a_bound_on_gradients_is_carried_over_changes_from_outside() -> None:
     assert safe.step().unsafe_probes == 0
 
 
-def test_a_bound_on_gradients_is_given_up_after_a_change_beyond_its_radius() -> None:
+def test_a_gradient_bound_ends_at_its_radius() -> None:
     """g is constant around 0 and steep around 1: L = 1 and r = 0.1 hold at both, not between them."""
     policy = Two()
     safe = assemble(
@@ -273,7 +273,7 @@ def test_a_bound_on_gradients_is_given_up_after_a_change_beyond_its_radius() -> 
     assert safe.step().unsafe_probes == 0
 
 
-def test_a_sample_of_all_given_states_need_not_hold_every_gradient() -> None:
+def test_a_sample_of_all_states_may_miss_gradients() -> None:
     """The first constraint depends on a weight that no given state sees: its bound on the gradient has to stay."""
     policy = nn.Linear(2, 1, bias=False).double()
     nn.init.zeros_(policy.weight)
@@ -356,7 +356,7 @@ def test_what_is_frozen_is_not_copied_at_each_probe() -> None:
     assert copies.count == 1
 
 
-def test_a_saved_state_holds_nothing_frozen_and_notices_its_change() -> None:
+def test_a_saved_state_notices_changed_frozen_parts() -> None:
     policy, file = Frozen(), io.BytesIO()
     safe = assemble(torch.optim.SGD([policy.held], lr=0.1), policy, of_frozen, directions="isotropic")
     one_step(safe)
@@ -378,7 +378,7 @@ def test_a_saved_state_holds_nothing_frozen_and_notices_its_change() -> None:
     assert info.rollouts - rollouts == unchanged + 1
 
 
-def test_a_constraint_that_writes_to_large_tensors_past_their_marks_is_undone() -> None:
+def test_writes_to_large_tensors_past_their_marks_are_undone() -> None:
     policy, seen = Frozen(), []
 
     def constraint(policy: Any) -> list[float]:
