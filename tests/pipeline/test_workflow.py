@@ -221,5 +221,6 @@ def test_the_review_scale_plans_one_seed_of_every_arm(finished):
 def test_every_rule_says_what_it_does_and_logs():
     for path in sorted((PROJECT / "workflow/rules").glob("*.smk")):
         for rule in re.split(r"^ *rule[ :]", path.read_text(), flags=re.MULTILINE)[1:]:
-            for part in ('"""', "message:", "log:", "benchmark:"):
+            made = ("message:", "log:", "benchmark:") if "output:" in rule else ()  # a target alone makes nothing
+            for part in ('"""', *made):
                 assert part in rule, f"{path.name}: rule {rule.splitlines()[0]} lacks {part}"
