@@ -17,6 +17,8 @@ NAME = "claims.json"
 
 #: Where the table in docs/claims.md begins and ends.
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+#: comparators with a tolerance to one side, and to which
+_ONE_SIDED = {"at_most": 1.0, "below": 1.0, "at_least": -1.0}
 _SIGNS = {"equals": "=", "at_most": "<=", "below": "<", "at_least": ">=", "within": "in", "covers": "range holds"}
 
 
@@ -102,9 +104,16 @@ class Verdict:
     @property
     def wanted(self) -> str:
         """The expected value with its tolerance, in plain text."""
-        expected = self.expected
+        expected, tolerance = self.expected_within
         text = f"[{number(expected[0])}, {number(expected[1])}]" if isinstance(expected, tuple) else number(expected)
-        return f"{_SIGNS[self.comparator]} {text}" + (f" +- {number(self.tolerance)}" if self.tolerance else "")
+        return f"{_SIGNS[self.comparator]} {text}" + (f" +- {number(tolerance)}" if tolerance else "")
+
+    @property
+    def expected_within(self) -> tuple[float | tuple[float, float], float]:
+        """The expected value and the tolerance around it; a tolerance to one side counts in the value."""
+        if self.comparator in _ONE_SIDED and not isinstance(self.expected, tuple):
+            return self.expected + _ONE_SIDED[self.comparator] * self.tolerance, 0.0
+        return self.expected, self.tolerance
 
 
 def number(value: float) -> str:

@@ -11,8 +11,6 @@ from replication.claims.verdicts import Status, Verdict
 from replication.typeset import latex, parts
 from replication.typeset.latex import GAP, RULE, Row, Title
 
-#: Comparators with a tolerance to one side, and to which.
-ONE_SIDED = {"at_most": 1.0, "below": 1.0, "at_least": -1.0}
 _SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
 
 
@@ -109,13 +107,8 @@ def _measured(one: Verdict) -> str:
 
 
 def _expected(one: Verdict) -> str:
-    expected, tolerance = one.expected, one.tolerance
-    if isinstance(expected, tuple):
-        text = latex.pair(*map(_number, expected))
-    elif one.comparator in ONE_SIDED:
-        text, tolerance = _number(expected + ONE_SIDED[one.comparator] * tolerance), 0.0
-    else:
-        text = _number(expected)
+    expected, tolerance = one.expected_within
+    text = latex.pair(*map(_number, expected)) if isinstance(expected, tuple) else _number(expected)
     within = " " + latex.small(rf"\(\pm\)\,{_number(tolerance)}") if tolerance else ""
     return rf"\({_SIGNS[one.comparator]}\) {text}{within}"
 
