@@ -85,9 +85,18 @@ def work(config: Config, rule: str, arm: str = "") -> float:
     return 1.0
 
 
+def measured(rule: str) -> Measured:
+    """Return what the longest job of ``rule`` took; of a rule not measured yet, the most that one of its kind did."""
+    found = read()
+    if rule in found:
+        return found[rule]
+    alike = [one for name, one in found.items() if name.startswith(TRAINING) == rule.startswith(TRAINING)]
+    return max(alike, key=lambda one: one.seconds / one.work)
+
+
 def megabytes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int:
     """Return the memory to ask for, for the given attempt (1, 2, ...)."""
-    needed = read()[rule].megabytes
+    needed = measured(rule).megabytes
     if rule.startswith(TRAINING):
         section = config.section(rule.removeprefix(TRAINING).replace("_", "-"))
         needed += sum(memory.of_run(section, arm).values()) / 1e6
@@ -96,8 +105,8 @@ def megabytes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int
 
 def minutes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int:
     """Return the time to ask for, for the given attempt (1, 2, ...); each is given twice the one before."""
-    measured = read()[rule]
-    seconds = START + ROOM_IN_TIME * measured.seconds * work(config, rule, arm) / measured.work
+    longest = measured(rule)
+    seconds = START + ROOM_IN_TIME * longest.seconds * work(config, rule, arm) / longest.work
     return math.ceil(seconds / 60) * int(2 ** (attempt - 1))
 
 

@@ -142,6 +142,7 @@ def foreseen(memory: Memory, nominal: Tensor, slack: Array, metric: Tensor | Non
         vectors * roots,
         allowed[near] * scale / length,
         np.full(scale.size, -1e30),
+        np.zeros(scale.size, dtype=np.int32),
         primal_tol=TOLERANCE,
     )
     if flag != 1 or not np.isfinite(found).all():

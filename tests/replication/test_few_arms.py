@@ -59,7 +59,7 @@ def test_everything_is_made_of_the_arms_there_are(arms: tuple[str, ...], tmp_pat
 
 def test_a_figure_is_made_if_a_run_of_it_is_there() -> None:
     names = parts.names_for("figure", few(("scpo-uniform",)))
-    assert names == ["falsification-smoothness", "regression-safety", "regression-smoothness"]
+    assert names == ["falsification-smoothness", "regression-safety", "regression-smoothness", "update"]
     assert len(parts.names_for("figure", Config())) == len(
         parts.names_for("figure", load(PROJECT / "config/smoke.yaml"))
     )

@@ -128,7 +128,7 @@ def test_what_a_step_may_do_under_rounding(seed: int, size: float, kappa: float)
     """The proposition of docs/method.md, section 4, where slack is above, below and beyond rounding."""
     rng = np.random.default_rng(seed)
     curved = rng.standard_normal((4, 5, 5))
-    curved = 0.5 * (curved + curved.mT)
+    curved = 0.5 * (curved + np.swapaxes(curved, -1, -2))
     constants, slopes = np.abs(np.linalg.eigvalsh(curved)).max(axis=1), rng.standard_normal((4, 5))
     offsets = np.array([1.5, 3.0, 1e3, 1e5])[rng.permutation(4)] * size
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replication.report.parts import Part
+
+
+def made(part: Part, results: Path) -> Any:
+    """Return a part of the report, made from ``results``: a figure of matplotlib, or the LaTeX of a table."""
+    return getattr(import_module(part.module), part.function)(results)
 
 
 def render(name: str, results: Path, out: Path) -> None:
@@ -22,13 +31,13 @@ def render(name: str, results: Path, out: Path) -> None:
 
     found = part(name)
     with stamped(out, results, found.modules) as outputs:
-        made = getattr(import_module(found.module), found.function)(results)
+        whole = made(found, results)
         if found.kind == "figure":
             from replication.typeset.style import save
 
-            outputs += save(made, out)
+            outputs += save(whole, out)
         else:
-            write_text(out, made)
+            write_text(out, whole)
     results_read = [name.removeprefix(RESULTS) for name in read(out)["inputs"] if name.startswith(RESULTS)]
     if surprises := [one for one in results_read if not found.is_read(one)]:
         raise ConfigurationError(f"{name}: {found.module} reads {surprises[0]}, which reads= of its mark leaves out")

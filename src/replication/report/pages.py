@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from replication.claims import decide, verdicts
@@ -24,7 +23,7 @@ from replication.claims.verdicts import Verdict
 from replication.config import Config
 from replication.experiments import quantities
 from replication.files import write_bytes, write_text
-from replication.report import numbers
+from replication.report import made, numbers
 from replication.report.parts import part
 from replication.report.text import Number
 from replication.results.quantities import Table
@@ -64,8 +63,7 @@ def picture(name: str, results: Path) -> bytes:
         ConfigurationError: there is none of that name.
         ResultError: a result file is missing or damaged.
     """
-    of = part(name)
-    return png(getattr(import_module(of.module), of.function)(results))
+    return png(made(part(name), results))
 
 
 def filled(page: str, name: str, table: Table, config: Config, decided: Sequence[Verdict]) -> str:
