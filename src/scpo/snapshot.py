@@ -22,9 +22,7 @@ class Snapshot:
 
     rest: Rest
     others: list[tuple[Tensor, Tensor]]  # parameters that are not the policy's, and copies of them
-    gradients: list[
-        tuple[Tensor, Tensor | None, Tensor | None]
-    ]  # of parameters, and copies; some optimisers write to them
+    gradients: list[tuple[Tensor, Tensor | None, Tensor | None]]  # with copies: some optimisers write to them
     state: dict[Any, Any]
     groups: list[dict[str, Any]]
     learned: dict[str, Any]
@@ -74,6 +72,11 @@ def learned_state(method: Method) -> dict[str, Any]:
     return {key: torch.from_numpy(one.copy()) if isinstance(one, np.ndarray) else one for key, one in state.items()}
 
 
+def learned_arrays(state: dict[str, Any]) -> dict[str, Any]:
+    """Return what :func:`learned_state` returned with its tensors as arrays again, as the smoothness model takes it."""
+    return {key: one.cpu().numpy().copy() if isinstance(one, Tensor) else one for key, one in state.items()}
+
+
 def array_of(state: dict[str, Any], name: str, k: int) -> Array:
     """Return an entry of a state as an array (k,).
 
@@ -94,7 +97,7 @@ def load_learned(state: dict[str, Any], optimizer: torch.optim.Optimizer, method
     """
     before, learned = Snapshot.take(optimizer, method), method.smoothness.state_dict()
     try:
-        given = {k: v.cpu().numpy().copy() if isinstance(v, Tensor) else v for k, v in state["smoothness"].items()}
+        given = learned_arrays(state["smoothness"])
         shapes = [{k: np.shape(v) for k, v in one.items()} for one in (given, learned)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"its smoothness has {shapes[0]}, here are {shapes[1]}")

@@ -21,6 +21,7 @@ from scpo.probing import Probes, learn, probe
 from scpo.records import StepInfo
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness
+from scpo.snapshot import learned_arrays, learned_state
 from scpo.state import Method, Start
 from scpo.update import remembered
 
@@ -106,6 +107,7 @@ class Probing(Unconstrained):
             unsafe_proposals=int((values > 0).any()),
             unsafe_probes=probes.unsafe,
             bound_misses=int((values > bound + 2.0 * self._rounding).sum()),
+            directions=basis.size,
             nominal_norm=float(self.nominal.norm()) if self.nominal is not None else 0.0,
             step_norm=float(vector_norm(after - theta)),
             rollouts=self.evaluate.rollouts,
@@ -121,7 +123,7 @@ class Probing(Unconstrained):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimiser and of the smoothness model, the values of g, counts and the generator."""
-        learned = {"smoothness": self._method.smoothness.state_dict(), "rounding": torch.from_numpy(self._rounding)}
+        learned = {"smoothness": learned_state(self._method), "rounding": torch.from_numpy(self._rounding.copy())}
         memory = None if self._memory is None else self._memory.state_dict()
         drawn = {"generator": self._method.generator.get_state(), "memory": memory, "count": self._count}
         return super().state_dict() | learned | drawn
@@ -129,7 +131,7 @@ class Probing(Unconstrained):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state that :meth:`state_dict` returned."""
         super().load_state_dict(state)
-        self._method.smoothness.load_state_dict(state["smoothness"])
+        self._method.smoothness.load_state_dict(learned_arrays(state["smoothness"]))
         self._rounding = state["rounding"].numpy().copy()
         self._method.generator.set_state(state["generator"])
         memory = state["memory"]
