@@ -26,6 +26,8 @@ MANIFEST = "manifest.json"
 BLOCK = 25
 #: Files of a run that are kept; its exhibits can be made of the final weights.
 KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "evaluations.parquet", "final.safetensors")
+#: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
+FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz")
 
 
 @dataclass(frozen=True, order=True)
@@ -208,4 +210,5 @@ def _checked(folder: Path) -> dict[str, bytes]:
     for name in KEPT:
         if name in stated and files.sha256(folder / name) != stated[name]:
             raise ResultError(f"{folder / name}: altered, not the file of its stamp; delete the run and make it again")
-    return contents
+    found_out = (folder / name for name in FOUND_OUT)
+    return contents | {path.name: path.read_bytes() for path in found_out if path.is_file()}

@@ -7,9 +7,10 @@ run are measured and stand for all of them.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replication import scales
@@ -33,6 +34,7 @@ class Load:
         runs: seeds that are not finished yet.
         updates: of one run.
         evaluations: of one run.
+        most_rollouts: a run ends after so many; None: no limit.
     """
 
     experiment: str
@@ -40,14 +42,23 @@ class Load:
     runs: int
     updates: int
     evaluations: int
+    most_rollouts: int | None = None
+
+    def limited(self, rollouts: float) -> Load:
+        """Return the work of runs that end early, if an update takes so many rollouts."""
+        if self.most_rollouts is None or self.updates * rollouts <= self.most_rollouts:
+            return self
+        updates = math.ceil(self.most_rollouts / rollouts)
+        return replace(self, updates=updates, evaluations=1 + self.evaluations * updates // self.updates)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Processor seconds of one update and of one held-out evaluation."""
+    """Processor seconds of one update and of one held-out evaluation, and rollouts of one update."""
 
     update: float
     evaluation: float
+    rollouts: float = 1.0
 
 
 def loads(config: Config, results: Path | None = None, bank: Path | None = None) -> list[Load]:
@@ -55,7 +66,8 @@ def loads(config: Config, results: Path | None = None, bank: Path | None = None)
     found, kept = [], None if bank is None else Bank(bank)
     for experiment, section in config.experiments.items():
         for arm, chosen in section.arms.items():
-            schedule = section.for_arm(arm).schedule
+            settings = section.for_arm(arm)
+            schedule = settings.schedule
             digest = "" if kept is None else scales.digest(scales.for_arm(config, experiment, arm))
             left = [
                 key
@@ -63,11 +75,8 @@ def loads(config: Config, results: Path | None = None, bank: Path | None = None)
                 if not (results is not None and (results / key.folder / "run.json").exists())
                 and not (kept is not None and kept.holds(key, digest))
             ]
-            updates, evaluations = (
-                schedule.epochs * schedule.updates_per_epoch,
-                schedule.epochs // schedule.evaluate_every,
-            )
-            found.append(Load(experiment, arm, len(left), updates, evaluations + 1))
+            evaluations = 1 + schedule.epochs // schedule.evaluate_every
+            found.append(Load(experiment, arm, len(left), settings.updates, evaluations, schedule.max_rollouts))
     return found
 
 
@@ -79,7 +88,7 @@ def measure(config: Config, experiment: str, arm: str) -> Cost:
     from replication.training import build, device, process, train
 
     process.prepare()
-    section = config.section(experiment).for_arm(arm)
+    section = config.section(experiment).for_arm(arm).model_copy(update={"start": "backup"})  # the others take training
     dataset = config.section(experiment).arms[arm].dataset
     few = section.datasets[dataset].model_copy(update={"size": 64})
     drawn = section.model_copy(update={"datasets": {**section.datasets, dataset: few}})
@@ -90,14 +99,15 @@ def measure(config: Config, experiment: str, arm: str) -> Cost:
     def update() -> None:
         run.method.zero_grad()
         problem.loss(run.policy, problem.sample_batch(section.schedule.batch_size, run.batches)).backward()
-        run.method.step()
+        rollouts.append(run.method.step().rollouts)
 
+    rollouts: list[int] = []
     update()  # solvers and caches are built
     costs: list[float] = []
-    total = section.schedule.epochs * section.schedule.updates_per_epoch
-    while len(costs) < FEWEST or (sum(costs) < PATIENCE and len(costs) < total):
+    while len(costs) < FEWEST or (sum(costs) < PATIENCE and len(costs) < section.schedule.updates):
         costs.append(_seconds(update))
-    return Cost(float(np.median(costs)), _seconds(lambda: problem.evaluate(run.policy)))
+    evaluation = _seconds(lambda: problem.evaluate(run.policy))
+    return Cost(float(np.median(costs)), evaluation, max(1.0, float(np.median(np.diff(rollouts)))))
 
 
 def estimate(
@@ -126,6 +136,7 @@ def estimate(
         if key not in known:
             known[key] = (cost or measure)(config, load.experiment, load.arm)
         each = known[key]
+        load = load.limited(each.rollouts)
         seconds = load.runs * (START_SECONDS + load.updates * each.update + load.evaluations * each.evaluation)
         total += seconds
         judged += load.runs * load.evaluations * each.evaluation

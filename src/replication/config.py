@@ -25,7 +25,7 @@ from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
 
 #: The scale whose runs settings are tuned on.  Its seeds are never reported, and no other scale has them.
-TUNING = "tuning"
+TUNING = ("tuning", "tuning-look", "tuning-baselines")
 
 
 class Config(Model):
@@ -53,10 +53,10 @@ class Config(Model):
     def _tunes_on_no_reported_seed(self) -> Self:
         for experiment, section in self.experiments.items():
             for name, arm in section.arms.items():
-                if self.scale != TUNING and are_tuning(arm.seed_range):
+                if self.scale not in TUNING and are_tuning(arm.seed_range):
                     raise ValueError(
                         f"{experiment}, arm {name!r}: seeds from {FIRST_TUNING_SEED} on are for tuning, never reported "
-                        f"(up to {FIRST_STUDY_SEED - 1}, in scale {TUNING!r} alone)"
+                        f"(up to {FIRST_STUDY_SEED - 1}, in the scales {', '.join(TUNING)} alone)"
                     )
         return self
 
@@ -178,7 +178,7 @@ def _refuse_reported_seeds(config: Config) -> None:
     """Refuse a scale for tuning that would look at seeds for which results are reported."""
     for experiment, section in config.experiments.items():
         for name, arm in section.arms.items():
-            if config.scale == TUNING and are_reported(arm.seed_range):
+            if config.scale in TUNING and are_reported(arm.seed_range):
                 raise ConfigurationError(
                     f"{experiment}, arm {name!r}: settings are tuned on the seeds {FIRST_TUNING_SEED} to "
                     f"{FIRST_STUDY_SEED - 1} alone; state first_seed"

@@ -71,6 +71,7 @@ class RunSummary(RunIdentity):
     median_nominal: float | None
     median_smoothness: float | None
     largest_required: float | None
+    largest_miss: float | None = None
     rollouts: int
     initial: Values
     final: Values

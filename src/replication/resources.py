@@ -76,8 +76,7 @@ def read(path: Path = FILE) -> dict[str, Measured]:
 def work(config: Config, rule: str, arm: str = "") -> float:
     """Return how much a job of ``rule`` has to do: updates, cells, runs, or 1 where it is always the same."""
     if rule.startswith(TRAINING):
-        schedule = config.section(rule.removeprefix(TRAINING).replace("_", "-")).for_arm(arm).schedule
-        return float(schedule.epochs * schedule.updates_per_epoch)
+        return float(config.section(rule.removeprefix(TRAINING).replace("_", "-")).for_arm(arm).updates)
     if rule == "certificate" and config.double_integrator and (settings := config.double_integrator.certificate):
         return float(settings.cells_in_all)
     if rule in OF_ALL_RUNS:

@@ -124,6 +124,18 @@ class ScheduleConfig(Model):
     batch_size: Count = Field(description="samples in a batch")
     evaluate_every: Count = Field(50, description="epochs between held-out evaluations and saved iterates")
     checkpoint_every: Count = Field(500, description="epochs between checkpoints of an unfinished run")
+    max_rollouts: Count | None = Field(
+        None, description="a run ends after so many rollouts too, and the learning rate falls with them; null: no limit"
+    )
+    audited_share: Fraction = Field(
+        0.0,
+        description="share of the iterates, drawn at random, that the referee judges; with it, the 50 nearest to g = 0",
+    )
+
+    @property
+    def updates(self) -> int:
+        """The most updates of a run."""
+        return self.epochs * self.updates_per_epoch
 
 
 class Arm(Model):
@@ -162,6 +174,10 @@ class ExperimentSettings(Model):
     baselines: BaselineSettings = BaselineSettings()
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
+    start: Literal["backup", "random", "halfway"] = Field(
+        "backup",
+        description="where training starts: at the backup, at a random safe policy, or where half a verified run ends",
+    )
     datasets: Mapping[Name, Any]
     arms: dict[Name, Arm]
 
@@ -176,6 +192,11 @@ class ExperimentSettings(Model):
             raise ConfigurationError(f"no arm {name!r}; the arms are {', '.join(sorted(self.arms))}")
         raw = merge(self.model_dump() | {"arms": {}}, self.arms[name].overrides)
         return type(self).model_validate_json(json.dumps(raw), strict=True)  # as a scale is read
+
+    @property
+    def updates(self) -> int:
+        """The most updates of a run, with those that train the policy to start from."""
+        return self.schedule.updates * 3 // 2 if self.start == "halfway" else self.schedule.updates
 
     def require_proof(self) -> None:
         """Refuse settings that ask for proven constants; experiments that have a proof allow them.

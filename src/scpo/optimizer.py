@@ -134,6 +134,7 @@ class SafeOptimizer(Wrapper):
         self._longest = math.inf  # the longest step, after a rollout that diverged, until a step is safe
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
+        self.bound: Array | None = None
         #: p (d,), the last step that the wrapped optimiser proposed; None before the first
         self.nominal: Tensor | None = None
         self._theta = self.vector.read()
@@ -247,6 +248,7 @@ class SafeOptimizer(Wrapper):
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
         self._refuge, self._raised, self._longest = outcome.refuge, outcome.raised, outcome.longest
         self._memory, self._count, self.unsafe_proposals = outcome.memory, outcome.count, outcome.unsafe
+        self.bound = outcome.bound
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Outcome:
         refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
         raised: the least L (k,) for the updates that start from the refuge, until one of them is safe.
         longest: the longest step of these updates, after a rollout that diverged.
+        bound: the step bound u (k,) at theta; None where theta stayed or went back.
         flat: no probe changed any constraint value, while the loss has a gradient.
     """
 
@@ -53,6 +54,7 @@ class Outcome:
     refuge: Refuge | None = None
     raised: Array | None = None
     longest: float = math.inf
+    bound: Array | None = None
     flat: bool = False
 
 
@@ -93,6 +95,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
         refuge=None if missed is None else Refuge(start.theta, start.values, start.gradient_bound),
         raised=None if missed is None else raised(missed, search.smoothness, method),
         longest=longest,
+        bound=None if taken is None else taken.proposal.bound,
         flat=is_flat(start, basis, probes),
     )
 

@@ -33,6 +33,7 @@ CONFIG = {
         "arms": {
             "scpo": {"method": "scpo", "dataset": "normal"},
             "tanh": {"method": "unconstrained", "dataset": "normal", "overrides": {"activation": "tanh", "bound": 0.5}},
+            "audited": {"method": "scpo", "dataset": "normal", "overrides": {"schedule": {"audited_share": 0.5}}},
         },
     },
     "double_integrator": {
@@ -45,6 +46,12 @@ CONFIG = {
         "arms": {
             "scpo-mixed": {"method": "scpo", "dataset": "mixed", "overrides": {"aggregation": "logsumexp"}},
             "unconstrained-mixed": {"method": "unconstrained", "dataset": "mixed", "first_seed": 1},
+            "audited": {"method": "scpo", "dataset": "mixed", "overrides": {"schedule": {"audited_share": 0.5}}},
+            "filtered": {
+                "method": "unconstrained",
+                "dataset": "mixed",
+                "overrides": {"filtered": True, "aggregation": "max"},
+            },
         },
     },
 }
@@ -81,15 +88,45 @@ def tampered(honest: Path, tmp_path: Path) -> Path:
 def test_it_agrees_with_honest_records(referee: ModuleType, honest: Path, tmp_path: Path) -> None:
     referee.main(honest, tmp_path / "referee.json")
     found = json.loads((tmp_path / "referee.json").read_text())
-    assert [arm["arm"] for arm in found["arms"]] == ["scpo-mixed", "unconstrained-mixed", "scpo", "tanh"]
-    for arm in found["arms"]:
-        assert (arm["runs"], arm["iterates"]) == (1, 4)
+    arms = {(arm["experiment"], arm["arm"]): arm for arm in found["arms"]}
+    assert len(arms) == 7
+    for (_, name), arm in arms.items():
+        assert (arm["runs"], arm["iterates"]) == (1, 13 if name == "audited" else 4)
         assert arm["recorded"] == arm["recomputed"]
         assert arm["worst_g"] < 1e-12
         assert arm["worst_other"] < 1e-12
     metrics = pd.read_parquet(honest / "double-integrator/unconstrained-mixed/seed-1/metrics.parquet")
     saved = metrics.loc[metrics["update"] % 4 == 0, "max_g"]
-    assert found["arms"][1]["recomputed"] == int((saved > 0).sum()) > 0
+    assert arms["double-integrator", "unconstrained-mixed"]["recomputed"] == int((saved > 0).sum()) > 0
+    assert arms["double-integrator", "filtered"]["recomputed"] == 0
+
+
+def test_one_run_is_judged_alone(referee: ModuleType, tampered: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tampered / "regression/scpo")
+    referee.main(tampered, tmp_path / "referee.json", "regression/audited/seed-0")
+    found = json.loads((tmp_path / "referee.json").read_text())
+    assert [(arm["arm"], arm["runs"], arm["iterates"]) for arm in found["arms"]] == [("audited", 1, 13)]
+    with pytest.raises(SystemExit, match="asks for no run regression/audited/seed-9"):
+        referee.main(tampered, tmp_path / "referee.json", "regression/audited/seed-9")
+
+
+@pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
+def test_another_promise_than_the_recorded_one_is_found(referee: ModuleType, tampered: Path, experiment: str) -> None:
+    path = tampered / experiment / "audited/seed-0/weights.npz"
+    arrays = files.read_npz(path)
+    arrays["audited_bound"] -= 1e-6  # the misses that follow from it are larger
+    np.savez(path, **arrays)
+    message = _refused(referee, tampered)
+    assert "12 disagreements" in message
+    assert "audited miss" in message
+
+
+def test_other_audited_weights_are_found(referee: ModuleType, tampered: Path) -> None:
+    path = tampered / "regression/audited/seed-0/weights.npz"
+    arrays = files.read_npz(path)
+    arrays["audited_theta"][3] *= 1.0001
+    np.savez(path, **arrays)
+    assert "audited max_g" in _refused(referee, tampered)
 
 
 def _refused(referee: ModuleType, results: Path) -> str:
@@ -183,7 +220,7 @@ def test_a_missing_run_is_named(referee: ModuleType, tampered: Path) -> None:
     folder = tampered / "regression/tanh/seed-0"
     shutil.rmtree(folder)
     message = _refused(referee, tampered)
-    assert "1 of 4 runs are missing" in message
+    assert "1 of 7 runs are missing" in message
     assert message.splitlines()[-1] == str(folder)
 
 

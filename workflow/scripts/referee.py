@@ -1,9 +1,11 @@
 """The referee judges every saved policy again, from its weights, and compares its values with the records.
 
-Usage: python referee.py RESULTS OUTPUT
+Usage: python referee.py RESULTS OUTPUT [EXPERIMENT/ARM/seed-SEED]
 
-RESULTS is a folder such as results/paper: config.json beside one folder for each experiment.  The referee recomputes
-the constraint and the losses from their definitions and writes a summary to OUTPUT.  It ends with status 1, and writes
+RESULTS is a folder such as results/paper: config.json beside one folder for each experiment.  With a third argument one
+run is judged alone.  The referee recomputes the constraint and the losses from their definitions and writes a summary
+to OUTPUT.  Of audited iterates, a random share and those nearest to the limit, it recomputes the constraint, and by how
+much it exceeds the bound that was promised.  It ends with status 1, and writes
 nothing, if a value differs from the recorded one, if a run is missing, or if it has no judge for an experiment or arm.
 
 It uses NumPy, pandas (to read tables) and nothing of the code that made the records.
@@ -121,6 +123,11 @@ class Regression:
         # ... and the uniform loss is measured on this one.
         self.uniform = np.linspace(-np.pi, np.pi, 1000)
 
+    def constraints(self, network):
+        """Return the training constraint g (k,) of one policy: two for each point of the grid, |policy(x)| <= bound."""
+        y = network(self.grid[:, None])[:, 0]
+        return np.concatenate([y - self.bound, -y - self.bound])
+
     def quantities(self, network, thorough):
         """Return name -> value for one policy; ``network`` maps x (S, 1) to (S, 1).  Everything is cheap here."""
 
@@ -135,10 +142,10 @@ class Regression:
         at_heldout = policy(self.heldout)
         # The best policy within the bound predicts the target clipped to it.
         clipped_target = np.clip(target(self.heldout), -self.bound, self.bound)
-        # One constraint for each point: g = |policy(x)| - bound, safe if g <= 0.
+        # Safe if |policy(x)| - bound <= 0.
         g_heldout = np.abs(policy(self.dense)) - self.bound
         return {
-            "max_g": np.max(np.abs(policy(self.grid)) - self.bound),
+            "max_g": np.max(self.constraints(network)),
             "heldout_max_g": np.max(g_heldout),
             "heldout_unsafe": np.mean(g_heldout > 0),
             "fresh_loss": np.mean((at_heldout - target(self.heldout)) ** 2),
@@ -158,11 +165,16 @@ STATE_LIMIT, INPUT_LIMIT = 5.0, 1.0
 SHARPNESS = 200.0
 
 
-def simulate(policy, starts, steps):
-    """Return the states (steps + 1, S, 2) and inputs (steps, S, 1) of the closed loop from the starts (S, 2)."""
+def simulate(policy, starts, steps, change=None):
+    """Return the states (steps + 1, S, 2) and inputs (steps, S, 1) of the closed loop from the starts (S, 2).
+
+    ``change`` is called with t, the states since the start, and the policy's inputs; it returns what is applied.
+    """
     states, inputs = [starts], []
-    for _ in range(steps):
+    for t in range(steps):
         u = policy(states[-1])
+        if change is not None:
+            u = change(t, states, u)
         inputs.append(u)
         states.append(states[-1] @ A.T + u @ B.T)
     return np.stack(states), np.stack(inputs)
@@ -193,6 +205,31 @@ def safe_set_of_backup(gain):
     return rows[np.unique(largest)]
 
 
+def action_filter(gain, rows, contraction, horizon):
+    """Return a function that changes inputs so that the backup could go on safely, and would contract in time.
+
+    Of the inputs within the limit it keeps those after which the state is in the backup's safe set, and from which the
+    backup reaches, at the end of the rollout, a gauge of ``contraction`` times that at its start.
+    """
+    closed_loop = A - B @ gain
+
+    def change(t, states, u):
+        start, x, left = states[t - t % horizon], states[t], horizon - t % horizon - 1
+        level = contraction * np.abs(start @ rows.T).max(axis=1)
+        high = np.full(len(x), INPUT_LIMIT * (1 - 1e-9))  # limits are lowered by 1e-9, so that rounding exceeds none
+        low = -high
+        for matrix, limit in ((np.eye(2), np.ones(len(x))), (np.linalg.matrix_power(closed_loop, left), level)):
+            limit = limit * (1 - 1e-9)
+            for row in rows @ matrix:  # |row (A x + B u)| <= limit
+                drift, push = x @ (row @ A), row @ B[:, 0]
+                if abs(push) > 1e-12 * np.abs(row).max():
+                    ends = np.sort([(-limit - drift) / push, (limit - drift) / push], axis=0)
+                    low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
+        return np.clip(u[:, 0], low, np.maximum(low, high))[:, None]
+
+    return change
+
+
 class DoubleIntegrator:
     """Judge of one run of the double integrator.
 
@@ -214,13 +251,16 @@ class DoubleIntegrator:
         self.contraction = settings["contraction"]
         self.gain = backup_gain()
         self.rows = safe_set_of_backup(self.gain)
+        self.change = None
+        if settings.get("filtered", False):
+            self.change = action_filter(self.gain, self.rows, self.contraction, self.horizon)
         self.data = data
         self.starts = pd.read_parquet(folder / "starts.parquet").to_numpy()
         self.heldout_starts = load_arrays(folder.parents[1] / "references.npz")["heldout_starts"]
 
     def constraint(self, policy, starts, smooth):
         """Return g (3, S): state limits, input limit and contraction for each start; g <= 0 is safe."""
-        states, inputs = simulate(policy, starts, self.horizon)
+        states, inputs = simulate(policy, starts, self.horizon, self.change)
         # Psi(x) = max |h x| over the rows h: 1 on the boundary of the backup's safe set, 0 at the origin.
         first = np.abs(states[0] @ self.rows.T).max(axis=1)
         last = np.abs(states[-1] @ self.rows.T)
@@ -243,23 +283,30 @@ class DoubleIntegrator:
         over_axes = np.logaddexp.reduce(exponents, axis=2)
         return np.logaddexp.reduce(over_axes, axis=0) / SHARPNESS
 
+    def policy(self, network):
+        """Return the policy u = -K x + network(x) - network(0): the backup and a correction that is 0 at the origin."""
+        return lambda x: -x @ self.gain.T + network(x) - network(np.zeros((1, 2)))
+
+    def constraints(self, network):
+        """Return the training constraint g (k,) of one policy."""
+        return self.constraint(self.policy(network), self.starts, self.smooth).ravel()
+
     def quantities(self, network, thorough):
         """Return name -> value for one policy; with ``thorough`` also those that need held-out rollouts.
 
         ``network`` maps states (S, 2) to (S, 1).
         """
-
-        def policy(x):
-            # u = -K x + network(x) - network(0): the backup plus a correction that vanishes at the origin.
-            return -x @ self.gain.T + network(x) - network(np.zeros((1, 2)))
+        policy = self.policy(network)
 
         # The policy's slope at the origin by a complex step: policy(i h) = i h slope + O(h^2), exact up to rounding.
         slope = policy(1e-30j * np.eye(2)).imag.T / 1e-30
         answers = policy(self.data["heldout_inputs"])
+        if self.change is not None:  # each state is taken as the start of a rollout
+            answers = self.change(0, [self.data["heldout_inputs"]], answers)
         error = answers - self.data["heldout_labels"]
         harmless_error = error[~self.data["heldout_harmful"]]
         found = {
-            "max_g": self.constraint(policy, self.starts, self.smooth).max(),
+            "max_g": self.constraints(network).max(),
             "spectral_radius": np.abs(np.linalg.eigvals(A + B @ slope)).max(),
             "good_loss": np.mean((answers - self.data["heldout_good_labels"]) ** 2),
             "scenario_loss": np.mean(error**2),
@@ -271,7 +318,7 @@ class DoubleIntegrator:
             found["heldout_max_g"] = g.max()
             found["heldout_unsafe"] = np.mean((g > 0).any(axis=0))  # share of starts with any violation
             # The closed-loop cost is the sum of |x|^2 + 0.1 u^2 over 100 steps, averaged over 1,000 starts.
-            states, inputs = simulate(policy, self.heldout_starts[:1000], 100)
+            states, inputs = simulate(policy, self.heldout_starts[:1000], 100, self.change)
             costs = np.sum(states[:-1] ** 2, axis=(0, 2)) + 0.1 * np.sum(inputs**2, axis=(0, 2))
             found["cost"] = costs.mean()
         return found
@@ -285,8 +332,8 @@ JUDGES = {"regression": Regression, "double_integrator": DoubleIntegrator}
 # From config.json to the comparison
 
 
-def planned_runs(config, results):
-    """Return (experiment, arm, seed, settings, dataset, folder) of every run that config.json asks for."""
+def planned_runs(config, results, only=None):
+    """Return (experiment, arm, seed, settings, dataset, folder) of every run that config.json asks for, or of one."""
     sections = {key: value for key, value in config.items() if isinstance(value, dict) and "arms" in value}
     if unknown := sorted(set(sections) - set(JUDGES)):
         stop(f"no judge for the experiment {', '.join(unknown)}; there are judges for {', '.join(JUDGES)}")
@@ -297,9 +344,11 @@ def planned_runs(config, results):
             settings = apply_overrides(section, arm["overrides"])
             for seed in range(arm["first_seed"], arm["first_seed"] + arm["seeds"]):
                 folder = results / experiment / name / f"seed-{seed}"
+                if only is not None and folder != results / only:
+                    continue
                 runs.append((experiment, name, seed, settings, arm["dataset"], folder))
     if not runs:
-        stop(f"{results / 'config.json'} asks for no run, so there is nothing to judge")
+        stop(f"{results / 'config.json'} asks for no run {only or ''}, so there is nothing to judge")
     if missing := [str(folder) for *_, folder in runs if not folder.is_dir()]:
         stop(f"{len(missing)} of {len(runs)} runs are missing:\n" + "\n".join(missing))
     return runs
@@ -323,6 +372,16 @@ def compare_run(folder, judge):
             table = every_update if name == "max_g" else evaluations
             rows.append((update, name, table.loc[update, name], value))
 
+    # The audited iterates: their constraint, and by how much it exceeds the bound that the step had promised.
+    audited = (weights[f"audited_{name}"] for name in ("updates", "theta", "bound"))
+    for update, theta, bound in zip(*audited, strict=True):
+        g = judge.constraints(lambda x, theta=theta: network(theta, x))
+        rows.append((update, "audited max_g", every_update.loc[update, "max_g"], g.max()))
+        if every_update.loc[update, "proposals"] == 1 and np.isfinite(bound).all():
+            recorded = every_update.loc[update, "worst_miss"]
+            if np.isfinite(recorded):  # baselines record no sizes
+                rows.append((update, "audited miss", recorded, (g - bound).max()))
+
     # Policies that training proposed and rejected as unsafe: each one must be unsafe.
     for update, theta in zip(weights["unsafe_updates"], weights["unsafe_theta"], strict=True):
         found = judge.quantities(lambda x, theta=theta: network(theta, x), False)
@@ -340,7 +399,7 @@ def summarise(table):
     arms = []
     for (experiment, name), rows in table.groupby(["experiment", "arm"]):
         of_constraint = rows["what"].str.endswith("max_g")
-        saved = rows[rows["what"] == "max_g"]
+        saved = rows[rows["what"].isin(["max_g", "audited max_g"])].drop_duplicates(["seed", "update"])
         arms.append(
             {
                 "experiment": experiment,
@@ -357,11 +416,11 @@ def summarise(table):
     return arms
 
 
-def main(results, out):
-    """Judge every run; write the summary, or stop and say where the records are wrong."""
+def main(results, out, only=None):
+    """Judge every run, or one; write the summary, or stop and say where the records are wrong."""
     config = json.loads((results / "config.json").read_text())
     found = []
-    for experiment, arm, seed, settings, dataset, folder in planned_runs(config, results):
+    for experiment, arm, seed, settings, dataset, folder in planned_runs(config, results, only):
         data = load_arrays(results / experiment / "data" / dataset / f"seed-{seed}.npz")
         judge = JUDGES[experiment.replace("-", "_")](settings, data, folder)
         found += [(experiment, arm, seed, *row) for row in compare_run(folder, judge)]
@@ -378,4 +437,4 @@ def main(results, out):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -11,8 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from replication import tasks
-from replication.config import Config
-from replication.seeds import derive
 from replication.settings import DirectionSettings, ExperimentSettings, OptimizerConfig, SmoothnessSettings
 from replication.tasks.base import Task
 from replication.training.eager import eager
@@ -109,8 +107,3 @@ def build_smoothness(config: SmoothnessSettings, task: Task) -> EstimatedSmoothn
         raise ConfigurationError(f"scpo.smoothness: no constants are proven for {type(task).__name__}")
     proven: Smoothness = prove(radius)
     return proven
-
-
-def sampling_seed(config: Config, experiment: str, seed: int) -> int:
-    """Return the seed of a run's sampled directions."""
-    return derive(config.base_seed, f"{experiment}/sampling", seed)

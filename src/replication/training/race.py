@@ -1,7 +1,10 @@
 """Runs a scale seed by seed, without Snakemake: the first seed of every arm, then the second one, and so on.
 
-Finished runs are kept, and an unfinished one has a checkpoint, so a call that was stopped goes on.  With a bank
-(:mod:`replication.bank`) finished runs are collected there, and those that it holds are not run.
+Finished runs are kept, and an unfinished one has a checkpoint, so a call that was stopped goes on.
+
+With a bank (:mod:`replication.bank`) finished runs move there, and those that it holds are not run.  What grows with
+the length of a run does not go with them.  So each run is judged by the referee, and certified where the scale asks for
+it, as soon as it ends.
 
 In a race arms compete on safety: settings that were unsafe once are out, and get no further seeds.  Arms of one
 experiment with the same overrides have the same settings, on other data: an unsafe iterate in one ends all of them.
@@ -12,17 +15,23 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import runpy
+import shutil
 import sys
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from replication import documents, scales
+from replication import documents, files, scales
 from replication.bank import Bank, Key, is_finished, runs_of
-from replication.config import Config
+from replication.config import Config, dump
 from replication.documents import RunSummary
+from replication.errors import ResultError
+from replication.paths import REPOSITORY
 
 #: the bank takes over finished runs after so many of them, and at the end
 BANK_EVERY = 20
+REFEREE = REPOSITORY / "workflow" / "scripts" / "referee.py"
 
 
 def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: Path | None = None) -> None:
@@ -41,6 +50,8 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
     config = scales.load_scale(scale_file, changes, jobs)
     wanted, out = runs_of(config), set[str]()
     kept = None if bank is None else Bank(bank)
+    if kept is not None:
+        _prepare(config, results)
     running, since = dict[Future[None], Key](), 0
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
@@ -49,7 +60,7 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
                 if _settings(config, key) in out or (kept is not None and kept.holds(key, digest)):
                     continue
                 if not is_finished(results, key, digest):
-                    running[pool.submit(run, scale_file, changes, key, results)] = key
+                    running[pool.submit(run, scale_file, changes, key, results, judged=kept is not None)] = key
                 elif kept is None and _was_unsafe(key, results):
                     out.add(_settings(config, key))
                 while len(running) >= jobs:
@@ -57,7 +68,7 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
                     since += len(ended)
                     out |= {_settings(config, key) for key, unsafe in ended.items() if unsafe and kept is None}
                 if kept is not None and since >= BANK_EVERY:
-                    kept.collect(results, wanted)
+                    _move(kept, results, wanted)
                     since = 0
             while running:
                 _collect(running, results)
@@ -66,11 +77,15 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
             raise
         finally:
             if kept is not None:
-                kept.collect(results, wanted)
+                _move(kept, results, wanted)
 
 
-def run(scale_file: Path, changes: list[str], key: Key, results: Path) -> None:
-    """Draw the data of one run unless they are there, and train."""
+def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: bool = False) -> None:
+    """Draw the data of one run unless they are there, and train; then judge and certify it if it is ``judged``.
+
+    Raises:
+        ResultError: the referee disagrees with the run's records.
+    """
     from replication.training import datasets
     from replication.training.train import run_from_files
 
@@ -84,6 +99,49 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
         run_from_files(config, key.experiment, key.arm, key.seed, data, folder, folder.with_suffix(".checkpoint"))
+        if judged:
+            _judge(config, key, results)
+
+
+def _prepare(config: Config, results: Path) -> None:
+    """Write what the referee reads beside the runs: the settings, and the held-out starts of the double integrator."""
+    from replication.experiments.double_integrator import references
+
+    files.write_text(results / "config.json", dump(config))
+    if config.double_integrator is not None:
+        out = results / "double-integrator" / "references.json"
+        if not out.with_suffix(".stamp.json").exists():
+            references.main(results / "config.json", out)
+
+
+def _judge(config: Config, key: Key, results: Path) -> None:
+    """Let the referee judge a finished run, and certify its policies if the scale asks for it."""
+    from replication.experiments.double_integrator import certificates
+
+    folder = results / key.folder
+    try:
+        runpy.run_path(str(REFEREE))["main"](results, folder / "referee.json", key.folder)
+    except SystemExit as error:
+        raise ResultError(f"{key.folder}: {error}") from error
+    settings = config.double_integrator
+    if key.experiment != "double-integrator" or settings is None or settings.certificate is None:
+        return
+    chosen, seeds = settings.certificate, settings.arms[key.arm].seed_range
+    if key.seed in seeds[: chosen.seeds]:
+        certificates.main(
+            folder,
+            folder / "certificate.json",
+            cells=chosen.cells,
+            cells_over_training=chosen.cells_over_training,
+            iterates=chosen.iterates,
+            rho=settings.for_arm(key.arm).rho,
+        )
+
+
+def _move(kept: Bank, results: Path, wanted: Mapping[Key, str]) -> None:
+    """Move the finished runs to the bank."""
+    for key in kept.collect(results, wanted):
+        shutil.rmtree(results / key.folder)
 
 
 def _settings(config: Config, key: Key) -> str:

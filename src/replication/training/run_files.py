@@ -16,6 +16,7 @@ from replication import documents, files, tasks
 from replication.provenance import stamp
 from replication.tasks.base import Task
 from replication.training import harmful_share, series
+from replication.training.audited import Audited
 from scpo.arrays import Array
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
@@ -31,7 +32,8 @@ UNSAFE_PROPOSALS_KEPT = 200
 class Records:
     """Rows of a run, in memory until it is complete or a checkpoint is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, audited: Audited | None = None) -> None:
+        self.audited = Audited() if audited is None else audited
         self.rows: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
         self.thetas: list[Tensor] = []
@@ -43,6 +45,11 @@ class Records:
     def updates(self) -> int:
         """Updates recorded so far."""
         return max(0, len(self.rows) - 1)
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts recorded so far."""
+        return int(self.rows[-1]["rollouts"]) if self.rows else 0
 
     def start(self, values: Array) -> None:
         """Record the initial policy, whose constraint values are ``values`` (k,), as update 0."""
@@ -74,7 +81,7 @@ class Records:
             update=update,
             slack=-float(values.max(initial=-np.inf)),
             step_norm=0.0,
-            rollouts=self.rows[-1]["rollouts"],
+            rollouts=self.rollouts,
         )
         self._append(_row(info, update, epoch, loss) | {"solver_failures": 1})
 
@@ -98,6 +105,7 @@ class Records:
             "unsafe": self.unsafe,
             "unsafe_updates": self.unsafe_updates,
             "unsafe_thetas": self.unsafe_thetas,
+            "audited": self.audited.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -105,6 +113,7 @@ class Records:
         self.rows, self.evaluations = list(state["rows"]), list(state["evaluations"])
         self.thetas, self.unsafe = list(state["thetas"]), int(state["unsafe"])
         self.unsafe_updates, self.unsafe_thetas = list(state["unsafe_updates"]), list(state["unsafe_thetas"])
+        self.audited.load_state_dict(state["audited"])
 
     def summary(self) -> dict[str, Any]:
         """Return the counts of the run and its held-out values; the initial policy is not counted as an update."""
@@ -132,7 +141,8 @@ class Records:
             "median_nominal": _median(updates, "nominal_norm"),
             "median_smoothness": _median(updates, "smoothness_max"),
             "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
-            "rollouts": updates[-1]["rollouts"] if updates else 0,
+            "largest_miss": max((row["worst_miss"] for row in updates if row["bound_misses"] > 0), default=None),
+            "rollouts": self.rollouts,
             "initial": _of_policy(self.evaluations[0]),
             "final": _of_policy(self.evaluations[-1]),
         }
@@ -208,6 +218,7 @@ def _weights(records: Records, policy: ResidualPolicy) -> dict[str, np.ndarray]:
         "unsafe_theta": torch.stack(records.unsafe_thetas).numpy()
         if records.unsafe_thetas
         else np.zeros((0, vector.dimension)),
+        **{f"audited_{name}": array for name, array in records.audited.arrays().items()},
         "names": np.array(vector.names),
         "shapes": shapes,
     }

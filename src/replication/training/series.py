@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Epochs in one pixel column of the published loss panel.
 COLUMN = 7.4
-#: Bins of a short run, if it has as many updates.
-SHORTEST = 150
+#: Bins of a short run, if it has as many updates, and the most bins of a long one.
+SHORTEST, LONGEST = 150, 1000
 #: Length of the early part and width of its bins, in epochs; the published loss falls in the first 200.
 EARLY, EARLY_WIDTH = 250.0, 2.0
 
@@ -48,7 +48,7 @@ COUNTED = {
 
 def bin_width(last: float) -> float:
     """Return the width of a bin, in epochs, for a run of ``last`` epochs."""
-    return min(COLUMN, last / SHORTEST) if last > 0.0 else COLUMN
+    return max(last / LONGEST, min(COLUMN, last / SHORTEST)) if last > 0.0 else COLUMN
 
 
 def thin(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -13,14 +13,16 @@ import torch
 
 from replication import files, scales
 from replication.config import Config, dump
-from replication.seeds import torch_stream
-from replication.settings import ExperimentSettings, OptimizerConfig
+from replication.seeds import derive, torch_stream
+from replication.settings import ExperimentSettings, OptimizerConfig, ScheduleConfig
 from replication.tasks.base import Task
-from replication.training import build, checkpoint, device, harmful_share, process
+from replication.training import build, checkpoint, device, harmful_share, process, starts
+from replication.training.audited import Audited
 from replication.training.run import Run
 from replication.training.run_files import Records, write_run
 from scpo.errors import NonFiniteError, SolverError
 from scpo.parameters import ParameterVector
+from scpo.policies import ResidualPolicy
 
 PROGRESS_LINES = 20
 
@@ -90,31 +92,50 @@ def arm_of(config: Config, experiment: str, arm: str) -> Any:
 def start(config: Config, section: ExperimentSettings, experiment: str, arm: str, seed: int, problem: Task) -> Run:
     """Return a run at its initial policy; the policy and the batches depend on the seed, not on the method."""
     policy = problem.initial_policy(torch_stream(config.base_seed, f"{experiment}/initialisation", seed))
+    if section.start == "random":
+        starts.randomise(policy, problem, section, torch_stream(config.base_seed, f"{experiment}/start", seed))
+    elif section.start == "halfway":
+        _say("training the policy to start from")
+        half = starts.half(section)
+        train(_bind(config, half, "scpo", policy, f"{experiment}/start", seed, problem), problem, half)
+    return _bind(config, section, arm_of(config, experiment, arm).method, policy, experiment, seed, problem)
+
+
+def _bind(
+    config: Config,
+    section: ExperimentSettings,
+    method: str,
+    policy: ResidualPolicy,
+    axis: str,
+    seed: int,
+    problem: Task,
+) -> Run:
+    """Return a run of ``method`` from ``policy``; ``axis`` begins the names of its random streams."""
+    base_seed = config.base_seed
     optimizer = build.build_optimizer(section.optimizer, policy)
-    method = build.build_method(
-        arm_of(config, experiment, arm).method,
-        section,
-        optimizer,
+    schedule, directions = section.schedule, derive(base_seed, f"{axis}/sampling", seed)
+    return Run(
         policy,
-        problem,
-        build.sampling_seed(config, experiment, seed),
+        optimizer,
+        build.build_method(method, section, optimizer, policy, problem, directions),
+        torch_stream(base_seed, f"{axis}/batches", seed),
+        Records(Audited(schedule.audited_share, schedule.updates, derive(base_seed, f"{axis}/audit", seed))),
     )
-    batches = torch_stream(config.base_seed, f"{experiment}/batches", seed)
-    return Run(policy, optimizer, method, batches, Records())
 
 
 def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[], None] | None = None) -> None:
     """Train from the present state of ``run`` to the end of the schedule; ``save`` writes a checkpoint."""
     schedule = section.schedule
-    per_epoch = schedule.updates_per_epoch
-    total = schedule.epochs * per_epoch
+    per_epoch, total = schedule.updates_per_epoch, schedule.updates
     vector = ParameterVector(run.policy, run.policy.parameters())
     if run.records.updates == 0 and not run.records.rows:
         run.records.start(run.method.values)
         run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | harmful_share.unknown(), vector.read())
-    began, first = time.perf_counter(), run.records.updates
-    for update in range(first + 1, total + 1):
-        _set_learning_rate(run.optimizer, section.optimizer, update, total)
+    began, first = time.perf_counter(), _part(schedule, run.records)
+    for update in range(run.records.updates + 1, total + 1):
+        if schedule.max_rollouts is not None and run.records.rollouts >= schedule.max_rollouts:
+            break
+        _set_learning_rate(run.optimizer, section.optimizer, _part(schedule, run.records))
         run.method.zero_grad()
         batch = problem.sample_batch(schedule.batch_size, run.batches)
         loss = problem.loss(run.policy, batch)
@@ -124,7 +145,7 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
         evaluated = update % (schedule.evaluate_every * per_epoch) == 0 or update == total
         if evaluated:
             before, directions = vector.read(), harmful_share.asked(problem, run.policy, batch)
-        solved = _step(run, update, update / per_epoch, float(loss.detach()))
+        solved = _step(run, vector, update, update / per_epoch, float(loss.detach()))
         if evaluated:
             after = vector.read()
             shares = harmful_share.shares(after - before, run.method.nominal, directions)
@@ -133,14 +154,25 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
         if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:
             save()
         if update % max(1, total // PROGRESS_LINES) == 0:
-            left = (time.perf_counter() - began) / (update - first) * (total - update)
+            now = _part(schedule, run.records)
+            left = (time.perf_counter() - began) / (now - first) * (1.0 - now)
             _say(
                 f"update {update}/{total}  loss {float(loss.detach()):.4f}  max g {run.records.rows[-1]['max_g']:.2e}  "
                 f"unsafe so far {run.records.unsafe}  about {left:.0f} s left"
             )
+    if (last := run.records.updates) > run.records.evaluations[-1]["update"]:  # the rollouts ended the run
+        measured = problem.evaluate(run.policy) | harmful_share.unknown()
+        run.records.evaluated(last, last / per_epoch, measured, vector.read())
 
 
-def _step(run: Run, update: int, epoch: float, loss: float) -> bool:
+def _part(schedule: ScheduleConfig, records: Records) -> float:
+    """Return how much of the run is over: of its updates, or of its rollouts where they are limited."""
+    by_updates = records.updates / max(1, schedule.updates - 1)  # the last update has the final learning rate
+    by_rollouts = 0.0 if schedule.max_rollouts is None else records.rollouts / schedule.max_rollouts
+    return min(1.0, max(by_updates, by_rollouts))
+
+
+def _step(run: Run, vector: ParameterVector, update: int, epoch: float, loss: float) -> bool:
     """Take one update and record it; False where no solver solved the projection and the policy stayed."""
     try:
         info = run.method.step()
@@ -149,12 +181,13 @@ def _step(run: Run, update: int, epoch: float, loss: float) -> bool:
         run.records.failed(run.method.values, update, epoch, loss)
         return False
     run.records.add(info, update, epoch, loss, run.method.unsafe_proposals)
+    run.records.audited.add(update, -info.slack, vector.read(), run.method.bound, len(run.method.values))
     return True
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, update: int, total: int) -> None:
+def _set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, part: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = config.rate((update - 1) / max(1, total - 1))
+        group["lr"] = config.rate(part)
 
 
 def _say(text: str) -> None:

@@ -99,7 +99,7 @@ class Probing(Unconstrained):
         values = self.evaluate(after[None])[0]
         bound = self._observe(values, basis.coordinates(after - theta), probes)
         self.vector.write(after)
-        self._values = values
+        self._values, self.bound = values, bound
         return StepInfo(
             update=self.updates,
             slack=-float(values.max(initial=-np.inf)),

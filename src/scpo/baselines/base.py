@@ -19,6 +19,9 @@ class Method(Protocol):
     #: the nominal step p (d,) of the last update; None before the first update
     nominal: Tensor | None
 
+    #: the step bound u (k,) that the last step promised at the iterate; None where it has none
+    bound: Array | None
+
     @property
     def values(self) -> Array:
         """The values of g at the current iterate, shape (k,)."""

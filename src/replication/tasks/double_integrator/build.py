@@ -36,6 +36,7 @@ def build(settings: DoubleIntegratorConfig, data: Mapping[str, NDArray[Any]]) ->
         rho=settings.rho,
         hidden=settings.hidden,
         aggregation=settings.aggregation,
+        filtered=settings.filtered,
         heldout=settings.heldout,
         visited=min(VISITED, settings.starts * (settings.horizon + 1)),
     )

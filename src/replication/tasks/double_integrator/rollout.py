@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from replication.tasks.double_integrator.action_filter import ActionFilter
 from replication.tasks.double_integrator.system import STAGE_INPUT_WEIGHT, A, B
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.policies import ResidualPolicy
@@ -31,7 +32,13 @@ class Rollout:
 
 
 @torch.no_grad()
-def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Tensor, horizon: int) -> Rollout:
+def rollout(
+    policy: ResidualPolicy,
+    parameters: Mapping[str, Tensor],
+    starts: Tensor,
+    horizon: int,
+    action_filter: ActionFilter | None = None,
+) -> Rollout:
     """Return the closed-loop trajectories of m stacked parameter sets of ``policy``; inputs are not clipped.
 
     Args:
@@ -39,6 +46,7 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
         parameters: name -> (m, *shape).
         starts: x_0 (M, 2), float64.
         horizon: T.
+        action_filter: changes the policy's inputs; None: they are applied as they are.
 
     Raises:
         ShapeError: the starts are not (M, 2).
@@ -56,11 +64,17 @@ def rollout(policy: ResidualPolicy, parameters: Mapping[str, Tensor], starts: Te
     act = policy.on_columns(parameters)
     for t in range(horizon):
         inputs[t] = act(states[t])
+        if action_filter is not None:
+            if t % action_filter.horizon == 0:
+                level = action_filter.level(states[t])
+            inputs[t] = action_filter(t, states[t], inputs[t], level)
         torch.baddbmm(push * inputs[t], drift, states[t], out=states[t + 1])
     return Rollout(states.permute(1, 0, 3, 2), inputs.permute(1, 0, 3, 2))
 
 
-def rollout_policy(policy: ResidualPolicy, starts: Tensor, horizon: int) -> Rollout:
+def rollout_policy(
+    policy: ResidualPolicy, starts: Tensor, horizon: int, action_filter: ActionFilter | None = None
+) -> Rollout:
     """Return the closed-loop trajectories of one policy with its own weights (m = 1); see :func:`rollout`."""
     parameters = {name: value.detach().unsqueeze(0) for name, value in policy.named_parameters()}
-    return rollout(policy, parameters, starts, horizon)
+    return rollout(policy, parameters, starts, horizon, action_filter)

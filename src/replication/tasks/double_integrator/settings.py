@@ -66,6 +66,9 @@ class DoubleIntegratorConfig(ExperimentSettings):
         "logsumexp",
         description="aggregation of a training constraint over time; logsumexp is smooth and never below max",
     )
+    filtered: bool = Field(
+        False, description="a filter that knows the plant changes unsafe inputs, in every rollout and evaluation"
+    )
     heldout: Annotated[int, Field(ge=1000)] = Field(
         10_000, description="number of held-out starts on which safety is measured"
     )

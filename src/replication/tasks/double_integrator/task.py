@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from replication.tasks.base import Batch
 from replication.tasks.double_integrator import exhibits
+from replication.tasks.double_integrator.action_filter import ActionFilter
 from replication.tasks.double_integrator.constraints import Aggregation, RolloutConstraint
 from replication.tasks.double_integrator.experts import PredictiveController
 from replication.tasks.double_integrator.rollout import Rollout, rollout, rollout_policy
@@ -46,6 +47,7 @@ class DoubleIntegratorTask:
         activation: of the residual network.
         aggregation: "max" or "logsumexp", in the training constraint; the held-out constraint always uses "max".
         sharpness: beta of "logsumexp".
+        filtered: an :class:`ActionFilter` changes the inputs in rollouts, and in held-out losses.
         heldout: number of held-out starts.
         heldout_seed: seed of the held-out starts.
         cost_starts: the closed-loop cost is averaged over so many of the held-out starts, the first ones.
@@ -70,6 +72,7 @@ class DoubleIntegratorTask:
         activation: str = "tanh",
         aggregation: Aggregation = "max",
         sharpness: float = 200.0,
+        filtered: bool = False,
         heldout: int = 10_000,
         heldout_seed: int = 1,
         cost_starts: int = 1000,
@@ -90,6 +93,7 @@ class DoubleIntegratorTask:
         self.heldout_clean = torch.from_numpy(~np.asarray(data["heldout_harmful"], dtype=bool).reshape(-1))
         self.region = backup_invariant_set()
         self.horizon, self.cost_horizon, self.cost_starts = horizon, cost_horizon, cost_starts
+        self.action_filter = ActionFilter(contraction, horizon) if filtered else None
         self.sizes, self.activation = (2, *hidden, 1), activation
         facets = torch.from_numpy(self.region.facets.copy())
         self.rollout_constraint = RolloutConstraint(facets, contraction, aggregation, sharpness)
@@ -121,7 +125,7 @@ class DoubleIntegratorTask:
 
     def constraint(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return g (m, 3 M) of m stacked parameter sets; see :class:`RolloutConstraint`."""
-        trajectories = rollout(self._policy, parameters, self.starts, self.horizon)
+        trajectories = rollout(self._policy, parameters, self.starts, self.horizon, self.action_filter)
         self._states = self._visited(trajectories)
         return self.rollout_constraint(trajectories)
 
@@ -141,19 +145,14 @@ class DoubleIntegratorTask:
         ``_input``, ``_contraction``); ``heldout_unsafe``: share of starts with a violation; ``spectral_radius``: of
         the closed loop's Jacobian at the origin.
         """
-        with torch.no_grad():
-            good = self.loss(policy, (self.heldout_inputs, self.heldout_good_labels))
-            scenario = self.loss(policy, (self.heldout_inputs, self.heldout_labels))
-            clean = self.loss(
-                policy, (self.heldout_inputs[self.heldout_clean], self.heldout_labels[self.heldout_clean])
-            )
-        safety = self.heldout_constraint(rollout_policy(policy, self.heldout_starts, self.horizon)).view(3, -1)
-        costs = rollout_policy(policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
+        answers, clean = self._answers(policy, self.heldout_inputs), self.heldout_clean
+        safety = self.heldout_constraint(self._rollout(policy, self.heldout_starts, self.horizon)).view(3, -1)
+        costs = self._rollout(policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
         worst = safety.amax(dim=1)
         return {
-            "good_loss": float(good),
-            "scenario_loss": float(scenario),
-            "clean_loss": float(clean),
+            "good_loss": float((answers - self.heldout_good_labels).square().mean()),
+            "scenario_loss": float((answers - self.heldout_labels).square().mean()),
+            "clean_loss": float((answers[clean] - self.heldout_labels[clean]).square().mean()),
             "cost": float(costs.mean()),
             "heldout_max_g": float(worst.max()),
             "heldout_max_state": float(worst[0]),
@@ -182,6 +181,18 @@ class DoubleIntegratorTask:
             states = step(states, inputs)
         backup = rollout_policy(self._policy, self.heldout_starts[: self.cost_starts], self.cost_horizon).cost()
         return {"backup": float(backup.mean()), "mpc": float(total.mean())}
+
+    def _rollout(self, policy: ResidualPolicy, starts: Tensor, horizon: int) -> Rollout:
+        return rollout_policy(policy, starts, horizon, self.action_filter)
+
+    @torch.no_grad()
+    def _answers(self, policy: ResidualPolicy, states: Tensor) -> Tensor:
+        """Return the inputs (S, 1) that are applied at states (S, 2), each taken as the start of a rollout."""
+        inputs: Tensor = policy(states)
+        if self.action_filter is None:
+            return inputs
+        columns = states.T[None]
+        return self.action_filter(0, columns, inputs.T[None], self.action_filter.level(columns))[0].T
 
     def _visited(self, trajectories: Rollout) -> Tensor:
         return trajectories.states[0].reshape(-1, 2)[self._chosen]
