@@ -5,7 +5,7 @@ import pytest
 from replication import bank, budget, documents, scales
 from replication.errors import ResultError
 from replication.results import arms_table
-from replication.training import race
+from replication.study import race
 
 SCALE = """
 scale: tuning

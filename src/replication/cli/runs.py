@@ -121,7 +121,7 @@ def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int 
         results: results/<scale>; runs that are finished there stay.
         jobs: Processes that run side by side.
     """
-    from replication.training import race
+    from replication.study import race
 
     race.main(scale_file, changes or [], results, jobs)
     arms(scale_file=scale_file, changes=changes, results=results)
@@ -138,7 +138,7 @@ def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Pat
         bank: shipped/<scale>; runs that it holds with the same settings are finished.
         jobs: Processes that run side by side.
     """
-    from replication.training import race
+    from replication.study import race
 
     race.main(scale_file, changes or [], results, jobs, bank)
 
