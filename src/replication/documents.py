@@ -72,6 +72,8 @@ class RunSummary(RunIdentity):
     median_smoothness: float | None
     largest_required: float | None
     largest_miss: float | None = None
+    missed_constraints: int = 0
+    active_constraints: int = 0
     rollouts: int
     initial: Values
     final: Values

@@ -163,18 +163,19 @@ def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path)
 
 
 @app.command
-def arms(*, scale_file: Path, changes: Changes = None, results: Path) -> None:
+def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path | None = None) -> None:
     """Print a table of the arms of a scale, from the runs that are finished.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>.
+        bank: shipped/<scale>, whose runs count too.
     """
     from replication import scales
     from replication.results import arms_table
 
-    sys.stdout.write(arms_table.text(scales.load_scale(scale_file, changes or []), results))
+    sys.stdout.write(arms_table.text(scales.load_scale(scale_file, changes or []), results, bank))
 
 
 @app.command

@@ -7,27 +7,39 @@ from pathlib import Path
 
 import numpy as np
 
-from replication import documents
+from replication import documents, scales
+from replication.bank import Bank
 from replication.config import Config
 from replication.documents import RunSummary
 from replication.results import statistics
 from replication.results.inventory import tables_of
 
-HEAD = ("", "runs", "unsafe", "at most", "iterates", "worst g", "misses", "rollouts", "median", "loss")
+HEAD = (
+    *("", "runs", "unsafe", "at most", "iterates", "worst g", "misses", "per active", "largest"),
+    *("rollouts", "median", "loss"),
+)
 
 
-def text(config: Config, results: Path) -> str:
-    """Return the table of the runs that are finished in ``results`` (results/<scale>).
+def text(config: Config, results: Path, bank: Path | None = None) -> str:
+    """Return the table of the runs that are finished in ``results`` (results/<scale>) or in a bank.
 
     Raises:
-        ResultError: a run.json is damaged.
+        ResultError: a run.json or a shard of the bank is damaged.
     """
+    kept = None if bank is None else Bank(bank)
     rows: list[tuple[str, ...]] = [HEAD]
     for experiment, section in config.experiments.items():
         quantity = tables_of(experiment).objective
         for arm, chosen in section.arms.items():
             paths = [results / experiment / arm / f"seed-{seed}" / "run.json" for seed in chosen.seed_range]
             runs = [documents.read(path, RunSummary) for path in paths if path.is_file()]
+            if kept is not None:
+                digest = scales.digest(scales.for_arm(config, experiment, arm))
+                runs += [
+                    RunSummary.model_validate_json(files["run.json"])
+                    for key, files in kept.read(experiment, arm)
+                    if key.seed in chosen.seed_range and kept.holds(key, digest)
+                ]
             rows.append((f"{experiment}/{arm}", *_row(runs, chosen.seeds, quantity)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -39,8 +51,9 @@ def text(config: Config, results: Path) -> str:
 
 LEGEND = (
     "runs: finished, of those planned.  unsafe: runs with an unsafe iterate.  at most: share of such runs, one-sided",
-    "95 % (exact).  iterates: unsafe ones in all runs.  misses: share of updates with a bound miss.  loss: median of",
-    "the held-out objective, and its exact 95 % interval.",
+    "95 % (exact).  iterates: unsafe ones in all runs.  misses: share of updates with a bound miss.  per active: missed",
+    "constraints for each that held a step back.  largest: of all misses.  rollouts: median.  median, loss: of the",
+    "held-out objective, the second with its exact 95 % interval.",
 )
 
 
@@ -59,6 +72,8 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
         str(sum(run.unsafe_iterates for run in runs)),
         f"{max(run.max_g for run in runs):+.4f}",
         f"{sum(run.bound_misses for run in runs) / updates:.4f}",
+        f"{sum(run.missed_constraints for run in runs) / max(1, sum(run.active_constraints for run in runs)):.4f}",
+        f"{max((run.largest_miss for run in runs if run.largest_miss is not None), default=0.0):.2g}",
         f"{np.median([run.rollouts for run in runs]):,.0f}",
         f"{np.median(found):.4f}" if found else "",
         f"[{interval.low:.4f}, {interval.high:.4f}]" if interval else "",

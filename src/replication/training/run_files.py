@@ -142,6 +142,8 @@ class Records:
             "median_smoothness": _median(updates, "smoothness_max"),
             "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
             "largest_miss": max((row["worst_miss"] for row in updates if row["bound_misses"] > 0), default=None),
+            "missed_constraints": sum(row["bound_misses"] for row in updates),
+            "active_constraints": sum(row["active"] for row in updates),
             "rollouts": self.rollouts,
             "initial": _of_policy(self.evaluations[0]),
             "final": _of_policy(self.evaluations[-1]),
