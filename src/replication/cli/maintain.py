@@ -23,6 +23,19 @@ def ship(*, results: Path, out: Path, dirty_because: str | None = None) -> None:
 
 
 @app.command
+def freeze(*, reason: str) -> None:
+    """Fix the study's settings and claims as they are now, or state why they were changed after that.
+
+    Args:
+        reason: How the settings were chosen; later: why they were changed.
+    """
+    from replication.study import preregistration
+
+    preregistration.add(reason)
+    print(preregistration.summary())
+
+
+@app.command
 def restore(*, shipped: Path, out: Path) -> None:
     """Check shipped results and copy them to where the report is made.
 

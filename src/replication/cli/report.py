@@ -112,17 +112,21 @@ def claims(*, results: Path, out: Path) -> None:
 
 @app.command
 def verify(*, results: Path, strict: bool = False) -> int:
-    """Check every claim; status 1 if evidence is missing or altered.
+    """Check every claim; status 1 if evidence is missing or altered, or the frozen study was changed without a reason.
 
     Args:
         results: results/<scale>.
         strict: Status 1 on a deviation, too.
     """
     from replication.claims import decide
+    from replication.study import preregistration
 
     text, status = decide.judge(results, strict=strict)
-    sys.stdout.write(text)
-    return status
+    changed = preregistration.problem()
+    sys.stdout.write(f"{text}\n{preregistration.summary()}\n")
+    if changed is not None:
+        print(changed, file=sys.stderr)
+    return status if changed is None else 1
 
 
 @app.command

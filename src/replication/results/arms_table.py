@@ -51,7 +51,7 @@ def text(config: Config, results: Path, bank: Path | None = None) -> str:
 
 LEGEND = (
     "runs: finished, of those planned.  unsafe: runs with an unsafe iterate.  at most: share of such runs, one-sided",
-    "95 % (exact).  iterates: unsafe ones in all runs.  misses: share of updates with a bound miss.  per active: missed",
+    "95 % (exact).  iterates: unsafe ones in all runs.  misses: share of updates with a miss.  per active: missed",
     "constraints for each that held a step back.  largest: of all misses.  rollouts: median.  median, loss: of the",
     "held-out objective, the second with its exact 95 % interval.",
 )
