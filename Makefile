@@ -117,6 +117,12 @@ tuning: ## For maintainers: the runs on tuning seeds that the settings are chose
 	@bash workflow/setup.sh
 	@$(call estimate,tuning)
 	@python -m replication race --scale-file config/tuning.yaml --set="$(SET)" --results results/tuning --jobs $(JOBS)
+	@for scale in tuning-look tuning-baselines; do \
+	  python -m replication study --scale-file config/$$scale.yaml --results results/$$scale --bank results/$$scale/bank \
+	    --jobs $(JOBS) && \
+	  python -m replication arms --scale-file config/$$scale.yaml --results results/$$scale --bank results/$$scale/bank \
+	  || exit 1; \
+	done
 
 bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an idle machine)
 	@bash workflow/setup.sh
