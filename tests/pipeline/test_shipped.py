@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.pipeline.test_workflow import Workflow
 from tests.replication.synthetic_results import small_config, write_results
 from tests.replication.synthetic_stamps import write_stamps
 
+PROJECT = Path(__file__).parents[2]
 EXPERIMENTS = ("regression", "double-integrator")
 
 
@@ -204,3 +206,15 @@ def test_an_altered_file_is_refused_before_planning(workflow: Workflow) -> None:
     with pytest.raises(AssertionError, match=r"referee\.json: altered"):
         workflow.snakemake("--dry-run", scale="synthetic", origin="shipped")
     path.write_bytes(before)
+
+
+def test_a_checkout_with_windows_line_ends_has_the_same_files(tmp_path):
+    """With core.autocrlf=true git would write CRLF; the checksums and the scripts need LF."""
+    git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
+    subprocess.run([*git, "clone", "--quiet", PROJECT, tmp_path / "clone"], check=True, capture_output=True)
+    ship.check(tmp_path / "clone" / "shipped" / "results" / "paper")
+    texts = [*(tmp_path / "clone" / "workflow").rglob("*.sh"), tmp_path / "clone" / "Makefile"]
+    assert texts
+    assert not [path.name for path in texts if b"\r" in path.read_bytes()]
+    status = subprocess.run([*git, "status", "--porcelain"], cwd=tmp_path / "clone", capture_output=True, check=True)
+    assert status.stdout == b""

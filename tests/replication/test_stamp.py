@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from replication import files
 from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.provenance import stamp
@@ -91,3 +92,23 @@ def test_a_damaged_stamp_is_named_with_what_mends_it(tmp_path, content):
     ):
         with pytest.raises(ResultError, match=r"a\.stamp\.json: damaged, .* delete it and run the pipeline again"):
             read()
+
+
+def test_the_printed_hash_knows_no_host_commit_or_time(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    files.write_json(results / "config.json", {"scale": "smoke"})
+    hashes = []
+    for host, commit in (
+        ("here", {"commit": "a" * 40, "dirty": False}),
+        ("elsewhere", {"commit": None, "dirty": True}),
+    ):
+        monkeypatch.setattr(stamp.platform, "node", lambda host=host: host)
+        monkeypatch.setattr(stamp, "commit", lambda commit=commit: commit)
+        with stamp.stamped(results / "made.json", results, ["replication.files"]):
+            files.read_json(results / "config.json")
+            files.write_json(results / "made.json", {"by": "the job"})
+        found = stamp.read(results / "made.json")
+        assert found["host"] == host
+        hashes.append(found["hash"])
+    assert hashes[0] == hashes[1]
+    assert stamp.changed(results / "made.json", results) == []
