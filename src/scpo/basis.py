@@ -25,6 +25,8 @@ ORTHONORMAL = 1e-12
 SHORTEST = 1e-140
 #: fewest directions: the nominal step, the foreseen one, a recycled gradient and a fresh direction
 FEWEST = 4
+#: products of more numbers than these (16 MB) are formed in parts
+PART = 2**21
 #: share of the directions that must be missing before others are orthogonalised in a second pass
 WORTH_A_PASS = 0.25
 
@@ -204,10 +206,21 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
     new = (vectors[:, :rank] / np.sqrt(values[:rank])).T * units  # of the blocks, less their part along the basis
     combined = np.eye(leading + rank, rows.shape[0])
     combined[leading:] = np.hstack([-new @ shares, new])
-    rows = product(torch.from_numpy(combined).to(rows), rows)
+    rows = _combined(combined, rows)
     if clear < rank:
         _orthogonalise_again(rows, leading + clear)
     return rows.T
+
+
+def _combined(coefficients: Array, rows: Tensor) -> Tensor:
+    """Return ``coefficients`` (n, m) @ ``rows`` (m, d), n <= m; long rows are overwritten, part by part."""
+    left, count = torch.from_numpy(coefficients).to(rows), coefficients.shape[0]
+    width = max(1, PART // rows.shape[0])
+    if rows.shape[1] <= width:
+        return product(left, rows)
+    for part in rows.split(width, dim=1):
+        part[:count] = product(left, part)
+    return rows[:count]
 
 
 def _orthogonalise_again(rows: Tensor, first: int) -> None:

@@ -24,6 +24,8 @@ from scpo.rest import Keeper, undisturbed
 
 #: perturbations by which rounding is measured, and the factor on the largest move of g
 ROUNDING_TRIALS, ROUNDING_FACTOR = 4, 8.0
+#: probes that are evaluated in one batch have so many numbers at most (16 MB), or are one
+TOGETHER = 2**21
 
 
 class ConstraintEvaluator:
@@ -78,6 +80,15 @@ class ConstraintEvaluator:
         """
         values = self._evaluate(thetas)
         return np.where(np.isfinite(values), values, np.inf)
+
+    def attempt_along(self, theta: Tensor, directions: Tensor, length: float) -> Array:
+        """Return :meth:`attempt` at theta (d,) + length * direction, for each of ``directions`` (m, d).
+
+        Many parameters are not copied m times: a few sets are made and evaluated at once, unless workers share them.
+        """
+        together = len(directions) if self._workers else max(1, TOGETHER // theta.numel())
+        parts = directions.split(together) if len(directions) else (directions,)
+        return np.concatenate([self.attempt(torch.add(theta, part, alpha=length)) for part in parts])
 
     def _evaluate(self, thetas: Tensor) -> Array:
         """Return what the constraint returns, shape (m, k); the policy, its buffers and mode stay as they are."""

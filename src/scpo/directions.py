@@ -23,6 +23,8 @@ from scpo.parameters import ParameterVector, all_finite
 from scpo.rest import undisturbed
 from scpo.sampling import Context, Directions, Sample
 
+#: a policy's own derivatives are asked for so many numbers at a time (16 MB), or for one state
+TOGETHER = 2**21
 #: the states of a policy (S, ...), or several kinds of them by name
 States = Tensor | Mapping[str, Tensor]
 
@@ -158,7 +160,17 @@ def _policy_rows(context: Context, states: States, output: Output | None) -> Ten
     analytic = getattr(context.policy, "output_jacobian", None)
     if analytic is None or output is not None:
         return _autograd_rows(context, states, output)
-    return _analytic_rows(context, analytic(states))
+    together = max(1, TOGETHER // context.vector.dimension)
+    if not isinstance(states, Tensor) or states.shape[0] <= together:
+        return _analytic_rows(context, analytic(states))
+    first = _analytic_rows(context, analytic(states[:together]))
+    outputs = first.shape[0] // together
+    rows = first.new_empty(states.shape[0] * outputs, first.shape[1])
+    rows[: first.shape[0]] = first
+    for start in range(together, states.shape[0], together):
+        part = _analytic_rows(context, analytic(states[start : start + together]))
+        rows[start * outputs : start * outputs + part.shape[0]] = part
+    return rows
 
 
 def _analytic_rows(context: Context, parts: dict[str, Tensor]) -> Tensor:

@@ -121,7 +121,7 @@ def probe(start: Start, basis: Basis, method: Method) -> tuple[Basis, Probes]:
 
 def _probe_at(length: float, start: Start, basis: Basis, method: Method, constants: Constants) -> tuple[Basis, Probes]:
     """Evaluate g along the basis at this ``length``."""
-    values = method.evaluate.attempt(torch.add(start.theta, basis.vectors.T, alpha=length))
+    values = method.evaluate.attempt_along(start.theta, basis.vectors.T, length)
     unsafe = _unsafe(values)
     diverged = np.asarray(np.isinf(values).any(axis=1))
     if diverged.any():
@@ -232,7 +232,7 @@ def _safe_length(start: Start, basis: Basis, method: Method, constants: Constant
     bound, unsafe = start.gradient_bound, 0
     if bound is None:
         shortest = min(longest, _balanced_length(start, constants))
-        values = method.evaluate.attempt(start.theta + shortest * basis.vectors.T)
+        values = method.evaluate.attempt_along(start.theta, basis.vectors.T, shortest)
         unsafe = _unsafe(values)
         values = values[np.isfinite(values).all(axis=1)]
         error = slope_error(constants.smoothness, start.rounding, shortest, basis.size)
