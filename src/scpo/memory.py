@@ -86,11 +86,11 @@ def renewed(
         least: at least so many gradients are kept.
     """
     beyond = np.zeros(slopes.shape[0])  # |gradient|^2 outside the basis
-    rest, known = None, np.empty(0, dtype=np.int64)
+    known, inside = np.empty(0, dtype=np.int64), slopes[:0]
     if memory is not None and memory.indices.size:
-        known = memory.indices
-        rest = memory.gradients - (memory.gradients @ vectors) @ vectors.T
-        beyond[known] = (vector_norm(rest, dim=1) ** 2).cpu().numpy()
+        known, inside = memory.indices, np.asarray((memory.gradients @ vectors).cpu().numpy())
+        lengths = (vector_norm(memory.gradients, dim=1) ** 2).cpu().numpy()
+        beyond[known] = np.maximum(lengths - (inside**2).sum(axis=1), 0.0)
     sizes = np.sqrt((slopes**2).sum(axis=1) + beyond)
     distance = -tightened / np.maximum(sizes, 1e-300)
     if active is not None:
@@ -98,12 +98,14 @@ def renewed(
     dimension = vectors.shape[0]
     most = max(least, min(NUMBERS // dimension, CORNER * dimension))
     nearest = np.argsort(distance, kind="stable")[:most]
-    gradients = torch.from_numpy(slopes[nearest]).to(vectors) @ vectors.T
-    if rest is not None:
-        places = np.full(slopes.shape[0], -1)
-        places[known] = np.arange(known.size)
-        kept = places[nearest] >= 0
-        gradients[torch.from_numpy(kept)] += rest[torch.from_numpy(places[nearest][kept])]
+    places = np.full(slopes.shape[0], -1)
+    places[known] = np.arange(known.size)
+    old = places[nearest]
+    along = slopes[nearest]
+    along[old >= 0] -= inside[old[old >= 0]]  # of what is known, only the part along the basis changes
+    gradients = torch.from_numpy(along).to(vectors) @ vectors.T
+    if memory is not None and known.size:
+        gradients[torch.from_numpy(old >= 0)] += memory.gradients[torch.from_numpy(old[old >= 0])]
     return Memory(nearest, gradients)
 
 
