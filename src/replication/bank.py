@@ -2,7 +2,8 @@
 
 A bank is a folder.  ``manifest.json`` lists its shards.  A shard is a Parquet file with the files of up to
 :data:`BLOCK` seeds of one arm, bit for bit as the runs wrote them, stamps included: columns seed, name, content.  What
-grows with the length of a run stays out, the record of each update and the iterates between.
+grows with the length of a run stays out, the record of each update and the iterates between.  The tables from which
+final policies are drawn are kept for the first :data:`SHOWN` seeds of an arm.
 
 The settings of a banked run have a digest (:func:`replication.scales.for_arm`).  A run that the bank holds with the
 settings of today is finished: nothing trains it again.
@@ -11,7 +12,7 @@ settings of today is finished: nothing trains it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from replication import files, scales
 from replication.config import Config
 from replication.errors import ResultError
 from replication.provenance import stamp
+from replication.tasks import tables_of
 
 MANIFEST = "manifest.json"
 #: Seeds of a shard: those with the same quotient by this number.
 BLOCK = 25
 #: Files of a run that are kept; its exhibits can be made of the final weights.
 KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "evaluations.parquet", "final.safetensors")
+#: Seeds of an arm whose final policies can be drawn, the first ones.
+SHOWN = 10
 #: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
 FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz")
 
@@ -121,15 +125,19 @@ class Bank:
         ]
         for shard in sorted({key.shard for key in new}):
             own = {key: digest for key, digest in wanted.items() if key.shard == shard}
-            runs = {key: contents for key in own if (contents := self._contents(results, key, own[key]))}
+            shown = sorted(key.seed for key in wanted if (key.experiment, key.arm) == _arm(own))[:SHOWN]
+            runs = {
+                key: contents for key in own if (contents := self._contents(results, key, own[key], key.seed in shown))
+            }
             self._write(shard, runs, next(iter(own.values())))
         return sorted(new)
 
-    def _contents(self, results: Path, key: Key, settings: str) -> dict[str, bytes] | None:
+    def _contents(self, results: Path, key: Key, settings: str, shown: bool) -> dict[str, bytes] | None:
         """Return the files of a run, from here or from ``results``; None if it is in neither."""
         if self.holds(key, settings):
             return self._shard(key.shard)[key.seed]
-        return _checked(results / key.folder) if is_finished(results, key, settings) else None
+        tables = [f"{name}.parquet" for name in tables_of(key.experiment).exhibits] if shown else []
+        return _checked(results / key.folder, (*KEPT, *tables)) if is_finished(results, key, settings) else None
 
     def _write(self, shard: str, runs: Mapping[Key, Mapping[str, bytes]], settings: str) -> None:
         """Write a shard, then the manifest that states it."""
@@ -203,11 +211,17 @@ def _stamp(content: bytes, where: str) -> dict[str, Any]:
         raise ResultError(f"{where}: a run's stamp is damaged: {error!r}") from error
 
 
-def _checked(folder: Path) -> dict[str, bytes]:
-    """Return the kept files of a finished run, if they are those that its stamp states."""
-    contents = {name: (folder / name).read_bytes() for name in KEPT}
+def _arm(keys: Iterable[Key]) -> tuple[str, str]:
+    """Return experiment and arm of runs that share them."""
+    first = next(iter(keys))
+    return first.experiment, first.arm
+
+
+def _checked(folder: Path, kept: Sequence[str]) -> dict[str, bytes]:
+    """Return the files of a finished run that are kept, if they are those that its stamp states."""
+    contents = {name: (folder / name).read_bytes() for name in kept}
     stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json")["outputs"].items()}
-    for name in KEPT:
+    for name in kept:
         if name in stated and files.sha256(folder / name) != stated[name]:
             raise ResultError(f"{folder / name}: altered, not the file of its stamp; delete the run and make it again")
     found_out = (folder / name for name in FOUND_OUT)

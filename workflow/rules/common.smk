@@ -133,7 +133,7 @@ def notebook_code(experiment):
 
 def records_of(experiment):
     """Files of one run of an experiment that later stages read."""
-    tables = inventory.tables_of(experiment)
+    tables = tasks.tables_of(experiment)
     return RECORDS + [f"{name}.parquet" for name in (*tables.exhibits, *tables.for_referee)]
 
 

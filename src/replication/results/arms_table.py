@@ -12,7 +12,7 @@ from replication.bank import Bank
 from replication.config import Config
 from replication.documents import RunSummary
 from replication.results import statistics
-from replication.results.inventory import tables_of
+from replication.tasks import tables_of
 
 HEAD = (
     *("", "runs", "unsafe", "at most", "iterates", "worst g", "misses", "per active", "largest"),

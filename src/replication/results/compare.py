@@ -22,9 +22,9 @@ from typing import Any
 import pandas as pd
 
 from replication.config import Config
-from replication.results.inventory import tables_of
 from replication.results.quantities import Table
 from replication.results.read import read_config
+from replication.tasks import tables_of
 from scpo.errors import NonFiniteError
 
 COUNTS = ("updates", "unsafe-iterates", "unsafe-proposals", "unsafe-probes", "bound-misses", "rollouts")

@@ -5,10 +5,8 @@ The workflow plans with these names, so this module imports no pandas.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from replication.config import Config
-from replication.tasks import MODULES, Tables
+from replication.tasks import tables_of
 
 #: Files of a run, beside the exhibits of its experiment.
 RUN = ("run.json", "series.parquet", "evaluations.parquet")
@@ -19,13 +17,6 @@ REFERENCES = ("references.json", "references.npz")
 BENCHMARKS = "benchmarks.json"
 #: Files of the scale as a whole.
 WHOLE = ("config.json", "referee.json", "falsification.json")
-
-
-def tables_of(experiment: str) -> Tables:
-    """Return the columns of the tables that the runs of ``experiment`` write."""
-    folder = MODULES[experiment].rpartition(".")[0]
-    tables: Tables = import_module(f"{folder}.columns").TABLES
-    return tables
 
 
 def run_files(experiment: str) -> list[str]:

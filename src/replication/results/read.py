@@ -22,9 +22,9 @@ from replication.config import Config
 from replication.documents import Benchmarks, PlantedFault, PlantedFaults, Refereed, RunSummary, Stationarity
 from replication.errors import NotRunError, ResultError
 from replication.files import note
-from replication.results.inventory import BENCHMARKS, STATIONARITY, tables_of
+from replication.results.inventory import BENCHMARKS, STATIONARITY
 from replication.settings import ExperimentSettings
-from replication.tasks import BOOL, FLOAT, INT
+from replication.tasks import BOOL, FLOAT, INT, tables_of
 from replication.training.series import COUNTED, KEPT
 from replication.upgrade import upgrade_config
 

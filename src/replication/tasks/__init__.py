@@ -48,3 +48,10 @@ MODULES = {
 def module_of(experiment: str) -> Any:
     """Return the module that draws the data and builds the task of ``experiment``."""
     return import_module(MODULES[experiment])
+
+
+def tables_of(experiment: str) -> Tables:
+    """Return the columns of the tables that the runs of ``experiment`` write."""
+    folder = MODULES[experiment].rpartition(".")[0]
+    tables: Tables = import_module(f"{folder}.columns").TABLES
+    return tables
