@@ -31,7 +31,7 @@ KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "eval
 #: Seeds of an arm whose final policies can be drawn, the first ones.
 SHOWN = 10
 #: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
-FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz")
+FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz", "policies.npz")
 
 
 @dataclass(frozen=True, order=True)

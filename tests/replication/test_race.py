@@ -68,7 +68,12 @@ def test_what_is_banked_is_not_run_again(scale, tmp_path, monkeypatch):
     found = bank.Bank(folder)
     assert [key.arm for key, digest in wanted.items() if found.holds(key, digest)] == ["scpo", "scpo"]
     found.restore(bank.Key("regression", "scpo", 10000), tmp_path / "restored")
-    assert {path.name for path in (tmp_path / "restored").iterdir()} == {*bank.KEPT, "curve.parquet", "referee.json"}
+    assert {path.name for path in (tmp_path / "restored").iterdir()} == {
+        *bank.KEPT,
+        "curve.parquet",
+        "referee.json",
+        "policies.npz",
+    }
     judged = documents.read(tmp_path / "restored" / "referee.json", documents.Refereed).arms
     assert [(one.arm, one.runs, one.recomputed) for one in judged] == [("scpo", 1, 0)]
     race.main(scale, [], results, 1, folder)  # the second seed of the unsafe arm as well: this is no race

@@ -14,6 +14,7 @@ from replication import files
 from replication.experiments import POLICIES, modules
 from replication.provenance import stamp
 from replication.results.read import read_section
+from replication.settings import ExperimentSettings
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError
 
@@ -33,13 +34,12 @@ def main(results: Path, experiment: str, out: Path) -> None:
     from replication.training import process  # here, since it imports torch, which readers do not need
 
     process.prepare()
-    settings, module = read_section(results, experiment), _module(experiment)
+    settings = read_section(results, experiment)
     arrays: dict[str, Array] = {}
     weights: list[Path] = []
-    arms = {arm: chosen.seed_range[:SEEDS] for arm, chosen in settings.arms.items() if arm in module.ARMS}
-    for arm, seed in [(name, one) for name, seeds in arms.items() for one in seeds]:
+    for arm, seed in chosen(settings, experiment):
         weights.append(results / experiment / arm / f"seed-{seed}" / "weights.npz")
-        saved = module.of_run(settings.for_arm(arm), files.read_npz(weights[-1]), weights[-1])
+        saved = of_run(settings, experiment, arm, weights[-1])
         arrays |= {f"{arm}/{seed}/{name}": array for name, array in saved.items()}
     files.write_npz(out, **arrays)
     stamp.write(
@@ -50,6 +50,24 @@ def main(results: Path, experiment: str, out: Path) -> None:
         inputs=weights,
         outputs=[out],
     )
+
+
+def chosen(settings: ExperimentSettings, experiment: str) -> list[tuple[str, int]]:
+    """Return arm and seed of the runs whose policies are kept."""
+    if experiment not in modules("policies"):
+        return []
+    arms = _module(experiment).ARMS
+    return [(arm, seed) for arm, one in settings.arms.items() if arm in arms for seed in one.seed_range[:SEEDS]]
+
+
+def of_run(settings: ExperimentSettings, experiment: str, arm: str, weights: Path) -> dict[str, Array]:
+    """Return what is kept of the policies that a run saved in the file ``weights``, by name.
+
+    Raises:
+        ResultError: the weights are missing, damaged or not those of the run's policy.
+    """
+    found: dict[str, Array] = _module(experiment).of_run(settings.for_arm(arm), files.read_npz(weights), weights)
+    return found
 
 
 def read(results: Path, experiment: str) -> dict[tuple[str, int], dict[str, Array]]:

@@ -115,7 +115,8 @@ def _prepare(config: Config, results: Path) -> None:
 
 
 def _judge(config: Config, key: Key, results: Path) -> None:
-    """Let the referee judge a finished run, and certify its policies if the scale asks for it."""
+    """Let the referee judge a finished run; keep policies that are to be shown, and certify those that are to be."""
+    from replication.experiments import policies
     from replication.experiments.double_integrator import certificates
 
     folder = results / key.folder
@@ -123,6 +124,9 @@ def _judge(config: Config, key: Key, results: Path) -> None:
         runpy.run_path(str(REFEREE))["main"](results, folder / "referee.json", key.folder)
     except SystemExit as error:
         raise ResultError(f"{key.folder}: {error}") from error
+    if (key.arm, key.seed) in policies.chosen(section := config.section(key.experiment), key.experiment):
+        saved = policies.of_run(section, key.experiment, key.arm, folder / "weights.npz")
+        files.write_npz(folder / "policies.npz", **saved)
     settings = config.double_integrator
     if key.experiment != "double-integrator" or settings is None or settings.certificate is None:
         return
