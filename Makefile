@@ -38,7 +38,6 @@ reproduce: ## The whole paper scale, up to paper/report.pdf (about an hour on tw
 	@bash workflow/setup.sh
 	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
-	@$(call made,reproduce,paper/report.pdf results/paper/explorer.html)
 
 test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12 minutes)
 	@echo 'test: set-up (first time: 3 to 6 minutes), lint and types, unit and property tests, then the pipeline with'
@@ -65,7 +64,6 @@ figures: ## Every figure, table, number, claim and the PDF from the shipped resu
 	@echo 'figures: checks shipped/results/paper against its checksums and makes the report of it, in results/shipped/.'
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped
-	@$(call made,figures,results/shipped/paper/report/report.pdf results/shipped/paper/explorer.html)
 
 page: ## A page to explore the shipped results with, one file without a network (half a minute)
 	@bash workflow/setup.sh

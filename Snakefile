@@ -38,6 +38,7 @@ include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/html.smk"
 include: "workflow/rules/page.smk"
+include: "workflow/rules/progress.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -72,4 +73,4 @@ rule all:
         all_pdfs(),
         EXPLORER,
     message:
-        f"Scale {SCALE}: done, results in {RESULTS}/: {' and '.join([*all_pdfs(), EXPLORER])}"
+        f"Scale {SCALE}: done, results in {RESULTS}/"

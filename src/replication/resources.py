@@ -109,6 +109,22 @@ def minutes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int:
     return math.ceil(seconds / 60) * int(2 ** (attempt - 1))
 
 
+def expected(config: Config) -> dict[str, float]:
+    """Return rule -> processor seconds that one of its jobs takes, as measured; rules that were not are left out."""
+    found = {}
+    for rule, longest in read().items():
+        works = [work(config, rule)] if not rule.startswith(TRAINING) else _works_of_runs(config, rule)
+        if works:
+            found[rule] = longest.seconds * sum(works) / len(works) / longest.work
+    return found
+
+
+def _works_of_runs(config: Config, rule: str) -> list[float]:
+    section = config.experiments.get(rule.removeprefix(TRAINING).replace("_", "-"))
+    arms = {} if section is None else section.arms
+    return [work(config, rule, arm) for arm, chosen in arms.items() for _ in chosen.seed_range]
+
+
 def measured_in(folders: Iterable[Path], out: Path = FILE) -> None:
     """Write what the jobs of finished runs took.
 

@@ -179,6 +179,17 @@ def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path
 
 
 @app.command
+def status() -> None:
+    """Print what the run of the pipeline in this folder is doing: what is done, running and waiting, and the time left.
+
+    While it runs, its own terminal shows the same.  Of a run that has ended it says how.
+    """
+    from replication.progress import status
+
+    status.show()
+
+
+@app.command
 def references(*, config: Path, out: Path) -> None:
     """Compute the costs and sets that the double integrator's runs are compared with.
 
