@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Redraws of the live view in a second.
 PER_SECOND = 1
+#: Colours of messages on a terminal with a view.
+STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 #: Snakemake's events that the view or the lines say in other words.
 SAID_OTHERWISE = (
     *("workflow_started", "run_info", "resources_info", "progress"),
@@ -77,7 +79,7 @@ class LogHandler(LogHandlerBase):
         """Show one record."""
         try:
             if text := self._text(record):
-                self._print(text)
+                self._print(text, STYLES.get(record.levelno, ""))
         except Exception:
             self.handleError(record)
 
@@ -107,6 +109,8 @@ class LogHandler(LogHandlerBase):
         if self._state.began is not None and record.levelno < logging.WARNING:
             return ""  # what Snakemake says of its scheduling, once the run has begun
         text = self.format(record)
+        if event == "error" and "CalledProcessError" in text:
+            return ""  # a job's command has failed, which the job's own event says
         self._nothing_to_do = self._nothing_to_do or text.startswith("Nothing to be done")
         return "" if text == "None" else text
 
@@ -123,9 +127,9 @@ class LogHandler(LogHandlerBase):
             return view.finished(self._state, self._job, at)
         return ""
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, style: str = "") -> None:
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
         elif text:
             print(text, file=self._stream, flush=True)
 

@@ -29,7 +29,7 @@ def of(record: LogRecord) -> Note | None:
         found = {"what": "cores", "cores": cores}
     elif event == "job_info":
         found = {"what": "start", "job": record.jobid, "rule": record.rule_name, "name": _name(record)}  # type: ignore[attr-defined]
-        found["log"] = _log(record)
+        found |= {"log": _log(record), "command": getattr(record, "shellcmd", None) or ""}
     elif event == "job_finished":
         found = {"what": "finish", "job": record.job_id}  # type: ignore[attr-defined]
     elif event == "job_error":

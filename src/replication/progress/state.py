@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from replication.progress.notes import Note
 from replication.progress.training import Logs, Reading
@@ -24,6 +24,7 @@ class Job:
         rule: its rule.
         name: what it does, in words.
         log: the path of its log, "" if it has none.
+        command: what its shell runs, "" if it has no shell.
         began: seconds since 1970.
         ended: the same; None while it runs.
     """
@@ -32,6 +33,7 @@ class Job:
     rule: str
     name: str
     log: str
+    command: str
     began: float
     ended: float | None = None
 
@@ -79,7 +81,7 @@ class State:
             case "end":
                 self.ended = at
             case "start":
-                job = Job(note["job"], note["rule"], note["name"], note["log"], at)
+                job = Job(note["job"], note["rule"], note["name"], note["log"], note.get("command", ""), at)
                 self.failed.pop(job.number, None)  # a new attempt
                 self.running[job.number] = job
                 return job
@@ -87,13 +89,12 @@ class State:
                 return self._move(note["job"], self.done, at)
             case "fail":
                 number = note["job"]
-                self.running.setdefault(number, Job(number, note["rule"], note["rule"], note["log"], at))
+                self.running.setdefault(number, Job(number, note["rule"], note["rule"], note["log"], "", at))
                 return self._move(number, self.failed, at)
         return None
 
     def _move(self, number: int, to: dict[int, Job], at: float) -> Job:
-        job = self.running.pop(number)
-        to[number] = Job(job.number, job.rule, job.name, job.log, job.began, at)
+        to[number] = replace(self.running.pop(number), ended=at)
         return to[number]
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rich.console import Console
 
 from replication.progress import notes, view
@@ -12,15 +14,14 @@ def show(console: Console | None = None) -> None:
     """Print what the run is doing, or how the last one ended."""
     console = console or Console(no_color=True)
     state = State.told_by(notes.read())
+    said: list[str] = []
     if state.began is None:
-        text = "No run of the pipeline has begun in this folder."
+        said = ["No run of the pipeline has begun in this folder."]
     elif state.at_work:
         console.print(view.render(state, console))
-        failed = [view.failure(job, job.ended or job.began) for job in state.failed.values()]
-        text = "\n".join(failed)
     elif state.ended is None:
-        text = f"{view.counts(state)}\nThe run was ended before it could finish; the same command goes on where it was."
+        said = [view.counts(state), "The run was ended before it could finish; the same command goes on where it was."]
     else:
-        text = view.summary(state)
-    if text:
+        said = [view.summary(state)]
+    for text in (*(view.failure(job, time.time()) for job in state.failed.values()), *said):
         console.print(text, markup=False, highlight=False, soft_wrap=True)

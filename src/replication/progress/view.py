@@ -39,7 +39,7 @@ def render(state: State, console: Console, now: float | None = None) -> Renderab
     width = min(console.width, WIDEST)
     lines: list[RenderableType] = [_bar(state, now, width), _counts(state, width)]
     lines += [
-        Text(f"failed: {job.name} ({job.log})", "bold red", no_wrap=True, overflow="ellipsis")
+        Text(failed(job), "bold red", no_wrap=True, overflow="ellipsis")
         for job in list(state.failed.values())[-FAILED_SHOWN:]
     ]
     room = console.height - len(lines) - 2  # for the heading and the cursor
@@ -56,7 +56,8 @@ def _bar(state: State, now: float, width: int) -> RenderableType:
         return Text(f"{100 * share:.0f} %, {rest}", no_wrap=True, overflow="ellipsis")
     text = f"{100 * share:3.0f} %  {spoken(spent)} so far, {rest}"
     line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_row(ProgressBar(completed=100 * share, width=min(40, width - len(text) - 4)), Text(text, no_wrap=True))
+    bar = ProgressBar(completed=100 * share, width=min(40, width - len(text) - 4), complete_style="blue")
+    line.add_row(bar, Text(text, no_wrap=True))
     return line
 
 
@@ -87,8 +88,14 @@ def _running(state: State, now: float, width: int, height: int) -> Table:
         if width >= ROOMY:
             cells.append(spoken(job.seconds(now)))
         left = "" if said is None else spoken(said.left_at(now))
-        table.add_row(job.name.removeprefix("Training: "), *cells, left)
+        table.add_row(_name(job, width), *cells, left)
     return table
+
+
+def _name(job: Job, width: int) -> str:
+    """Return a job's name; in a narrow view its end, which says which one of its kind it is."""
+    name, room = job.name.removeprefix("Training: "), width - 18
+    return name if width >= ROOMY or len(name) <= room else "\u2026" + name[-max(1, room - 1) :]
 
 
 def _number(said: Reading, name: str) -> str | Text:
@@ -119,23 +126,26 @@ def failure(job: Job, now: float) -> str:
     """Return what a job that failed was, and the last lines of its log."""
     head = f"Failed after {spoken(job.seconds(now))}: {job.name}"
     if not job.log:
-        return f"{head}; it has no log"
+        return f"{head}; it has no log; its command: {job.command}"
     lines = tail(Path(job.log), 16 * 1024).splitlines()[-LOG_LINES:]
     if not lines:
         return f"{head}; its log, {job.log}, is empty"
     return "\n".join([f"{head}; the end of {job.log}:", *(f"    {line}" for line in lines)])
 
 
+def failed(job: Job) -> str:
+    """Return the line that names a job that failed, and its log."""
+    return f"failed: {job.name}" + (f" ({job.log})" if job.log else "")
+
+
 def summary(state: State, now: float | None = None) -> str:
-    """Return how a run ended: what is done, what failed with its log's last lines, what to look at."""
+    """Return how a run ended: how many jobs are done, which failed, what to look at."""
     now = time.time() if now is None else now
     took = spoken(state.elapsed(now))
     lines = [f"{counts(state)}; {took}"]
     if not state.running and not state.waiting and not state.failed:
         lines = [f"All {len(state.done)} jobs are done; {took}"]
-    for job in state.failed.values():
-        lines.append(failure(job, now))
-    return "\n".join([*lines, *made(state)])
+    return "\n".join([*lines, *map(failed, state.failed.values()), *made(state)])
 
 
 def made(state: State) -> list[str]:
