@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import nn
 
 from scpo.arrays import Array, length_of
@@ -27,8 +26,6 @@ from scpo.errors import UnsafeStartError
 from scpo.options import Constraint
 from scpo.probing import Probes
 from scpo.records import StepInfo
-from scpo.sampling import Directions
-from scpo.smoothness import EstimatedSmoothness, Smoothness
 
 
 class LbSgd(Probing):
@@ -38,10 +35,8 @@ class LbSgd(Probing):
         optimizer: a torch.optim optimiser.  Only its learning rate counts, as 1 / M_0.
         policy: the policy.
         constraint: the same as for :class:`scpo.SafeOptimizer`.
-        directions: where g is probed, as for :class:`scpo.SafeOptimizer`.
-        smoothness: the constants L, as for :class:`scpo.SafeOptimizer`.
         barrier: the weight of the barrier.
-        seed: of the sampled directions.
+        probing: directions, smoothness and seed, as for :class:`scpo.SafeOptimizer`.
 
     Raises:
         UnsafeStartError: g + tightening >= 0 at the start, where the barrier is infinite.
@@ -55,12 +50,10 @@ class LbSgd(Probing):
         policy: nn.Module,
         constraint: Callable[[Any], Any] | Constraint,
         *,
-        directions: Directions | None = None,
-        smoothness: EstimatedSmoothness | Smoothness | ArrayLike | None = None,
         barrier: Barrier | None = None,
-        seed: int = 0,
+        **probing: Any,
     ) -> None:
-        super().__init__(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+        super().__init__(optimizer, policy, constraint, **probing)
         self.barrier = barrier or Barrier()
         if (self._values + self._method.tightening >= 0).any():
             raise UnsafeStartError("at the start g + tightening >= 0; start where every constraint has slack")

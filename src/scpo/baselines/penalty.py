@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import nn
 
 from scpo.arrays import Array
 from scpo.baselines._options import Charge
 from scpo.baselines._probing import Priced
 from scpo.options import Constraint
-from scpo.sampling import Directions
-from scpo.smoothness import EstimatedSmoothness, Smoothness
 
 
 class Penalty(Priced):
@@ -31,10 +28,9 @@ class Penalty(Priced):
         optimizer: any torch.optim optimiser of parameters of ``policy``.
         policy: the policy.
         constraint: the same as for :class:`scpo.SafeOptimizer`.
-        directions: where g is probed, as for :class:`scpo.SafeOptimizer`.
-        smoothness: as for :class:`scpo.SafeOptimizer`; it sets the length of the probes alone.
         charge: the price.
-        seed: of the sampled directions.
+        probing: directions, smoothness and seed, as for :class:`scpo.SafeOptimizer`; smoothness sets the
+            length of the probes alone.
     """
 
     options = "charge"
@@ -45,12 +41,10 @@ class Penalty(Priced):
         policy: nn.Module,
         constraint: Callable[[Any], Any] | Constraint,
         *,
-        directions: Directions | None = None,
-        smoothness: EstimatedSmoothness | Smoothness | ArrayLike | None = None,
         charge: Charge | None = None,
-        seed: int = 0,
+        **probing: Any,
     ) -> None:
-        super().__init__(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+        super().__init__(optimizer, policy, constraint, **probing)
         self.charge = charge or Charge()
 
     def _prices(self, tightened: Array) -> Array:

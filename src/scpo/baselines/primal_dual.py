@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import nn
 
 from scpo.arrays import Array
@@ -26,8 +25,6 @@ from scpo.baselines._options import Multipliers
 from scpo.baselines._probing import Priced
 from scpo.options import Constraint
 from scpo.records import StepInfo
-from scpo.sampling import Directions
-from scpo.smoothness import EstimatedSmoothness, Smoothness
 
 
 class PrimalDual(Priced):
@@ -37,10 +34,9 @@ class PrimalDual(Priced):
         optimizer: any torch.optim optimiser of parameters of ``policy``.
         policy: the policy.
         constraint: the same as for :class:`scpo.SafeOptimizer`.
-        directions: where g is probed, as for :class:`scpo.SafeOptimizer`.
-        smoothness: as for :class:`scpo.SafeOptimizer`; it sets the length of the probes alone.
         multipliers: their weight and rate.
-        seed: of the sampled directions.
+        probing: directions, smoothness and seed, as for :class:`scpo.SafeOptimizer`; smoothness sets the
+            length of the probes alone.
     """
 
     options = "multipliers"
@@ -51,12 +47,10 @@ class PrimalDual(Priced):
         policy: nn.Module,
         constraint: Callable[[Any], Any] | Constraint,
         *,
-        directions: Directions | None = None,
-        smoothness: EstimatedSmoothness | Smoothness | ArrayLike | None = None,
         multipliers: Multipliers | None = None,
-        seed: int = 0,
+        **probing: Any,
     ) -> None:
-        super().__init__(optimizer, policy, constraint, directions=directions, smoothness=smoothness, seed=seed)
+        super().__init__(optimizer, policy, constraint, **probing)
         self.multipliers = multipliers or Multipliers()
         #: lambda (k,)
         self.duals: Array = np.zeros_like(self._values)
