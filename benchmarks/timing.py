@@ -1,14 +1,12 @@
-"""How the benchmarks measure: processor seconds of one thread, the things compared taken in turn, medians.
+"""How the benchmarks measure: processor seconds of one thread.
 
-Other work on the machine slows all alternatives alike when they take turns, and processor time does not count the
-waiting; so ratios hold on a machine that is not idle, where elapsed times would not.
+Processor time does not count the waiting, so ratios hold on a machine that is not idle, where elapsed times would not.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,26 +16,6 @@ def seconds(work: Callable[[], object]) -> float:
     before = time.process_time()
     work()
     return time.process_time() - before
-
-
-def in_turn(alternatives: Mapping[str, Callable[[], object]], rounds: int, patience: float = 60.0) -> dict[str, float]:
-    """Return the median processor seconds of each alternative, called in turn after one call that does not count.
-
-    Args:
-        alternatives: by name.
-        rounds: calls of each.
-        patience: elapsed seconds after which no further round begins.
-    """
-    for work in alternatives.values():
-        work()
-    taken: dict[str, list[float]] = {name: [] for name in alternatives}
-    began = time.perf_counter()
-    for _ in range(rounds):
-        for name, work in alternatives.items():
-            taken[name].append(seconds(work))
-        if time.perf_counter() - began > patience:
-            break
-    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 class Clock:

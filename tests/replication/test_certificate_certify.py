@@ -97,15 +97,13 @@ def certificate_of(name: str, cells: int = 100) -> tuple[ClosedLoop, Certificate
 
 def test_backup_is_certified_on_nearly_its_maximal_safe_set() -> None:
     loop, certificate = certificate_of("backup")
-    halfspaces, vertices = backup_safe_set()
+    halfspaces, _ = backup_safe_set()
     boxes = certificate.grid.boxes()[certificate.mask.ravel()]
     for corners in (boxes.lo, boxes.hi, np.c_[boxes.lo[:, 0], boxes.hi[:, 1]], np.c_[boxes.hi[:, 0], boxes.lo[:, 1]]):
         assert (corners @ halfspaces.T).max() <= 1.0 + 1e-9
     assert 39.0 <= certificate.area <= 41.58
     assert certificate.covers(halfspaces, 0.85)
-    assert certificate.covers_hull(0.85 * vertices)
     assert not certificate.covers(halfspaces, 1.0)
-    assert not certificate.covers_hull(vertices)
     check_by_simulation(loop, certificate)
 
 
@@ -234,26 +232,20 @@ def test_random_policies_keep_what_is_certified(seed: int) -> None:
 def test_a_set_is_covered_if_all_its_cells_are_certified() -> None:
     _, certificate = certificate_of("backup")
     square = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    corners = 0.5 * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     assert certificate.covers(square, 0.5)
-    assert certificate.covers_hull(corners)
     mask = certificate.mask.copy()
     mask[54, 45] = False  # [0.4, 0.5] x [-0.5, -0.4]
     holed = replace(certificate, mask=mask)
     assert not holed.covers(square, 0.5)
-    assert not holed.covers_hull(corners)
     assert holed.covers(square, 0.39)
     full = replace(certificate, mask=np.ones_like(mask))
     assert full.covers(square, 4.99)
     assert not full.covers(square, 5.2)  # leaves the state box
     assert not full.covers(square[:3], 0.5)  # unbounded
-    assert not full.covers_hull(corners * 11)
     with pytest.raises(ShapeError, match="covers"):
         certificate.covers(np.ones((3, 3)))
     with pytest.raises(ConfigurationError, match="level"):
         certificate.covers(square, 0.0)
-    with pytest.raises(ShapeError, match="covers_hull"):
-        certificate.covers_hull(np.ones(4))
 
 
 def test_a_state_on_an_edge_belongs_to_both_cells() -> None:

@@ -25,11 +25,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
 from replication.certificate.cells import ClosedLoop, enclose
 from replication.certificate.fixpoints import Grid, Mask, greatest_invariant, least_arrival, possibly_safe
-from replication.certificate.intervals import Interval, matmul, point
+from replication.certificate.intervals import Interval, matmul
 from replication.certificate.terminal_set import Ellipsoid, admissible, terminal_set, violating
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
@@ -142,31 +141,10 @@ class Certificate:
             raise ShapeError(f"covers: halfspaces must be (q, 2), got {halfspaces.shape}")
         if not level > 0.0:
             raise ConfigurationError(f"covers: the level must be positive, got {level}")
-        return self._covers(halfspaces, np.full(len(halfspaces), level))
-
-    def covers_hull(self, vertices: Array) -> bool:
-        """Return whether the convex hull of vertices (q, 2), not all on a line, is proven to lie in the certified set.
-
-        A cell is proven disjoint from the hull by a separating direction: a facet normal of the hull, or an axis.  The
-        largest value over the vertices in that direction is enclosed, so the directions need not be exact.
-
-        Raises:
-            ShapeError: the vertices do not have two entries.
-        """
-        vertices = np.asarray(vertices, dtype=np.float64)
-        if vertices.ndim != 2 or vertices.shape[1] != 2:
-            raise ShapeError(f"covers_hull: vertices must be (q, 2), got {vertices.shape}")
-        lines = self.grid.edges
-        if not all(((v >= line[0]) & (v <= line[-1])).all() for v, line in zip(vertices.T, lines, strict=True)):
-            return False
-        directions = np.concatenate([ConvexHull(vertices).equations[:, :2], np.eye(2), -np.eye(2)])
-        return self._covers(directions, matmul(point(vertices), directions.T).hi.max(axis=0))
-
-    def _covers(self, directions: Array, supports: Array) -> bool:
-        """Return whether each cell, and each of a ring around them, is certified or lies beyond one of the supports."""
+        # each cell, and each of a ring around them, is certified or lies beyond one of the half-spaces
         ringed = [np.concatenate([[2 * e[0] - e[1]], e, [2 * e[-1] - e[-2]]]) for e in self.grid.edges]
         boxes = Grid((ringed[0], ringed[1])).boxes()
-        disjoint = (matmul(boxes, directions.T).lo > supports).any(axis=1)
+        disjoint = (matmul(boxes, halfspaces.T).lo > level).any(axis=1)
         return bool((np.pad(self.mask, 1).ravel() | disjoint).all())
 
 
