@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from replication import documents, files
 from replication.errors import NotRunError, ResultError
 from replication.experiments.double_integrator.documents import CertificateNumbers, ReferenceNumbers
-from replication.results.read import Run, read_arm, read_config
+from replication.results.read import Run, read_arm, read_section
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from scpo.arrays import Array
 
@@ -102,15 +103,12 @@ class Certificate:
 
 
 def read_settings(results: Path) -> DoubleIntegratorConfig:
-    """Return the experiment's section of the configuration.
+    """Return the settings of the experiment that the scale was run with.
 
     Raises:
-        ResultError: the scale does not run the experiment.
+        NotRunError: the scale does not run the experiment.
     """
-    section = read_config(results).double_integrator
-    if section is None:
-        raise NotRunError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
-    return section
+    return cast(DoubleIntegratorConfig, read_section(results, EXPERIMENT))
 
 
 def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
-from replication.errors import ResultError
-from replication.results.read import Run, read_config
+from replication.results.read import Run, read_section
 from replication.tasks.regression.settings import RegressionConfig
 
 EXPERIMENT = "regression"
@@ -15,15 +15,12 @@ METHODS = {"scpo": "SCPO", "unconstrained": "unconstrained"}
 
 
 def read_settings(results: Path) -> RegressionConfig:
-    """Return the experiment's section of the scale's configuration.
+    """Return the settings of the experiment that the scale was run with.
 
     Raises:
-        ResultError: the scale does not run the experiment.
+        NotRunError: the scale does not run the experiment.
     """
-    section = read_config(results).regression
-    if section is None:
-        raise ResultError(f"{results / 'config.json'}: the scale does not run experiment {EXPERIMENT!r}")
-    return section
+    return cast(RegressionConfig, read_section(results, EXPERIMENT))
 
 
 def supervision_arms(section: RegressionConfig) -> dict[float, dict[str, str]]:
