@@ -101,6 +101,7 @@ def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkey
     shipped = Path("results/shipped/paper")
     assert drawn == [
         ("restored", PROJECT / "shipped/results/paper", shipped),
+        ("counted", shipped, shipped / "quantities.parquet"),
         ("regression-safety", shipped, Path("regression-safety.pdf")),
         ("restored", PROJECT / "shipped/results/paper", shipped),
         ("counted", shipped, shipped / "quantities.parquet"),

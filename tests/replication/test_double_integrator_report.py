@@ -59,6 +59,7 @@ def test_a_scale_without_the_task_cannot_draw_it(tmp_path: Path) -> None:
 
 def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=10, double_integrator=True))
+    write_quantities(tmp_path)
     (tmp_path / EXPERIMENT / "scpo-mixed/seed-0/certificate.json").unlink()
     with pytest.raises(ResultError, match=r"scpo-mixed/seed-0/certificate\.json: no such file"):
         planes.certificate(tmp_path)
@@ -76,11 +77,11 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
         metrics.loc[33, "max_g"] = 4e-13 if seed == 0 else metrics["max_g"][33]
         metrics["unsafe_iterate"] = metrics["max_g"] > 0
         write_metrics(folder, metrics)
+    write_quantities(tmp_path)
     axes = next(axes for axes in figures.training(tmp_path).axes if axes.get_ylabel() == "$\\max_i\\, g_i$")
     dots = [y for line in axes.get_lines() if line.get_marker() == "x" for y in np.atleast_1d(line.get_ydata())]
     assert 4e-13 in dots
     assert any(text.get_text() == "1 of 160 unsafe" for text in axes.texts)
-    write_quantities(tmp_path)
     row = next(line for line in tables.safety(tmp_path).splitlines() if "bound only" in line)
     assert [cell.strip() for cell in row.split("&")[1:5]] == [
         r"\num{160}",

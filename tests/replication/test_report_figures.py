@@ -19,7 +19,7 @@ from replication.experiments.regression import supervision
 from replication.experiments.regression.published import read_loss, read_policy
 from replication.experiments.regression.quantities import rejected, side_epochs
 from replication.report import parts
-from replication.results import frames
+from replication.results import frames, quantities
 from replication.results.read import read_arm, read_arms
 from replication.training.series import EARLY
 from replication.typeset import plots
@@ -36,6 +36,7 @@ TINY = 3e-13
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     write_results(folder, small_config(epochs=60))
+    write_quantities(folder)
     return folder
 
 
@@ -51,6 +52,7 @@ def tiny_violation(tmp_path: Path) -> Path:
             metrics.loc[77, "max_g"] = TINY
         metrics["unsafe_iterate"] = metrics["max_g"] > 0
         write_metrics(folder, metrics)
+    write_quantities(tmp_path)
     return tmp_path
 
 
@@ -112,6 +114,7 @@ def test_panels_have_letters_in_their_order(results: Path) -> None:
 
 def test_the_first_epochs_have_a_row_of_their_own(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=int(EARLY) + 10))
+    write_quantities(tmp_path)
     figure = regression_figures.replication(tmp_path)
     assert [axes.get_ylabel() for axes in figure.axes[0::2]] == [
         "policy $\\pi_\\theta(x)$",
@@ -171,6 +174,7 @@ def test_the_share_of_missed_updates_loses_no_miss(tmp_path: Path) -> None:
             metrics = pd.read_parquet(folder / "metrics.parquet")
             metrics["bound_misses"] = (metrics["update"] % (every + seed) == 1).astype(metrics["bound_misses"].dtype)
             write_metrics(folder, metrics)
+    write_quantities(tmp_path)
     panels, columns = regression_figures.smoothness(tmp_path).axes, len(regression_figures.SMOOTHNESS_ARMS)
     assert len(panels) == 2 * columns
     for axes, name in zip(panels[columns:], regression_figures.SMOOTHNESS_ARMS, strict=True):
@@ -196,7 +200,7 @@ def test_the_constants_are_named_and_no_extreme_is_lost(results: Path) -> None:
 def test_rejected_shares_are_those_of_the_table(results: Path) -> None:
     runs = read_arm(results, EXPERIMENT, "scpo")
     epoch = side_epochs(read_arms(results, EXPERIMENT))
-    single, medians = supervision.rejected_shares({0.0: runs}, epoch)
+    single, medians = supervision.rejected_shares({0.0: runs}, epoch, quantities.read(results))
     assert set(single["adversarial"]) == set(medians["adversarial"]) == {"0 %"}
     found = medians[medians["samples"] == "harmful samples"].set_index("seed")["rejected"]
     assert found.to_dict() == {run.seed: rejected(run, "rejected_share", epoch) for run in runs}

@@ -34,8 +34,8 @@ def figure_labels(wildcards):
 
 
 def drawn_from(wildcards):
-    """What a figure reads of the results, so that it waits for no other run, nor for the referee."""
-    return [name for name in REPORTED if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
+    """What a figure reads of the results, so that it waits for no other run, and for the quantities only if it shows one."""
+    return [name for name in (*REPORTED, QUANTITIES) if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
 
 
 def all_pdfs():

@@ -43,19 +43,15 @@ def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequen
     files = [Path(f"{name}{suffix}") for name in names] if out is None else out
     if not names or len(names) != len(files):
         raise ConfigurationError(f"{len(names)} names, but {len(files)} files after --out: give one for each")
-    chosen = results or latest_results(counted=suffix == ".tex")
+    chosen = results or latest_results()
     for name, file in zip(names, files, strict=True):
         report.render(name, chosen, file)
         if out is None:
             print(file)
 
 
-def latest_results(*, counted: bool = True) -> Path:
-    """Return results/paper if it is finished, else results/shipped/paper, made from the shipped results if need be.
-
-    Args:
-        counted: whether the table of quantities is needed, which figures do not read.
-    """
+def latest_results() -> Path:
+    """Return results/paper if it is finished, else results/shipped/paper, made from the shipped results if need be."""
     from replication.experiments import quantities
     from replication.results.quantities import FILE
     from replication.shipped import ship
@@ -65,7 +61,7 @@ def latest_results(*, counted: bool = True) -> Path:
         return own
     if not (restored / "config.json").is_file():
         ship.restore(SHIPPED, restored)
-    if counted and not (restored / FILE).is_file():
+    if not (restored / FILE).is_file():
         quantities.main(restored, restored / FILE)
     return restored
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from replication.results.quantities import (
     SIZE,
     Format,
     Quantity,
-    Table,
-    of_rows,
-    of_run,
 )
 from replication.results.read import Run
 
@@ -295,12 +292,3 @@ RUN = (
         of_summary("largest_required"),
     ),
 )
-
-
-def of_runs(runs: Iterable[Run], quantities: Iterable[Quantity] | None = None) -> Table:
-    """Return the table of runs that are already read; by default of the quantities that every run has.
-
-    Figures write its numbers beside the curves of the same runs, and need no table in a file.
-    """
-    chosen = RUN if quantities is None else tuple(quantities)
-    return of_rows(row for run in runs for row in of_run(run, chosen))

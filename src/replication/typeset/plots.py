@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from replication.results import run_quantities
+from replication.results.quantities import Table
 from replication.results.read import Run
 from replication.typeset import style
 
@@ -59,10 +59,9 @@ def cross(axes: Axes, values: pd.Series[float]) -> None:
     axes.plot(values.index, values, linestyle="", **look)
 
 
-def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:
-    """Return "3 of 1 000 <what>": a quantity that counts of another one, both summed over the runs of one arm."""
-    table, of = run_quantities.of_runs(runs), (runs[0].experiment, runs[0].arm)
-    some, every = (table.statistic(*of, name, "sum") for name in (part, whole))
+def counted(table: Table, runs: Sequence[Run], part: str, whole: str, what: str) -> str:
+    """Return "3 of 1 000 <what>": a quantity that counts of another one, both summed over the ``runs`` of one arm."""
+    some, every = (table.statistic(runs[0].experiment, runs[0].arm, name, "sum") for name in (part, whole))
     return style.spaced(f"{some:,.0f} of {every:,.0f} {what}")
 
 
