@@ -98,10 +98,10 @@ class Look(Options):
 
 @dataclass(frozen=True)
 class Descent(Options):
-    """The options of the descent row, which keeps the loss of a batch from rising.
+    """The options of one more constraint of the projection, which keeps the loss of a batch from rising.
 
-    A step that does not go along the negative gradient is projected under one more row.  It keeps the loss from rising
-    to first order; with the loss's own smoothness constant it keeps the loss from rising at all.
+    It is there for a step that does not go along the negative gradient.  It keeps the loss from rising to first order;
+    with the loss's own smoothness constant it keeps the loss from rising at all.
     """
 
     loss_smoothness: float = option(0.0, "smoothness constant of the batch loss", ge=0)

@@ -33,7 +33,7 @@ KEPT_POLICIES = 4
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A copy of the policy as it is sent to workers.  It stays as it is.
+    """What workers are sent once, policy and black box.  Each evaluation sends only what has changed since.
 
     Attributes:
         key: its name among workers.

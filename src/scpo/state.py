@@ -126,10 +126,10 @@ class Method:
         return self.evaluate.constraint.tightening
 
     def may_rise(self, start: Start) -> bool:
-        """Return True if the projected step needs a descent row, because the loss may rise without it.
+        """Return True if the loss may rise by the projected step, which then needs the constraint of ``Descent``.
 
-        Every projection of p = -eta M grad loss in the norm of M^-1 descends by itself, for a loss with smoothness
-        constant L while eta L <= 2 min(M^-1).
+        It needs none for p = -eta M grad loss, M diagonal, projected in the norm of M^-1, if the loss has a smoothness
+        constant L with eta L <= 2 min(M^-1): every such projection descends.
         """
         if self.descent is None:
             return False

@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "trials"
 
 
-def test_each_file_is_a_trial_with_a_line_that_says_what_it_tries():
+def test_each_trial_has_a_line_that_says_what_it_tries():
     assert {"audit", "environments", "faults", "hosts", "kills", "mutants", "setups", "slurm"} <= set(trials.names())
     for name in trials.names():
         trial = importlib.import_module(f"tests.trials.{name}")

@@ -42,7 +42,7 @@ def test_citations_references_and_inputs_are_complete() -> None:
     assert sections == {f"sections/{Path(path).stem}" for path in SECTIONS}
 
 
-def test_a_section_that_waits_for_an_arm_is_there_where_the_scale_runs_it(tmp_path: Path) -> None:
+def test_a_section_that_waits_for_an_arm_comes_with_it(tmp_path: Path) -> None:
     (tmp_path / "sections").mkdir()
     (tmp_path / "main.tex").write_text("\\input{sections/a}\\sectionwhererun{regression/scpo}{sections/b}\n")
     (tmp_path / "sections/a.tex").write_text("First.")

@@ -76,7 +76,7 @@ def test_each_attempt_asks_for_more_than_was_measured(rule: str):
     assert times[1] == 2 * times[0] and times[2] == 4 * times[0]
 
 
-def test_longer_runs_larger_batches_finer_cells_and_more_runs_ask_for_more():
+def test_larger_jobs_ask_for_more():
     plain = Config()
     longer = changed(regression={"schedule": {"updates_per_epoch": 20}})
     assert resources.minutes(longer, "train_regression", "scpo") > resources.minutes(plain, "train_regression", "scpo")

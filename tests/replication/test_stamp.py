@@ -57,7 +57,7 @@ def test_commit_and_dirty_flag_follow_the_repository(tmp_path):
     assert stamp.commit(tmp_path) == {"commit": clean["commit"], "dirty": True}
 
 
-def test_a_source_archive_inside_another_repository_has_no_commit(tmp_path):
+def test_an_archive_within_another_repository_has_no_commit(tmp_path):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "another project"], check=True)

@@ -55,9 +55,7 @@ def train(policy: Point, method: Any, updates: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(("weight", "tightening"), [(3.0, 0.0), (9.0, 0.0), (9.0, 0.25)])
-def test_a_fixed_penalty_ends_beyond_the_limit_by_the_multiplier_over_the_weight(
-    weight: float, tightening: float
-) -> None:
+def test_a_fixed_penalty_ends_beyond_the_limit(weight: float, tightening: float) -> None:
     policy, method = begin(Penalty, tightening=tightening, charge=Charge(weight=weight))
     infos = train(policy, method, 400)
     limit = 1.0 - tightening
@@ -73,7 +71,7 @@ def test_without_violations_a_penalty_is_the_plain_step() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 5.0])
-def test_primal_dual_ends_at_the_constrained_optimum_with_its_multiplier(weight: float) -> None:
+def test_primal_dual_finds_the_optimum_and_its_multiplier(weight: float) -> None:
     policy, method = begin(PrimalDual, multipliers=Multipliers(weight=weight, rate=0.1))
     infos = train(policy, method, 3000)
     assert policy.x.tolist() == pytest.approx([1.0, 2.0], abs=1e-4)
@@ -110,7 +108,7 @@ def test_on_a_straight_limit_the_linear_model_is_the_constraint() -> None:
     assert not any(info.unsafe_proposals or info.looks for info in infos)
 
 
-def test_on_a_curved_limit_the_linear_model_is_unsafe_and_its_verification_is_not() -> None:
+def test_only_the_verified_linear_model_is_safe_on_a_curve() -> None:
     policy, method = begin(Linearised, disc, verify=False, kappa=1.0)
     assert any(info.unsafe_proposals for info in train(policy, method, 100))
     policy, method = begin(Linearised, disc, verify=True, kappa=1.0)
@@ -121,7 +119,7 @@ def test_on_a_curved_limit_the_linear_model_is_unsafe_and_its_verification_is_no
     assert not any(info.unsafe_proposals for info in train(policy, method, 40))
 
 
-def test_scaling_takes_the_longest_safe_part_of_the_step_and_does_not_turn_it() -> None:
+def test_scaling_shortens_a_step_and_does_not_turn_it() -> None:
     policy, method = begin(Scaling, rate=0.5, kappa=1.0, verify=False, look=False, smoothness=0.0)
     info = train(policy, method, 1)[0]
     assert policy.x.tolist() == pytest.approx([1.0, 2.0 / 3.0], abs=1e-7)

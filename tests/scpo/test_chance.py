@@ -91,7 +91,7 @@ def pushed(safe: scpo.SafeOptimizer, updates: int) -> list[torch.Tensor]:
     return iterates
 
 
-def test_training_ends_where_the_bound_is_zero_and_the_mean_below() -> None:
+def test_training_ends_with_the_bound_at_zero_the_mean_below() -> None:
     safe = of_vector(mean_limit())
     pushed(safe, 40)
     x, y = safe.vector.read().tolist()

@@ -70,7 +70,7 @@ def test_every_scheduler_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_schedulers_set_the_learning_rate_of_the_wrapped_optimiser(name: str) -> None:
+def test_schedulers_set_the_wrapped_optimisers_learning_rate(name: str) -> None:
     safe, twin = safe_one(), safe_one()
     on_safe, on_wrapped = SCHEDULERS[name](safe), SCHEDULERS[name](twin.optimizer)
     rates = []
@@ -155,7 +155,7 @@ class Counter:
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
-def test_hooks_of_all_optimisers_run_once_and_see_the_projected_parameters(scheduled: bool) -> None:
+def test_hooks_run_once_and_see_the_projected_parameters(scheduled: bool) -> None:
     safe, other = safe_one(), nn.Linear(1, 1)
     if scheduled:
         lr_scheduler.ConstantLR(safe.optimizer)  # replaces the step method of the wrapped optimiser

@@ -137,7 +137,7 @@ def test_nonsense_constants(constants: object) -> None:
         FixedSmoothness(constants)  # type: ignore[arg-type]
 
 
-def test_measured_constants_of_quadratics_are_no_larger_than_true() -> None:
+def test_measured_constants_of_quadratics_are_at_most_the_true() -> None:
     for seed in range(3):
         problem = quadratics(seed)
         policy = Vector(np.zeros(problem.dimension))

@@ -155,7 +155,7 @@ def test_what_a_constraint_does_to_the_policy_is_undone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["inference mode", "expanded buffer"])
-def test_buffers_that_cannot_be_written_to_are_the_users_to_assign(name: str) -> None:
+def test_read_only_buffers_are_the_users_to_assign(name: str) -> None:
     """They stay, steps are taken, and a step that fails leaves everything as it was."""
     policy = Two()
     inner = torch.optim.Adam([policy.held], lr=0.1)

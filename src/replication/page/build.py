@@ -46,7 +46,7 @@ def main(results: Path, out: Path) -> None:
 
 
 def collect(results: Path) -> dict[str, Any]:
-    """Return all that the page shows.
+    """Return the data of the page: verdicts, the views of the experiments, colours and labels.
 
     Raises:
         ResultError: a result file is missing or damaged.

@@ -45,7 +45,7 @@ def saturating(gain: Array, bound: float, width: float = 0.02) -> Part:
 
 
 def pocket(at: tuple[float, float], half: float, height: float) -> Part:
-    """Return a part with the value ``height`` near ``at`` (half-width ``half``), and a constant elsewhere."""
+    """Return a part that is larger by ``height`` within ``half`` of the state ``at`` than away from it."""
     steep = 4.0 / half
     units = []
     for axis in range(2):

@@ -153,7 +153,7 @@ def look_removed() -> Finding:
 
 
 class BiasedProbes:
-    """A constraint that lies at probes, which come several at a time, and tells the truth at iterates.
+    """A constraint that reports a wrong change at probes, which come several at a time, and the true one at iterates.
 
     Args:
         problem: the honest constraint.

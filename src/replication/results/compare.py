@@ -89,7 +89,7 @@ class Folder:
         return float(self.values(name, quantity).get(seed, math.nan))
 
     def settings(self, name: str) -> dict[str, Any]:
-        """Return the settings that an arm's data were drawn with and its runs were trained with."""
+        """Return the settings by which an arm's data were drawn and its runs were trained."""
         experiment, arm = name.split("/")
         section = self.config.section(experiment)
         chosen = section.arms[arm]

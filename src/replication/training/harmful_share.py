@@ -44,7 +44,7 @@ def share(step: Tensor, nominal: Tensor | None, h: Tensor | None) -> float:
 
 
 def shares(step: Tensor, nominal: Tensor | None, directions: tuple[Tensor | None, ...]) -> dict[str, float]:
-    """Return the share that was removed along each direction of :func:`asked`, by name."""
+    """Return the :func:`share` for each of the ``directions`` (from :func:`asked`), by the names of the columns."""
     return {name: share(step, nominal, h) for name, h in zip(NAMES, directions, strict=True)}
 
 

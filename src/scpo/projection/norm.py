@@ -94,7 +94,7 @@ class Norm:
         return np.asarray(0.5 * (region.slopes @ target + pulls))
 
     def along_axes(self, region: LocalSafeRegion, target: Array) -> tuple[Norm, LocalSafeRegion, Array]:
-        """Return the norm, the region and the target in the axes of H, where H is diagonal."""
+        """Return the norm, the region and the target in the coordinates in which H is diagonal."""
         if self.axes is None:
             return self, region, target
         return replace(self, axes=None), replace(region, slopes=region.slopes @ self.axes), self.turned(target)
