@@ -34,8 +34,9 @@ def figure_labels(wildcards):
 
 
 def drawn_from(wildcards):
-    """What a figure reads of the results, so that it waits for no other run, and for the quantities only if it shows one."""
-    return [name for name in (*REPORTED, QUANTITIES) if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
+    """What a figure reads: it waits for no other run, and for the table of quantities only if it shows a number."""
+    made = [*REPORTED, QUANTITIES]
+    return [name for name in made if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
 
 
 def all_pdfs():
