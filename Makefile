@@ -107,9 +107,9 @@ readme: ## For maintainers: bring numbers, verdicts and pictures in README.md an
 
 study: ## What is left of the confirmatory study, which says first how long it takes (many hours); it goes on after a stop
 	@bash workflow/setup.sh
-	@$(call estimate,study) --bank shipped/study
+	@$(call estimate,study) --bank shipped/results/study
 	@python -m replication study --scale-file config/study.yaml --set="$(SET)" --results results/study \
-	  --bank shipped/study --jobs $(JOBS)
+	  --bank shipped/results/study --jobs $(JOBS)
 
 tuning: ## For maintainers: the runs on tuning seeds that the settings are chosen by (many hours)
 	@bash workflow/setup.sh

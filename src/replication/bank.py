@@ -2,8 +2,9 @@
 
 A bank is a folder.  ``manifest.json`` lists its shards.  A shard is a Parquet file with the files of up to
 :data:`BLOCK` seeds of one arm, bit for bit as the runs wrote them, stamps included: columns seed, name, content.  What
-grows with the length of a run stays out, the record of each update and the iterates between.  The tables from which
-final policies are drawn are kept for the first :data:`SHOWN` seeds of an arm.
+grows with the length of a run stays out, the record of each update and the iterates between.
+
+Beside the shards a bank may hold plain files, as the shipped results of other scales do: what was made of all runs.
 
 The settings of a banked run have a digest (:func:`replication.scales.for_arm`).  A run that the bank holds with the
 settings of today is finished: nothing trains it again.
@@ -12,7 +13,7 @@ settings of today is finished: nothing trains it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,8 @@ from replication.tasks import tables_of
 MANIFEST = "manifest.json"
 #: Seeds of a shard: those with the same quotient by this number.
 BLOCK = 25
-#: Files of a run that are kept; its exhibits can be made of the final weights.
+#: Files of a run that are kept, beside the tables from which its final policy is drawn.
 KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "evaluations.parquet", "final.safetensors")
-#: Seeds of an arm whose final policies can be drawn, the first ones.
-SHOWN = 10
 #: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
 FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz", "policies.npz")
 
@@ -64,16 +63,27 @@ class Bank:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._shards: dict[str, Any] = {}
+        self.beside: dict[str, Any] = {}  # what the manifest says of plain files
         if (folder / MANIFEST).is_file():
             found = files.read_json(folder / MANIFEST)
-            if not isinstance(found, Mapping) or not isinstance(found.get("shards"), Mapping):
+            if not isinstance(found, Mapping) or not isinstance(found.get("shards", {}), Mapping):
                 raise ResultError(f"{folder / MANIFEST}: not the manifest of a bank")
-            self._shards = dict(found["shards"])
+            self._shards = dict(found.get("shards", {}))
+            self.beside = {name: value for name, value in found.items() if name != "shards"}
 
-    def keys(self) -> list[Key]:
+    def runs(self) -> list[Key]:
         """Return every run, in the order of experiment, arm and seed."""
         return sorted(
             Key(one["experiment"], one["arm"], int(seed)) for one in self._shards.values() for seed in one["seeds"]
+        )
+
+    def names(self) -> list[str]:
+        """Return the file of every run, relative to results/<scale>."""
+        return sorted(
+            f"{Key(one['experiment'], one['arm'], seed).folder}/{name}"
+            for one in self._shards.values()
+            for name, seeds in one["names"].items()
+            for seed in seeds
         )
 
     def holds(self, key: Key, settings: str) -> bool:
@@ -125,19 +135,15 @@ class Bank:
         ]
         for shard in sorted({key.shard for key in new}):
             own = {key: digest for key, digest in wanted.items() if key.shard == shard}
-            shown = sorted(key.seed for key in wanted if (key.experiment, key.arm) == _arm(own))[:SHOWN]
-            runs = {
-                key: contents for key in own if (contents := self._contents(results, key, own[key], key.seed in shown))
-            }
+            runs = {key: contents for key in own if (contents := self._contents(results, key, own[key]))}
             self._write(shard, runs, next(iter(own.values())))
         return sorted(new)
 
-    def _contents(self, results: Path, key: Key, settings: str, shown: bool) -> dict[str, bytes] | None:
+    def _contents(self, results: Path, key: Key, settings: str) -> dict[str, bytes] | None:
         """Return the files of a run, from here or from ``results``; None if it is in neither."""
         if self.holds(key, settings):
             return self._shard(key.shard)[key.seed]
-        tables = [f"{name}.parquet" for name in tables_of(key.experiment).exhibits] if shown else []
-        return _checked(results / key.folder, (*KEPT, *tables)) if is_finished(results, key, settings) else None
+        return _checked(results, key) if is_finished(results, key, settings) else None
 
     def _write(self, shard: str, runs: Mapping[Key, Mapping[str, bytes]], settings: str) -> None:
         """Write a shard, then the manifest that states it."""
@@ -148,18 +154,26 @@ class Bank:
         with files.atomic(self.folder / shard) as temporary:
             frame.to_parquet(temporary, index=False, compression="zstd", compression_level=12)
         stamps = [_stamp(contents["run.stamp.json"], shard) for contents in runs.values()]
-        first = next(iter(runs))
+        first, names = next(iter(runs)), dict[str, list[int]]()
+        for key in sorted(runs):
+            for name in sorted(runs[key]):
+                names.setdefault(name, []).append(key.seed)
         self._shards[shard] = {
             "experiment": first.experiment,
             "arm": first.arm,
             "seeds": sorted(key.seed for key in runs),
+            "names": names,
             "settings": settings,
             "code": sorted({one["code_sha256"] for one in stamps}),
             "commits": sorted({str(one["commit"]) for one in stamps}),
             "dirty": any(one["dirty"] is not False for one in stamps),
             "sha256": files.sha256(self.folder / shard),
         }
-        files.write_json(self.folder / MANIFEST, {"shards": self._shards})
+        self.save()
+
+    def save(self) -> None:
+        """Write the manifest."""
+        files.write_json(self.folder / MANIFEST, {**self.beside, "shards": self._shards})
 
     def _shard(self, name: str) -> dict[int, dict[str, bytes]]:
         """Return the contents of a shard: seed -> name -> bytes."""
@@ -211,14 +225,9 @@ def _stamp(content: bytes, where: str) -> dict[str, Any]:
         raise ResultError(f"{where}: a run's stamp is damaged: {error!r}") from error
 
 
-def _arm(keys: Iterable[Key]) -> tuple[str, str]:
-    """Return experiment and arm of runs that share them."""
-    first = next(iter(keys))
-    return first.experiment, first.arm
-
-
-def _checked(folder: Path, kept: Sequence[str]) -> dict[str, bytes]:
+def _checked(results: Path, key: Key) -> dict[str, bytes]:
     """Return the files of a finished run that are kept, if they are those that its stamp states."""
+    folder, kept = results / key.folder, [*KEPT, *(f"{name}.parquet" for name in tables_of(key.experiment).exhibits)]
     contents = {name: (folder / name).read_bytes() for name in kept}
     stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json")["outputs"].items()}
     for name in kept:

@@ -78,7 +78,7 @@ def test_what_is_banked_is_not_run_again(scale, tmp_path, monkeypatch):
     assert [(one.arm, one.runs, one.recomputed) for one in judged] == [("scpo", 1, 0)]
     race.main(scale, [], results, 1, folder)  # the second seed of the unsafe arm as well: this is no race
     assert not (results / "regression/scpo/seed-10000").exists()
-    assert len(bank.Bank(folder).keys()) == 4
+    assert len(bank.Bank(folder).runs()) == 4
     left = budget.loads(scales.load_scale(scale), results, folder)
     assert [load.runs for load in left] == [0, 0]
     changed = scales.load_scale(scale, ["regression.scpo.kappa=0.5"])

@@ -3,7 +3,7 @@
 from replication.shipped import ship
 
 try:
-    SHIPPED = ship.check(Path(SHIPPED_RESULTS))["files"]  # altered files are refused before the jobs are planned
+    SHIPPED = ship.restored_names(Path(SHIPPED_RESULTS))  # altered files are refused before the jobs are planned
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 

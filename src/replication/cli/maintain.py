@@ -36,6 +36,27 @@ def freeze(*, reason: str) -> None:
 
 
 @app.command
+def publish(
+    *,
+    scale_file: Path,
+    results: Path,
+    bank: Path,
+    referee: Path = Path("workflow/scripts/referee.py"),
+) -> None:
+    """Make shipped results of a bank: what the report reads beside the runs, for the seeds that the bank holds.
+
+    Args:
+        scale_file: The scale, config/<scale>.yaml.
+        results: results/<scale>; the banked runs are restored there.
+        bank: shipped/results/<scale>.
+        referee: The referee's script.
+    """
+    from replication.study import publish
+
+    publish.main(scale_file, results, bank, referee)
+
+
+@app.command
 def restore(*, shipped: Path, out: Path) -> None:
     """Check shipped results and copy them to where the report is made.
 

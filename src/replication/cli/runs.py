@@ -40,7 +40,7 @@ def estimate(
         changes: Settings to change, as a.b=c; several are separated by blanks.
         jobs: Processes that run side by side.
         results: results/<scale>; runs that are finished there are left out.
-        bank: shipped/<scale>; runs that it holds are left out, and so are the report and all before it.
+        bank: shipped/results/<scale>; runs that it holds are left out, and so are the report and all before it.
     """
     from replication import budget, scales
 
@@ -135,7 +135,7 @@ def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Pat
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>, for runs that are not in the bank yet.
-        bank: shipped/<scale>; runs that it holds with the same settings are finished.
+        bank: shipped/results/<scale>; runs that it holds with the same settings are finished.
         jobs: Processes that run side by side.
     """
     from replication.study import race
@@ -151,7 +151,7 @@ def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path)
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>.
-        out: The bank, shipped/<scale>.
+        out: The bank, shipped/results/<scale>.
     """
     from replication import scales
     from replication.bank import Bank, runs_of
@@ -170,7 +170,7 @@ def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>.
-        bank: shipped/<scale>, whose runs count too.
+        bank: shipped/results/<scale>, whose runs count too.
     """
     from replication import scales
     from replication.results import arms_table

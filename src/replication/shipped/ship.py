@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from replication.bank import Bank
 from replication.errors import ResultError
 from replication.experiments import policies_of
 from replication.files import read_json, sha256, write_bytes, write_json
@@ -92,7 +93,8 @@ def check(folder: Path) -> dict[str, Any]:
         ResultError: files are missing, altered or not in the manifest; the message names all of them.
     """
     manifest = read_manifest(folder)
-    stated, present = manifest["files"], set(_present(folder))
+    stated = manifest["files"] | {name: one["sha256"] for name, one in manifest.get("shards", {}).items()}
+    present = set(_present(folder))
     problems = [f"{folder / name}: missing" for name in stated if name not in present]
     problems += [f"{folder / name}: not in {MANIFEST}" for name in sorted(present - stated.keys() - {MANIFEST})]
     problems += [
@@ -113,6 +115,18 @@ def restore(folder: Path, out: Path) -> None:
     """
     for name in check(folder)["files"]:
         write_bytes(restored_path(out, name), (folder / name).read_bytes())
+    bank = Bank(folder)
+    for key in bank.runs():
+        bank.restore(key, out / key.folder)
+
+
+def restored_names(folder: Path) -> list[str]:
+    """Return the files that :func:`restore` writes, relative to results/<scale>, after a :func:`check`.
+
+    Raises:
+        ResultError: as for :func:`check`.
+    """
+    return [*check(folder)["files"], *Bank(folder).names()]
 
 
 def restored_path(out: Path, name: str) -> Path:

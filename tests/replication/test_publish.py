@@ -1,0 +1,79 @@
+"""A bank becomes shipped results: what is restored of it is what the report reads, for the seeds that are there."""
+
+import json
+
+import pytest
+
+from replication import bank, files, scales
+from replication.errors import ResultError
+from replication.experiments import quantities
+from replication.planted_faults import run as planted
+from replication.results import inventory
+from replication.results.read import read_config
+from replication.shipped import ship
+from replication.study import publish, race
+from tests.replication import synthetic_falsification
+
+SCALE = """
+scale: small
+only_stated: true
+regression:
+  hidden: [8]
+  heldout: 200
+  grid_size: 20
+  datasets: {normal: {size: 64}}
+  schedule: {epochs: 4, updates_per_epoch: 2, batch_size: 16, evaluate_every: 2, audited_share: 0.5}
+  scpo: {directions: {count: 4, recycled: 2}}
+  arms:
+    scpo: {seeds: 3, first_seed: 20002}
+    unconstrained: {seeds: 1, first_seed: 20002}
+double_integrator:
+  starts: 16
+  hidden: [8]
+  heldout: 1000
+  datasets: {mixed: {scenario: mixed, size: 64}}
+  schedule: {epochs: 2, updates_per_epoch: 2, batch_size: 16, evaluate_every: 1}
+  certificate: {cells: 40, cells_over_training: 20, iterates: 2, seeds: 1}
+  arms:
+    scpo-mixed: {seeds: 1, first_seed: 20002}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A scale of which one run is missing in the bank, and the folders of bank and results."""
+    folder = tmp_path_factory.mktemp("study")
+    scale, results, out = folder / "small.yaml", folder / "results" / "small", folder / "bank"
+    scale.write_text(SCALE)
+    race.main(scale, ["regression.arms.scpo.seeds=2"], results, 1, out)
+    return scale, results, out
+
+
+@pytest.mark.slow
+def test_the_bank_is_restored_as_the_results_of_a_scale(study, tmp_path, monkeypatch):
+    scale, results, out = study
+
+    def without_planting(_, path):
+        synthetic_falsification.write(path.parent)
+        files.write_json(path.with_suffix(".stamp.json"), {})
+
+    monkeypatch.setattr(planted, "main", without_planting)
+    publish.main(scale, results, out, race.REFEREE)
+    restored = tmp_path / "results" / "shipped" / "small"
+    ship.restore(out, restored)
+    names = {path.relative_to(restored).as_posix() for path in restored.rglob("*") if path.is_file()}
+    assert names == set(ship.restored_names(out))
+    config = read_config(restored)
+    assert {arm: one.seeds for arm, one in config.regression.arms.items()} == {"scpo": 2, "unconstrained": 1}
+    assert json.loads((restored / publish.PLANNED).read_text())["regression/scpo"] == 3
+    assert set(inventory.files_of(config)) <= names
+    table = quantities.collect(restored)
+    assert table.values("regression", "scpo", "unsafe-iterates").to_dict() == {20002: 0.0, 20003: 0.0}
+    assert files.read_json(restored / "referee.json")["arms"][0]["arm"] == "scpo-mixed"
+    assert (restored / "regression/policies.npz").is_file()
+
+
+def test_a_bank_without_a_run_of_the_scale_is_refused(study, tmp_path):
+    scale, _, out = study
+    with pytest.raises(ResultError, match="holds no run"):
+        publish.held_of(scales.load_scale(scale, ["base_seed=1"]), bank.Bank(out))
