@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from replication import scales, strict_yaml
 
 PROJECT = Path(__file__).parents[2]
 RULES = """
@@ -49,3 +52,20 @@ def test_jobs_of_a_kind_go_to_the_queue_together():
     assert done.returncode == 0, done.stdout + done.stderr
     (block,) = done.stdout.split("Group job training")[1:]
     assert block.count("    Job ") == block.count("Training: ") == 2
+
+
+def test_the_queue_sees_hundreds_of_jobs_of_the_study_and_not_thousands():
+    profile = strict_yaml.read(PROJECT / "profiles/slurm/config.yaml")
+    together, group = profile["group-components"], dict(one.split("=") for one in profile["groups"])
+    together = {name: int(count) for name, count in (one.split("=") for one in together)}
+    config = scales.load_scale(PROJECT / "config/study.yaml")
+    jobs = {"dataset": 0, "certificate": 0}
+    for experiment, section in config.experiments.items():
+        arms = section.arms.values()
+        jobs[f"train_{experiment.replace('-', '_')}"] = sum(arm.seeds for arm in arms)
+        jobs["dataset"] += len({(arm.dataset, seed) for arm in arms for seed in arm.seed_range})
+    certified = config.double_integrator.certificate.seeds
+    jobs["certificate"] = sum(min(arm.seeds, certified) for arm in config.double_integrator.arms.values())
+    submitted = sum(math.ceil(count / together[group[rule]]) for rule, count in jobs.items())
+    assert sum(jobs.values()) > 1500
+    assert 100 < submitted < 500
