@@ -32,9 +32,9 @@ def core() -> list[Requirement]:
     return [Requirement(text) for text in project_table()["dependencies"]]
 
 
-def extra() -> list[Requirement]:
-    """Return what the replication needs besides."""
-    return [Requirement(text) for text in project_table()["optional-dependencies"]["replication"]]
+def extra(name: str = "replication") -> list[Requirement]:
+    """Return what an extra needs besides."""
+    return [Requirement(text) for text in project_table()["optional-dependencies"][name]]
 
 
 def floors() -> dict[str, str]:

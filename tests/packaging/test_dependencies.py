@@ -10,8 +10,9 @@ from functools import cache
 from importlib import metadata
 
 import grimp
+import pytest
 
-from .environments import PROJECT, canonical, core, extra
+from .environments import PROJECT, canonical, core, extra, project_table
 
 #: Packages of the extra that nothing imports: they are commands, kernels, or behind an interface of another package.
 TOOLS = {
@@ -78,5 +79,14 @@ def test_the_extra_has_nothing_else() -> None:
     assert listed - TOOLS.keys() <= imported_by("replication") | around(), "a package that nothing imports"
 
 
-def test_the_extra_has_lower_bounds_alone() -> None:
-    assert all([one.operator for one in wanted.specifier] == [">="] for wanted in (*core(), *extra()))
+def test_the_examples_need_their_extra_and_all_of_it() -> None:
+    sources = [path.read_text() for path in (PROJECT / "examples").glob("*.py")]
+    listed = {canonical(wanted.name) for wanted in (*core(), *extra("examples"))}
+    imported = set().union(*map(imported_in, sources)) - {"examples"}
+    assert imported <= listed, imported - listed
+    assert listed - {canonical(wanted.name) for wanted in core()} <= imported, "a package that no example imports"
+
+
+@pytest.mark.parametrize("name", project_table()["optional-dependencies"])
+def test_an_extra_has_lower_bounds_alone(name: str) -> None:
+    assert all([one.operator for one in wanted.specifier] == [">="] for wanted in (*core(), *extra(name)))

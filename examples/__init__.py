@@ -1,0 +1,1 @@
+"""Real problems with scpo.SafeOptimizer around their optimiser: docs/examples.md."""
