@@ -14,6 +14,7 @@ import torch
 from matplotlib.figure import Figure
 
 PAGES = Path(__file__).parents[1] / "docs" / "examples"
+BEGIN, END = "<!-- runs -->\n", "<!-- /runs -->"
 COLORS = {"unwrapped": "tab:red", "wrapped": "tab:blue"}
 
 
@@ -68,7 +69,7 @@ def table(runs: Sequence[Run], objective: str) -> str:
 def picture(runs: Sequence[Run], objective: str, constraint: str, draw: Callable[[Any], None] | None) -> Figure:
     """Return a figure: the objective and the worst constraint value at each iterate, and what ``draw`` draws."""
     panels = 2 if draw is None else 3
-    figure = Figure(figsize=(3.4 * panels, 2.8), layout="constrained")
+    figure = Figure(figsize=(3.6 * panels, 2.8), layout="constrained")
     axes = figure.subplots(1, panels)
     for run in runs:
         axes[0].plot(run.objective, color=COLORS[run.name], label=run.name)
@@ -77,11 +78,21 @@ def picture(runs: Sequence[Run], objective: str, constraint: str, draw: Callable
     axes[1].margins(y=0)
     axes[1].axhline(0.0, color="black", linewidth=0.8)
     for ax, label in zip(axes, (objective, f"{constraint} (grey: unsafe)"), strict=False):
-        ax.set(xlabel="update", ylabel=label)
+        ax.set_xlabel("update")
+        ax.set_title(label, fontsize="medium")
     axes[0].legend(frameon=False)
     if draw is not None:
         draw(axes[2])
     return figure
+
+
+def fill(page: Path, text: str) -> None:
+    """Put a table between the marks of a page."""
+    block = f"{BEGIN}{text}\n{END}"
+    new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"{page}: expected {BEGIN.strip()} and {END} once, found them {count} times")
+    page.write_text(new, encoding="utf-8")
 
 
 def compare(
@@ -128,10 +139,5 @@ def compare(
     figure.savefig(out / f"{name}.png", dpi=90, metadata={"Software": None})
     print(f"\npicture: {out / f'{name}.png'}")
     if given.docs:
-        page = PAGES / f"{name}.md"
-        old = page.read_text(encoding="utf-8")
-        new = re.sub(
-            r"(<!-- runs -->\n).*?(\n<!-- /runs -->)", lambda found: found[1] + text + found[2], old, flags=re.S
-        )
-        page.write_text(new, encoding="utf-8")
+        fill(PAGES / f"{name}.md", text)
     return runs
