@@ -99,6 +99,12 @@ def test_time_left_is_what_this_run_has_measured() -> None:
     assert follow(records).left(START + 25) == pytest.approx(15 + 20)
 
 
+def test_what_was_measured_before_follows_the_pace_of_this_machine() -> None:
+    plan = {"train": 10.0, "referee": 30.0}
+    records = [*begun(plan, cores=1, train=1, referee=1, other=1), job(0, 1, "train"), ended(40, 1)]
+    assert follow(records).left(START + 40) == pytest.approx(4 * 30 + UNMEASURED)
+
+
 def test_the_longest_job_bounds_the_time_left() -> None:
     records = [*begun({"train": 100.0, "figure": 1.0}, cores=8, train=1, figure=3), job(0, 1, "train")]
     assert follow(records).left(START + 30) == pytest.approx(70)
@@ -294,7 +300,7 @@ def test_status_tells_of_a_run_that_was_killed(tmp_path: Path, monkeypatch: pyte
 def test_status_tells_of_a_run_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     records = [*begun(train=1), job(0, 1, "train"), ended(100, 1)]
-    assert "All 1 jobs are done; 2 min" in said_by_status(tmp_path, records, {"what": "end", "at": START + 120})
+    assert "1 jobs done in 2 min" in said_by_status(tmp_path, records, {"what": "end", "at": START + 120})
 
 
 def test_status_tells_that_nothing_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,8 +130,8 @@ class State:
     def left(self, now: float | None = None) -> float:
         """Return the seconds that are left.
 
-        A job takes as long as those of its rule took in this run, where none has ended as long as was measured before.
-        A training run says itself how long it has left.
+        A job takes as long as those of its rule took in this run.  Where none has ended, it takes as long as was
+        measured before, at this machine's pace.  A training run says itself how long it has left.
         """
         now = time.time() if now is None else now
         samples: dict[str, list[float]] = {}
@@ -142,10 +142,16 @@ class State:
             if said := readings[number]:
                 samples.setdefault(job.rule, []).append(job.seconds(now) + said.left_at(now))
         each = {rule: sum(taken) / len(taken) for rule, taken in samples.items()}
-        each = {**dict.fromkeys(self.planned, UNMEASURED), **self.expected, **each}
+        before = {rule: self._pace(now) * seconds for rule, seconds in self.expected.items()}
+        each = {**dict.fromkeys(self.planned, UNMEASURED), **before, **each}
         rests = [
             max(0.0, each.get(job.rule, UNMEASURED) - job.seconds(now)) if said is None else said.left_at(now)
             for job, said in ((job, readings[number]) for number, job in self.running.items())
         ]
         work = sum(rests) + sum(count * each[rule] for rule, count in self.waiting.items())
         return max([work / (self.cores or max(1, len(self.running))), *rests])
+
+    def _pace(self, now: float) -> float:
+        """Return how many times as long as measured before the jobs took that are done here."""
+        known = [job for job in self.done.values() if job.rule in self.expected]
+        return sum(job.seconds(now) for job in known) / sum(self.expected[job.rule] for job in known) if known else 1.0

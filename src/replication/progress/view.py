@@ -51,6 +51,8 @@ def render(state: State, console: Console, now: float | None = None) -> Renderab
 def _bar(state: State, now: float, width: int) -> RenderableType:
     spent, left = state.elapsed(now), state.left(now)
     share = spent / (spent + left) if spent + left else 1.0
+    if state.running or state.waiting:
+        share = min(share, 0.99)
     rest = f"about {spoken(left)} left"
     if width < ROOMY:
         return Text(f"{100 * share:.0f} %, {rest}", no_wrap=True, overflow="ellipsis")
@@ -142,9 +144,8 @@ def summary(state: State, now: float | None = None) -> str:
     """Return how a run ended: how many jobs are done, which failed, what to look at."""
     now = time.time() if now is None else now
     took = spoken(state.elapsed(now))
-    lines = [f"{counts(state)}; {took}"]
-    if not state.running and not state.waiting and not state.failed:
-        lines = [f"All {len(state.done)} jobs are done; {took}"]
+    unfinished = [(len(state.failed), "failed"), (state.waiting.total() + len(state.running), "not done")]
+    lines = [", ".join([f"{len(state.done)} jobs done in {took}", *(f"{n} {what}" for n, what in unfinished if n)])]
     return "\n".join([*lines, *map(failed, state.failed.values()), *made(state)])
 
 
