@@ -17,7 +17,7 @@ from replication.config import Config
 from replication.errors import ResultError
 from replication.experiments import quantities
 from replication.report import html, pages
-from replication.results.quantities import Table, of_rows
+from replication.results.quantities import FILE, Table, of_rows
 from replication.results.read import read_config
 from replication.shipped import ship
 from scpo.errors import ConfigurationError
@@ -103,6 +103,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no shipped results in this checkout")
     folder = tmp_path_factory.mktemp("shipped") / "paper"
     ship.restore(SHIPPED, folder)
+    quantities.main(folder, folder / FILE)
     return folder
 
 
