@@ -5,8 +5,6 @@ student begins as a slow controller that tilts it little, and copies the teacher
 in MuJoCo: the pole stays within 0.1 rad of upright, at every step and from every start.
 """
 
-from __future__ import annotations
-
 import gymnasium as gym
 import numpy as np
 import torch

@@ -5,8 +5,6 @@ loss is the cost of rollouts in a model of a few lines that takes the pendulum f
 constraint is a rollout in Gymnasium, which is never differentiated.
 """
 
-from __future__ import annotations
-
 import gymnasium as gym
 import numpy as np
 import torch
