@@ -22,7 +22,12 @@ estimate = python -m replication estimate --scale-file config/$(1).yaml --set="$
 # prints which of the files to look at were made (without TeX there is no PDF)
 made = echo "$(1): look at $$(ls $(2) 2>/dev/null | paste -sd ' ')"
 
+# runs targets side by side; the longest stand first
+beside = $(MAKE) --no-print-directory --jobs=$(JOBS)
+LINTS := lint-types lint-rules lint-imports lint-style lint-format
+
 .PHONY: help setup reproduce test quick smoke figures page docs review html bundle ship verify readme study tuning bench lab lint lock trials schema clean
+.PHONY: quick-tests $(LINTS)
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -50,7 +55,9 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12
 
 quick: ## Lint, types and the tests that need neither the pipeline nor long, for while one works (one to two minutes)
 	@bash workflow/setup.sh
-	@$(MAKE) --no-print-directory lint
+	@$(beside) quick-tests $(LINTS)
+
+quick-tests:
 	@pytest -n $(JOBS) -m 'not slow'
 
 smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
@@ -132,11 +139,22 @@ lab: ## JupyterLab on the notebooks, in the environment of the lock file
 
 lint: ## Style, formatting, types and what may import what
 	@bash workflow/setup.sh
-	@ruff check .
-	@ruff format --check .
-	@snakefmt --check --compact-diff Snakefile workflow
+	@$(beside) $(LINTS)
+
+lint-types:
 	@mypy
+
+lint-rules:
+	@snakefmt --check --compact-diff Snakefile workflow
+
+lint-imports:
 	@lint-imports --no-logo
+
+lint-style:
+	@ruff check .
+
+lint-format:
+	@ruff format --check .
 
 lock: ## For maintainers: write requirements.lock from requirements.in (needs uv and the package index)
 	@bash workflow/lock.sh
