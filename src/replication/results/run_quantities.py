@@ -227,6 +227,13 @@ RUN = (
         of_summary("unsafe_looks", SCPO),
     ),
     Quantity(
+        "unsafe-rollouts",
+        "Policies evaluated in training at which a constraint is above 0: proposals, probes and looks.",
+        "rollouts",
+        COUNT,
+        lambda run: run.summary.unsafe_proposals + run.summary.unsafe_probes + run.summary.unsafe_looks,
+    ),
+    Quantity(
         "returned-updates",
         "Updates that went back from an unsafe iterate to the last safe one.",
         "updates",

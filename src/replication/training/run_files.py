@@ -177,6 +177,7 @@ def write_run(
     settings_digest: str,
     data: Path,
     seconds: float,
+    processor_seconds: float,
     resumed: bool,
 ) -> None:
     """Write a finished run's files to ``out``; times and host facts go to the timing file and the stamp only."""
@@ -196,7 +197,13 @@ def write_run(
     updates = records.updates
     files.write_json(
         out / "run.timing.json",
-        {"seconds": seconds, "updates": updates, "resumed": resumed, **stamp.host()},
+        {
+            "seconds": seconds,
+            "processor_seconds": processor_seconds,
+            "updates": updates,
+            "resumed": resumed,
+            **stamp.host(),
+        },
     )
     stamp.write(
         out / "run.stamp.json",

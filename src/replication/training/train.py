@@ -45,7 +45,7 @@ def run_from_files(
         ScpoError: the input is unusable, or the run cannot continue; the checkpoint stays.
     """
     process.prepare()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     settings = scales.for_arm(config, experiment, arm)
     arrays = files.read_npz(data)
     section = settings.section(experiment).for_arm(arm)
@@ -78,6 +78,7 @@ def run_from_files(
         settings_digest=scales.digest(settings),
         data=data,
         seconds=time.perf_counter() - began,
+        processor_seconds=time.process_time() - busy,
         resumed=resumed,
     )
     if checkpoint_path is not None:

@@ -26,12 +26,17 @@ def figure(name: str, reads: Sequence[str] = ("*",)) -> Callable[[Function], Fun
     return _mark("figure", name, reads)
 
 
-def table(name: str) -> Callable[[Function], Function]:
-    """Mark a function that makes the table ``name``, which the text shows as tables/``name``."""
-    return _mark("table", name)
+def table(name: str, reads: Sequence[str] = ("*",)) -> Callable[[Function], Function]:
+    """Mark a function that makes the table ``name``, which the text shows as tables/``name``.
+
+    Args:
+        name: of the table.
+        reads: as for :func:`figure`; a scale without a run of which a file is read has no such table.
+    """
+    return _mark("table", name, reads)
 
 
-def _mark(kind: str, name: str, reads: Sequence[str] = ("*",)) -> Callable[[Function], Function]:
+def _mark(kind: str, name: str, reads: Sequence[str]) -> Callable[[Function], Function]:
     def mark(function: Function) -> Function:
         function.__dict__ |= {kind: name, "reads": reads}
         return function

@@ -49,6 +49,23 @@ LABELS = {
     "unconstrained": "Unconstrained",
 }
 
+#: The methods that are compared at equal rollouts: colour and line.
+BASELINES: dict[str, tuple[str, Any]] = {
+    "scpo": (BLUE, "-"),
+    "scpo-short": (BLUE, "-"),
+    "scpo-plain": (GREY, DOTTED),
+    "unconstrained": (VERMILION, "-"),
+    "penalty": ("#CC6677", "-"),
+    "primal-dual": ("#882255", "-"),
+    "lb-sgd": ("#44AA99", "-"),
+    "lb-sgd-isotropic": ("#44AA99", DASHED),
+    "linearised": ("#332288", "-"),
+    "linearised-verified": ("#332288", DASHED),
+    "scaling": ("#999933", "-"),
+    "backtracking": ("#B08D2E", DASHED),
+    "filtered": (GREY, "-"),
+}
+
 _OURS: dict[str, Any] = {
     "font.family": "cmr10",
     "mathtext.fontset": "cm",

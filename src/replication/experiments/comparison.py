@@ -1,0 +1,167 @@
+"""Tables and figures that compare methods, and settings of SCPO, over the same seeds; each experiment uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from replication import files
+from replication.experiments.shown import Cells, cells, shown_difference
+from replication.results.read import Run, read_arm
+from replication.tasks import tables_of
+from replication.typeset import latex, plots, style
+
+#: Baselines that take SCPO's probes, by arm -> what the report calls them.
+BASELINES = {
+    "linearised": "linearised projection",
+    "linearised-verified": "linearised, verified",
+    "scaling": "scaling, no projection",
+    "lb-sgd": "LB-SGD",
+    "lb-sgd-isotropic": "LB-SGD, isotropic",
+    "penalty": "fixed penalty",
+    "primal-dual": "primal-dual",
+}
+#: Changes of one setting, by arm -> what the report calls them.
+ABLATIONS = {
+    "scpo-no-look": "no look",
+    "scpo-no-return": "no way back",
+    "scpo-all-directions": "all directions",
+    "scpo-directions-5": "5 directions at most",
+    "scpo-no-recycling": "no recycling",
+    "scpo-isotropic": "isotropic directions",
+    "scpo-mixed-directions": "mixed directions",
+    "scpo-kappa-50": r"\(\kappa = 0.5\)",
+    "scpo-kappa-100": r"\(\kappa = 1\)",
+    "scpo-factor-1": "safety factor 1",
+    "scpo-factor-5": "safety factor 5",
+    "scpo-momentum": "momentum 0.9",
+    "scpo-adam": "Adam, its metric",
+    "scpo-adam-euclidean": "Adam, Euclidean",
+}
+#: Points of a curve against rollouts.
+POINTS = 100
+#: The share of the seeds, in percent, that the band around a median holds.
+MIDDLE = 50.0
+
+
+def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) -> str:
+    """Return a table with a row for each method: objective, unsafe iterates and rollouts, and what it took.
+
+    Args:
+        results: results/<scale>.
+        experiment: its name.
+        methods: arm -> name of the method; arms that the scale lacks are left out.
+    """
+    objective = _objective(experiment)
+    head = [
+        ["", "seeds", "objective", "", "unsafe", "unsafe", "unsafe", "rollouts", "processor"],
+        ["", "", "median", r"\SI{95}{\percent}", "seeds", "iterates", "rollouts", "a run", "seconds"],
+    ]
+    rows = [
+        [
+            methods[arm],
+            cell.cell("updates", "seeds"),
+            cell.cell(objective, "median"),
+            cell.small(objective, "interval"),
+            cell.cell("unsafe-iterates", "nonzero"),
+            cell.cell("unsafe-iterates", "sum"),
+            cell.cell("unsafe-rollouts", "sum"),
+            cell.cell("rollouts", "median"),
+            latex.fixed(_processor_seconds(results, experiment, cell), 0),
+        ]
+        for arm, cell in cells(results, experiment, list(methods)).items()
+    ]
+    return latex.booktabs("lr" + "r" * (len(head[0]) - 2), head, rows)
+
+
+def ablations_table(results: Path, experiment: str, reference: str, arms: Mapping[str, str]) -> str:
+    """Return a table with a row for each change of a setting, paired by seed with the runs without a change.
+
+    Args:
+        results: results/<scale>.
+        experiment: its name.
+        reference: the arm without a change.
+        arms: arm -> what is changed; arms that the scale lacks are left out.
+    """
+    objective = _objective(experiment)
+    found = cells(results, experiment, [reference, *arms])
+    head = [
+        ["", "objective,", "difference", "", "unsafe", "worst", "bound", "rollouts"],
+        ["", "median", "median", r"\SI{95}{\percent}", "seeds", r"\(g\)", "misses", "an update"],
+    ]
+    rows: list[latex.Row] = []
+    for arm, cell in found.items():
+        pair = (arm, reference)
+        same = arm == reference
+        rows.append(
+            [
+                "as frozen" if same else arms[arm],
+                cell.cell(objective, "median"),
+                latex.DASH if same else shown_difference(cell.table, experiment, pair, objective, "median"),
+                latex.DASH
+                if same
+                else latex.small(shown_difference(cell.table, experiment, pair, objective, "interval")),
+                f"{cell.cell('unsafe-iterates', 'nonzero')} of {cell.cell('unsafe-iterates', 'seeds')}",
+                cell.cell("worst-g", "max"),
+                cell.cell("bound-miss-share", "median"),
+                cell.cell("rollouts-per-update", "median"),
+            ]
+        )
+    return latex.booktabs("l" + "r" * (len(head[0]) - 1), head, rows)
+
+
+def rollouts_figure(results: Path, experiment: str, methods: Mapping[str, str], suffix: str, label: str) -> Figure:
+    """Return the held-out objective against the rollouts spent: medians over seeds, and the middle half of the seeds.
+
+    Args:
+        results: results/<scale>.
+        experiment: its name.
+        methods: arm -> name of the method; arms that the scale lacks are left out.
+        suffix: of the arms, which the colours do not depend on.
+        label: of the objective's axis.
+    """
+    with style.look():
+        figure = style.new_figure(style.TEXT_WIDTH, 3.4)
+        axes = figure.subplots()
+        for arm in cells(results, experiment, list(methods)):
+            colour, line = style.BASELINES[arm.removesuffix(suffix)]
+            data = _against_rollouts(read_arm(results, experiment, arm))
+            plots.spread(
+                axes, data, "rollouts", "objective", colour, percent=MIDDLE, label=methods[arm], linestyle=line
+            )
+        axes.set_xlabel("rollouts, probes counted")
+        axes.set_ylabel(label)
+        style.thousands(axes)
+        axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+        return figure
+
+
+def _against_rollouts(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return the objective of runs at evenly spaced shares of the rollouts that each has spent.
+
+    Runs of an arm end after slightly different numbers of rollouts.  The column ``rollouts`` is the median's.
+    """
+    shares, parts = np.linspace(0.0, 1.0, POINTS), []
+    whole = float(np.median([run.summary.rollouts for run in runs]))
+    for run in runs:
+        series, evaluations = run.series, run.evaluations
+        spent = np.interp(evaluations["update"], series["update"], series["rollouts"]) / run.summary.rollouts
+        value = np.interp(shares, spent, evaluations[tables_of(run.experiment).objective])
+        parts.append(pd.DataFrame({"seed": run.seed, "rollouts": whole * shares, "objective": value}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _objective(experiment: str) -> str:
+    """Return the quantity that training minimises, of held-out data."""
+    return tables_of(experiment).objective.replace("_", "-")
+
+
+def _processor_seconds(results: Path, experiment: str, cell: Cells) -> float:
+    """Return the median over the seeds; those of a run that was resumed do not count what was lost."""
+    seeds = cell.table.values(experiment, cell.arm, "updates").index
+    paths = [results / experiment / cell.arm / f"seed-{seed}" / "run.timing.json" for seed in seeds]
+    return float(np.median([files.read_json(path)["processor_seconds"] for path in paths]))
