@@ -20,6 +20,7 @@ from typing import Any
 
 from replication import files, scales
 from replication.config import Config
+from replication.documents import RunSummary
 from replication.errors import ResultError
 from replication.provenance import stamp
 from replication.tasks import tables_of
@@ -29,6 +30,8 @@ MANIFEST = "manifest.json"
 BLOCK = 25
 #: Files of a run that are kept, beside the tables from which its final policy is drawn.
 KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "evaluations.parquet", "final.safetensors")
+#: The record of a run: what it counted, and what it was made with.
+RECORD = ("run.json", "run.stamp.json")
 #: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
 FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz", "policies.npz")
 
@@ -56,12 +59,16 @@ class Key:
 class Bank:
     """The finished runs in a folder, which may not exist yet.
 
+    Args:
+        folder: of the bank.
+        records_only: keep of new runs what they counted and nothing else, as for tuning runs that nobody draws.
+
     Raises:
         ResultError: the manifest is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, records_only: bool = False) -> None:
+        self.folder, self.records_only = folder, records_only
         self._shards: dict[str, Any] = {}
         self.beside: dict[str, Any] = {}  # what the manifest says of plain files
         if (folder / MANIFEST).is_file():
@@ -108,6 +115,14 @@ class Bank:
         for seed, contents in sorted(found.items()):
             yield Key(experiment, arm, seed), contents
 
+    def summary(self, key: Key) -> RunSummary:
+        """Return what a run that is here counted.
+
+        Raises:
+            ResultError: its shard is altered or damaged.
+        """
+        return RunSummary.model_validate_json(self._shard(key.shard)[key.seed]["run.json"])
+
     def restore(self, key: Key, out: Path) -> None:
         """Write the files of a run to the folder ``out``; its stamp comes last.
 
@@ -143,7 +158,22 @@ class Bank:
         """Return the files of a run, from here or from ``results``; None if it is in neither."""
         if self.holds(key, settings):
             return self._shard(key.shard)[key.seed]
-        return _checked(results, key) if is_finished(results, key, settings) else None
+        return self._checked(results, key) if is_finished(results, key, settings) else None
+
+    def _checked(self, results: Path, key: Key) -> dict[str, bytes]:
+        """Return the files of a finished run that are kept, if they are those that its stamp states."""
+        folder, kept = results / key.folder, list(RECORD)
+        if not self.records_only:
+            kept = [*KEPT, *(f"{name}.parquet" for name in tables_of(key.experiment).exhibits)]
+        contents = {name: (folder / name).read_bytes() for name in kept}
+        stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json")["outputs"].items()}
+        for name in kept:
+            if name in stated and files.sha256(folder / name) != stated[name]:
+                raise ResultError(
+                    f"{folder / name}: altered, not the file of its stamp; delete the run and make it again"
+                )
+        found_out = () if self.records_only else (folder / name for name in FOUND_OUT)
+        return contents | {path.name: path.read_bytes() for path in found_out if path.is_file()}
 
     def _write(self, shard: str, runs: Mapping[Key, Mapping[str, bytes]], settings: str) -> None:
         """Write a shard, then the manifest that states it."""
@@ -223,15 +253,3 @@ def _stamp(content: bytes, where: str) -> dict[str, Any]:
         return {name: found[name] for name in ("code_sha256", "config_sha256", "commit", "dirty", "outputs")}
     except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{where}: a run's stamp is damaged: {error!r}") from error
-
-
-def _checked(results: Path, key: Key) -> dict[str, bytes]:
-    """Return the files of a finished run that are kept, if they are those that its stamp states."""
-    folder, kept = results / key.folder, [*KEPT, *(f"{name}.parquet" for name in tables_of(key.experiment).exhibits)]
-    contents = {name: (folder / name).read_bytes() for name in kept}
-    stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json")["outputs"].items()}
-    for name in kept:
-        if name in stated and files.sha256(folder / name) != stated[name]:
-            raise ResultError(f"{folder / name}: altered, not the file of its stamp; delete the run and make it again")
-    found_out = (folder / name for name in FOUND_OUT)
-    return contents | {path.name: path.read_bytes() for path in found_out if path.is_file()}

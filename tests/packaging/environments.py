@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -37,10 +38,10 @@ def extra(name: str = "replication") -> list[Requirement]:
     return [Requirement(text) for text in project_table()["optional-dependencies"][name]]
 
 
-def floors() -> dict[str, str]:
-    """Return the lowest version of each package that the library needs."""
+def floors(packages: Iterable[Requirement] | None = None) -> dict[str, str]:
+    """Return the lowest version of each of ``packages``, by default of those that the library needs."""
     lowest = {}
-    for wanted in core():
+    for wanted in core() if packages is None else packages:
         (bound,) = wanted.specifier
         assert bound.operator == ">=", f"{wanted}: the tests need one lower bound"
         lowest[wanted.name] = bound.version

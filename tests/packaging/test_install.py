@@ -13,11 +13,13 @@ import pytest
 import torch
 from packaging.version import Version
 
-from .environments import OUTSIDE, PROJECT, Environment, floors
+from .environments import OUTSIDE, PROJECT, Environment, extra, floors
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TOOLS = ("pytest", "pytest-timeout", "hypothesis")
+# Tests of the replication that need most of its packages.
+REPLICATION = ("claims", "documents", "results_read", "quantities", "report_tables", "literal")
 # Disk that an installation of torch from the default index takes (it may bring CUDA).
 GIGABYTES = 12
 
@@ -129,6 +131,20 @@ def test_the_lowest_torch_works(wheel: Path, online: None, tmp_path: Path) -> No
         run_method_tests(environment)
     finally:
         shutil.rmtree(environment.folder)
+
+
+@pytest.mark.skipif(not os.environ.get("EXTRA_FLOOR"), reason="takes five minutes; EXTRA_FLOOR=1 runs it")
+def test_the_lowest_versions_of_the_extra_work(wheel: Path, online: None, tmp_path: Path) -> None:
+    """The checkout's replication reads results, computes quantities, decides claims, writes tables, projects."""
+    environment = Environment(tmp_path / "env")
+    environment.link_torch()
+    lowest = floors() | floors(extra())
+    packages = [f"{name}=={version}" for name, version in lowest.items() if name != "torch"]
+    environment.pip(wheel, *packages, *TOOLS)
+    tests = [PROJECT / "tests" / "replication" / f"test_{name}.py" for name in REPLICATION]
+    options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", "-o", "filterwarnings="]
+    done = environment.run("-m", "pytest", *options, "-o", "pythonpath=. src", *tests, cwd=PROJECT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_building_leaves_nothing_that_git_sees() -> None:

@@ -43,7 +43,7 @@ def test_the_runs_are_ordered_by_seed(scale):
 @pytest.mark.slow
 def test_settings_that_were_unsafe_get_no_further_seeds(scale, tmp_path, capsys):
     results = tmp_path / "results"
-    race.main(scale, [], results, jobs=1)
+    race.main(scale, [], results, 1, racing=True)
     finished = {path.parent.relative_to(results / "regression").as_posix() for path in results.rglob("run.json")}
     assert finished == {"unconstrained/seed-10000", "scpo/seed-10000", "scpo/seed-10001"}
     assert "UNSAFE" in capsys.readouterr().err
@@ -54,9 +54,17 @@ def test_settings_that_were_unsafe_get_no_further_seeds(scale, tmp_path, capsys)
     assert unconstrained[1:4] == ["1/2", "1", "1.000"]
     assert scpo[1:5] == ["2/2", "0", "0.776", "0"]
     stamps = {path: path.stat().st_mtime_ns for path in results.rglob("run.stamp.json")}
-    race.main(scale, [], results, jobs=1)
+    race.main(scale, [], results, 1, racing=True)
     assert all(path.stat().st_mtime_ns == time for path, time in stamps.items())
     assert not (results / "regression/unconstrained/seed-10001").exists()
+    # with a bank, the records of these runs are kept, and say which settings were unsafe
+    race.main(scale, [], results, 1, tmp_path / "bank", racing=True)
+    assert not list(results.rglob("run.json"))
+    race.main(scale, [], results, 1, tmp_path / "bank", racing=True)
+    assert not list(results.rglob("run.json"))
+    held = bank.Bank(tmp_path / "bank")
+    assert [(key.arm, key.seed) for key in held.runs()] == [("scpo", 10000), ("scpo", 10001), ("unconstrained", 10000)]
+    assert set(dict(held.read("regression", "scpo"))[held.runs()[0]]) == set(bank.RECORD)
 
 
 @pytest.mark.slow

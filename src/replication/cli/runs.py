@@ -112,7 +112,7 @@ def train(
 
 
 @app.command
-def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1) -> None:
+def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1, bank: Path | None = None) -> None:
     """Run a scale seed by seed, without settings that have had an unsafe iterate; print its table.
 
     Args:
@@ -120,11 +120,12 @@ def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int 
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>; runs that are finished there stay.
         jobs: Processes that run side by side.
+        bank: shipped/<scale>, which keeps what finished runs counted; those that it holds are finished.
     """
     from replication.study import race
 
-    race.main(scale_file, changes or [], results, jobs)
-    arms(scale_file=scale_file, changes=changes, results=results)
+    race.main(scale_file, changes or [], results, jobs, bank, racing=True)
+    arms(scale_file=scale_file, changes=changes, results=results, bank=bank)
 
 
 @app.command

@@ -34,7 +34,9 @@ BANK_EVERY = 20
 REFEREE = REPOSITORY / "workflow" / "scripts" / "referee.py"
 
 
-def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: Path | None = None) -> None:
+def main(
+    scale_file: Path, changes: list[str], results: Path, jobs: int, bank: Path | None = None, *, racing: bool = False
+) -> None:
     """Run every run of the scale that is finished neither in ``results`` nor in the bank.
 
     Args:
@@ -42,32 +44,37 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
         changes: changes of settings.
         results: results/<scale>.
         jobs: processes.
-        bank: folder of the bank; None: no bank, and the runs are a race.
+        bank: folder of the bank, if there is one.
+        racing: the runs are a race.  Its bank keeps their records alone.
 
     Raises:
         ScpoError: the scale is unusable, or a run failed.
     """
     config = scales.load_scale(scale_file, changes, jobs)
     wanted, out = runs_of(config), set[str]()
-    kept = None if bank is None else Bank(bank)
-    if kept is not None:
+    kept = None if bank is None else Bank(bank, records_only=racing)
+    judged = kept is not None and not racing
+    if judged:
         _prepare(config, results)
     running, since = dict[Future[None], Key](), 0
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
         try:
             for key, digest in wanted.items():
-                if _settings(config, key) in out or (kept is not None and kept.holds(key, digest)):
+                settings = _settings(config, key)
+                if racing and settings in out:
                     continue
-                if not is_finished(results, key, digest):
-                    running[pool.submit(run, scale_file, changes, key, results, judged=kept is not None)] = key
-                elif kept is None and _was_unsafe(key, results):
-                    out.add(_settings(config, key))
+                banked = kept is not None and kept.holds(key, digest)
+                if banked or is_finished(results, key, digest):
+                    if racing and _was_unsafe(key, results, kept if banked else None):
+                        out.add(settings)
+                    continue
+                running[pool.submit(run, scale_file, changes, key, results, judged)] = key
                 while len(running) >= jobs:
                     ended = _collect(running, results)
                     since += len(ended)
-                    out |= {_settings(config, key) for key, unsafe in ended.items() if unsafe and kept is None}
-                if kept is not None and since >= BANK_EVERY:
+                    out |= {_settings(config, key) for key, unsafe in ended.items() if unsafe}
+                if since >= BANK_EVERY:
                     _move(kept, results, wanted)
                     since = 0
             while running:
@@ -76,8 +83,7 @@ def main(scale_file: Path, changes: list[str], results: Path, jobs: int, bank: P
             pool.shutdown(cancel_futures=True)
             raise
         finally:
-            if kept is not None:
-                _move(kept, results, wanted)
+            _move(kept, results, wanted)
 
 
 def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: bool = False) -> None:
@@ -142,10 +148,11 @@ def _judge(config: Config, key: Key, results: Path) -> None:
         )
 
 
-def _move(kept: Bank, results: Path, wanted: Mapping[Key, str]) -> None:
-    """Move the finished runs to the bank."""
-    for key in kept.collect(results, wanted):
-        shutil.rmtree(results / key.folder)
+def _move(kept: Bank | None, results: Path, wanted: Mapping[Key, str]) -> None:
+    """Move the finished runs to the bank, if there is one."""
+    if kept is not None:
+        for key in kept.collect(results, wanted):
+            shutil.rmtree(results / key.folder)
 
 
 def _settings(config: Config, key: Key) -> str:
@@ -154,8 +161,9 @@ def _settings(config: Config, key: Key) -> str:
     return json.dumps([key.experiment, arm.method, arm.overrides], sort_keys=True)
 
 
-def _was_unsafe(key: Key, results: Path) -> bool:
-    return documents.read(results / key.folder / "run.json", RunSummary).unsafe_iterates > 0
+def _was_unsafe(key: Key, results: Path, kept: Bank | None = None) -> bool:
+    found = documents.read(results / key.folder / "run.json", RunSummary) if kept is None else kept.summary(key)
+    return found.unsafe_iterates > 0
 
 
 def _collect(running: dict[Future[None], Key], results: Path) -> dict[Key, bool]:
