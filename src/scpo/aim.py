@@ -37,7 +37,7 @@ class Aim:
 
 def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
     """Return the target of an update and the row that keeps the loss from rising, if it needs one."""
-    tightened = start.values + method.tightening
+    tightened = start.values + method.tightening_at(start)
     if start.unsafe:
         return Aim(_restoring(start, probes, tightened), restoring=True)
     target, row = basis.coordinates(start.nominal), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,11 @@ LARGEST = 1e100
 def length_of(z: Array) -> float:
     """Return |z| of a vector (n,).  It equals numpy.linalg.norm(z) to the last bit and is several times quicker."""
     return math.sqrt(z.dot(z))
+
+
+def unit_roundoff(dtype: Any) -> float:
+    """Return the distance from 1 to the next number of a NumPy type; that of float64 for one that is not floating."""
+    return float(np.finfo(dtype).eps) if np.issubdtype(dtype, np.floating) else UNIT_ROUNDOFF
 
 
 def real_array(name: str, argument: ArrayLike) -> Array:

@@ -113,7 +113,7 @@ def _foreseen(start: Start, method: Method) -> Tensor | None:
     """Return the nominal step projected onto what is remembered of the constraints, less the buffer before them."""
     if start.memory is None or start.unsafe:
         return None
-    slack = -(start.values + method.tightening + method.step.buffer)
+    slack = -(start.values + method.tightening_at(start) + method.step.buffer)
     return foreseen(start.memory, start.nominal, method.step.kappa * slack, start.metric)
 
 

@@ -8,19 +8,32 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scpo.arrays import Array
+from scpo.arrays import Array, unit_roundoff
 from scpo.errors import ConfigurationError, ConstraintError, ScpoError, ShapeError
 from scpo.options import Constraint
+from scpo.parameters import tensor_roundoff
 
 
-def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -> Array:
-    """Call the black box and return its answer as an array, (k,), or (m, k) for a ``batch`` (m,).
+class Answer(NamedTuple):
+    """What the black box returned.
+
+    Attributes:
+        values: (k,), or (m, k) for a batch of m parameter sets.
+        roundoff: the unit roundoff of the type that they had.
+    """
+
+    values: Array
+    roundoff: float
+
+
+def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -> Answer:
+    """Call the black box and return its answer, (k,), or (m, k) for a ``batch`` (m,).
 
     Raises:
         ConstraintError: it raised or timed out.
@@ -41,7 +54,10 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
         if (raw.dtype if isinstance(raw, Tensor) else np.asarray(raw).dtype) in (torch.bool, np.bool_):
             raise TypeError("truth values have no slope; return signed distances, negative where safe")
         if isinstance(raw, Tensor):
+            roundoff = tensor_roundoff(raw)
             raw = raw.detach().to("cpu", raw.dtype if raw.is_complex() else torch.float64).numpy()
+        else:
+            roundoff = unit_roundoff(np.asarray(raw).dtype)
         if np.iscomplexobj(raw):
             raise TypeError("complex numbers have no sign")
         values = np.array(raw, dtype=np.float64)
@@ -50,7 +66,7 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
     if values.ndim != len(batch) + 1 or values.shape[: len(batch)] != batch:
         expected = "(k,)" if not batch else f"({batch[0]}, k)"
         raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}")
-    return values
+    return Answer(values, roundoff)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scpo.arrays import Array, per_value
-from scpo.calling import answer
+from scpo.arrays import UNIT_ROUNDOFF, Array, per_value
+from scpo.calling import Answer, answer
 from scpo.chance import Sampled
 from scpo.errors import (
     ConstraintError,
@@ -19,7 +19,7 @@ from scpo.errors import (
 )
 from scpo.options import Constraint
 from scpo.parallel import Workers
-from scpo.parameters import ParameterVector
+from scpo.parameters import ParameterVector, tensor_roundoff
 from scpo.rest import Keeper, undisturbed
 
 #: perturbations by which rounding is measured, and the factor on the largest move of g
@@ -41,6 +41,9 @@ class ConstraintEvaluator:
         self.policy, self.vector, self.constraint = policy, vector, constraint
         self.length: int | None = None
         self.rollouts = 0
+        #: the unit roundoff of the least precise type among the policy's tensors and what the constraint returns
+        rest = [one for one in vector.present_rest(policy).values() if one is not None]
+        self.roundoff = max([vector.roundoff, *map(tensor_roundoff, rest)])
         self._workers = None if constraint.map is map else Workers(policy, vector, constraint)
         self._careful = False  # the constraint writes to the policy in a way that leaves no marks
 
@@ -97,13 +100,14 @@ class ConstraintEvaluator:
             if self.constraint.batched:
                 own = thetas.clone() if count == 1 else thetas  # one set may be the iterate itself
                 with undisturbed(self.policy, self.vector.keeper(self.policy), everything=True):
-                    values = answer(self.constraint, self.vector.stack(own), (count,))
+                    values, roundoff = answer(self.constraint, self.vector.stack(own), (count,))
             else:
                 rows = self._one_by_one(thetas) if self._workers is None else self._workers(thetas)
-                if len(sizes := {row.size for row in rows}) > 1:
+                if len(sizes := {row.values.size for row in rows}) > 1:
                     raise ConstraintError(f"the constraint changed its length: {sorted(sizes)} values")
-                values = np.stack(rows)
+                values, roundoff = np.stack([row.values for row in rows]), max(row.roundoff for row in rows)
         self.rollouts += count
+        self.roundoff = max(self.roundoff, roundoff)
         if self.length is None:
             self.length = values.shape[1]
         elif values.shape[1] != self.length:
@@ -148,21 +152,26 @@ class ConstraintEvaluator:
                 "differences of a known size are accepted with scpo.Constraint(g, rounding=size)"
             )
 
+    @property
+    def is_coarse(self) -> bool:
+        """True if a tensor of the policy, or what the constraint returns, has a type coarser than float64."""
+        return self.roundoff > UNIT_ROUNDOFF
+
     def rounding_level(self, theta: Tensor, generator: torch.Generator) -> Array:
         """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.
 
         The estimate is the largest move under a few perturbations of about one unit roundoff, times a factor.  It is
-        never below the roundoff of the values themselves in the policy's own precision, because the outputs of a
-        float32 policy may all round to the same value.
+        never below the roundoff of the values themselves, because float32 values may all round to the same one.  The
+        roundoff is that of the least precise type that was seen.
         """
         scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
         noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64)
-        moved = self(theta + self.vector.roundoff * scale * noise.to(theta.device))
+        moved = self(theta + self.roundoff * scale * noise.to(theta.device))
         base = self(theta[None])
         spread = np.abs(moved - base).max(axis=0)
-        return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.vector.roundoff * np.abs(base[0])))
+        return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.roundoff * np.abs(base[0])))
 
-    def _one_by_one(self, thetas: Tensor) -> list[Array]:
+    def _one_by_one(self, thetas: Tensor) -> list[Answer]:
         """Return g (k,) of each of m parameter vectors (m, d), evaluated in the policy itself."""
         before, keeper = self.vector.read(), self.vector.keeper(self.policy)
         try:
@@ -179,7 +188,7 @@ class ConstraintEvaluator:
             self.vector.write(before)
         return rows
 
-    def _one(self, theta: Tensor, keeper: Keeper) -> Array:
+    def _one(self, theta: Tensor, keeper: Keeper) -> Answer:
         """Return g (k,) of one parameter vector (d,), which stays in the policy."""
         self.vector.write(theta)
         with undisturbed(self.policy, keeper, everything=self._careful):

@@ -145,6 +145,8 @@ class SafeOptimizer(Wrapper):
         bound, rounding = self.smoothness.gradient_bound, self.evaluate.constraint.rounding
         self._gradient_bound = None if bound is None else per_value("gradient_bound", bound, k)
         self._measured_at = math.inf  # |theta| where the rounding was measured; infinite where it is given
+        self._coarse = False  # g is known to be coarser than float64, and its rounding is not given
+        self._rough_at = -math.inf  # |theta| where its roughness was measured; -infinity: nowhere
         if rounding is None:
             self._measure_rounding()
         else:
@@ -223,12 +225,12 @@ class SafeOptimizer(Wrapper):
             metric = self._read_metric(self.optimizer)
             rest = self.vector.kept = self.vector.read_rest(self.policy, before.rest)
             start = replace(self._start(theta, rest, nominal.step, nominal.gradient), metric=metric)
-            rounding, measured_at = self.rounding, self._measured_at
+            measured_at = self._measured_at
             if start.refuge is None:
                 rounding, measured_at = self._rounding_at(theta)
                 start = replace(start, rounding=rounding)
             watch = copy.copy(self._watch)
-            outcome = watch.over(safe_update(start, self._method), start, self._method)
+            outcome = watch.over(safe_update(start, self._method), self._method)
         except BaseException:
             self.vector.write(theta)
             before.restore(self.optimizer, self._method)
@@ -237,7 +239,7 @@ class SafeOptimizer(Wrapper):
             self.vector.kept = None
         self._take(outcome, rest)
         self._watch = watch
-        self.nominal, self.metric, self.rounding, self._measured_at = nominal.step, metric, rounding, measured_at
+        self.nominal, self.metric, self._measured_at = nominal.step, metric, measured_at
         nominal.run_post_hooks()
         return replace(outcome.info, closure_loss=nominal.loss)
 
@@ -249,6 +251,8 @@ class SafeOptimizer(Wrapper):
         self._refuge, self._raised, self._longest = outcome.refuge, outcome.raised, outcome.longest
         self._memory, self._count, self.unsafe_proposals = outcome.memory, outcome.count, outcome.unsafe
         self.bound = outcome.bound
+        self.rounding = outcome.start.rounding
+        self._coarse, self._rough_at = outcome.start.coarse, outcome.start.rough_at
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -262,6 +266,8 @@ class SafeOptimizer(Wrapper):
             "values": torch.from_numpy(self._values.copy()),
             "rounding": torch.from_numpy(self.rounding.copy()),
             "measured_at": self._measured_at,
+            "coarse": self._coarse,
+            "rough_at": self._rough_at,
             "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
             "memory": None if self._memory is None else self._memory.state_dict(),
             "count": self._count,
@@ -308,6 +314,7 @@ class SafeOptimizer(Wrapper):
         self._rest = copy.deepcopy(state["rest"])
         self._values, self.rounding = array_of(state, "values", k), array_of(state, "rounding", k)
         self._measured_at, self._longest = float(state["measured_at"]), float(state["longest"])
+        self._coarse, self._rough_at = bool(float(state["coarse"])), float(state["rough_at"])
         self._gradient_bound, self._raised = (
             None if state[name] is None else array_of(state, name, k) for name in ("gradient_bound", "raised")
         )
@@ -339,6 +346,8 @@ class SafeOptimizer(Wrapper):
             refuge=self._refuge,
             raised=self._raised,
             longest=self._longest,
+            coarse=self._coarse,
+            rough_at=self._rough_at,
         )
         same = same_rest(rest, self._rest)
         if same and torch.equal(theta, self._theta) and not np.isnan(self._values).any():
@@ -353,9 +362,10 @@ class SafeOptimizer(Wrapper):
         return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None, longest=math.inf)
 
     def _measure_rounding(self) -> None:
-        """Measure eps_g (k,) at the current iterate."""
+        """Measure eps_g (k,) at the current iterate; its roughness at the scale of probes waits for the next step."""
         self.rounding = self.evaluate.rounding_level(self._theta, self._method.generator)
         self._measured_at = float(vector_norm(self._theta))
+        self._coarse, self._rough_at = self.evaluate.is_coarse, -math.inf
 
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
         """Return eps_g (k,), and |theta| where it was measured.  It is measured again when |theta| has doubled."""

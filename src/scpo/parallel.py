@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from scpo.arrays import Array
-from scpo.calling import answer
+from scpo.calling import Answer, answer
 from scpo.errors import ConfigurationError, ConstraintError, ScpoError
 from scpo.options import Constraint
 from scpo.outputs import COMPILED, uncompiled
@@ -83,7 +83,7 @@ class Failure:
 
 
 class Workers:
-    """Evaluates g at parameter vectors, (m, d) -> m arrays (k,), through the ``map`` of the constraint.
+    """Evaluates g at parameter vectors, (m, d) -> m answers of (k,), through the ``map`` of the constraint.
 
     Args:
         policy: the policy, which is not touched.
@@ -95,7 +95,7 @@ class Workers:
         self.policy, self.vector, self.constraint = policy, vector, constraint
         self._original: Original | None = None
 
-    def __call__(self, thetas: Tensor) -> list[Array]:
+    def __call__(self, thetas: Tensor) -> list[Answer]:
         """Return g (k,) of each row of ``thetas`` (m, d).
 
         Raises:
@@ -163,7 +163,7 @@ class Workers:
             ) from error
 
 
-def work(task: Task) -> Array | Missing | Failure:
+def work(task: Task) -> Answer | Missing | Failure:
     """Return g (k,) of one policy, evaluated in this worker; it never raises."""
     try:
         worker = _worker(task)
@@ -190,7 +190,7 @@ class Worker:
         self._changed = pickle.dumps({})
         self._careful = False
 
-    def evaluate(self, task: Task) -> Array:
+    def evaluate(self, task: Task) -> Answer:
         """Return g (k,)."""
         if task.changed != self._changed:
             changed: Rest = pickle.loads(task.changed)  # noqa: S301  # from the process that sent the work

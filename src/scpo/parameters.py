@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from scpo.arrays import UNIT_ROUNDOFF
 from scpo.errors import ConfigurationError, NonFiniteError
 from scpo.rest import Keeper, Rest, overlaps, present_rest, read_rest, write_rest
 
@@ -19,6 +20,11 @@ def all_finite(x: Tensor) -> bool:
     A finite sum decides this quickly.  Only if the sum is not finite are all entries checked.
     """
     return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
+
+
+def tensor_roundoff(tensor: Tensor) -> float:
+    """Return the unit roundoff of a tensor's type; that of float64 for a type that is not floating."""
+    return float(torch.finfo(tensor.dtype).eps) if tensor.dtype.is_floating_point else UNIT_ROUNDOFF
 
 
 class ParameterVector:
@@ -99,6 +105,13 @@ class ParameterVector:
         with torch.no_grad():
             for parameter, part in zip(self.parameters, theta.split_with_sizes(self.sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))
+
+    def rounded(self, theta: Tensor) -> Tensor:
+        """Return ``theta`` (d,) as the policy has it after it was written."""
+        if self.exact:
+            return theta
+        parts = zip(theta.split_with_sizes(self.sizes), self.parameters, strict=True)
+        return torch.cat([part.to(parameter.dtype).to(torch.float64) for part, parameter in parts])
 
     def refuse_change(self, policy: nn.Module, optimizer_parameters: Iterable[Tensor]) -> None:
         """Check that the optimiser moves the parameters of theta and no others of the policy.

@@ -13,6 +13,7 @@ from torch.linalg import vector_norm
 from scpo.arrays import Array, length_of
 from scpo.basis import Basis
 from scpo.errors import ConfigurationError, ShapeError
+from scpo.roughness import on_a_grid
 from scpo.state import Method, Start
 
 #: length of a probe over the length that would balance curvature against rounding
@@ -57,6 +58,7 @@ class Probes:
         unsafe: the number of unsafe probes, the short ones and those along the first nominal step included.
         constants: L, c and r before the update.
         rounding: the rounding eps_g (k,) of g.
+        coarse: the values of the probes show that g is coarser than was known.
     """
 
     slopes: Array
@@ -64,6 +66,7 @@ class Probes:
     unsafe: int
     constants: Constants
     rounding: Array
+    coarse: bool = False
 
     def required(self, step: Array, rise: Array, kinks: Array | float = 0.0) -> Array:
         """Return the L (k,) with which a step z (n,) would just have met its bound.
@@ -127,7 +130,27 @@ def _probe_at(length: float, start: Start, basis: Basis, method: Method, constan
     if diverged.any():
         basis, values = basis.without(diverged), values[~diverged]
     slopes = ((values - start.values) / length).T
-    return basis, Probes(slopes, length, unsafe, constants, start.rounding)
+    probes = Probes(slopes, length, unsafe, constants, start.rounding)
+    return basis, replace(probes, coarse=_shows_coarse(values, start, basis, probes, method))
+
+
+def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, method: Method) -> bool:
+    """Return True if g was taken for float64, and its values (n, k) at the probes lie on a grid.
+
+    The same is said of the first probes if they change no value.  Values at probes that lie on a grid themselves show
+    nothing.  A constraint that may be flat is left as it is.
+    """
+    constraint = method.evaluate.constraint
+    if start.coarse or constraint.rounding is not None or constraint.may_be_flat or values.size == 0:
+        return False
+    if start.update == 1 and is_flat(start, basis, probes):
+        return True
+    if not on_a_grid(values, start.values).any():
+        return False
+    theta = start.theta.cpu().numpy()
+    points = theta[:, None] + probes.length * basis.vectors.cpu().numpy()
+    generic = ~on_a_grid(points, np.repeat(theta[:, None], basis.size, axis=1), least=1)
+    return bool(on_a_grid(values[generic], start.values).any())
 
 
 def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> None:
@@ -200,7 +223,10 @@ def _usual_length(start: Start, method: Method, constants: Constants) -> float:
     unit = start.scale or 1.0
     if start.values.size == 0:
         return min(constants.radius, LARGEST_PROBE * unit)
-    usual = min(LARGEST_PROBE * unit, PROBE_FACTOR * _balanced_length(start, constants))
+    balanced, most = _balanced_length(start, constants), LARGEST_PROBE * unit
+    if start.coarse and math.isfinite(balanced):
+        most = max(most, min(balanced, unit))
+    usual = min(most, PROBE_FACTOR * balanced)
     return min(method.directions.probe_length or usual, constants.radius)
 
 
@@ -214,7 +240,7 @@ def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> flo
     if method.directions.probe_length or method.directions.safe_probes or not probes.slopes.size:
         return present
     sizes, noise = np.linalg.norm(probes.slopes, axis=1), probes.noise
-    slack = np.maximum(-start.values - method.tightening, 0.0)
+    slack = np.maximum(-start.values - method.tightening_at(start), 0.0)
     hidden = (noise > NOISY * sizes) & (method.step.kappa * slack <= noise * float(vector_norm(start.nominal)))
     if not hidden.any():
         return present
@@ -222,6 +248,12 @@ def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> flo
         wanted = present * noise[hidden] / (0.5 * NOISY * sizes[hidden])
         balanced = 2.0 * np.sqrt(start.rounding[hidden] / constants.smoothness[hidden])
     return min(float(np.fmin(wanted, balanced).max()), start.scale, constants.radius)
+
+
+def first_length(start: Start) -> float:
+    """Return the length of probes before anything is known of L: a small part of theta and of the nominal step."""
+    nominal = FIRST_PROBE * float(vector_norm(start.nominal))
+    return min(LARGEST_PROBE * (start.scale or 1.0), nominal or math.inf)
 
 
 def _safe_length(start: Start, basis: Basis, method: Method, constants: Constants, longest: float) -> tuple[float, int]:

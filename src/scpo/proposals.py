@@ -162,7 +162,7 @@ def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> 
     rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
     """
     kappa, longer = method.step.kappa, 1.0 + ORTHONORMAL
-    values = np.minimum(start.values + method.tightening + 2.0 * start.rounding / kappa, 0.0)
+    values = np.minimum(start.values + method.tightening_at(start) + 2.0 * start.rounding / kappa, 0.0)
     error = probes.error(smoothness)
     return LocalSafeRegion.build(
         values, probes.slopes, longer**2 * smoothness, longer**2 * error, probes.constants.radius / longer, kappa
@@ -174,7 +174,7 @@ def _lacking(start: Start, method: Method) -> Array:
 
     A constraint beyond its tightened limit has no slack, and must not get worse.
     """
-    slack = np.maximum(-start.values - method.tightening, 0.0)
+    slack = np.maximum(-start.values - method.tightening_at(start), 0.0)
     return np.asarray(np.maximum(2.0 * start.rounding - slack, 0.0))
 
 
@@ -203,7 +203,8 @@ def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, me
 
 def _allowed(start: Start, method: Method) -> Array:
     """Return what g (k,) may be after a step: the tightened limit, or no worse where it is beyond that already."""
-    return np.where(start.values + method.tightening > 0, start.values, -method.tightening)
+    tightening = method.tightening_at(start)
+    return np.where(start.values + tightening > 0, start.values, -tightening)
 
 
 def _accepted(trial: Trial, start: Start, method: Method) -> bool:

@@ -75,6 +75,8 @@ class Start:
         refuge: the last safe iterate if theta is unsafe and the constraint is still the same, else None.
         raised: a lower bound (k,) on L that an unsafe step from here has shown, or None.
         longest: no step is longer, because a rollout diverged at twice this length.
+        coarse: g is known to be coarser than float64, and its rounding is not given.
+        rough_at: |theta| where the roughness of g was measured (:mod:`scpo.roughness`); -infinity: nowhere.
     """
 
     update: int
@@ -90,6 +92,8 @@ class Start:
     refuge: Refuge | None = None
     raised: Array | None = None
     longest: float = math.inf
+    coarse: bool = False
+    rough_at: float = -math.inf
 
     @property
     def dimension(self) -> int:
@@ -124,6 +128,10 @@ class Method:
     def tightening(self) -> float:
         """The tightening, which is added to g in training."""
         return self.evaluate.constraint.tightening
+
+    def tightening_at(self, start: Start) -> Array | float:
+        """Return the tightening (k,) of a step: where g is coarse, its rounding too, which could hide a violation."""
+        return self.tightening + start.rounding if start.coarse else self.tightening
 
     def may_rise(self, start: Start) -> bool:
         """Return True if the loss may rise by the projected step, which then needs the constraint of ``Descent``.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -18,9 +18,10 @@ from scpo.aim import Aim, aim
 from scpo.arrays import Array
 from scpo.basis import Basis, draw_basis, next_count
 from scpo.memory import Memory, renewed
-from scpo.probing import Probes, is_flat, median, probe, refuse_flat
+from scpo.probing import Probes, first_length, is_flat, median, probe, refuse_flat
 from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
+from scpo.roughness import resolved
 from scpo.smoothness import carried
 from scpo.state import Method, Refuge, Start
 
@@ -30,6 +31,7 @@ class Outcome:
     """The result of an update.
 
     Attributes:
+        start: the start, with what the update found out about the rounding of g.
         theta: the new parameters (d,).
         values: g (k,) at theta.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
@@ -44,6 +46,7 @@ class Outcome:
         flat: no probe changed any constraint value, while the loss has a gradient.
     """
 
+    start: Start
     theta: Tensor
     values: Array
     gradient_bound: Array | None
@@ -71,10 +74,17 @@ def safe_update(start: Start, method: Method) -> Outcome:
         return _go_back(start, start.refuge, method)
     if not start.nominal.any() and not start.unsafe:
         return _stay(start, method)
+    start, rough = resolved(start, method, first_length(start))
     basis = draw_basis(start, method)
     if basis.size == 0:  # no nominal step, and nothing was drawn
         return _stay(start, method)
     basis, probes = probe(start, basis, method)
+    rough += probes.unsafe
+    if probes.coarse:
+        start, more = resolved(replace(start, coarse=True), method, probes.length)
+        basis, probes = probe(start, basis, method)
+        rough += more + probes.unsafe
+    probes = replace(probes, unsafe=rough)
     refuse_flat(start, basis, probes, method)
     if basis.size == 0:
         warnings.warn("the constraint diverged at every probe (NaN or infinity), so no step was taken", stacklevel=3)
@@ -85,6 +95,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
     if missed is not None:
         longest = start.longest if missed.finite else 0.5 * missed.length
     return Outcome(
+        start=start,
         theta=start.theta if taken is None else taken.theta,
         values=start.values if taken is None else taken.values,
         gradient_bound=_gradient_bound(start, basis, probes, search),
@@ -120,6 +131,7 @@ def _go_back(start: Start, refuge: Refuge, method: Method) -> Outcome:
         rollouts=method.evaluate.rollouts,
     )
     return Outcome(
+        start,
         refuge.theta,
         refuge.values,
         refuge.gradient_bound,
@@ -142,7 +154,7 @@ def _stay(start: Start, method: Method, unsafe_probes: int = 0) -> Outcome:
         step_norm=0.0,
         rollouts=method.evaluate.rollouts,
     )
-    return Outcome(start.theta, start.values, start.gradient_bound, info, start.memory, start.count)
+    return Outcome(start, start.theta, start.values, start.gradient_bound, info, start.memory, start.count)
 
 
 def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search, method: Method) -> StepInfo:

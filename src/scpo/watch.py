@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from scpo.probing import FLAT
 from scpo.state import Method, Start
@@ -31,13 +32,13 @@ class Watch:
     still: int = 0
     said: tuple[str, ...] = ()
 
-    def over(self, outcome: Outcome, start: Start, method: Method) -> Outcome:
+    def over(self, outcome: Outcome, method: Method) -> Outcome:
         """Return the ``outcome`` of an update with all its rollouts counted, after looking at it.
 
         Raises:
             NonDeterministicConstraintError: the new iterate was evaluated again, and its values differ.
         """
-        info = outcome.info
+        info, start = outcome.info, outcome.start
         if info.step_norm > 0 and not info.returned and info.update >= self.check_at:
             if np.isfinite(outcome.values).all():
                 method.evaluate.check_determinism(outcome.theta, outcome.values)
@@ -46,9 +47,10 @@ class Watch:
                 self.check_at *= CHECK_EVERY
         if outcome.flat and not method.evaluate.constraint.may_be_flat:
             self._say("flat", FLAT)
-        self.still = self.still + 1 if info.step_norm == 0 and info.nominal_norm > 0 else 0
+        stays = torch.equal(method.context.vector.rounded(outcome.theta), start.theta)
+        self.still = self.still + 1 if stays and start.gradient.any() else 0
         if self.still >= STILL:
-            self._say("still", f"the last {STILL} steps were 0: {_reason(outcome, start, method)}")
+            self._say("still", f"the last {STILL} steps were 0: {_reason(outcome, method)}")
         return outcome
 
     def _say(self, name: str, text: str) -> None:
@@ -57,11 +59,14 @@ class Watch:
             warnings.warn(text, stacklevel=4)
 
 
-def _reason(outcome: Outcome, start: Start, method: Method) -> str:
+def _reason(outcome: Outcome, method: Method) -> str:
     """Return what holds theta in place."""
+    start, info = outcome.start, outcome.info
+    if info.nominal_norm == 0 or info.step_norm > 0:
+        return _unresolved(info.step_norm, start, method)
     if outcome.info.unsafe_proposals or outcome.info.unsafe_looks:
         return "every longer one was unsafe where it was evaluated (see unsafe_proposals and unsafe_looks)"
-    tightened = start.values + method.tightening
+    tightened = start.values + method.tightening_at(start)
     if tightened.size == 0:
         return "no constraint holds theta"
     nearest = int(tightened.argmax())
@@ -72,3 +77,15 @@ def _reason(outcome: Outcome, start: Start, method: Method) -> str:
     if slack == 0.0:
         why += "; a value that is exactly 0 is at its limit: pad with negative numbers, and return g, not max(0, g)"
     return why
+
+
+def _unresolved(length: float, start: Start, method: Method) -> str:
+    """Return that the type of the parameters does not resolve the steps, of which the last has this ``length``."""
+    vector = method.context.vector
+    kinds = " and ".join(sorted({str(one.dtype).removeprefix("torch.") for one in vector.parameters}))
+    spacing = vector.roundoff * float(start.theta.abs().max())
+    whose = f"the step that is safe has length {length:.3g}" if length > 0 else "the optimiser's own step is 0"
+    return (
+        f"{whose}, and parameters in {kinds} move by about {spacing:.3g} or not at all; keep them in a finer type "
+        "(float32 or float64), or take a larger learning rate"
+    )

@@ -1,0 +1,132 @@
+"""How rough g is at the scale of the probes, where something says that it is coarser than float64.
+
+A value in float32, or one that a simulator prints with a few decimals, jumps where theta moves by less than it
+resolves.  A perturbation by one unit roundoff of theta shows little or nothing of that.  So g is evaluated at equal
+distances along a random direction.  Third differences take away what is smooth there; what is left is the rounding
+(Moré and Wild, Estimating computational noise, SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.linalg import vector_norm
+
+from scpo.arrays import Array
+from scpo.constraint import ConstraintEvaluator
+from scpo.state import Method, Start
+
+#: points at equal distances at which g is evaluated, and the order of the differences
+POINTS, ORDER = 8, 3
+#: rounding over the root mean square of those differences, each divided by that of independent errors of size 1
+ROUGHNESS_FACTOR = 6.0
+#: the distance grows by this factor, at most so many times, until at least half of the values differ from the last one
+WIDENING, MOST_WIDENINGS = 8.0, 6
+#: where probes must be safe, the points lie this many unit roundoffs of theta apart
+SHORT = 8.0
+
+#: a value is on a grid if it is a multiple of this share of its size, binary or decimal
+FINEST = {2: 2.0**-32, 10: 1e-10}
+#: to within this share of the grid
+ON_GRID = 2.0**-16
+#: smaller differences, over the size of the value, show no grid
+SHOWN = 2.0**-34
+#: so many different values must be on a grid
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Roughness:
+    """What the points along a line have shown.
+
+    Attributes:
+        level: the rounding (k,); 0 where no value changed.
+        moved: some value changed.
+        unsafe: the number of unsafe points.
+    """
+
+    level: Array
+    moved: bool
+    unsafe: int
+
+
+def on_a_grid(values: Array, base: Array, least: int = 0) -> np.ndarray:
+    """Return for each column of ``values`` (n, k) whether its differences from ``base`` (k,) or (n, k) are on a grid.
+
+    Float32 numbers and those of a few decimals are, and stay so when a constant is taken from all of them.  At least so
+    many of them must differ from 0; by default FEWEST, or one where there is one column alone.
+    """
+    size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
+    shown = differences > SHOWN * size
+    enough = shown.sum(axis=0) >= (least or min(FEWEST, values.shape[1]))
+    if not enough.any():
+        return np.asarray(enough)
+    found, largest = np.zeros_like(enough), np.maximum(size.max(axis=0), np.finfo(np.float64).tiny)
+    for root, finest in FINEST.items():
+        multiples = differences / (finest * float(root) ** np.ceil(np.log(largest) / math.log(root)))
+        on = (np.abs(multiples - np.rint(multiples)) <= ON_GRID) | ~shown
+        found |= on.all(axis=0)
+    return np.asarray(found & enough)
+
+
+def measure(
+    start: Start, distance: float, longest: float, evaluate: ConstraintEvaluator, generator: torch.Generator
+) -> Roughness:
+    """Return the roughness of g along a random direction at theta.
+
+    Args:
+        start: theta, and g there.
+        distance: of the first points.
+        longest: no point lies further from theta.
+        evaluate: of g.
+        generator: of the direction.
+    """
+    direction = torch.randn(start.dimension + 1, generator=generator, dtype=torch.float64)
+    distance *= 0.5 + 0.5 * math.exp(-float(direction[-1].abs()))  # no multiple of a grid, by chance or by design
+    along = (direction[:-1] / vector_norm(direction[:-1])).to(start.theta.device)
+    level, known, unsafe, moved = np.zeros_like(start.values), np.zeros(start.values.size, dtype=bool), 0, False
+    places = torch.arange(1, POINTS + 1, dtype=torch.float64, device=along.device)[:, None]
+    for _ in range(MOST_WIDENINGS + 1):
+        values = evaluate.attempt(start.theta + distance * places * along)
+        unsafe += int((values > 0).any(axis=1).sum())
+        if not np.isfinite(values).all():
+            break
+        values = np.vstack([start.values, values])
+        jumps = np.abs(np.diff(values, axis=0))
+        seen = (jumps > 0).sum(axis=0) >= POINTS // 2
+        moved = moved or bool(jumps.any())
+        level = np.where(known, level, _level(values, jumps, seen))
+        known |= seen
+        distance *= WIDENING
+        if known.all() or POINTS * distance > longest:
+            break
+    return Roughness(level, moved, unsafe)
+
+
+def _level(values: Array, jumps: Array, seen: np.ndarray) -> Array:
+    """Return the rounding (k,) that values at equal distances show; a jump where few of them change."""
+    rest = np.diff(values, n=ORDER, axis=0)
+    noise = np.sqrt((rest**2).mean(axis=0) / math.comb(2 * ORDER, ORDER))
+    return np.asarray(np.where(seen, ROUGHNESS_FACTOR * noise, jumps.max(axis=0)))
+
+
+def resolved(start: Start, method: Method, probe_length: float) -> tuple[Start, int]:
+    """Return the start with the rounding that shows at the scale of the probes, and how many points were unsafe.
+
+    It is measured where g is coarse, once, and again when |theta| has doubled.  All points together span two probes.
+    """
+    size = float(vector_norm(start.theta))
+    if not start.coarse or start.values.size == 0 or size <= 2.0 * start.rough_at:
+        return start, 0
+    unit = start.scale or 1.0
+    distance, longest = 2.0 * probe_length / POINTS, min(unit, method.smoothness.radius(), start.longest)
+    if method.directions.safe_probes:
+        distance, longest = SHORT * method.evaluate.roundoff * unit, 0.0
+    generator = torch.Generator()
+    generator.set_state(method.generator.get_state())  # the method's own draws stay as they are
+    found = measure(start, distance, longest, method.evaluate, generator)
+    rounding = np.maximum(start.rounding, found.level)
+    return replace(start, rounding=rounding, rough_at=size), found.unsafe

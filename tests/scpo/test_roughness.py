@@ -1,0 +1,177 @@
+"""Values and parameters that are coarser than float64: what is seen of it, what it costs, and what is said."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from replication.planted_faults.smooth import Vector
+from scpo.optimizer import SafeOptimizer
+from scpo.roughness import on_a_grid
+from tests.trials.fuzz_floats import KINDS, run
+
+from .small_networks import STATES, assemble
+
+#: how a constraint computed in float64 comes to be coarse
+COARSE: dict[str, Callable[[np.ndarray], Any]] = {
+    "a float32 tensor": lambda values: torch.from_numpy(values).float(),
+    "a float32 array": lambda values: values.astype(np.float32),
+    "float32 numbers in a list": lambda values: values.astype(np.float32).tolist(),
+    "float32, then a limit in float64": lambda values: (values - 0.1).astype(np.float32).astype(np.float64) + 0.1,
+    "6 decimals": lambda values: values.round(6),
+    "4 decimals": lambda values: values.round(4),
+}
+FINE: dict[str, Callable[[np.ndarray], Any]] = {
+    "float64": lambda values: values,
+    "a list": lambda values: values.tolist(),
+    "a tensor": torch.from_numpy,
+}
+
+
+def disc(theta: np.ndarray) -> np.ndarray:
+    """Two limits, a disc and a line, with L = 2 and 0."""
+    return np.array([theta @ theta - 1.0, theta.sum() - 1.2])
+
+
+def of_disc(
+    seen_as: Callable[[np.ndarray], Any], centre: float = 0.0, dtype: Any = None, **options: Any
+) -> SafeOptimizer:
+    policy = Vector(np.full(4, centre) + np.array([0.1, 0.2, -0.1, 0.0])).to(dtype or torch.float64)
+    constraint = lambda policy: seen_as(disc(policy.theta.detach().double().numpy() - centre))  # noqa: E731
+    options = {"smoothness": [2.0, 0.0], "verify": False, "directions": "isotropic"} | options
+    return assemble(torch.optim.SGD(policy.parameters(), lr=0.05), policy, constraint, **options)
+
+
+def pushed(safe: SafeOptimizer, updates: int, centre: float = 0.0) -> list[float]:
+    """Push along (1, 2, 3, 4) and return the largest exact value of each iterate."""
+    worst = []
+    for _ in range(updates):
+        safe.policy.theta.grad = -torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=safe.policy.theta.dtype)
+        safe.step()
+        worst.append(float(disc(safe.vector.read().numpy() - centre).max()))
+    return worst
+
+
+@pytest.mark.parametrize("name", COARSE)
+def test_coarse_values_are_noticed_and_no_iterate_is_unsafe_in_truth(name: str) -> None:
+    safe = of_disc(COARSE[name])
+    before = safe.evaluate.rollouts
+    worst = pushed(safe, 60)
+    assert max(worst) <= 0.0
+    assert max(worst) > -0.05  # and the limit is reached
+    error = np.abs(np.asarray(COARSE[name](np.full(1, 1 / 3))) - 1 / 3)[0]
+    assert (safe.rounding >= error).all()
+    assert (safe.rounding <= 1e3 * max(error, 1e-7)).all()
+    assert safe.evaluate.rollouts > before
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_float64_is_taken_for_float64(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same iterates and rollouts as where nothing looks for coarse values."""
+    looking, blind = [], []
+    for found in (looking, blind):
+        safe = of_disc(FINE[name])
+        for _ in range(40):
+            pushed(safe, 1)
+            found.append((safe.vector.read().tolist(), safe.evaluate.rollouts))
+        assert not safe._coarse
+        monkeypatch.setattr("scpo.probing.on_a_grid", lambda values, *_, **__: np.zeros(values.shape[1], dtype=bool))
+    assert looking == blind
+
+
+def test_a_buffer_in_float32_counts() -> None:
+    policy = Vector(np.zeros(4))
+    policy.register_buffer("scale", torch.ones(1))
+    safe = assemble(
+        torch.optim.SGD(policy.parameters(), lr=0.1),
+        policy,
+        lambda policy: policy.theta * policy.scale - 1.0,
+        directions="isotropic",
+        smoothness=0.0,
+    )
+    assert (safe.rounding >= np.finfo(np.float32).eps).all()
+
+
+@pytest.mark.parametrize("size", [300.0, 1e3, 1e6])
+def test_large_parameters_in_float32(size: float) -> None:
+    safe = of_disc(lambda values: values, centre=size, dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # at 1e6 no step is resolved
+        assert max(pushed(safe, 60, size)) <= 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_problems(kind: str) -> None:
+    for number in range(3):
+        one = run(kind, number)
+        assert one.unsafe == 0
+        assert one.warned or not one.still
+
+
+def test_bfloat16_that_cannot_move_is_reported_once() -> None:
+    """SGD's own step of 1e-3 is less than bfloat16 resolves at 1."""
+    policy = Vector(np.ones(3)).to(torch.bfloat16)
+    safe = assemble(
+        torch.optim.SGD(policy.parameters(), lr=1e-3),
+        policy,
+        lambda policy: policy.theta.double() - 9.0,
+        directions="isotropic",
+    )
+    with pytest.warns(UserWarning, match="bfloat16"):
+        for _ in range(50):
+            policy.theta.grad = -torch.ones_like(policy.theta)
+            safe.step()
+    assert (policy.theta == 1.0).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(60):
+            policy.theta.grad = -torch.ones_like(policy.theta)
+            safe.step()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tanh_policy_in_float32_does_not_freeze(seed: int) -> None:
+    torch.manual_seed(seed)
+    policy = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    nn.init.zeros_(policy[2].weight)
+    nn.init.zeros_(policy[2].bias)
+    states = STATES.float()
+    safe = assemble(
+        torch.optim.SGD(policy.parameters(), lr=0.2, momentum=0.9),
+        policy,
+        lambda policy: policy(states)[:, 0] - 1.0,
+        states=states,
+    )
+    furthest = 0.0
+    for _ in range(100):
+        safe.zero_grad()
+        (policy(states) - 2.0).square().mean().backward()
+        assert safe.step().slack >= 0
+        furthest = max(furthest, policy(states).mean().item())
+    assert furthest > 0.9
+
+
+def test_resuming_keeps_the_roughness() -> None:
+    safe, twin = of_disc(COARSE["6 decimals"]), of_disc(COARSE["6 decimals"])
+    pushed(safe, 5)
+    twin.policy.load_state_dict(safe.policy.state_dict())
+    twin.load_state_dict(safe.state_dict())
+    assert pushed(safe, 5) == pushed(twin, 5)
+    assert (safe.rounding == twin.rounding).all()
+
+
+@pytest.mark.parametrize("decimals", [None, 4, 6])
+@pytest.mark.parametrize("offset", [0.0, 0.3])
+def test_grids_are_seen(decimals: int | None, offset: float) -> None:
+    values = np.random.default_rng(0).uniform(-1.0, 1.0, (5, 3))
+    base = np.full(3, 0.25)
+    coarse = values.astype(np.float32).astype(np.float64) if decimals is None else values.round(decimals)
+    assert on_a_grid(coarse - offset, base - offset).all()
+    assert not on_a_grid(values - offset, base - offset).any()
+    assert not on_a_grid(np.tile(base, (5, 1)), base).any()
