@@ -13,7 +13,7 @@ from torch.linalg import vector_norm
 from scpo.arrays import Array, length_of
 from scpo.basis import Basis
 from scpo.errors import ConfigurationError, ShapeError
-from scpo.roughness import on_a_grid
+from scpo.roughness import NEAR_GRID, on_a_grid
 from scpo.state import Method, Start
 
 #: length of a probe over the length that would balance curvature against rounding
@@ -149,7 +149,7 @@ def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, met
         return False
     theta = start.theta.cpu().numpy()
     points = theta[:, None] + probes.length * basis.vectors.cpu().numpy()
-    generic = ~on_a_grid(points, np.repeat(theta[:, None], basis.size, axis=1), least=1)
+    generic = ~on_a_grid(points, np.repeat(theta[:, None], basis.size, axis=1), least=1, within=NEAR_GRID)
     return bool(on_a_grid(values[generic], start.values).any())
 
 

@@ -32,6 +32,8 @@ SHORT = 8.0
 FINEST = {2: 2.0**-32, 10: 1e-10}
 #: to within this share of the grid
 ON_GRID = 2.0**-16
+#: probes of which the basis has rounding errors are taken to lie on a grid to within this share of it
+NEAR_GRID = 2.0**-8
 #: smaller differences, over the size of the value, show no grid
 SHOWN = 2.0**-34
 #: so many different values must be on a grid
@@ -53,11 +55,12 @@ class Roughness:
     unsafe: int
 
 
-def on_a_grid(values: Array, base: Array, least: int = 0) -> np.ndarray:
+def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRID) -> np.ndarray:
     """Return for each column of ``values`` (n, k) whether its differences from ``base`` (k,) or (n, k) are on a grid.
 
     Float32 numbers and those of a few decimals are, and stay so when a constant is taken from all of them.  At least so
-    many of them must differ from 0; by default FEWEST, or one where there is one column alone.
+    many of them must differ from 0; by default FEWEST, or one where there is one column alone.  They may miss the grid by
+    the share ``within`` of it.
     """
     size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
     shown = differences > SHOWN * size
@@ -67,7 +70,7 @@ def on_a_grid(values: Array, base: Array, least: int = 0) -> np.ndarray:
     found, largest = np.zeros_like(enough), np.maximum(size.max(axis=0), np.finfo(np.float64).tiny)
     for root, finest in FINEST.items():
         multiples = differences / (finest * float(root) ** np.ceil(np.log(largest) / math.log(root)))
-        on = (np.abs(multiples - np.rint(multiples)) <= ON_GRID) | ~shown
+        on = (np.abs(multiples - np.rint(multiples)) <= within) | ~shown
         found |= on.all(axis=0)
     return np.asarray(found & enough)
 
