@@ -59,8 +59,8 @@ def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRI
     """Return for each column of ``values`` (n, k) whether its differences from ``base`` (k,) or (n, k) are on a grid.
 
     Float32 numbers and those of a few decimals are, and stay so when a constant is taken from all of them.  At least so
-    many of them must differ from 0; by default FEWEST, or one where there is one column alone.  They may miss the grid by
-    the share ``within`` of it.
+    many of them must differ from 0; by default FEWEST, or one where there is one column alone.  They may miss the grid
+    by the share ``within`` of it.
     """
     size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
     shown = differences > SHOWN * size
