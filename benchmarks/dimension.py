@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.runs import begin
@@ -49,6 +50,8 @@ def measure(width: int) -> dict[str, float]:
     scpo = {"directions": {"count": SAMPLES, "recycled": 4}, "tightening": 0.01}
     small = begin("regression", hidden=(4, 4), grid_size=GRID, heldout=10, schedule=schedule, scpo=scpo)
     small.carry_on(20)  # imports and solvers are there
+    wide = np.ones((SAMPLES, 2**17))
+    assert (wide @ wide.T > 0).all()  # and so is what BLAS takes for itself, whatever d is
     before = megabytes()
     measured = begin("regression", hidden=(width, width), grid_size=GRID, heldout=10, schedule=schedule, scpo=scpo)
     measured.carry_on(3)

@@ -1,7 +1,8 @@
 """How near each optimiser comes to the known optima of :mod:`benchmarks.problems`, at default settings.
 
-Beside it LB-SGD at as many rollouts, with the true constants where there are any, and the better of two schedules; one
-with unsafe iterates counts only where both have some.
+Beside it others at as many rollouts.  LB-SGD has the true constants where there are any, and the better of two
+schedules; one with unsafe iterates counts only where both have some.  The primal-dual baseline, and Cooper
+(:mod:`benchmarks.with_cooper`), have of three rates of their multipliers the one that ends nearest to the optimum.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks.problems import PROBLEMS, Problem
+from benchmarks.with_cooper import WithCooper
 from replication.planted_faults.smooth import Vector
 from scpo import Constraint, Isotropic, SafeOptimizer
-from scpo.baselines._options import Barrier
+from scpo.baselines._options import Barrier, Multipliers
 from scpo.baselines.lb_sgd import LbSgd
+from scpo.baselines.primal_dual import PrimalDual
+from scpo.errors import NonFiniteError
 from scpo.sampling import Directions
 
 UPDATES = 600
@@ -33,6 +37,8 @@ OPTIMIZERS: dict[str, Callable[[Any, float], torch.optim.Optimizer]] = {
 
 #: the first and the last weight of LB-SGD's barrier
 SCHEDULES = ((0.1, 1e-5), (1.0, 1e-3))
+#: the rates of the multipliers of the primal-dual methods
+RATES = (0.01, 0.1, 1.0)
 
 
 def black_box(problem: Problem) -> Constraint:
@@ -56,6 +62,14 @@ def begin_barrier(problem: Problem, schedule: tuple[float, float], updates: int,
     return LbSgd(inner, policy, black_box(problem), **{**usual, **options})
 
 
+def begin_primal_dual(problem: Problem, rate: float) -> PrimalDual:
+    """Return the primal-dual baseline on ``problem`` at 0, without a penalty beside the multipliers."""
+    policy = Vector(np.zeros(problem.dimension))
+    inner = OPTIMIZERS["SGD"](policy.parameters(), problem.learning_rate)
+    options = Multipliers(weight=0.0, rate=rate)
+    return PrimalDual(inner, policy, black_box(problem), directions=Isotropic(energy=1.0), multipliers=options)
+
+
 def follow(problem: Problem, method: Any, updates: int = UPDATES, until: float = -np.inf) -> dict[str, Any]:
     """Take updates and return the gap at the end, what went wrong, and what it cost.
 
@@ -70,7 +84,11 @@ def follow(problem: Problem, method: Any, updates: int = UPDATES, until: float =
     for _ in range(updates):
         method.zero_grad()
         problem.loss(theta).backward()
-        info = method.step()
+        try:
+            info = method.step()
+        except NonFiniteError:  # a method without a bound may diverge
+            gap = np.inf
+            break
         unsafe += info.slack < 0
         missed += info.bound_misses > 0
         gap = problem.gap(float(problem.loss(theta.detach())))
@@ -101,4 +119,11 @@ def measure(updates: int = UPDATES) -> list[dict[str, Any]]:
         barriers = [follow(problem, begin_barrier(problem, schedule, alike), alike) for schedule in SCHEDULES]
         better = min(barriers, key=lambda one: (one["unsafe"] > 0, one["gap"]))
         rows.append({"problem": problem.name, "method": "LB-SGD"} | better)
+        others = {
+            "primal-dual": [follow(problem, begin_primal_dual(problem, rate), alike) for rate in RATES],
+            "Cooper": [follow(problem, WithCooper(problem, rate, Directions.count), alike) for rate in RATES],
+        }
+        for name, found in others.items():
+            nearest = min(found, key=lambda one: abs(one["gap"]) if np.isfinite(one["gap"]) else np.inf)
+            rows.append({"problem": problem.name, "method": name, "passes": True} | nearest)
     return rows

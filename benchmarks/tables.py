@@ -122,13 +122,18 @@ def optima(found: Sequence[Mapping[str, Any]]) -> str:
         here = [row for row in found if row["problem"] == problem]
         shown = {row["method"]: row for row in here if row.get("verify", True)}
         bound = [row for row in here if row.get("verify") is False]
-        cells = [
-            f"{round(100 * shown[name]['gap'], 2) + 0.0:.2f} ({digits(shown[name]['reached'], 1)})" for name in names
-        ]
-        wrong = [sum(row["unsafe"] for row in each) for each in (shown.values(), bound)]
+        cells = [_left(shown[name]) for name in names]
+        wrong = [sum(row["unsafe"] for row in here if row.get("verify") is verified) for verified in (True, False)]
         rows.append([problem, *cells, *map(str, wrong), str(sum(row["missed"] for row in bound))])
     head = ["left, % (rollouts to 1 %)", *names, "unsafe, verified", "unsafe, bound alone", "misses, bound alone"]
     return table(head, rows)
+
+
+def _left(row: Mapping[str, Any]) -> str:
+    """Return what is left and the rollouts to 1 %; for a method that passes the limit, its unsafe iterates instead."""
+    gap = 100 * abs(row["gap"])
+    left = f"{round(gap, 2) + 0.0:.2f}" if gap < 1000 else "diverged"
+    return f"{left} ({row['unsafe']:,} unsafe)" if row.get("passes") else f"{left} ({digits(row['reached'], 1)})"
 
 
 def texts(results: Mapping[str, Any]) -> dict[str, str]:

@@ -89,9 +89,12 @@ class ConstraintEvaluator:
 
         Many parameters are not copied m times: a few sets are made and evaluated at once, unless workers share them.
         """
-        together = len(directions) if self._workers else max(1, TOGETHER // theta.numel())
-        parts = directions.split(together) if len(directions) else (directions,)
+        parts = self._parts(directions) if len(directions) else [directions]
         return np.concatenate([self.attempt(torch.add(theta, part, alpha=length)) for part in parts])
+
+    def _parts(self, rows: Tensor) -> list[Tensor]:
+        """Return ``rows`` (m, d) in parts that are evaluated at once."""
+        return list(rows.split(len(rows) if self._workers else max(1, TOGETHER // rows.shape[1])))
 
     def _evaluate(self, thetas: Tensor) -> Array:
         """Return what the constraint returns, shape (m, k); the policy, its buffers and mode stay as they are."""
@@ -165,8 +168,9 @@ class ConstraintEvaluator:
         roundoff is that of the least precise type that was seen.
         """
         scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
-        noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64)
-        moved = self(theta + self.roundoff * scale * noise.to(theta.device))
+        noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64).to(theta.device)
+        noise *= self.roundoff * scale
+        moved = np.concatenate([self(theta + part) for part in self._parts(noise)])
         base = self(theta[None])
         spread = np.abs(moved - base).max(axis=0)
         return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.roundoff * np.abs(base[0])))
