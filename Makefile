@@ -62,7 +62,7 @@ quick-tests:
 
 smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@bash workflow/setup.sh
-	@echo 'smoke: about seventy short jobs, two to three minutes on two cores'
+	@echo 'smoke: about eighty short jobs, two to three minutes on two cores'
 	@$(SNAKEMAKE) $(call with,smoke)
 	@$(SNAKEMAKE) $(call with,smoke) --dry-run --quiet rules 2>&1 | grep -q 'Nothing to be done' \
 	  || { echo 'smoke: a second run would not be empty; see snakemake --dry-run' >&2; exit 1; }

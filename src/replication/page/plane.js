@@ -128,7 +128,7 @@
       ["constraints", kept],
       ["largest |xᵢ|", (one) => number(one.state)],
       ["largest |u|", (one) => number(one.input)],
-      ["share of the gauge left", (one) => number(one.left)],
+      ["gauge Ψ at the end, as a share of that at the start", (one) => number(one.left)],
       ["cost", (one) => number(one.cost)],
     ];
     const cells = (value) => judged.map((one) => make("td", {}, value(one)));
