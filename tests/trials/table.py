@@ -1,4 +1,8 @@
-"""What the trials found: a JSON file each in results/trials/, and one page of tables made of them."""
+"""What the trials found: a JSON file each in results/trials/, and one page of tables made of them.
+
+The page keeps the files that it was made of beside it, in a folder of its name.  So it does not lose what another
+machine has found.
+"""
 
 from __future__ import annotations
 
@@ -71,10 +75,10 @@ def keep(outcome: Outcome) -> None:
     (FOLDER / "trials.md").write_text(markdown(kept()), encoding="utf-8")
 
 
-def kept() -> list[Outcome]:
-    """Return what is kept in results/trials/, by name."""
+def kept(folder: Path | None = None) -> list[Outcome]:
+    """Return what is kept in ``folder``, by default results/trials/, by name."""
     found = []
-    for path in sorted(FOLDER.glob("*.json")):
+    for path in sorted((folder or FOLDER).glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         found.append(Outcome(**(content | {"rows": [Row(**row) for row in content["rows"]]})))
     return found
@@ -111,9 +115,16 @@ def markdown(outcomes: Sequence[Outcome], missing: Sequence[str] = ()) -> str:
 
 
 def update(page: Path, names: Sequence[str]) -> None:
-    """Put the tables between the markers of ``page``; trials that were never run are named."""
+    """Put the tables between the markers of ``page``; trials that were never run are named.
+
+    What results/trials/ has replaces what the page has of the same trial.
+    """
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    outcomes = kept()
+    own = page.with_suffix("")
+    own.mkdir(exist_ok=True)
+    for path in FOLDER.glob("*.json"):
+        (own / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    outcomes = [one for one in kept(own) if one.name in names]
     missing = sorted(set(names) - {one.name for one in outcomes})
     page.write_text(before + BEGIN + markdown(outcomes, missing) + END + rest.split(END)[1], encoding="utf-8")
 
