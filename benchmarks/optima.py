@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from benchmarks.problems import PROBLEMS, Problem
-from benchmarks.with_cooper import WithCooper
 from replication.planted_faults.smooth import Vector
 from scpo import Constraint, Isotropic, SafeOptimizer
 from scpo.baselines._options import Barrier, Multipliers
@@ -108,6 +107,8 @@ def follow(problem: Problem, method: Any, updates: int = UPDATES, until: float =
 
 def measure(updates: int = UPDATES) -> list[dict[str, Any]]:
     """Return the rows of the table: each problem by each optimiser, verified and on the bound alone; LB-SGD."""
+    from benchmarks.with_cooper import WithCooper  # here, since tests without Cooper import this module
+
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     for problem in PROBLEMS:

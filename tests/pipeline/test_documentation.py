@@ -94,8 +94,9 @@ def test_the_constants_in_the_method_are_those_of_the_code():
     rows = re.findall(r"^\| `scpo\.([\w.]+)\.(\w+)` \| `([^`]+)` \|", CONSTANTS.read_text(), re.MULTILINE)
     assert len(rows) >= 5
     for module, name, value in rows:
-        base, power = ([*map(ast.literal_eval, value.split("**")), 1])[:2]
-        assert getattr(importlib.import_module(f"scpo.{module}"), name) == base**power, name
+        base, *power = map(ast.literal_eval, value.split("**"))
+        stated = base ** power[0] if power else base
+        assert getattr(importlib.import_module(f"scpo.{module}"), name) == stated, name
 
 
 def test_the_defaults_in_the_method_are_those_of_the_code():
