@@ -71,7 +71,7 @@ def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) ->
             cell.cell("unsafe-iterates", "sum"),
             cell.cell("unsafe-rollouts", "sum"),
             cell.cell("rollouts", "median"),
-            latex.fixed(_processor_seconds(results, experiment, cell), 0),
+            _processor_seconds(results, experiment, cell),
         ]
         for arm, cell in cells(results, experiment, list(methods)).items()
     ]
@@ -160,8 +160,9 @@ def _objective(experiment: str) -> str:
     return tables_of(experiment).objective.replace("_", "-")
 
 
-def _processor_seconds(results: Path, experiment: str, cell: Cells) -> float:
-    """Return the median over the seeds; those of a run that was resumed do not count what was lost."""
+def _processor_seconds(results: Path, experiment: str, cell: Cells) -> str:
+    """Return the median over the seeds as LaTeX; a dash where a run does not say it."""
     seeds = cell.table.values(experiment, cell.arm, "updates").index
     paths = [results / experiment / cell.arm / f"seed-{seed}" / "run.timing.json" for seed in seeds]
-    return float(np.median([files.read_json(path)["processor_seconds"] for path in paths]))
+    found = [files.read_json(path).get("processor_seconds") for path in paths]
+    return latex.DASH if None in found else latex.fixed(float(np.median(found)), 0)
