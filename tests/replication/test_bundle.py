@@ -75,6 +75,13 @@ def test_a_figure_is_rebuilt_where_the_bundle_is_unpacked(unpacked: Path) -> Non
     environment = os.environ | {"PYTHONPATH": str(unpacked / "src"), "SOURCE_DATE_EPOCH": "1765756800"}
     for command in (
         ["restore", "--shipped", "shipped/results/synthetic", "--out", "results/shipped/synthetic"],
+        [
+            "quantities",
+            "--results",
+            "results/shipped/synthetic",
+            "--out",
+            "results/shipped/synthetic/quantities.parquet",
+        ],
         ["figure", FIGURE, "--results", "results/shipped/synthetic", "--out", "rebuilt.pdf"],
     ):
         run = [sys.executable, "-m", "replication", *command]
