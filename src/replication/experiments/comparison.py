@@ -95,16 +95,17 @@ def ablations_table(results: Path, experiment: str, reference: str, arms: Mappin
     ]
     rows: list[latex.Row] = []
     for arm, cell in found.items():
-        pair = (arm, reference)
-        same = arm == reference
+        difference, interval = latex.DASH, latex.DASH
+        if arm != reference and reference in found:
+            pair = (arm, reference)
+            difference = shown_difference(cell.table, experiment, pair, objective, "median")
+            interval = latex.small(shown_difference(cell.table, experiment, pair, objective, "interval"))
         rows.append(
             [
-                "as frozen" if same else arms[arm],
+                arms.get(arm, "as frozen"),
                 cell.cell(objective, "median"),
-                latex.DASH if same else shown_difference(cell.table, experiment, pair, objective, "median"),
-                latex.DASH
-                if same
-                else latex.small(shown_difference(cell.table, experiment, pair, objective, "interval")),
+                difference,
+                interval,
                 f"{cell.cell('unsafe-iterates', 'nonzero')} of {cell.cell('unsafe-iterates', 'seeds')}",
                 cell.cell("worst-g", "max"),
                 cell.cell("bound-miss-share", "median"),
@@ -164,5 +165,5 @@ def _processor_seconds(results: Path, experiment: str, cell: Cells) -> str:
     """Return the median over the seeds as LaTeX; a dash where a run does not say it."""
     seeds = cell.table.values(experiment, cell.arm, "updates").index
     paths = [results / experiment / cell.arm / f"seed-{seed}" / "run.timing.json" for seed in seeds]
-    found = [files.read_json(path).get("processor_seconds") for path in paths]
+    found = [files.read_json(path).get("processor_seconds") if path.is_file() else None for path in paths]
     return latex.DASH if None in found else latex.fixed(float(np.median(found)), 0)
