@@ -232,7 +232,7 @@ def test_a_figure_that_reads_more_than_its_mark_says_is_refused(results, tmp_pat
     one = parts.part("regression-smoothness")
     assert one.is_read("config.json") and one.is_read("regression/scpo/seed-0/run.json")
     assert not one.is_read("regression/unconstrained/seed-0/run.json")
-    less = replace(one, reads=("regression/scpo-uniform/*",))
+    less = replace(one, reads=("quantities.parquet", "regression/scpo-uniform/*"))
     monkeypatch.setattr(parts, "all_parts", lambda: {one.name: less})
     with pytest.raises(ConfigurationError, match=r"regression-smoothness: .* reads regression/scpo/seed-0"):
         report.render(one.name, results, tmp_path / "a.pdf")

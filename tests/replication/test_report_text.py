@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from replication.config import Config
+from replication.config import Config, load
 from replication.report import parts, text
 
 PAPER = text.FOLDER
@@ -22,7 +22,7 @@ def test_the_text_types_no_result() -> None:
 
 
 def test_every_figure_and_table_is_shown_with_its_stamp() -> None:
-    every = text.floats(text.typeset())
+    every = text.floats(text.typeset(config=load(PAPER.parent / "config/study.yaml")))  # with the sections that wait
     assert {name for one in every for name in one.shows} == {
         f"{one.kind}s/{name}" for name, one in parts.all_parts().items()
     }

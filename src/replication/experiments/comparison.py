@@ -165,5 +165,7 @@ def _processor_seconds(results: Path, experiment: str, cell: Cells) -> str:
     """Return the median over the seeds as LaTeX; a dash where a run does not say it."""
     seeds = cell.table.values(experiment, cell.arm, "updates").index
     paths = [results / experiment / cell.arm / f"seed-{seed}" / "run.timing.json" for seed in seeds]
-    found = [files.read_json(path).get("processor_seconds") if path.is_file() else None for path in paths]
-    return latex.DASH if None in found else latex.fixed(float(np.median(found)), 0)
+    found = [files.read_json(path).get("processor_seconds") for path in paths if path.is_file()]
+    if len(found) < len(paths) or None in found:
+        return latex.DASH
+    return latex.fixed(float(np.median(np.array(found, dtype=np.float64))), 0)
