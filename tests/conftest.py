@@ -8,10 +8,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("search", derandomize=False)
+# how long a draw takes says how busy the machine is, and nothing about the test
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("repeatable", derandomize=True, **BUSY)
+settings.register_profile("search", derandomize=False, **BUSY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 #: files that take longest: each is one process's from the first test to the last, so they are begun first
