@@ -54,7 +54,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def surroundings(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "TERM")}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "TERM", "COLUMNS", "LINES")
+    }
     return kept | {"PYTHONPATH": str(PROJECT / "src"), "TERM": "xterm-256color"} | changes
 
 
