@@ -66,7 +66,7 @@ def begin_primal_dual(problem: Problem, rate: float) -> PrimalDual:
     policy = Vector(np.zeros(problem.dimension))
     inner = OPTIMIZERS["SGD"](policy.parameters(), problem.learning_rate)
     options = Multipliers(weight=0.0, rate=rate)
-    return PrimalDual(inner, policy, black_box(problem), directions=Isotropic(energy=1.0), multipliers=options)
+    return PrimalDual(inner, policy, black_box(problem), directions=Isotropic(), multipliers=options)
 
 
 def follow(problem: Problem, method: Any, updates: int = UPDATES, until: float = -np.inf) -> dict[str, Any]:

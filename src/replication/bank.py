@@ -32,8 +32,10 @@ BLOCK = 25
 KEPT = ("run.json", "run.stamp.json", "run.timing.json", "series.parquet", "evaluations.parquet", "final.safetensors")
 #: The record of a run: what it counted, and what it was made with.
 RECORD = ("run.json", "run.stamp.json")
+#: The referee's file; it exists only if there was no disagreement, and is the last that is found out about a run.
+JUDGED = "referee.json"
 #: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
-FOUND_OUT = ("referee.json", "certificate.json", "certificate.npz", "policies.npz")
+FOUND_OUT = (JUDGED, "certificate.json", "certificate.npz", "policies.npz")
 
 
 @dataclass(frozen=True, order=True)
@@ -135,6 +137,11 @@ class Bank:
         for name in sorted(contents, key=lambda name: name == "run.stamp.json"):
             files.write_bytes(out / name, contents[name])
 
+    def takes(self, results: Path, key: Key, settings: str) -> bool:
+        """Return True if ``results`` holds the run, finished and, unless records are enough, passed by the referee."""
+        judged = self.records_only or (results / key.folder / JUDGED).is_file()
+        return judged and is_finished(results, key, settings)
+
     def collect(self, results: Path, wanted: Mapping[Key, str]) -> list[Key]:
         """Take over the runs in ``results`` (results/<scale>) that are finished and not here; return them.
 
@@ -146,7 +153,7 @@ class Bank:
             ResultError: a file of a run is not the one that its stamp states.
         """
         new = [
-            key for key, digest in wanted.items() if not self.holds(key, digest) and is_finished(results, key, digest)
+            key for key, digest in wanted.items() if not self.holds(key, digest) and self.takes(results, key, digest)
         ]
         for shard in sorted({key.shard for key in new}):
             own = {key: digest for key, digest in wanted.items() if key.shard == shard}
@@ -158,7 +165,7 @@ class Bank:
         """Return the files of a run, from here or from ``results``; None if it is in neither."""
         if self.holds(key, settings):
             return self._shard(key.shard)[key.seed]
-        return self._checked(results, key) if is_finished(results, key, settings) else None
+        return self._checked(results, key) if self.takes(results, key, settings) else None
 
     def _checked(self, results: Path, key: Key) -> dict[str, bytes]:
         """Return the files of a finished run that are kept, if they are those that its stamp states."""

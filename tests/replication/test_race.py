@@ -2,7 +2,7 @@
 
 import pytest
 
-from replication import bank, budget, documents, scales
+from replication import bank, budget, documents, files, scales
 from replication.errors import ResultError
 from replication.results import arms_table
 from replication.study import race
@@ -95,3 +95,24 @@ def test_what_is_banked_is_not_run_again(scale, tmp_path, monkeypatch):
     shard.write_bytes(shard.read_bytes() + b" ")
     with pytest.raises(ResultError, match="missing or altered"):
         list(bank.Bank(folder).read("regression", shard.parent.name))
+
+
+@pytest.mark.slow
+def test_a_run_that_the_referee_did_not_pass_is_not_banked(scale, tmp_path, monkeypatch):
+    changes = ["regression.arms.unconstrained=null", "regression.arms.scpo.seeds=1"]
+    results, folder, key = tmp_path / "results", tmp_path / "bank", bank.Key("regression", "scpo", 10000)
+    race.run(scale, changes, key, results)
+    config = scales.load_scale(scale, changes)
+    race._prepare(config, results)
+    assert bank.Bank(folder).collect(results, bank.runs_of(config)) == []  # trained, and killed before it was judged
+    good = (results / key.folder / "weights.npz").read_bytes()
+    arrays = files.read_npz(results / key.folder / "weights.npz")
+    files.write_npz(results / key.folder / "weights.npz", **(arrays | {"theta": arrays["theta"] + 1e-3}))
+    with pytest.raises(ResultError, match="disagreements"):
+        race.run(scale, changes, key, results, judged=True)
+    assert bank.Bank(folder).collect(results, bank.runs_of(config)) == []
+    (results / key.folder / "weights.npz").write_bytes(good)
+    stamp = (results / key.folder / "run.stamp.json").stat().st_mtime_ns
+    race.run(scale, changes, key, results, judged=True)  # judged, and not trained again
+    assert (results / key.folder / "run.stamp.json").stat().st_mtime_ns == stamp
+    assert bank.Bank(folder).collect(results, bank.runs_of(config)) == [key]

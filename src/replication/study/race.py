@@ -23,7 +23,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 
 from replication import documents, files, scales
-from replication.bank import Bank, Key, is_finished, runs_of
+from replication.bank import JUDGED, Bank, Key, is_finished, runs_of
 from replication.config import Config, dump
 from replication.documents import RunSummary
 from replication.errors import ResultError
@@ -65,7 +65,7 @@ def main(
                 if racing and settings in out:
                     continue
                 banked = kept is not None and kept.holds(key, digest)
-                if banked or is_finished(results, key, digest):
+                if banked or (is_finished if kept is None else kept.takes)(results, key, digest):
                     if racing and _was_unsafe(key, results, kept if banked else None):
                         out.add(settings)
                     continue
@@ -87,7 +87,7 @@ def main(
 
 
 def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: bool = False) -> None:
-    """Draw the data of one run unless they are there, and train; then judge and certify it if it is ``judged``.
+    """Draw the data of one run and train, unless that is done; then judge and certify it if it is ``judged``.
 
     Raises:
         ResultError: the referee disagrees with the run's records.
@@ -104,7 +104,8 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: b
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
-        run_from_files(config, key.experiment, key.arm, key.seed, data, folder, folder.with_suffix(".checkpoint"))
+        if not is_finished(results, key, scales.digest(scales.for_arm(config, key.experiment, key.arm))):
+            run_from_files(config, key.experiment, key.arm, key.seed, data, folder, folder.with_suffix(".checkpoint"))
         if judged:
             _judge(config, key, results)
 
@@ -121,23 +122,24 @@ def _prepare(config: Config, results: Path) -> None:
 
 
 def _judge(config: Config, key: Key, results: Path) -> None:
-    """Let the referee judge a finished run; keep policies that are to be shown, and certify those that are to be."""
+    """Keep policies of a finished run that are to be shown, certify those that are to be, and let the referee judge it.
+
+    The referee's file comes last: a run that has it needs nothing more.
+    """
     from replication.experiments import policies
     from replication.experiments.double_integrator import certificates
 
-    folder = results / key.folder
-    try:
-        runpy.run_path(str(REFEREE))["main"](results, folder / "referee.json", key.folder)
-    except SystemExit as error:
-        raise ResultError(f"{key.folder}: {error}") from error
-    if (key.arm, key.seed) in policies.chosen(section := config.section(key.experiment), key.experiment):
+    folder, section = results / key.folder, config.section(key.experiment)
+    if (key.arm, key.seed) in policies.chosen(section, key.experiment):
         saved = policies.of_run(section, key.experiment, key.arm, folder / "weights.npz")
         files.write_npz(folder / "policies.npz", **saved)
     settings = config.double_integrator
-    if key.experiment != "double-integrator" or settings is None or settings.certificate is None:
-        return
-    chosen, seeds = settings.certificate, settings.arms[key.arm].seed_range
-    if key.seed in seeds[: chosen.seeds]:
+    if (
+        settings is not None
+        and section is settings
+        and (chosen := settings.certificate) is not None
+        and key.seed in settings.arms[key.arm].seed_range[: chosen.seeds]
+    ):
         certificates.main(
             folder,
             folder / "certificate.json",
@@ -146,6 +148,10 @@ def _judge(config: Config, key: Key, results: Path) -> None:
             iterates=chosen.iterates,
             rho=settings.for_arm(key.arm).rho,
         )
+    try:
+        runpy.run_path(str(REFEREE))["main"](results, folder / JUDGED, key.folder)
+    except SystemExit as error:
+        raise ResultError(f"{key.folder}: {error}") from error
 
 
 def _move(kept: Bank | None, results: Path, wanted: Mapping[Key, str]) -> None:

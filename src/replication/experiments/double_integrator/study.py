@@ -10,7 +10,6 @@ from replication.experiments import comparison
 from replication.experiments.double_integrator.read import EXPERIMENT
 from replication.typeset import parts
 
-SCENARIOS = ("mixed", "hostile")
 #: method, as arms begin -> what the report calls it
 METHODS = (
     {"scpo": "SCPO, bound only"}
