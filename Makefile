@@ -121,8 +121,10 @@ study: ## What is left of the confirmatory study, which says first how long it t
 tuning: ## For maintainers: the runs on tuning seeds that the settings are chosen by (many hours)
 	@bash workflow/setup.sh
 	@$(call estimate,tuning)
-	@python -m replication race --scale-file config/tuning.yaml --set="$(SET)" --results results/tuning \
-	  --bank shipped/tuning --jobs $(JOBS)
+	@for scale in tuning tuning-tightening; do \
+	  python -m replication race --scale-file config/$$scale.yaml --set="$(SET)" --results results/$$scale \
+	    --bank shipped/$$scale --jobs $(JOBS) || exit 1; \
+	done
 	@for scale in tuning-look tuning-baselines; do \
 	  python -m replication study --scale-file config/$$scale.yaml --results results/$$scale --bank results/$$scale/bank \
 	    --jobs $(JOBS) && \

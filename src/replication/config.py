@@ -25,7 +25,7 @@ from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
 
 #: The scale whose runs settings are tuned on.  Its seeds are never reported, and no other scale has them.
-TUNING = ("tuning", "tuning-look", "tuning-baselines")
+TUNING = ("tuning", "tuning-tightening", "tuning-look", "tuning-baselines")
 
 
 class Config(Model):
