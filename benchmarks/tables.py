@@ -158,9 +158,7 @@ def ratios(results: Mapping[str, Any]) -> dict[str, float]:
         for task, each in update["now"].items():
             name = task.replace("-", "_")
             found[f"update_over_yardstick_{name}"] = max(each[s]["update"] / each[s]["yardstick"] for s in STAGES)
-            found[f"update_over_yardstick_with_gram_{name}"] = max(
-                each[s]["update"] / each[s]["yardstick with Gram"] for s in STAGES
-            )
+            found[f"update_over_gram_{name}"] = max(each[s]["update"] / each[s]["yardstick with Gram"] for s in STAGES)
             found[f"projection_share_{name}"] = max(each[s]["projection"] / each[s]["update"] for s in STAGES)
             if "before" in update:
                 found[f"before_over_now_{name}"] = update["before"][task]["late"]["update"] / each["late"]["update"]

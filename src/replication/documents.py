@@ -72,8 +72,11 @@ class RunSummary(RunIdentity):
     median_smoothness: float | None
     largest_required: float | None
     largest_miss: float | None = None
-    missed_constraints: int = 0
-    active_constraints: int = 0
+    near_misses: int = 0
+    near_constraints: int = 0
+    nominal_checked: int = 0
+    nominal_unsafe: int = 0
+    nominal_unsafe_taken: int = 0
     rollouts: int
     initial: Values
     final: Values

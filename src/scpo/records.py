@@ -28,6 +28,8 @@ class StepInfo:
     looks: int = _entry("looks along the step", 0)
     unsafe_looks: int = _entry("looks with max g > 0", 0)
     bound_misses: int = _entry("constraint values above their bound by more than rounding, over the proposals", 0)
+    near: int = _entry("constraint values whose bound spent at least half of their slack, over the proposals", 0)
+    near_misses: int = _entry("of these, values above their bound by more than rounding", 0)
     worst_miss: float = _entry("largest g_i - u_i over the proposals, as evaluated")
     nominal_norm: float = _entry("length of the nominal step")
     step_norm: float = _entry("length of the step")

@@ -162,7 +162,8 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
     trials, taken, rounding = search.trials, search.taken, probes.rounding
     k = start.values.size
     bound = start.values if taken is None else taken.proposal.bound
-    misses = [int((trial.values > trial.proposal.bound + 2.0 * rounding).sum()) for trial in trials]
+    missed = [trial.values > trial.proposal.bound + 2.0 * rounding for trial in trials]
+    near = [trial.proposal.bound >= 0.5 * start.values for trial in trials]
     worst = [float((trial.values - trial.proposal.bound).max()) for trial in trials if k]
     needed = [trial.required_beside_kinks for trial in trials if k and trial.finite]
     return StepInfo(
@@ -176,7 +177,9 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
         unsafe_probes=probes.unsafe,
         looks=sum(one.looks for one in search.proposals),
         unsafe_looks=sum(one.unsafe_looks for one in search.proposals),
-        bound_misses=sum(misses),
+        bound_misses=sum(int(one.sum()) for one in missed),
+        near=sum(int(one.sum()) for one in near),
+        near_misses=sum(int((one & other).sum()) for one, other in zip(near, missed, strict=True)),
         worst_miss=max(worst, default=math.nan),
         nominal_norm=float(vector_norm(start.nominal)),
         step_norm=0.0 if taken is None else taken.length,

@@ -60,7 +60,7 @@ def test_ratios_are_those_of_the_worst_state():
     found = tables.ratios(RESULTS)
     assert found["update_over_yardstick_regression"] == pytest.approx(2.0)
     assert found["update_over_yardstick_double_integrator"] == pytest.approx(1.0)
-    assert found["update_over_yardstick_with_gram_regression"] == pytest.approx(2.4)
+    assert found["update_over_gram_regression"] == pytest.approx(2.4)
     assert found["literal_over_update"] == pytest.approx(100.0)
     assert found["before_over_now_double_integrator"] == pytest.approx(1.5)
     assert found["exponent_in_dimension"] == pytest.approx(1.0)  # the fixed cost at 10^3 does not count

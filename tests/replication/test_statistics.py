@@ -11,6 +11,7 @@ from scipy.stats import binom
 from replication.results.statistics import (
     median_interval,
     pair,
+    prediction_interval,
     proportion_interval,
     single,
 )
@@ -39,6 +40,18 @@ def test_median_interval_covers_as_often_as_it_says() -> None:
     found = [median_interval(row) for row in draws]
     covered = np.mean([interval.low <= np.log(2.0) <= interval.high for interval in found])
     assert covered == pytest.approx(found[0].coverage, abs=0.012)
+
+
+def test_a_prediction_interval_holds_one_more_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(1).exponential(size=(4000, 51))
+    found = [prediction_interval(row[:-1]) for row in draws]
+    held = np.mean([one.low <= row[-1] <= one.high for one, row in zip(found, draws, strict=True)])
+    assert found[0].coverage == pytest.approx(1.0 - 2.0 / 51.0)
+    assert held == pytest.approx(found[0].coverage, abs=0.012)
+    hundred = prediction_interval(np.arange(100.0))  # the second from either end: 97 of 101 places
+    assert (hundred.low, hundred.high, hundred.coverage) == (1.0, 98.0, pytest.approx(97.0 / 101.0))
+    few = prediction_interval([1.0, 2.0, 3.0])
+    assert (few.low, few.high, few.coverage) == (1.0, 3.0, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -233,3 +233,22 @@ def test_an_unsolved_update_is_counted_and_training_goes_on(prepared, monkeypatc
     assert failed["step_norm"].tolist() == [0.0]
     assert failed["max_g"].tolist() == [metrics["max_g"][2]]
     assert metrics["step_norm"][4] > 0
+
+
+@pytest.mark.parametrize(("experiment", "dataset", "arm"), [CASES[0], CASES[3], CASES[5]])
+def test_nominal_steps_are_rolled_out_without_a_trace(prepared, experiment, dataset, arm):
+    """Evaluations at every epoch, with a rollout at theta + p each, leave training as it is with few of them."""
+    often = SMALL[experiment.replace("-", "_")] | {"schedule": SCHEDULE | {"evaluate_every": 1}}
+    config, data = Config.model_validate(SMALL | {experiment.replace("-", "_"): often}), prepared / "x"
+    train.run_from_files(config, experiment, arm, 3, prepared / f"{experiment}-{dataset}.npz", data / arm)
+    seldom = run(prepared, experiment, dataset, arm, f"{arm}-seldom")
+    pd.testing.assert_frame_equal(*(pd.read_parquet(out / "metrics.parquet") for out in (data / arm, seldom)))
+    evaluations, summary = pd.read_parquet(data / arm / "evaluations.parquet"), files.read_json(data / arm / "run.json")
+    worst, taken = evaluations["nominal_max_g"].iloc[1:], evaluations["nominal_taken"].iloc[1:]
+    assert (summary["nominal_checked"], summary["nominal_unsafe"]) == (12, int((worst > 0).sum()))
+    assert summary["nominal_unsafe_taken"] == int((taken[worst > 0] == 1.0).sum())
+    metrics = pd.read_parquet(data / arm / "metrics.parquet").set_index("update")["max_g"]
+    for update, nominal, whole in zip(evaluations["update"].iloc[1:], worst, taken, strict=True):
+        if whole:  # the nominal step was taken, so the iterate is the policy that was rolled out
+            assert nominal == pytest.approx(metrics[update], abs=1e-12)
+    assert taken.all() == (arm == "unconstrained")

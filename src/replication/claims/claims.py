@@ -29,6 +29,9 @@ Arm = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 Other = Literal["references", "certificates", "referee", "falsification", "published", "benchmarks"]
 Text = Annotated[str, Field(min_length=3)]
 
+#: The scales whose results decide.
+DECIDING = ("paper", "study")
+
 #: Statistic over the values -> how it is said.
 STATISTICS = {
     "sum": "sum over runs",
@@ -36,6 +39,8 @@ STATISTICS = {
     "min": "smallest of any run",
     "median": "median over seeds",
     "range": "median and range over seeds",
+    "prediction": "median over seeds, and the interval that holds one more run with 95 %",
+    "runs": "share of runs with any, and its exact one-sided 95 % bounds",
 }
 #: Pairing of a run with the baseline's run of the same seed -> how it is said.
 PAIRINGS = {"difference": "difference to the baseline", "reduction": "reduction against the baseline"}
@@ -60,7 +65,6 @@ class Change(Model):
 class Needs(Model):
     """The evidence that decides a claim; with less the claim is not run."""
 
-    scale: Name = Field("paper", description="the scale whose results decide")
     seeds: Count = Field(1, description="least number of seeds of each arm")
     updates: Count = Field(1, description="least number of updates of each run")
     arms: tuple[Arm, ...] = Field((), description="runs that are judged")
@@ -84,12 +88,14 @@ class Claim(Model):
         description="of the setting in which it is judged: S or F the source's, R ours"
     )
     quantity: Name
-    statistic: Literal["sum", "max", "min", "median", "range"] = Field(description="taken over the quantity's values")
+    statistic: Literal["sum", "max", "min", "median", "range", "prediction", "runs"] = Field(
+        description="taken over the quantity's values"
+    )
     pairing: Literal["difference", "reduction"] | None = Field(
         None, description="run less baseline, or 1 - run / baseline, seed by seed; null without baselines"
     )
     comparator: Literal["equals", "at_most", "at_least", "below", "within", "covers"] = Field(
-        description="measured against expected; covers: the range over seeds holds the expected value"
+        description="measured against expected; covers: the range, or the prediction interval, holds the expected value"
     )
     expected: float | tuple[float, float]
     tolerance: Annotated[float, Field(ge=0)] = 0.0
@@ -127,10 +133,10 @@ class Claim(Model):
             raise ValueError(f"claim {self.id!r}: expected [{self.expected[0]}, {self.expected[1]}] is no interval")
         if self.tier == "exact" and self.tolerance:
             raise ValueError(f"claim {self.id!r}: an exact claim has no tolerance, got {self.tolerance}")
-        if (self.tier == "statistical") != (self.statistic in ("median", "range")):
+        if (self.tier == "statistical") != (self.statistic in ("median", "range", "prediction")):
             raise ValueError(f"claim {self.id!r}: statistic {self.statistic!r} does not go with tier {self.tier!r}")
-        if (self.comparator == "covers") != (self.statistic == "range"):
-            raise ValueError(f"claim {self.id!r}: 'covers' goes with the statistic 'range', and only with it")
+        if (self.comparator == "covers") != (self.statistic in ("range", "prediction")):
+            raise ValueError(f"claim {self.id!r}: 'covers' goes with 'range' and 'prediction', and only with them")
         if self.calibrated and self.mark != "R":
             raise ValueError(f"claim {self.id!r}: calibrated settings are choices of ours: the mark is R")
         return self

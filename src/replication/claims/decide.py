@@ -28,7 +28,7 @@ from replication.results import quantities as table_of
 from replication.results.integrity import WITHOUT
 from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import Table
-from replication.results.statistics import median_interval
+from replication.results.statistics import median_interval, nonzero, prediction_interval, proportion_interval
 from scpo.errors import ScpoError
 
 
@@ -114,9 +114,10 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     found: dict[str, Any] = {"seeds": _seeds(claim, evidence, values), "evidence": paths}
     if not all(map(len, values.values())):
         return Verdict.of(claim, "not-run", reason="no evidence: nothing that could be measured", **found)
-    value, low, high = reduce(claim, [one.to_numpy() for one in values.values()])
+    groups = [one.to_numpy() for one in values.values()]
+    value, low, high = reduce(claim, groups)
     if math.isfinite(value):
-        found |= {"measured": value, "interval": (low, high) if claim.tier == "statistical" else None}
+        found |= {"measured": value, "interval": shown(claim, groups, low, high)}
     if lacking:
         return Verdict.of(claim, "not-run", reason=lacking, **found)
     if not math.isfinite(value):
@@ -151,8 +152,23 @@ def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> tuple[float, float, flo
         intervals = [median_interval(group) for group in groups]
         low, high = min(one.low for one in intervals), max(one.high for one in intervals)
         return float(np.median(values)), low, high
-    value = float({"sum": values.sum(), "max": values.max(), "min": values.min()}[claim.statistic])
+    if claim.statistic == "prediction":
+        interval = prediction_interval(values)
+        return float(np.median(values)), interval.low, interval.high
+    if claim.statistic == "runs":
+        value = nonzero(values) / values.size
+    else:
+        value = float({"sum": values.sum(), "max": values.max(), "min": values.min()}[claim.statistic])
     return value, value, value
+
+
+def shown(claim: Claim, groups: Sequence[ArrayLike], low: float, high: float) -> tuple[float, float] | None:
+    """Return the interval that is printed beside the value: [low, high] or, for counts of runs, exact bounds."""
+    if claim.statistic == "runs":
+        values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
+        bounds = proportion_interval(nonzero(values), values.size, 0.9)
+        return bounds.low, bounds.high
+    return (low, high) if claim.tier == "statistical" else None
 
 
 def holds(claim: Claim, low: float, high: float) -> bool:
@@ -179,8 +195,8 @@ def _good(claim: Claim) -> Status:
 def _lacking(claim: Claim, evidence: Evidence, values: Mapping[str, pd.Series[float]]) -> str | None:
     """Return what the evidence lacks for a decision, or None."""
     needs, scale = claim.needs, evidence.config.scale
-    if scale != needs.scale:
-        return f"needs scale {needs.scale!r}; scale {scale!r} decides nothing"
+    if scale not in claims.DECIDING:
+        return f"needs scale {' or '.join(claims.DECIDING)}; scale {scale!r} decides nothing"
     for arm in (*needs.arms, *needs.baselines):
         updates = evidence.updates(arm)
         judged = values.get(arm, updates)

@@ -28,6 +28,7 @@ BASELINES = {
 #: Changes of one setting, by arm -> what the report calls them.
 ABLATIONS = {
     "scpo-no-look": "no look",
+    "scpo-no-look-factor-2": "no look, safety factor 2",
     "scpo-no-return": "no way back",
     "scpo-all-directions": "all directions",
     "scpo-directions-5": "5 directions at most",
@@ -36,7 +37,7 @@ ABLATIONS = {
     "scpo-mixed-directions": "mixed directions",
     "scpo-kappa-50": r"\(\kappa = 0.5\)",
     "scpo-kappa-100": r"\(\kappa = 1\)",
-    "scpo-factor-1": "safety factor 1",
+    "scpo-factor-2": "safety factor 2",
     "scpo-factor-5": "safety factor 5",
     "scpo-momentum": "momentum 0.9",
     "scpo-adam": "Adam, its metric",

@@ -15,7 +15,7 @@ from replication.results import statistics
 from replication.tasks import tables_of
 
 HEAD = (
-    *("", "runs", "unsafe", "at most", "iterates", "worst g", "misses", "per active", "largest"),
+    *("", "runs", "unsafe", "at most", "iterates", "worst g", "held-out", "worst", "misses", "near", "largest"),
     *("rollouts", "median", "loss"),
 )
 
@@ -51,8 +51,9 @@ def text(config: Config, results: Path, bank: Path | None = None) -> str:
 
 LEGEND = (
     "runs: finished, of those planned.  unsafe: runs with an unsafe iterate.  at most: share of such runs, one-sided",
-    "95 % (exact).  iterates: unsafe ones in all runs.  misses: share of updates with a miss.  per active: missed",
-    "constraints for each that held a step back.  largest: of all misses.  rollouts: median.  median, loss: of the",
+    "95 % (exact).  iterates: unsafe ones in all runs.  held-out: final policies that are unsafe at held-out",
+    "points, with their largest constraint value.  misses: share of updates with a miss.  near: share of the",
+    "constraints near their limits that were missed.  largest: of all misses.  rollouts: median.  median, loss: of the",
     "held-out objective, the second with its exact 95 % interval.",
 )
 
@@ -71,8 +72,10 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
         f"{statistics.upper_bound(unsafe, len(runs)):.3f}",
         str(sum(run.unsafe_iterates for run in runs)),
         f"{max(run.max_g for run in runs):+.4f}",
+        str(sum((run.final["heldout_unsafe"] or 0.0) > 0.0 for run in runs)),
+        f"{max(run.final['heldout_max_g'] or 0.0 for run in runs):+.4f}",
         f"{sum(run.bound_misses for run in runs) / updates:.4f}",
-        f"{sum(run.missed_constraints for run in runs) / max(1, sum(run.active_constraints for run in runs)):.4f}",
+        f"{sum(run.near_misses for run in runs) / max(1, sum(run.near_constraints for run in runs)):.4f}",
         f"{max((run.largest_miss for run in runs if run.largest_miss is not None), default=0.0):.2g}",
         f"{np.median([run.rollouts for run in runs]):,.0f}",
         f"{np.median(found):.4f}" if found else "",

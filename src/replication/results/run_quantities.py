@@ -64,6 +64,22 @@ def _unsafe_before_a_miss(run: Run) -> float:
     return float(unsafe is not None and (missed is None or missed > unsafe))
 
 
+def _near_miss_share(run: Run) -> float | None:
+    """Return None where no constraint was near its limit, and in records that did not count them."""
+    near = run.summary.near_constraints
+    return run.summary.near_misses / near if near and run.method == SCPO else None
+
+
+def _nominal_unsafe_share(run: Run) -> float | None:
+    checked = run.summary.nominal_checked
+    return run.summary.nominal_unsafe / checked if checked else None
+
+
+def _unsafe_nominal_rejected(run: Run) -> float | None:
+    unsafe = run.summary.nominal_unsafe
+    return 1.0 - run.summary.nominal_unsafe_taken / unsafe if unsafe else None
+
+
 def _worst_miss(run: Run) -> float | None:
     worst = run.series["worst_miss_high"].max()
     return None if np.isnan(worst) else float(worst)
@@ -182,6 +198,13 @@ RUN = (
         _share_of_updates("bound_misses", SCPO),
     ),
     Quantity(
+        "near-miss-share",
+        "Share of the constraints near their limits that exceeded their step bound; near: half their slack is spent.",
+        "",
+        SHARE,
+        _near_miss_share,
+    ),
+    Quantity(
         "first-missed-update",
         "First update in which a constraint exceeded its step bound; no value for a run without one.",
         "updates",
@@ -267,6 +290,21 @@ RUN = (
         "",
         SHARE,
         of_summary("captured_energy", SCPO),
+    ),
+    # what theta + p would have been, at the evaluated iterates
+    Quantity(
+        "nominal-unsafe-share",
+        "Share of the nominal steps that a rollout at theta + p finds unsafe (evaluated iterates).",
+        "",
+        SHARE,
+        _nominal_unsafe_share,
+    ),
+    Quantity(
+        "unsafe-nominal-rejected",
+        "Share of the nominal steps that a rollout at theta + p finds unsafe which were not taken.",
+        "",
+        SHARE,
+        _unsafe_nominal_rejected,
     ),
     Quantity("rollouts", "Evaluations of all constraints.", "rollouts", COUNT, of_summary("rollouts")),
     Quantity(

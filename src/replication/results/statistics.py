@@ -55,6 +55,23 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(float(array[rank - 1]), float(array[n - rank]), sure)
 
 
+def prediction_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the exact distribution-free interval that holds one more value, of another seed, beside ``values`` (n,).
+
+    Of n + 1 exchangeable values each rank is as likely, so [x_(j), x_(n+1-j)] holds the next one with probability
+    1 - 2 j / (n + 1).  The largest j with a coverage of at least ``level`` is taken.  With fewer than 39 values none
+    has 95 %; the whole range is then returned with its own coverage.
+
+    Raises:
+        ShapeError: ``values`` is empty or not one-dimensional.
+        NonFiniteError: a value is NaN or infinite.
+    """
+    array = np.sort(_one_per_seed(values))
+    n = array.size
+    rank = max(1, int((1.0 - level) / 2.0 * (n + 1) + 1e-9))
+    return Interval(float(array[rank - 1]), float(array[n - rank]), max(0.0, 1.0 - 2.0 * rank / (n + 1)))
+
+
 def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
     """Return the Clopper-Pearson interval of a proportion, such as the share of seeds with an unsafe iterate.
 

@@ -52,6 +52,7 @@ def _referee(results: Path) -> Iterator[Row]:
         yield (*of, "referee-difference", max(arm.worst_g, arm.worst_other))
     for key in _TOTALS:
         yield "", "", NO_SEED, _OF_ARM[key], float(sum(arm[key] for arm in found.arms))
+    yield "", "", NO_SEED, "referee-difference", max(max(arm.worst_g, arm.worst_other) for arm in found.arms)
     yield "", "", NO_SEED, "referee-tolerance", found.tolerance
     yield "", "", NO_SEED, "referee-every", float(found.every)
 
@@ -107,6 +108,18 @@ SPEED = (
     Quantity(
         "update-over-yardstick-double-integrator",
         "Time of an update of the double integrator over its arithmetic.",
+        "",
+        RATIO,
+    ),
+    Quantity(
+        "update-over-gram-regression",
+        "Time of an update of the regression over its arithmetic, with the faster orthogonalisation (Gram).",
+        "",
+        RATIO,
+    ),
+    Quantity(
+        "update-over-gram-double-integrator",
+        "Time of an update of the double integrator over its arithmetic, with the faster orthogonalisation (Gram).",
         "",
         RATIO,
     ),

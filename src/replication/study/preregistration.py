@@ -20,7 +20,7 @@ from replication.documents import Document
 from replication.errors import ResultError
 from replication.paths import REPOSITORY
 
-SCALE, CLAIMS, FROZEN = (REPOSITORY / "config" / name for name in ("study.yaml", "claims.yaml", "frozen.json"))
+SCALE, CLAIMS, FROZEN = (REPOSITORY / "config" / name for name in ("study.yaml", "study-claims.yaml", "frozen.json"))
 
 
 class Entry(Document):

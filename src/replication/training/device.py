@@ -44,6 +44,12 @@ class OnDevice:
         for name, value in vars(task).items():
             setattr(self._placed, name, _placed(value, device))
 
+    def __copy__(self) -> OnDevice:
+        """Return a task that takes note of its own rollouts."""
+        twin = object.__new__(OnDevice)
+        vars(twin).update(vars(self), _placed=copy.copy(self._placed))
+        return twin
+
     def initial_policy(self, generator: torch.Generator) -> ResidualPolicy:
         """Return the initial policy on the device; ``generator`` is the CPU's."""
         return self._task.initial_policy(generator).to(self.device)

@@ -15,7 +15,7 @@ from torch import Tensor
 from replication import documents, files, tasks
 from replication.provenance import stamp
 from replication.tasks.base import Task
-from replication.training import harmful_share, series
+from replication.training import harmful_share, nominal_check, series
 from replication.training.audited import Audited
 from scpo.arrays import Array
 from scpo.parameters import ParameterVector
@@ -142,9 +142,10 @@ class Records:
             "median_smoothness": _median(updates, "smoothness_max"),
             "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
             "largest_miss": max((row["worst_miss"] for row in updates if row["bound_misses"] > 0), default=None),
-            "missed_constraints": sum(row["bound_misses"] for row in updates),
-            "active_constraints": sum(row["active"] for row in updates),
+            "near_misses": sum(row["near_misses"] for row in updates),
+            "near_constraints": sum(row["near"] for row in updates),
             "rollouts": self.rollouts,
+            **nominal_check.counts(self.evaluations),
             "initial": _of_policy(self.evaluations[0]),
             "final": _of_policy(self.evaluations[-1]),
         }
@@ -157,7 +158,11 @@ def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
 
 def _of_policy(evaluation: dict[str, Any]) -> dict[str, float]:
     """Return the quantities of an evaluation that describe the policy, without its time and the step before it."""
-    return {key: value for key, value in evaluation.items() if key not in ("update", "epoch", *harmful_share.NAMES)}
+    return {
+        key: value
+        for key, value in evaluation.items()
+        if key not in ("update", "epoch", *harmful_share.NAMES, *nominal_check.NAMES)
+    }
 
 
 def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:

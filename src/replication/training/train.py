@@ -16,7 +16,7 @@ from replication.config import Config, dump
 from replication.seeds import derive, torch_stream
 from replication.settings import ExperimentSettings, OptimizerConfig, ScheduleConfig
 from replication.tasks.base import Task
-from replication.training import build, checkpoint, device, harmful_share, process, starts
+from replication.training import build, checkpoint, device, harmful_share, nominal_check, process, starts
 from replication.training.audited import Audited
 from replication.training.run import Run
 from replication.training.run_files import Records, write_run
@@ -131,7 +131,7 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
     vector = ParameterVector(run.policy, run.policy.parameters())
     if run.records.updates == 0 and not run.records.rows:
         run.records.start(run.method.values)
-        run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | harmful_share.unknown(), vector.read())
+        run.records.evaluated(0, 0.0, problem.evaluate(run.policy) | _no_step(), vector.read())
     began, first = time.perf_counter(), _part(schedule, run.records)
     for update in range(run.records.updates + 1, total + 1):
         if schedule.max_rollouts is not None and run.records.rollouts >= schedule.max_rollouts:
@@ -150,8 +150,9 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
         if evaluated:
             after = vector.read()
             shares = harmful_share.shares(after - before, run.method.nominal, directions)
-            rejected = shares if solved else harmful_share.unknown()
-            run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy) | rejected, after)
+            shares |= nominal_check.checked(problem, vector, before, after, run.method.nominal)
+            judged = shares if solved else _no_step()
+            run.records.evaluated(update, update / per_epoch, problem.evaluate(run.policy) | judged, after)
         if save is not None and update % (schedule.checkpoint_every * per_epoch) == 0 and update < total:
             save()
         if update % max(1, total // PROGRESS_LINES) == 0:
@@ -162,8 +163,13 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
                 f"unsafe so far {run.records.unsafe}  about {left:.0f} s left"
             )
     if (last := run.records.updates) > run.records.evaluations[-1]["update"]:  # the rollouts ended the run
-        measured = problem.evaluate(run.policy) | harmful_share.unknown()
+        measured = problem.evaluate(run.policy) | _no_step()
         run.records.evaluated(last, last / per_epoch, measured, vector.read())
+
+
+def _no_step() -> dict[str, float]:
+    """Return NaN for all that an evaluation says about the step that led to a policy."""
+    return harmful_share.unknown() | nominal_check.unknown()
 
 
 def _part(schedule: ScheduleConfig, records: Records) -> float:

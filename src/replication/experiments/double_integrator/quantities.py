@@ -93,7 +93,8 @@ REFERENCES = (
     Quantity("malicious-above", "x_1 above which the labels of the mixed scenario are harmful.", "", NUMBER),
     Quantity("sharpness", "beta of the log-sum-exp over time.", "", NUMBER),
 )
-GAP = (
+COSTS = (
+    Quantity("cost-over-backup", "Closed-loop cost of the final policy over that of the backup.", "", RATIO),
     Quantity(
         "gap-closed", "Share of the gap between the costs of backup and MPC that the final policy closes.", "", SHARE
     ),
@@ -137,11 +138,13 @@ def _references(results: Path) -> Iterator[Row]:
         yield EXPERIMENT, "", NO_SEED, name, float(value)
 
 
-def _gaps(results: Path, arm: str) -> Iterator[Row]:
-    if read_settings(results).arms[arm].dataset == REACHES_MPC:
-        references = read_references(results)
-        for run in read_arm(results, EXPERIMENT, arm):
-            yield EXPERIMENT, arm, run.seed, "gap-closed", references.gap_closed(final("cost")(run))
+def _costs(results: Path, arm: str) -> Iterator[Row]:
+    references, reachable = read_references(results), read_settings(results).arms[arm].dataset == REACHES_MPC
+    for run in read_arm(results, EXPERIMENT, arm):
+        cost = final("cost")(run)
+        yield EXPERIMENT, arm, run.seed, "cost-over-backup", cost / references.backup
+        if reachable:
+            yield EXPERIMENT, arm, run.seed, "gap-closed", references.gap_closed(cost)
 
 
 CERTIFICATES = (
@@ -192,4 +195,4 @@ def _certificate(one: Certificate, references: References) -> dict[str, float]:
 
 
 PROVIDERS = (Provider(REFERENCES, _references),)
-ARM_PROVIDERS = (ArmProvider(GAP, _gaps), ArmProvider(CERTIFICATES, _certificates))
+ARM_PROVIDERS = (ArmProvider(COSTS, _costs), ArmProvider(CERTIFICATES, _certificates))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from statistics import mode
 
 import numpy as np
 
@@ -38,8 +39,9 @@ SHARES = {"rejected_share": "the harmful samples", "clean_rejected_share": "the 
 
 
 def side_epochs(arms: Mapping[str, ExperimentSettings]) -> int:
-    """Return the epochs of the shortest arm: where runs of different lengths are compared."""
-    return min(settings.schedule.epochs for settings in arms.values())
+    """Return the epochs of the shortest arm with as many updates an epoch as most: where lengths are compared."""
+    usual = mode([settings.schedule.updates_per_epoch for settings in arms.values()])
+    return min(settings.schedule.epochs for settings in arms.values() if settings.schedule.updates_per_epoch == usual)
 
 
 def at_epoch(run: Run, column: str, epoch: float) -> float:
