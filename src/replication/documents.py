@@ -55,6 +55,7 @@ class RunSummary(RunIdentity):
     updates: int = Field(gt=0)
     unsafe_iterates: int
     first_unsafe_update: int | None
+    diverged_update: int | None = None
     unsafe_proposals: int
     unsafe_probes: int
     looks: int = 0

@@ -92,7 +92,8 @@ def renewed(
         lengths = (vector_norm(memory.gradients, dim=1) ** 2).cpu().numpy()
         beyond[known] = np.maximum(lengths - (inside**2).sum(axis=1), 0.0)
     sizes = np.sqrt((slopes**2).sum(axis=1) + beyond)
-    distance = -tightened / np.maximum(sizes, 1e-300)
+    with np.errstate(over="ignore"):  # a flat constraint is infinitely far
+        distance = -tightened / np.maximum(sizes, 1e-300)
     if active is not None:
         distance[active] = -np.inf
     dimension = vectors.shape[0]

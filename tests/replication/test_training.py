@@ -252,3 +252,17 @@ def test_nominal_steps_are_rolled_out_without_a_trace(prepared, experiment, data
         if whole:  # the nominal step was taken, so the iterate is the policy that was rolled out
             assert nominal == pytest.approx(metrics[update], abs=1e-12)
     assert taken.all() == (arm == "unconstrained")
+
+
+def test_a_baseline_that_diverges_ends_there_and_says_so(prepared):
+    """A fixed penalty of such a weight overshoots: the constraint values grow until they are not finite."""
+    overrides = {"baselines": {"charge": {"weight": 1e300}}, "schedule": SCHEDULE | {"epochs": 100}}
+    arm = {"method": "penalty", "dataset": "normal", "overrides": overrides}
+    config = Config.model_validate({"regression": SMALL["regression"] | {"arms": {"penalty": arm}}})
+    out = prepared / "diverged"
+    train.run_from_files(config, "regression", "penalty", 3, prepared / "regression-normal.npz", out)
+    metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
+    assert summary["diverged_update"] == summary["updates"] + 1 == len(metrics) < 200
+    assert summary["unsafe_iterates"] > 0
+    assert np.isfinite(metrics["max_g"]).all()
+    assert pd.read_parquet(out / "evaluations.parquet")["update"].iloc[-1] == summary["updates"]

@@ -66,8 +66,9 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
     updates = sum(run.updates for run in runs)
     found = [value for run in runs if (value := run.final.get(quantity)) is not None]
     interval = statistics.median_interval(found) if found else None
+    diverged = sum(run.diverged_update is not None for run in runs)
     return (
-        f"{len(runs)}/{planned}",
+        f"{len(runs)}/{planned}" + (f" ({diverged} diverged)" if diverged else ""),
         str(unsafe),
         f"{statistics.upper_bound(unsafe, len(runs)):.3f}",
         str(sum(run.unsafe_iterates for run in runs)),

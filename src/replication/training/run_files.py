@@ -40,6 +40,8 @@ class Records:
         self.unsafe = 0
         self.unsafe_updates: list[int] = []
         self.unsafe_thetas: list[Tensor] = []
+        #: the update at which a value was no longer finite, which ended the run
+        self.diverged: int | None = None
 
     @property
     def updates(self) -> int:
@@ -124,6 +126,7 @@ class Records:
             "updates": len(updates),
             "unsafe_iterates": len(unsafe),
             "first_unsafe_update": unsafe[0] if unsafe else None,
+            "diverged_update": self.diverged,
             "unsafe_proposals": sum(row["unsafe_proposals"] for row in updates),
             "unsafe_probes": sum(row["unsafe_probes"] for row in updates),
             "looks": sum(row["looks"] for row in updates),

@@ -21,6 +21,7 @@ from replication.training.audited import Audited
 from replication.training.run import Run
 from replication.training.run_files import Records, write_run
 from scpo.errors import NonFiniteError, SolverError
+from scpo.optimizer import SafeOptimizer
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 
@@ -125,7 +126,13 @@ def _bind(
 
 
 def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[], None] | None = None) -> None:
-    """Train from the present state of ``run`` to the end of the schedule; ``save`` writes a checkpoint."""
+    """Train from the present state of ``run`` to the end of the schedule; ``save`` writes a checkpoint.
+
+    A baseline that diverges ends there, which its records say; SCPO that does so is an error.
+
+    Raises:
+        NonFiniteError: a loss, a gradient or a constraint value of SCPO is NaN or infinite.
+    """
     schedule = section.schedule
     per_epoch, total = schedule.updates_per_epoch, schedule.updates
     vector = ParameterVector(run.policy, run.policy.parameters())
@@ -139,14 +146,23 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
         _set_learning_rate(run.optimizer, section.optimizer, _part(schedule, run.records))
         run.method.zero_grad()
         batch = problem.sample_batch(schedule.batch_size, run.batches)
-        loss = problem.loss(run.policy, batch)
-        if not torch.isfinite(loss):
-            raise NonFiniteError(f"update {update}: the loss is {loss.item()}; lower the learning rate")
-        loss.backward()
+        before = vector.read()
         evaluated = update % (schedule.evaluate_every * per_epoch) == 0 or update == total
-        if evaluated:
-            before, directions = vector.read(), harmful_share.asked(problem, run.policy, batch)
-        solved = _step(run, vector, update, update / per_epoch, float(loss.detach()))
+        try:
+            loss = problem.loss(run.policy, batch)
+            if not torch.isfinite(loss):
+                raise NonFiniteError(f"update {update}: the loss is {loss.item()}; lower the learning rate")
+            loss.backward()
+            if evaluated:
+                directions = harmful_share.asked(problem, run.policy, batch)
+            solved = _step(run, vector, update, update / per_epoch, float(loss.detach()))
+        except NonFiniteError as error:
+            if isinstance(run.method, SafeOptimizer):
+                raise
+            _say(f"update {update}: {error}; the run has diverged and ends at the policy before")
+            vector.write(before)
+            run.records.diverged = update
+            break
         if evaluated:
             after = vector.read()
             shares = harmful_share.shares(after - before, run.method.nominal, directions)
@@ -162,7 +178,7 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
                 f"update {update}/{total}  loss {float(loss.detach()):.4f}  max g {run.records.rows[-1]['max_g']:.2e}  "
                 f"unsafe so far {run.records.unsafe}  about {left:.0f} s left"
             )
-    if (last := run.records.updates) > run.records.evaluations[-1]["update"]:  # the rollouts ended the run
+    if (last := run.records.updates) > run.records.evaluations[-1]["update"]:  # the run ended before its schedule
         measured = problem.evaluate(run.policy) | _no_step()
         run.records.evaluated(last, last / per_epoch, measured, vector.read())
 
