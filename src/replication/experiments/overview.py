@@ -10,14 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from replication.errors import NotRunError, ResultError
-from replication.experiments.quantities import QUANTITIES
-from replication.results.quantities import COUNT, SHARE, Format, Table
+from replication.experiments.shown import format_of
+from replication.results.quantities import Format, Table
 from replication.results.statistics import PAIRS
 from replication.typeset.style import png
 from scpo.errors import NonFiniteError
-
-#: Statistics that are not printed as the quantity itself is: how they are printed.
-FORMATS = {"seeds": COUNT, "nonzero": COUNT, "coverage": SHARE, "share-interval": Format("ratio", 2)}
 
 
 def overview(table: Table, experiment: str, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
@@ -73,7 +70,7 @@ def text(value: float, shown: Format) -> str:
 def _cell(table: Table, experiment: str, arm: str, quantity: str, statistic: str) -> str:
     if not table.has(experiment, arm, quantity):
         return ""
-    shown = FORMATS.get(statistic, QUANTITIES[quantity].format)
+    shown = format_of(quantity, statistic)
     try:
         if statistic in PAIRS:
             low, high = table.pair(experiment, arm, quantity, statistic)
