@@ -27,7 +27,7 @@ OPTIONS = {
     "from": "from=shipped, for the report of the shipped results, or nothing",
 }
 #: Files in config/ that are no scales.
-NO_SCALES = ("claims",)
+NO_SCALES = ("claims", "study-claims")
 
 
 @dataclass(frozen=True)
