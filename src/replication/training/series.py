@@ -94,7 +94,8 @@ def _bins(metrics: pd.DataFrame, width: float, kept: Mapping[str, tuple[str, ...
             if statistic in statistics:
                 precision = np.float64 if name in EXACT else np.float32
                 column = columns[f"{name}_{statistic}"] = np.full(len(centres), np.nan, precision)
-                column[np.searchsorted(centres, at)] = values
+                with np.errstate(over="ignore"):  # infinite where a run diverges beyond single precision
+                    column[np.searchsorted(centres, at)] = values
     after_start = metrics["update"].to_numpy() > 0
     columns["updates"] = np.add.reduceat(after_start.astype(np.int64), starts)
     for name, (counted, any_counts) in COUNTED.items():
