@@ -24,6 +24,8 @@ from scpo.errors import ConfigurationError
 
 from . import planted_claims
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 SHIPPED = PROJECT / "shipped/results/paper"
 WRITTEN = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]

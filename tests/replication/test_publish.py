@@ -14,6 +14,8 @@ from replication.shipped import ship
 from replication.study import publish, race
 from tests.replication import synthetic_falsification
 
+pytestmark = pytest.mark.slow
+
 SCALE = """
 scale: small
 only_stated: true

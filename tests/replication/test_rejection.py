@@ -67,6 +67,7 @@ def test_the_gradients_of_the_parts_add_up(task: RegressionTask) -> None:
     torch.testing.assert_close(everything, -whole, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_proposals_are_rejected_at_the_boundary_alone(task: RegressionTask) -> None:
     found = {}
     for name in ("unconstrained", "scpo"):

@@ -178,17 +178,11 @@ def test_checkpoint_of_other_settings_or_damaged_is_not_used(prepared, capsys):
         assert not files.read_json(out / "run.timing.json")["resumed"]
 
 
-def test_diverging_run_is_a_typed_error_and_leaves_no_results(prepared):
-    broken = Config.model_validate(SMALL | {"regression": SMALL["regression"] | {"optimizer": {"learning_rate": 1e30}}})
-    with pytest.raises(NonFiniteError, match=r"NaN|inf"):
-        train.run_from_files(
-            broken,
-            "regression",
-            "unconstrained",
-            3,
-            prepared / "regression-normal.npz",
-            prepared / "broken",
-        )
+def test_a_loss_of_scpo_that_is_not_finite_is_a_typed_error_and_leaves_no_results(prepared):
+    arrays = files.read_npz(prepared / "regression-normal.npz")
+    files.write_npz(prepared / "huge.npz", **arrays | {"labels": arrays["labels"] * 1e200})
+    with pytest.raises(NonFiniteError, match=r"the loss is inf; lower the learning rate"):
+        train.run_from_files(CONFIG, "regression", "scpo", 3, prepared / "huge.npz", prepared / "broken")
     assert not (prepared / "broken").exists()
 
 

@@ -70,6 +70,7 @@ def test_without_violations_a_penalty_is_the_plain_step() -> None:
     assert (info.unsafe_proposals, info.unsafe_probes) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 5.0])
 def test_primal_dual_finds_the_optimum_and_its_multiplier(weight: float) -> None:
     policy, method = begin(PrimalDual, multipliers=Multipliers(weight=weight, rate=0.1))
@@ -108,6 +109,7 @@ def test_on_a_straight_limit_the_linear_model_is_the_constraint() -> None:
     assert not any(info.unsafe_proposals or info.looks for info in infos)
 
 
+@pytest.mark.slow
 def test_only_the_verified_linear_model_is_safe_on_a_curve() -> None:
     policy, method = begin(Linearised, disc, verify=False, kappa=1.0)
     assert any(info.unsafe_proposals for info in train(policy, method, 100))

@@ -115,6 +115,7 @@ def until_unsafe(safe: SafeOptimizer) -> SafeOptimizer:
     raise AssertionError("no iterate was unsafe, so the test shows nothing")
 
 
+@pytest.mark.slow
 def test_looks_remove_most_unsafe_iterates_of_wrong_constants() -> None:
     unsafe = {True: 0, False: 0}
     for look in unsafe:

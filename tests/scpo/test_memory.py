@@ -112,6 +112,7 @@ def gap(recycled: int) -> tuple[float, int]:
     return (float((policy.theta.detach() - target).square().sum()) - least) / (start - least), unsafe
 
 
+@pytest.mark.slow
 def test_more_constraints_than_directions_do_not_stop_the_policy() -> None:
     """About forty limits hold at the optimum, and each update has eight directions."""
     left, unsafe = gap(recycled=4)

@@ -175,6 +175,7 @@ RESCALING: dict[str, Build] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESCALING)
 def test_rescaling_optimisers_need_their_own_metric(name: str) -> None:
     own, euclidean = gap(RESCALING[name], "auto", 200)[0], gap(RESCALING[name], "euclidean", 200)[0]
