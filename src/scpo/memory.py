@@ -27,6 +27,8 @@ from scpo.errors import ConfigurationError
 NUMBERS = 2**16
 #: and so many gradients times d: at most d constraints hold a step in a corner
 CORNER = 2
+#: gradients are carried over in parts of so many numbers (16 MB)
+PART = 2**21
 #: least eigenvalue of the Gram matrix of unit gradients that counts, over its largest
 RANK_TOLERANCE = 1e-9
 #: DAQP's tolerance for the rows, in units of the nominal step
@@ -106,7 +108,9 @@ def renewed(
     along[old >= 0] -= inside[old[old >= 0]]  # of what is known, only the part along the basis changes
     gradients = torch.from_numpy(along).to(vectors) @ vectors.T
     if memory is not None and known.size:
-        gradients[torch.from_numpy(old >= 0)] += memory.gradients[torch.from_numpy(old[old >= 0])]
+        rows, kept = torch.from_numpy(np.flatnonzero(old >= 0)), torch.from_numpy(old[old >= 0])
+        for some, those in zip(rows.split(height := max(1, PART // dimension)), kept.split(height), strict=True):
+            gradients.index_add_(0, some.to(vectors.device), memory.gradients[those])
     return Memory(nearest, gradients)
 
 
