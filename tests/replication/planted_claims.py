@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from replication.claims.claims import Claim, load
+from replication.claims.claims import Claim, Claims, load
 from replication.config import Config
 from replication.results.inventory import BENCHMARKS
+from replication.scales import load_scale
+from replication.study.preregistration import SCALE
 
 from . import synthetic_falsification
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST
@@ -37,9 +39,30 @@ def paper_config(scale: str = "paper") -> Config:
     return Config.model_validate(raw)
 
 
+def study_config(stated: Claims) -> Config:
+    """Return a small configuration with the study's arms that its claims speak of."""
+    raw = small_config(double_integrator=True).model_dump(mode="json") | {"scale": "study"}
+    named = {arm for claim in stated.claims for arm in (*claim.needs.arms, *claim.needs.baselines)}
+    for experiment, section in load_scale(SCALE).experiments.items():
+        arms = {name: arm.model_dump(mode="json") for name, arm in section.arms.items()}
+        chosen = {name: arm for name, arm in arms.items() if f"{experiment}/{name}" in named}
+        for arm in chosen.values():
+            arm["overrides"] = {key: value for key, value in arm["overrides"].items() if key != "schedule"}
+        raw[experiment.replace("-", "_")]["arms"] = {
+            name: arm | {"seeds": 2, "first_seed": 0} for name, arm in chosen.items()
+        }
+    raw["regression"]["schedule"] |= {"epochs": 1000, "updates_per_epoch": 1, "evaluate_every": 100}
+    return Config.model_validate(raw)
+
+
 def write(results: Path) -> Config:
     """Write results with stamps; return their configuration."""
-    config = write_results(results, paper_config())
+    return write_of(results, paper_config())
+
+
+def write_of(results: Path, config: Config) -> Config:
+    """Write results of a configuration with stamps; return it."""
+    write_results(results, config)
     write_stamps(results, config)
     return config
 
@@ -71,7 +94,7 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
     judged = [folder for arm in claim.needs.arms for folder in folders[arm]]
     if claim.quantity in _ROWS:
         for folder in judged:
-            _rows(folder, _ROWS[claim.quantity](good))
+            _rows(folder, _ROWS[claim.quantity](good == up))
         for arm in claim.needs.baselines:
             for folder in folders[arm]:
                 _rows(folder, lambda rows: rows.update_from(1, unsafe_iterate=True, max_g=1.0))
@@ -80,6 +103,9 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
     else:
         for folder in judged:
             _RUNS[claim.quantity](folder, value)
+        for arm in claim.needs.baselines:
+            for folder in folders[arm]:
+                _RUNS[claim.quantity](folder, 0.0)
     write_stamps(results, config)
 
 
@@ -170,6 +196,14 @@ def _curve(folder: Path, value: float) -> None:
 
 
 _RUNS: dict[str, Callable[[Path, float], None]] = {
+    "near-miss-share": lambda folder, value: _summary(
+        folder, near_constraints=1000, near_misses=max(0, int(1000 * value))
+    ),
+    "unsafe-nominal-rejected": lambda folder, value: _summary(
+        folder, nominal_checked=10, nominal_unsafe=10, nominal_unsafe_taken=0 if value > 0 else 10
+    ),
+    "cost-over-backup": lambda folder, value: _held_out("final", "cost")(folder, value * BACKUP_COST),
+    "scenario-loss": _held_out("final", "scenario_loss"),
     "heldout-unsafe-share": _held_out("final", "heldout_unsafe"),
     "heldout-worst-g": _evaluations(heldout_max_g=lambda value: value),
     "solver-failures": lambda folder, value: _summary(folder, solver_failures=int(value)),
@@ -195,9 +229,9 @@ def _referee(key: str) -> Callable[[Path, Claim, float, bool], None]:
     def change(results: Path, claim: Claim, value: float, good: bool) -> None:
         path = results / "referee.json"
         found = json.loads(path.read_text())
-        experiment, _, arm = claim.needs.arms[-1].partition("/")
+        experiment, _, arm = claim.needs.arms[-1].partition("/") if claim.needs.arms else ("", "", "")
         for row in found["arms"]:
-            if (row["experiment"], row["arm"]) == (experiment, arm):
+            if not arm or (row["experiment"], row["arm"]) == (experiment, arm):
                 row[key] = math.ceil(value) if isinstance(row[key], int) else value  # counts are whole
         path.write_text(json.dumps(found), encoding="utf-8")
 
@@ -206,7 +240,7 @@ def _referee(key: str) -> Callable[[Path, Claim, float, bool], None]:
 
 def _differences(loss: str) -> Callable[[Path, Claim, float, bool], None]:
     def plant(results: Path, claim: Claim, value: float, good: bool) -> None:
-        for arm, level in ((claim.needs.arms[0], value), (claim.needs.baselines[0], 0.0)):
+        for arm, level in ((claim.needs.baselines[0], 0.0), (claim.needs.arms[0], value)):
             for folder in (results / arm).glob("seed-*"):
                 _evaluations(**{loss: lambda value: value})(folder, level)
 
@@ -242,6 +276,8 @@ _WHOLE: dict[str, Callable[[Path, Claim, float, bool], None]] = {
     "certified-starts": _certified,
     "update-over-yardstick-regression": _ratio,
     "update-over-yardstick-double-integrator": _ratio,
+    "update-over-gram-regression": _ratio,
+    "update-over-gram-double-integrator": _ratio,
     "literal-over-update": _ratio,
     "exponent-in-dimension": _ratio,
 }

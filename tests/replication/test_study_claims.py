@@ -9,8 +9,12 @@ import pytest
 
 from replication import scales
 from replication.claims import claims, decide
+from replication.claims.claims import Claim
+from replication.config import Config
 from replication.experiments.quantities import QUANTITIES
 from replication.study import preregistration
+
+from . import planted_claims
 
 STATED = claims.load(preregistration.CLAIMS)
 STUDY = scales.load_scale(preregistration.SCALE)
@@ -25,6 +29,26 @@ def test_the_study_makes_the_evidence_that_its_claims_need() -> None:
             assert settings.seeds >= claim.needs.seeds, claim.id
             assert section.schedule.max_rollouts or section.schedule.updates >= claim.needs.updates, claim.id
             assert not (QUANTITIES[claim.quantity].judged and section.scpo.verify), claim.id
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
+    results = tmp_path_factory.mktemp("made") / "study"
+    return results, planted_claims.write_of(results, planted_claims.study_config(STATED))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", STATED.claims, ids=lambda claim: claim.id)
+def test_good_evidence_holds_and_bad_evidence_deviates(made: tuple[Path, Config], tmp_path: Path, claim: Claim) -> None:
+    results = planted_claims.copied(made[0], tmp_path / "study", (*claim.needs.arms, *claim.needs.baselines))
+    only = STATED.model_copy(update={"claims": (planted_claims.relaxed(claim),)})
+    found = {}
+    for good in (True, False):
+        planted_claims.plant(results, made[1], claim, good=good)
+        found[good] = decide.evaluate(results, only)[0]
+    assert found[True].status == "supported", found[True]
+    assert found[False].status == "deviates", found[False]
+    assert found[False].measured != found[True].measured
 
 
 def test_whatever_says_95_percent_has_six_seeds() -> None:
