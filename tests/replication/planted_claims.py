@@ -93,8 +93,9 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
     folders = {arm: sorted((results / arm).glob("seed-*")) for arm in (*claim.needs.arms, *claim.needs.baselines)}
     judged = [folder for arm in claim.needs.arms for folder in folders[arm]]
     if claim.quantity in _ROWS:
+        few = up or claim.pairing is not None  # as few as possible are expected, of a reduction too
         for folder in judged:
-            _rows(folder, _ROWS[claim.quantity](good == up))
+            _rows(folder, _ROWS[claim.quantity](good == few))
         for arm in claim.needs.baselines:
             for folder in folders[arm]:
                 _rows(folder, lambda rows: rows.update_from(1, unsafe_iterate=True, max_g=1.0))
