@@ -1,5 +1,12 @@
 """A race: settings that were unsafe once get no further seeds."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from replication import bank, budget, documents, files, scales
@@ -116,3 +123,29 @@ def test_a_run_that_the_referee_did_not_pass_is_not_banked(scale, tmp_path, monk
     race.run(scale, changes, key, results, judged=True)  # judged, and not trained again
     assert (results / key.folder / "run.stamp.json").stat().st_mtime_ns == stamp
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == [key]
+
+
+POOL = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from replication.study.race import _end_with_parent
+if __name__ == "__main__":
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_end_with_parent) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_worker_outlives_a_study_that_is_killed(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    with subprocess.Popen([sys.executable, str(tmp_path / "pool.py")], stdout=subprocess.PIPE, text=True) as study:
+        worker = int(study.stdout.readline())
+        assert Path(f"/proc/{worker}").exists()
+        os.kill(study.pid, signal.SIGKILL)
+    until = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()

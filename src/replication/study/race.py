@@ -15,9 +15,11 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import runpy
 import shutil
 import sys
+import threading
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -58,7 +60,7 @@ def main(
         _prepare(config, results)
     running, since = dict[Future[None], Key](), 0
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
             for key, digest in wanted.items():
                 settings = _settings(config, key)
@@ -84,6 +86,18 @@ def main(
             raise
         finally:
             _move(kept, results, wanted)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent does, however that ends: a worker would wait for ever for its next run."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: bool = False) -> None:
