@@ -1,4 +1,4 @@
-"""The target of an update in the coordinates of its basis: the nominal step, turned if needed, or a way back."""
+"""The target of an update: the nominal step, which the buffer may turn, or a step that restores safety."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
 
 
 def _restoring(start: Start, probes: Probes, tightened: Array) -> Array:
-    """Return a step down the constraints that have to fall: above their limits, or within rounding of them.
+    """Return a step (n,) that lowers the constraints above their limits, or within rounding of them.
 
-    It is twice as long as the linear model asks for, and well above rounding, so that what is left of it can count.  It
-    is at most r, and at most |theta| or |p|, and no longer than the step at which the bound of one of these constraints
-    is least: beyond that it rises.
+    The step is twice as long as the linear model asks for, and well above rounding: the projection and the look may
+    shorten it.  It is no longer than r, and no longer than |theta| or |p|, whichever is larger.  Along the step the
+    bound of each of these constraints falls at first and then rises; the step ends before the first of them rises.
     """
     norms = np.linalg.norm(probes.slopes, axis=1)
     short = (tightened + 2.0 * probes.rounding > 0) & (norms > 0.0)

@@ -20,12 +20,12 @@ LARGEST = 1e100
 
 
 def length_of(z: Array) -> float:
-    """Return |z| of a vector (n,).  It equals numpy.linalg.norm(z) to the last bit and is several times quicker."""
+    """Return the length |z| of a vector (n,).  It equals numpy.linalg.norm(z) to the last bit and is much quicker."""
     return math.sqrt(z.dot(z))
 
 
 def unit_roundoff(dtype: Any) -> float:
-    """Return the distance from 1 to the next number of a NumPy type; that of float64 for one that is not floating."""
+    """Return the distance from 1 to the next number of a NumPy type.  A type without fractions counts as float64."""
     return float(np.finfo(dtype).eps) if np.issubdtype(dtype, np.floating) else UNIT_ROUNDOFF
 
 

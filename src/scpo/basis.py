@@ -83,8 +83,8 @@ class Basis:
 def draw_basis(start: Start, method: Method) -> Basis:
     """Return the basis of an update.
 
-    The nominal step comes first, then the loss gradient if a descent row or a metric needs it, then the step that the
-    remembered gradients let one foresee, then recycled gradients, then fresh directions.
+    The directions come in this order: the nominal step; the loss gradient, if a descent row or a metric needs it; the
+    step that is foreseen from the remembered gradients; recycled gradients; fresh directions.
     """
     count = min(start.count or method.directions.count, method.directions.count, start.dimension)
     leading = [start.nominal]
@@ -110,7 +110,7 @@ def draw_basis(start: Start, method: Method) -> Basis:
 
 
 def _foreseen(start: Start, method: Method) -> Tensor | None:
-    """Return the nominal step projected onto what is remembered of the constraints, less the buffer before them."""
+    """Return the nominal step projected onto the remembered half-spaces up to the buffer; None if it lies in them."""
     if start.memory is None or start.unsafe:
         return None
     slack = -(start.values + method.tightening_at(start) + method.step.buffer)
@@ -118,10 +118,10 @@ def _foreseen(start: Start, method: Method) -> Tensor | None:
 
 
 def next_count(basis: Basis, directions: Directions) -> int:
-    """Return how many directions the next update uses: as few as hold the energy asked for, and not one more.
+    """Return how many directions the next update uses: about the fewest that hold the energy asked for.
 
-    The number falls by one where the last basis held enough, and rises by a quarter where it did not.  Where the energy
-    is not known, it is N.  Which directions are probed decides how far a step can go, not whether the bound holds.
+    The number falls by one if the last basis held enough, and rises by a quarter if it did not.  If the energy is not
+    known, the number is N.  The choice of directions decides how far a step can go, not whether the bound holds.
     """
     most = directions.count
     if directions.energy == 1.0 or basis.complete or np.isnan(basis.energy):
@@ -132,7 +132,7 @@ def next_count(basis: Basis, directions: Directions) -> int:
 
 
 def _fresh(start: Start, method: Method, count: int) -> Sample:
-    """Return at most ``count`` directions of the source, checked."""
+    """Return at most ``count`` directions of the source, after checking them."""
     source, name = method.directions, type(method.directions).__name__
     try:
         sample = source.draw(method.context, count, method.generator)
@@ -179,8 +179,8 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
 
     A direction that depends on the others, up to RANK_TOLERANCE of its squared length, is dropped.  That only makes
     the subspace of the step smaller.  Everything is a product of the directions or of their Gram matrix, because
-    Householder's QR is slow here.  One pass leaves errors of roundoff over the length left; a second pass removes them
-    where little was left.
+    Householder's QR is slow here.  After one pass, the error of a direction is the roundoff divided by the share of its
+    length that the others left.  A second pass corrects the directions of which little was left.
 
     Raises:
         NonFiniteError: the directions are too long to be squared.
@@ -213,7 +213,7 @@ def extend_basis(basis: Tensor, *blocks: Tensor) -> Tensor:
 
 
 def _combined(coefficients: Array, rows: Tensor) -> Tensor:
-    """Return ``coefficients`` (n, m) @ ``rows`` (m, d), n <= m; long rows are overwritten, part by part."""
+    """Return ``coefficients`` (n, m) @ ``rows`` (m, d) for n <= m.  Long rows are overwritten, to save memory."""
     left, count = torch.from_numpy(coefficients).to(rows), coefficients.shape[0]
     width = max(1, PART // rows.shape[0])
     if rows.shape[1] <= width:
@@ -224,7 +224,7 @@ def _combined(coefficients: Array, rows: Tensor) -> Tensor:
 
 
 def _orthogonalise_again(rows: Tensor, first: int) -> None:
-    """Make ``rows`` (n, d) from ``first`` on orthonormal to all others, in place: a second pass."""
+    """Make the ``rows`` (n, d) from the row ``first`` on orthonormal to all others, in place, in a second pass."""
     weak = rows[first:]
     gram = _on_cpu(product(weak, rows.T))
     shares, count = gram[:, :first], weak.shape[0]

@@ -1,6 +1,6 @@
 """The buffer before the limits: it turns a target away from them before the projection.
 
-At a limit the projection onto the safe region shortens the whole step, its part along the limit too.  Then a policy
+At a limit the projection onto the safe region shortens the whole step, also its part along the limit.  Then a policy
 crawls.  So the target is turned first.  This is done in the linear model of the constraints, where turning costs
 nothing along the limit:
 

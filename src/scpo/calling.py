@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
     Attributes:
         values: (k,), or (m, k) for a batch of m parameter sets.
-        roundoff: the unit roundoff of the type that they had.
+        roundoff: the unit roundoff of the type in which they were returned.
     """
 
     values: Array
@@ -37,7 +37,7 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
 
     Raises:
         ConstraintError: it raised or timed out.
-        ShapeError: it returned something else than numbers in this shape.
+        ShapeError: it did not return numbers in this shape.
     """
     try:
         with _time_limit(constraint.timeout):
@@ -71,7 +71,7 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
 
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Interrupt the body after ``seconds`` with TimeoutError."""
+    """Raise TimeoutError in the body of the ``with`` statement after so many ``seconds``."""
     if seconds is None:
         yield
         return

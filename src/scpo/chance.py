@@ -35,7 +35,7 @@ class Sampled(Options):
             With ``Constraint(batched=True)``: (stacked parameters of p policies, seeds) -> (p, rollouts, k).
         rollouts: m, the rollouts of one evaluation.
         level: the probability with which all k bounds of a policy hold.
-        seed: of the random numbers of all phases.
+        seed: the seed of the random numbers of all phases.
         phase: the number of the phase; each has its own seeds.
     """
 
@@ -65,7 +65,7 @@ class Sampled(Options):
         """Return the upper confidence bounds, shape (k,), or (p, k) for a batch of p policies.
 
         Raises:
-            ShapeError: the simulator returned something else than (rollouts, k) numbers.
+            ShapeError: the simulator did not return (rollouts, k) numbers.
         """
         samples = self._checked(self.simulate(policy, self.seeds))
         return self.bound(np.where(np.isfinite(samples), samples, np.inf))
@@ -97,7 +97,7 @@ class UpperMean(Sampled):
 
     Attributes:
         method: "bernstein" (the empirical Bernstein bound of Maurer and Pontil, 2009, theorem 4) and "hoeffding" hold
-            for independent values in an interval; Bernstein's is the closer one where they vary little and are many.
+            for independent values in an interval.  Bernstein's bound is closer if the values are many and vary little.
             "student" holds for independent normal values.
         span: the interval (low, high) in which every value lies, for the first two.
 
@@ -135,7 +135,7 @@ class UpperMean(Sampled):
             raise ConfigurationError(f"span: expected (low, high) with low < high, got {self.span!r}")
 
     def bound(self, samples: Array) -> Array:
-        """Return the upper confidence bounds (..., k) on the means of samples (..., m, k), and inf where one is inf."""
+        """Return the upper confidence bounds (..., k) on the means of samples (..., m, k); inf if a sample is inf."""
         finite: np.ndarray = np.asarray(np.isfinite(samples))
         if self.span is not None and (finite & ((samples < self.span[0]) | (samples > self.span[1]))).any():
             raise ConstraintError(
@@ -147,7 +147,7 @@ class UpperMean(Sampled):
         return np.asarray(mean + self._margin(deviation, self._each(samples.shape[-1])))
 
     def _margin(self, deviation: Array, failing: float) -> Array:
-        """Return by how much the bounds lie above the sample means, whose samples have this standard deviation."""
+        """Return by how much the bounds lie above the means of samples with this standard ``deviation``."""
         m = self.rollouts
         if self.span is None:
             return np.asarray(-special.stdtrit(m - 1, failing) * deviation / math.sqrt(m))
@@ -162,11 +162,11 @@ class UpperMean(Sampled):
 class Quantile(Sampled):
     """The constraint that a share of the rollouts is safe, by an upper confidence bound on that quantile of each value.
 
-    The bound is an order statistic: of m independent values the j-th smallest, with the least j for which it lies above
-    the quantile with the probability asked for, whatever the distribution (the binomial distribution says so exactly).
+    The bound is the j-th smallest of m independent values.  j is the least number for which this value lies above the
+    quantile with the probability asked for.  The binomial distribution gives j, for every distribution of the values.
 
     Attributes:
-        share: the share of rollouts in which a value is to be at most 0.
+        share: the share of rollouts in which a value must be at most 0.
 
     Raises:
         ConfigurationError: there are too few rollouts for the share and the level.
@@ -187,7 +187,7 @@ class Quantile(Sampled):
         """Return j, from 1: the bound on each of k values is the j-th smallest of its m samples.
 
         Raises:
-            ConfigurationError: none of the m is large enough.
+            ConfigurationError: m is too small for such a j.
         """
         failing = self._each(k)
         # P(at least j of m samples lie below the quantile), for j = 1 ... m

@@ -1,4 +1,4 @@
-"""The evaluator of a constraint: a black box that is called, checked and counted, and never differentiated."""
+"""The evaluator of a constraint: it calls the black box, checks its values and counts them, and needs no derivative."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ConstraintEvaluator:
     """Evaluates g at parameter vectors, (m, d) -> (m, k), and counts the rollouts.
 
     Args:
-        policy: whose parameters the constraint reads.
+        policy: the policy whose parameters the constraint reads.
         vector: the flat view of its trainable parameters.
         constraint: the black box and its options.
     """
@@ -66,7 +66,7 @@ class ConstraintEvaluator:
 
         Raises:
             ConstraintError: the constraint raised, timed out, or changed its length.
-            ShapeError: it returned something that is no row of numbers per parameter set.
+            ShapeError: it did not return a row of numbers for each parameter set.
             NonFiniteError: it returned NaN or infinity.
         """
         values = self._evaluate(thetas)
@@ -76,7 +76,7 @@ class ConstraintEvaluator:
         return values
 
     def attempt(self, thetas: Tensor) -> Array:
-        """Return g, shape (m, k), with +inf for NaN, infinity and -infinity: a rollout that diverged is unsafe.
+        """Return g, shape (m, k), with +inf in place of NaN and of both infinities: a rollout that diverged is unsafe.
 
         Raises:
             ConstraintError, ShapeError: as for a call.
@@ -87,17 +87,17 @@ class ConstraintEvaluator:
     def attempt_along(self, theta: Tensor, directions: Tensor, length: float) -> Array:
         """Return :meth:`attempt` at theta (d,) + length * direction, for each of ``directions`` (m, d).
 
-        Many parameters are not copied m times: a few sets are made and evaluated at once, unless workers share them.
+        A large theta is not copied m times: a few sets are made and evaluated at a time, unless workers share them.
         """
         parts = self._parts(directions) if len(directions) else [directions]
         return np.concatenate([self.attempt(torch.add(theta, part, alpha=length)) for part in parts])
 
     def _parts(self, rows: Tensor) -> list[Tensor]:
-        """Return ``rows`` (m, d) in parts that are evaluated at once."""
+        """Return ``rows`` (m, d) in parts, each of which is evaluated at once."""
         return list(rows.split(len(rows) if self._workers else max(1, TOGETHER // rows.shape[1])))
 
     def _evaluate(self, thetas: Tensor) -> Array:
-        """Return what the constraint returns, shape (m, k); the policy, its buffers and mode stay as they are."""
+        """Return the values of the constraint, shape (m, k); the policy, its buffers and mode stay as they are."""
         count = thetas.shape[0]
         with torch.no_grad():
             if self.constraint.batched:
@@ -122,7 +122,7 @@ class ConstraintEvaluator:
 
         Raises:
             NonDeterministicConstraintError: the values differ.
-            UnsafeStartError: g + tightening > 0 anywhere.
+            UnsafeStartError: g + tightening > 0 for a constraint value.
         """
         values: Array = self(theta[None])[0]
         self.check_determinism(theta, values)
@@ -163,7 +163,7 @@ class ConstraintEvaluator:
     def rounding_level(self, theta: Tensor, generator: torch.Generator) -> Array:
         """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.
 
-        The estimate is the largest move under a few perturbations of about one unit roundoff, times a factor.  It is
+        The estimate is a factor times the largest move under a few perturbations of about one unit roundoff.  It is
         never below the roundoff of the values themselves, because float32 values may all round to the same one.  The
         roundoff is that of the least precise type that was seen.
         """

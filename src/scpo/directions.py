@@ -2,8 +2,8 @@
 
 g depends on theta only through the policy's outputs at visited states.  So every gradient of g_i lies in the span of
 the rows of d pi_theta(x) / d theta at these states.  Directions drawn there (:class:`Tangent`) let few probes see most
-of each gradient.  Gaussian directions (:class:`Isotropic`) are the plain reading of "sampling-based".  Neither needs a
-derivative of g.
+of each gradient.  Gaussian directions (:class:`Isotropic`) are what "sampling-based" means at first reading.  Neither
+needs a derivative of g.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Tangent(Directions):
     Attributes:
         states: the visited states (S, ...), or a dictionary of them if the policy takes one; or a callable that returns
             the present ones.
-        output: (policy, states) -> the output that counts, for policies without a forward method or with several
+        output: (policy, states) -> the output to differentiate, for policies without a forward method or with several
             outputs; None: the first tensor that the policy returns, or the mean of a distribution.
     """
 
@@ -83,7 +83,7 @@ class Tangent(Directions):
         return Sample(rows[:count].T, rows[count:].T if rows.shape[0] > count else None, exact)
 
     def _strata(self, size: int, count: int, generator: torch.Generator) -> Tensor:
-        """Return ``count`` indices below ``size``, one from each of as many equal parts, and then ``checks`` more."""
+        """Return ``count`` indices below ``size``, one from each of ``count`` equal parts, and then ``checks`` more."""
         return torch.cat([_strata(size, count, generator), _strata(size, self.checks, generator)])
 
 
@@ -105,7 +105,7 @@ class Mixed(Tangent):
 
 
 def as_directions(given: Directions | None) -> Directions:
-    """Return ``given``; isotropic directions with a warning for None.
+    """Return ``given``, or isotropic directions with a warning if it is None.
 
     Raises:
         ConfigurationError: ``given`` is no source of directions.
@@ -128,7 +128,7 @@ def _gaussian(vector: ParameterVector, count: int, generator: torch.Generator) -
 
 
 def _strata(size: int, count: int, generator: torch.Generator) -> Tensor:
-    """Return ``count`` indices below ``size``, one at random from each of as many equal parts."""
+    """Return ``count`` indices below ``size``, a random one from each of ``count`` equal parts of the range."""
     jitter = torch.rand(count, generator=generator, dtype=torch.float64).numpy()
     places = ((np.arange(count) + jitter) * (size / max(count, 1))).astype(np.int64)
     return torch.from_numpy(np.minimum(places, size - 1))
@@ -138,7 +138,7 @@ def _number_of(states: States) -> int:
     """Return the number S of states.
 
     Raises:
-        ShapeError: there are none, or different numbers of them.
+        ShapeError: there are no states, or the tensors hold different numbers of them.
     """
     parts = list(states.values()) if isinstance(states, Mapping) else [states]
     if not parts or any(not isinstance(part, Tensor) or part.ndim == 0 for part in parts):
@@ -186,7 +186,7 @@ def _analytic_rows(context: Context, parts: dict[str, Tensor]) -> Tensor:
 
 
 def _autograd_rows(context: Context, states: States, output: Output | None) -> Tensor:
-    """Return the rows by back-propagation, one pass for all outputs; the policy and its random numbers stay."""
+    """Return the rows by back-propagation, in one pass; the policy and the random generators stay as they are."""
     vector = context.vector
     devices = [vector.device] if vector.device.type == "cuda" else []  # whose random numbers dropout draws
     keeper = vector.keeper(context.policy)

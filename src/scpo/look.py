@@ -1,7 +1,7 @@
-"""A look along the step: one more probe on the way to a proposal, which shortens the step where g curves too much.
+"""A look along the step: one more probe on the way to a proposal.  It shortens the step if g curves too much.
 
-The step bound knows the curvature that earlier steps have shown.  What a step may meet is a curvature along its own
-direction that none of them has shown.  So g is evaluated at theta + beta Q z, and the residual there,
+The step bound knows the curvature that earlier steps have shown.  A step may meet a curvature along its own direction
+that none of them has shown.  So g is evaluated at theta + beta Q z, and the residual there,
 
     R_i = g_i(theta + beta Q z) - g_i - beta a_i^T z,
 
@@ -9,9 +9,9 @@ says how g_i curves along this step.  On the ray s z the rows of the region beco
 
     kappa g_i + s a_i^T z + max( e_i s |z| + (L_i / 2) s^2 |z|^2,  f max(R_i, 0) s^2 / beta^2 ) <= 0,
 
-and the step is shortened to the largest s <= 1 that satisfies them.  A step that lost much is looked at again.  A step
-along which a rollout diverged (NaN or infinity) is halved and looked at again.  The
-result is a shortened step of the same region, so every proof stands (docs/method.md, section 5).
+and the step is shortened to the largest s <= 1 that satisfies them.  A step that was shortened much gets another look.
+A step along which a rollout diverged (NaN or infinity) is halved and gets another look.  The result is a shortened step
+of the same region, so every proof stands (docs/method.md, section 5).
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def look_along(
 ) -> Looks:
     """Return the part of ``step`` (n,) that is left after looking along it.
 
-    In place of the errors of the slopes stands what the look shows, but for the errors ``beside`` (k,) that make up for
-    a lack of slack.
+    The curvature that the look shows replaces the errors of the slopes.  Only the errors ``beside`` (k,) stay: they
+    make up for a slack that is less than the rounding.
     """
     count = unsafe = 0
     while True:
@@ -87,6 +87,6 @@ def look_along(
 
 
 def _curvature_along(step: Array, residual: Array, options: Look) -> Array:
-    """Return the curvature (k,) with which (L / 2) |z|^2 is the rise that the residual stands for, with its factor."""
+    """Return L (k,) for which (L / 2) |z|^2 is the factor times the rise of g over the step that the residual shows."""
     rise = options.factor * np.maximum(residual, 0.0) / options.share**2
     return np.asarray(2.0 * rise / length_of(step) ** 2)

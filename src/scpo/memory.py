@@ -1,10 +1,10 @@
-"""The gradients that the probes of past updates have shown, and the step that they let one foresee.
+"""The gradients that past probes have shown, and the projected step that can be foreseen from them.
 
-An update probes n directions.  The gradients of more constraints than that may hold the step back: in a random basis
-each direction then runs into one of them, and the policy stands still far from an optimum.  So the gradients of the
+An update probes n directions.  More than n constraints may hold the step back.  In a random basis each direction then
+meets one of them, and the policy stands still far from an optimum.  So the gradients of the
 constraints nearest to their limits are kept from update to update, and corrected along the directions that are probed
 anew (a secant update, as in Broyden's method).  The nominal step, projected onto the half-spaces of these gradients,
-becomes one direction of the next basis.  It stands for all of them.
+becomes one direction of the next basis.  This one direction takes all these gradients into account.
 
 A memory that is wrong costs progress and never safety: the region is built on what the new probes show
 (docs/method.md, section 7).
@@ -40,8 +40,8 @@ class Memory:
     """Remembered gradients, of the constraint nearest to its limit first.
 
     Attributes:
-        indices: of their constraints (m,).
-        gradients: as far as probes have shown them (m, d).
+        indices: which constraints they belong to (m,).
+        gradients: the gradients (m, d), as far as probes have shown them.
     """
 
     indices: np.ndarray
@@ -53,10 +53,10 @@ class Memory:
 
     @classmethod
     def of_state(cls, state: dict[str, Any], values: int, theta: Tensor) -> Memory:
-        """Return the memory of a :meth:`state_dict`, for so many constraint ``values`` and the parameters theta (d,).
+        """Return the memory that a :meth:`state_dict` holds; ``values`` is the number k of constraint values.
 
         Raises:
-            ConfigurationError: it is of other constraints or parameters.
+            ConfigurationError: the state belongs to other constraints or parameters.
         """
         indices, gradients = state["indices"].cpu().numpy().copy(), state["gradients"]
         if tuple(gradients.shape) != (indices.size, theta.numel()) or not ((indices >= 0) & (indices < values)).all():
@@ -75,7 +75,7 @@ def renewed(
     vectors: Tensor,
     least: int,
 ) -> Memory:
-    """Return the gradients of the constraints nearest to their limits, with what the last probes showed of them.
+    """Return the gradients of the constraints nearest to their limits, corrected by the last probes.
 
     Active constraints come first, then those with the least slack per slope.
 
@@ -83,9 +83,9 @@ def renewed(
         memory: the gradients so far, or None.
         tightened: g + tightening (k,) where the probes were taken.
         slopes: the slopes (k, n) that they showed.
-        active: which constraints (k,) held the step back; None: not known.
+        active: True for the constraints (k,) that held the step back; None: not known.
         vectors: Q (d, n), the directions of the probes.
-        least: at least so many gradients are kept.
+        least: the least number of gradients that are kept.
     """
     beyond = np.zeros(slopes.shape[0])  # |gradient|^2 outside the basis
     known, inside = np.empty(0, dtype=np.int64), slopes[:0]
@@ -119,7 +119,7 @@ def foreseen(memory: Memory, nominal: Tensor, slack: Array, metric: Tensor | Non
 
         argmin |v - p|   subject to   a_i^T v <= slack_i for each remembered a_i,
 
-    in the norm of ``metric``.  Only the gradients that a step no longer than p can meet take part.
+    in the norm of ``metric``.  Half-spaces that no step of length |p| can leave are left out.
 
     Args:
         memory: the gradients.

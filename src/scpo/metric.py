@@ -3,11 +3,11 @@
 Projecting p in the norm of M^-1 keeps what M means: the projected step descends by itself, and where it is 0 the
 optimality conditions hold in the sampled directions (docs/method.md, section 5).
 
-M is read from the state after the step, so it belongs to this very p.  Without momentum and decoupled weight decay
-p = -M gradient holds to rounding; the gradient is that of the loss, plus that of the penalty where weight decay is not
+M is read from the state after the step, so it belongs to this p.  Without momentum and without decoupled weight decay,
+p = -M gradient holds up to rounding.  This gradient includes that of the weight penalty, if weight decay is not
 decoupled.  With momentum p = -M m, where m is the optimiser's mean of gradients.  Then the projected step descends
-along m, and the descent row sees to the loss of the batch.  Decoupled weight decay adds a step that is not of this
-form; the same row sees to it.
+along m, and the descent row keeps the loss of the batch from rising.  Decoupled weight decay adds a step of another
+form to p; the descent row covers it as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _adam(group: Group, state: State, parameter: Tensor) -> Tensor:
 
 
 def _radam(group: Group, state: State, parameter: Tensor) -> Tensor:
-    """The rectified second moment; 1 in the first steps, where RAdam takes none into account."""
+    """Return the root of the rectified second moment; 1 in the first steps, in which RAdam does not use it."""
     decay, step = float(group["betas"][1]), float(state["step"])
     bias, longest = 1.0 - decay**step, 2.0 / (1.0 - decay) - 1.0
     length = longest - 2.0 * step * decay**step / bias
@@ -70,7 +70,7 @@ def _adagrad(group: Group, state: State, parameter: Tensor) -> Tensor:
 
 
 def _adadelta(group: Group, state: State, parameter: Tensor) -> Tensor:
-    """The state holds acc = rho old + (1 - rho) D^2 g^2, and D^2 = (old + eps) / (v + eps), where D = M / lr."""
+    """Return 1 / D, D = M / lr.  The state holds acc = rho old + (1 - rho) D^2 g^2, D^2 = (old + eps) / (v + eps)."""
     rho, eps = float(group["rho"]), float(group["eps"])
     second: Tensor = state["square_avg"].double()
     moved: Tensor = state["acc_delta"].double()
@@ -98,10 +98,10 @@ RULES: dict[type[torch.optim.Optimizer], tuple[Scaling, str | None]] = {
 
 
 def own_metric(optimizer: torch.optim.Optimizer, vector: ParameterVector) -> Tensor | None:
-    """Return the diagonal of M^-1 (d,) of an optimiser's last step, or None where there is none.
+    """Return the diagonal of M^-1 (d,) of an optimiser's last step, or None if the optimiser has none.
 
-    It counts as unknown, and NaN stands for it, where the optimiser has seen no gradient but 0: its step is 0 there
-    whatever M is.  Call this with the policy at the parameters from which the step was proposed.
+    An entry is NaN, for unknown, if the optimiser has seen no gradient but 0 there: its step is 0 whatever M is.  Call
+    this with the policy at the parameters from which the step was proposed.
     """
     rule = next((RULES[kind] for kind in type(optimizer).__mro__ if kind in RULES), None)
     if rule is None:
@@ -122,9 +122,9 @@ def _of_parameter(scaling: Scaling, key: str | None, group: Group, state: State,
 
 
 def well_posed(diagonal: Tensor) -> Tensor | None:
-    """Return a diagonal of M^-1 with the median where it is unknown, and no entry below FLOOR of the largest.
+    """Return the diagonal of M^-1 without NaN (the median replaces it) and without entries below FLOOR of the largest.
 
-    None stands for a multiple of the identity, and for a diagonal of which nothing is known.
+    The result is None, for the Euclidean norm, if nothing is known or all entries are equal.
     """
     known = torch.isfinite(diagonal) & (diagonal > 0)
     if not known.all():
@@ -138,7 +138,7 @@ def well_posed(diagonal: Tensor) -> Tensor | None:
 
 
 def as_metric(given: Metric | Tensor | str | None, vector: ParameterVector) -> Metric:
-    """Return what gives the diagonal of M^-1 after each step of the wrapped optimiser, ready for the projection.
+    """Return the function that gives the diagonal of M^-1 after each step of the wrapped optimiser.
 
     Raises:
         ConfigurationError: ``given`` is no metric, or not positive.
@@ -176,7 +176,7 @@ def _ready(diagonal: Tensor | None) -> Tensor | None:
 
 
 def _checked(given: Any, vector: ParameterVector) -> Tensor | None:
-    """Return a diagonal that the user gave, in float64 beside the parameters."""
+    """Return a diagonal that the user gave, in float64 on the device of the parameters."""
     if given is None:
         return None
     if not isinstance(given, Tensor) or given.shape != (vector.dimension,):

@@ -1,4 +1,4 @@
-"""SafeOptimizer: what lasts between the updates, whose arithmetic is in :mod:`scpo.update`."""
+"""SafeOptimizer, which holds the state between updates; the arithmetic of an update is in :mod:`scpo.update`."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class SafeOptimizer(Wrapper):
     ``step()`` lets the wrapped optimiser propose a step from the gradients that ``backward`` left.  It takes that step
     back and applies its projection onto the local safe region instead (docs/method.md).
 
-    The wrapped optimiser's state (momentum, Adam's moments) depends on the gradients alone and stays as it made it.
-    Optimisers that remember the steps themselves are misled by altered ones: LBFGS, and the average of ASGD.
+    The wrapped optimiser's state (momentum, Adam's moments) depends on the gradients alone, and the projection does not
+    change it.  Optimisers that remember their own steps are misled: LBFGS, and ASGD with its average.
 
     Args:
         optimizer: any torch.optim optimiser of parameters of ``policy``.  Parameters that are not the policy's (a
@@ -54,17 +54,17 @@ class SafeOptimizer(Wrapper):
         smoothness: ``EstimatedSmoothness()``, ``FixedSmoothness(L)``, numbers, or your own :class:`scpo.Smoothness`;
             None: estimated.
         kappa: share of the slack that one update may use, in (0, 1].
-        verify: evaluate g at a proposed step before it is taken.  An unsafe proposal raises L and is solved again;
-            after 8 retries theta stays.  With False the bound alone decides.
-        look: evaluate g on the way to each proposed policy as well, and shorten the step where g curves more than L
-            says; after an unsafe iterate, go back to the last safe one.  ``Look(...)`` has options; False: neither.
-        descent: the batch loss must not rise to first order; ``Descent(loss_smoothness=L)``: nor at all, for an
-            L-smooth loss; False: it may rise.
-        buffer: width of a zone before the limit in which steps are turned along the limit or back; 0 turns none.
+        verify: evaluate g at a proposed step before it is taken.  An unsafe proposal raises L, and a new step is
+            computed; after 8 retries theta stays.  With False the bound alone decides.
+        look: evaluate g on the way to each proposed policy as well, and shorten the step if g curves more than L
+            says; after an unsafe iterate, go back to the last safe one.  ``Look(...)`` has options; False does neither.
+        descent: keep the batch loss from rising to first order.  ``Descent(loss_smoothness=L)`` keeps an L-smooth
+            loss from rising at all.  False lets it rise.
+        buffer: width of a zone before the limit.  In it steps are turned along the limit or away from it; 0: no zone.
         metric: the norm in which steps are projected; safety does not depend on it.  "auto": the wrapped optimiser's
-            where it has one (:mod:`scpo.metric`).  None or "euclidean": Euclidean.  Or your own: the diagonal of M^-1
-            (d,), or a callable that takes the optimiser after its step and returns one, or None.
-        seed: of the sampled directions.
+            own norm if it has one (:mod:`scpo.metric`).  None or "euclidean": the Euclidean norm.  Or your own: the
+            diagonal of M^-1 (d,), or a callable that takes the optimiser after its step and returns it, or None.
+        seed: the seed of the sampled directions.
 
     Raises:
         UnsafeStartError: g + tightening > 0 at the start.
@@ -183,7 +183,7 @@ class SafeOptimizer(Wrapper):
         """Add parameters that are not the policy's to the wrapped optimiser.
 
         Raises:
-            ConfigurationError: they are the policy's, whose vector theta was laid out at the start.
+            ConfigurationError: they are the policy's; the parameters in theta are fixed at the start.
         """
         given = param_group["params"]
         added = [given] if isinstance(given, Tensor) else list(given)
@@ -198,7 +198,7 @@ class SafeOptimizer(Wrapper):
         last safe iterate was safe under another constraint.
 
         Raises:
-            ConstraintError: the constraint fails, or gives two answers.  Then the next step evaluates it again.
+            ConstraintError: the constraint fails, or gives two answers.  The next step evaluates it again.
             NonFiniteError: a value is NaN or infinite.
         """
         self._refuge, self._raised, self._longest, self._gradient_bound = None, None, math.inf, None
@@ -213,7 +213,7 @@ class SafeOptimizer(Wrapper):
         """Take one projected step and return its record.
 
         Args:
-            closure: computes the loss and its gradient; handed to the wrapped optimiser.  The record has its loss.
+            closure: computes the loss and its gradient; the wrapped optimiser calls it.  The record holds the loss.
 
         Raises:
             ScpoError: the step failed.  Policy, optimiser, L and random numbers are as before the call.
@@ -256,7 +256,7 @@ class SafeOptimizer(Wrapper):
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state from which a resumed run gives the same iterates.  It leaves out the policy's own state."""
+        """Return the state from which a resumed run gives the same iterates, without the policy's own state."""
         return {
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "smoothness": learned_state(self._method),
@@ -281,7 +281,7 @@ class SafeOptimizer(Wrapper):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a :meth:`state_dict`.  Build on the initial policy, load the policy's state, then load this.
+        """Restore a :meth:`state_dict`.  First build this on the initial policy and load the policy's own state.
 
         Raises:
             ConfigurationError: entries are missing, or belong to other parameters, another optimiser, another
@@ -328,10 +328,10 @@ class SafeOptimizer(Wrapper):
         self.evaluate.begin(int(state["phase"]))
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
-        """Return the state from which an update starts; g is evaluated where the policy was changed from outside.
+        """Return the state from which an update starts; if the policy was changed from outside, g is evaluated again.
 
-        An unsafe policy is then restored.  There is no way back, because the last safe iterate may be another policy's.
-        The gradient bound is carried on where theta alone has changed, by at most r, and given up otherwise.
+        A policy that is unsafe after such a change is restored.  The update does not go back to the last safe iterate,
+        which may be another policy's.  The gradient bound is kept if theta alone has changed, by at most r.
         """
         start = Start(
             update=self.updates + 1,
@@ -362,13 +362,13 @@ class SafeOptimizer(Wrapper):
         return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None, longest=math.inf)
 
     def _measure_rounding(self) -> None:
-        """Measure eps_g (k,) at the current iterate; its roughness at the scale of probes waits for the next step."""
+        """Measure eps_g (k,) at the current iterate; the next step measures roughness at the scale of its probes."""
         self.rounding = self.evaluate.rounding_level(self._theta, self._method.generator)
         self._measured_at = float(vector_norm(self._theta))
         self._coarse, self._rough_at = self.evaluate.is_coarse, -math.inf
 
     def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
-        """Return eps_g (k,), and |theta| where it was measured.  It is measured again when |theta| has doubled."""
+        """Return eps_g (k,), and |theta| at its measurement.  It is measured again when |theta| has doubled."""
         size = float(vector_norm(theta))
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at

@@ -65,7 +65,7 @@ def _check(one: Field[Any], value: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class StepOptions(Options):
-    """Options of a step that need no object of their own."""
+    """The options of a step that do not belong to a group such as :class:`Look`."""
 
     kappa: float = option(0.5, "share of the slack that one update may use", gt=0, le=1)
     verify: bool = option(True, "evaluate g at a proposed step before it is taken; otherwise the bound alone decides")
@@ -76,7 +76,7 @@ class StepOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerOptions(Options):
-    """Options that the optimiser reads before a step begins; the step gets the norm itself."""
+    """The options that only the optimiser reads: the step gets the norm that they name."""
 
     metric: str = option(
         "auto", "norm in which steps are projected: auto, that of the wrapped optimiser where it has one; euclidean"
@@ -85,10 +85,10 @@ class OptimizerOptions(Options):
 
 @dataclass(frozen=True)
 class Look(Options):
-    """The options against curvature that no step has shown (docs/method.md, sections 5 and 9).
+    """The options of the look, a guard against curvature that no step has shown (docs/method.md, sections 5 and 9).
 
-    A look along each proposed step, one more probe, shortens the step where a constraint curves more than its L says.
-    Where an iterate is unsafe all the same, the next update goes back to the last safe one.
+    One more probe, along each proposed step, shortens the step if a constraint curves more than its L says.  If an
+    iterate is unsafe in spite of that, the next update goes back to the last safe one.
     """
 
     share: float = option(0.75, "beta: the part of the step at which g is evaluated", gt=0, lt=1)
@@ -98,10 +98,10 @@ class Look(Options):
 
 @dataclass(frozen=True)
 class Descent(Options):
-    """The options of one more constraint of the projection, which keeps the loss of a batch from rising.
+    """The options of the descent row: one more row of the projection, which keeps the loss of a batch from rising.
 
-    It is there for a step that does not go along the negative gradient.  It keeps the loss from rising to first order;
-    with the loss's own smoothness constant it keeps the loss from rising at all.
+    Steps that do not go along the negative gradient need it.  It keeps the loss from rising to first order; with the
+    smoothness constant of the loss it keeps the loss from rising at all.
     """
 
     loss_smoothness: float = option(0.0, "smoothness constant of the batch loss", ge=0)
@@ -114,12 +114,12 @@ class Constraint(Options):
     Attributes:
         function: the black box, policy -> (k,).  With ``batched``: name -> (m, *shape) stacked parameters -> (m, k).
         batched: the function takes m stacked parameter sets at once.
-        tightening: is added to g in training, so that g + tightening <= 0.
+        tightening: a number that is added to g in training, so that g + tightening <= 0.
         timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.
         rounding: eps_g, the rounding of g, a number or (k,); None: it is measured.
-        may_be_flat: no error if no probe of the first update changes any value.
-        map: evaluates the policies of a batch side by side: anything that is called as the built-in ``map`` is, such as
-            the ``map`` of an executor of threads or processes.  Each worker has a copy of the policy.
+        may_be_flat: accept that no probe of the first update changes any value; by default this is an error.
+        map: evaluates the policies of a batch side by side.  It takes the arguments of the built-in ``map``, as the
+            ``map`` of an executor of threads or processes does.  Each worker has a copy of the policy.
     """
 
     function: Callable[[Any], Any]
@@ -147,7 +147,7 @@ def as_constraint(given: Callable[[Any], Any] | Constraint) -> Constraint:
 
 
 def as_look(given: Look | bool) -> Look | None:
-    """Return the options of the look; None if there is none."""
+    """Return the options of the look; None without a look."""
     if isinstance(given, bool):
         return Look() if given else None
     if not isinstance(given, Look):

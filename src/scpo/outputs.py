@@ -35,17 +35,17 @@ def eagerly() -> AbstractContextManager[Any]:
 
 
 def output_at(policy: nn.Module, states: Any, output: Output | None) -> Tensor:
-    """Return the output of a policy at states: of a tuple or a dictionary the first tensor, of a distribution the mean.
+    """Return the output of a policy at states, as a tensor.
 
-    Of a distribution over classes it is the logits.
+    A tuple or a dictionary gives its first tensor.  A distribution gives its mean, or its logits if it is over classes.
 
     Args:
         policy: the policy.
         states: its argument.
-        output: (policy, states) -> the output that counts; None: what the policy itself returns.
+        output: (policy, states) -> the output; None: what the policy itself returns.
 
     Raises:
-        ConfigurationError: there is no tensor in it, or the policy has no forward method.
+        ConfigurationError: the output has no tensor, or the policy has no forward method.
     """
     policy = uncompiled(policy)
     if output is None and getattr(policy.forward, "__name__", "") == "_forward_unimplemented":

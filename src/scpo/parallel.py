@@ -33,12 +33,12 @@ KEPT_POLICIES = 4
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """What workers are sent once, policy and black box.  Each evaluation sends only what has changed since.
+    """The policy and the black box, which each worker is sent once; later evaluations send only what has changed.
 
     Attributes:
-        key: its name among workers.
+        key: the name by which workers know it.
         policy: the copy, without gradients.
-        names: its parameters that make up theta.
+        names: the names of its parameters that make up theta.
         rest: its other tensors.
         constraint: the black box, without its map.
     """
@@ -59,7 +59,7 @@ class Task:
         theta: the parameters (d,).
         changed: pickled tensors of the policy outside theta that differ from those of the original.
         modes: whether each module of the policy is in training mode.
-        original: the pickled original, for workers that do not have it; and the constraint.
+        original: the pickled original and the constraint, for workers that do not have them; or None.
     """
 
     key: str
@@ -99,7 +99,7 @@ class Workers:
         """Return g (k,) of each row of ``thetas`` (m, d).
 
         Raises:
-            ConstraintError: the constraint failed in a worker, or a worker or the map itself did.
+            ConstraintError: the constraint failed in a worker, a worker died, or the map itself failed.
             ConfigurationError: the policy cannot be copied.
         """
         original, changed = self._current()
@@ -133,7 +133,7 @@ class Workers:
         return answers
 
     def _current(self) -> tuple[Original, Rest]:
-        """Return the original, and what of the policy's rest differs from it: little, or a new original is made."""
+        """Return the original, and the tensors that differ from it; if they are large, a new original is made."""
         policy = uncompiled(self.policy)
         present = self.vector.present_rest(policy)
         if self._original is not None and self._original.rest.keys() == present.keys():

@@ -23,7 +23,7 @@ def all_finite(x: Tensor) -> bool:
 
 
 def tensor_roundoff(tensor: Tensor) -> float:
-    """Return the unit roundoff of a tensor's type; that of float64 for a type that is not floating."""
+    """Return the unit roundoff of a tensor's type.  A type without fractions counts as float64."""
     return float(torch.finfo(tensor.dtype).eps) if tensor.dtype.is_floating_point else UNIT_ROUNDOFF
 
 
@@ -85,15 +85,15 @@ class ParameterVector:
         return torch.cat([parameter.detach().reshape(-1).to(torch.float64) for parameter in self.parameters])
 
     def read_rest(self, policy: nn.Module, known: Rest | str | None = None) -> Rest:
-        """Return copies of all policy tensors that are not part of theta; ``known`` itself if it holds the same."""
+        """Return copies of all policy tensors outside theta; ``known`` itself, without a copy, if it holds the same."""
         return read_rest(policy, self.parameters, known)
 
     def present_rest(self, policy: nn.Module) -> Rest:
-        """Return all policy tensors that are not part of theta, themselves."""
+        """Return all policy tensors outside theta, without copying them."""
         return present_rest(policy, self.parameters)
 
     def keeper(self, policy: nn.Module) -> Keeper:
-        """Return what restores the policy's tensors that are not part of theta."""
+        """Return an object that can restore the policy's tensors outside theta as they are now."""
         return Keeper(policy, self.parameters, self.kept)
 
     def write_rest(self, policy: nn.Module, saved: Rest) -> None:
@@ -114,7 +114,7 @@ class ParameterVector:
         return torch.cat([part.to(parameter.dtype).to(torch.float64) for part, parameter in parts])
 
     def refuse_change(self, policy: nn.Module, optimizer_parameters: Iterable[Tensor]) -> None:
-        """Check that the optimiser moves the parameters of theta and no others of the policy.
+        """Check that of the policy's parameters the optimiser moves exactly those in theta.
 
         Raises:
             ConfigurationError: a parameter was frozen, unfrozen or added since theta was laid out.
@@ -137,10 +137,10 @@ class ParameterVector:
 
         Args:
             maximized: the parameters whose optimiser maximises; their gradient gets the opposite sign.
-            beside: other parameters that the optimiser steps.
+            beside: parameters outside theta that the optimiser steps.
 
         Raises:
-            ConfigurationError: no parameter has a gradient, and none beside.
+            ConfigurationError: no parameter in theta has a gradient, and none in ``beside``.
             NonFiniteError: an entry is NaN or infinite.
         """
         if all(parameter.grad is None for parameter in (*self.parameters, *beside)):

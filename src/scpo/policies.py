@@ -1,7 +1,7 @@
 """Residual policies: a frozen backup plus a network whose last layer starts at zero (S).
 
-So the initial policy is the backup.  :meth:`ResidualPolicy.stacked` evaluates many parameter sets at once with batched
-matrix products.  The rollouts of all probes of an update need this.
+So the initial policy is the backup.  :meth:`ResidualPolicy.stacked` evaluates many parameter sets at once, with batched
+matrix products, so the rollouts of all probes of an update can run together.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ResidualPolicy(nn.Module):
         sizes: the widths (input, hidden ..., output) of the residual network phi.
         activation: "relu", "tanh" or "softplus".
         backup: a map (..., input) -> (..., output), which is frozen; None stands for zero.
-        anchored: subtract phi(0), so that an equilibrium at the origin stays one.
+        anchored: subtract phi(0), so that an equilibrium at the origin stays an equilibrium.
         generator: the source of the initial weights.  They are uniform in +-1 / sqrt(fan-in); the last layer is zero.
         dtype: the type of all parameters.
 
@@ -104,7 +104,7 @@ class ResidualPolicy(nn.Module):
     def on_columns(self, parameters: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
         """Return the function states (m, input, S) -> actions (m, output, S) of m parameter sets.
 
-        It is :meth:`stacked` for many calls with the same ``parameters``, which are prepared once.  States and actions
+        It does what :meth:`stacked` does.  The ``parameters`` are prepared once, for many calls.  States and actions
         are columns here, so that each layer is one fused product.
         """
         depth = len(self.weights)
@@ -172,7 +172,7 @@ class ResidualPolicy(nn.Module):
 
 
 def _listed(held: nn.ParameterList) -> list[Tensor]:
-    """Return the parameters in a ParameterList.  Its own iterator would take as long as a layer."""
+    """Return the parameters in a ParameterList.  Its own iterator takes as long as evaluating a layer."""
     plain = (held._parameters.get(str(index)) for index in range(len(held)))
     found: list[Tensor] = [one for one in plain if one is not None]
     return found if len(found) == len(held) else list(held)  # some may be pruned or parametrised
@@ -181,8 +181,8 @@ def _listed(held: nn.ParameterList) -> list[Tensor]:
 def _for_sigmoid(weights: list[Tensor], biases: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Return the weights (m, out, in) and biases (m, out, 1) with which a sigmoid network equals the tanh network.
 
-    tanh h = 2 sigmoid(2 h) - 1.  The layers around each activation take in its scales and its shift.  This takes a
-    fifth of the time of torch.tanh, and gives the same values up to about 1e-16 times the weights.
+    Since tanh h = 2 sigmoid(2 h) - 1, the scales and the shift go into the layers before and after each activation.
+    This takes a fifth of the time of torch.tanh.  The values are the same up to about 1e-16 times the weights.
     """
     inward = [weights[0], *(2.0 * weight for weight in weights[1:])]
     shifted = [biases[0], *(b - w.sum(dim=-1, keepdim=True) for w, b in zip(weights[1:], biases[1:], strict=True))]

@@ -55,7 +55,7 @@ class Probes:
     Attributes:
         slopes: the difference quotients a (k, n) of g along the basis.
         length: the length nu of a probe.
-        unsafe: the number of unsafe probes, the short ones and those along the first nominal step included.
+        unsafe: the number of unsafe probes; it includes short ones and those along the first nominal step.
         constants: L, c and r before the update.
         rounding: the rounding eps_g (k,) of g.
         coarse: the values of the probes show that g is coarser than was known.
@@ -69,7 +69,7 @@ class Probes:
     coarse: bool = False
 
     def required(self, step: Array, rise: Array, kinks: Array | float = 0.0) -> Array:
-        """Return the L (k,) with which a step z (n,) would just have met its bound.
+        """Return the L (k,) for which g after a step z (n,) would have been equal to its bound.
 
         Args:
             step: z.
@@ -87,11 +87,11 @@ class Probes:
         return np.asarray(np.sqrt(self.slopes.shape[1]) * 2.0 * self.rounding / self.length)
 
     def within(self, radius: float) -> Probes:
-        """Return the same probes for steps up to a ``radius`` that is no longer than r."""
+        """Return the same probes with a smaller r: ``radius``, if that is smaller."""
         return replace(self, constants=replace(self.constants, radius=min(radius, self.constants.radius)))
 
     def error(self, smoothness: Array) -> Array:
-        """Return e + c (k,), the error of the slopes along any step for the given L (k,), plus the kink constants."""
+        """Return e + c (k,): the error of the slopes for the given L (k,), plus the kink constants."""
         return slope_error(smoothness, self.rounding, self.length, self.slopes.shape[1]) + self.constants.kinks
 
 
@@ -101,7 +101,7 @@ def slope_error(smoothness: Array, rounding: Array, length: float, directions: i
 
 
 def probe(start: Start, basis: Basis, method: Method) -> tuple[Basis, Probes]:
-    """Evaluate g along the basis and return the slopes that this shows, with the basis that they belong to.
+    """Evaluate g along the basis; return the probes, and the basis of the directions that were kept.
 
     A direction whose probe diverged (NaN or infinity) is dropped from the basis.
 
@@ -138,7 +138,7 @@ def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, met
     """Return True if g was taken for float64, and its values (n, k) at the probes lie on a grid.
 
     The same is said of the first probes if they change no value.  Values at probes that lie on a grid themselves show
-    nothing.  A constraint that may be flat is left as it is.
+    nothing.  A constraint with ``may_be_flat`` is left as it is.
     """
     constraint = method.evaluate.constraint
     if start.coarse or constraint.rounding is not None or constraint.may_be_flat or values.size == 0:
@@ -154,10 +154,10 @@ def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, met
 
 
 def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> None:
-    """Check that some slope of the first update is not 0.
+    """Check that at least one slope of the first update is not 0.
 
     Raises:
-        ConfigurationError: all are exactly 0, and the constraint is not said to be flat.
+        ConfigurationError: all slopes are exactly 0, and the constraint lacks ``may_be_flat``.
     """
     if start.update == 1 and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
         raise ConfigurationError(f"{FLAT}; or say scpo.Constraint(g, may_be_flat=True)")
@@ -169,7 +169,7 @@ def is_flat(start: Start, basis: Basis, probes: Probes) -> bool:
 
 
 def _constants(start: Start, method: Method) -> tuple[Constants, int]:
-    """Return the constants at theta, and how many probes along the first nominal step were unsafe."""
+    """Return the constants at theta, and the number of unsafe probes along the first nominal step."""
     model, unsafe = method.smoothness, 0
     model.visit(start.theta)
     if not model.measured and start.nominal.any():
@@ -192,9 +192,10 @@ def _unsafe(values: Array) -> int:
 
 
 def _curvature_along(step: Tensor, start: Start, method: Method) -> tuple[Array, float, int]:
-    """Return the curvature (k,) of each constraint along ``step`` (d,) by two probes, |step|, and the unsafe probes.
+    """Return the curvature (k,) of each constraint along ``step`` (d,), the length of the step, and the unsafe probes.
 
-    The step is halved while the values are not finite.  Where they never are, no curvature is seen.
+    Two probes show the curvature.  The step is halved while the values are not finite.  If they never become finite,
+    the curvature is 0.
     """
     unsafe = 0
     for _ in range(MOST_HALVINGS):
@@ -209,9 +210,9 @@ def _curvature_along(step: Tensor, start: Start, method: Method) -> tuple[Array,
 
 
 def _balanced_length(start: Start, constants: Constants) -> float:
-    """Return the length at which curvature and rounding contribute alike to the error of a slope.
+    """Return the length at which curvature and rounding contribute equally to the error of a slope.
 
-    It is that of the median constraint; infinite where most of them are straight, or have no rounding.
+    It is the length for the median constraint.  It is infinite if most constraints are linear or have no rounding.
     """
     known = (constants.smoothness > 0) & (start.rounding > 0)
     squares = np.divide(start.rounding, constants.smoothness, out=np.full(known.shape, np.inf), where=known)
@@ -219,7 +220,7 @@ def _balanced_length(start: Start, constants: Constants) -> float:
 
 
 def _usual_length(start: Start, method: Method, constants: Constants) -> float:
-    """Return nu <= r for probes that need not be safe."""
+    """Return the length nu <= r of probes that need not be safe."""
     unit = start.scale or 1.0
     if start.values.size == 0:
         return min(constants.radius, LARGEST_PROBE * unit)
@@ -231,10 +232,11 @@ def _usual_length(start: Start, method: Method, constants: Constants) -> float:
 
 
 def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> float:
-    """Return the length of probes at which rounding hides none of the slopes that could decide on this step.
+    """Return a length of probes at which rounding hides no slope that could limit this step.
 
-    It is at most the length that balances the curvature and the rounding of such a constraint, and at most |theta| or
-    the nominal step.  It is the present length where that is enough, was given, or must be safe.
+    A slope is hidden if its error by rounding is large against it; only constraints near their limits count.  The
+    length is no longer than that which balances curvature and rounding for such a constraint, |theta| or |p|, and r.
+    The present length is returned if it hides no slope, if the user gave it, or if probes must be safe.
     """
     present, constants = probes.length, probes.constants
     if method.directions.probe_length or method.directions.safe_probes or not probes.slopes.size:
@@ -251,15 +253,15 @@ def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> flo
 
 
 def first_length(start: Start) -> float:
-    """Return the length of probes before anything is known of L: a small part of theta and of the nominal step."""
+    """Return the length of probes before L is known: a small part of |theta| or of |p|, whichever part is smaller."""
     nominal = FIRST_PROBE * float(vector_norm(start.nominal))
     return min(LARGEST_PROBE * (start.scale or 1.0), nominal or math.inf)
 
 
 def _safe_length(start: Start, basis: Basis, method: Method, constants: Constants, longest: float) -> tuple[float, int]:
-    """Return the largest nu <= ``longest`` at which the bound covers every probe, and how many short ones were unsafe.
+    """Return the largest nu <= ``longest`` for which every probe is safe by the bound, and the number of unsafe probes.
 
-    Without a bound on the gradients, the shortest useful probes are evaluated first to get one along the basis.
+    This needs a bound on the gradients.  If there is none, short probes along the basis are evaluated first to get one.
     """
     bound, unsafe = start.gradient_bound, 0
     if bound is None:
@@ -277,7 +279,7 @@ def _safe_length(start: Start, basis: Basis, method: Method, constants: Constant
 
 
 def learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:
-    """Tell the smoothness model the L that a step needed, and for which constraints this is more than rounding."""
+    """Tell the smoothness model the L that a step needed, and for which constraints it is reliable despite rounding."""
     largest = np.maximum(np.maximum(smoothness, required), 1e-300)
     reliable = length**2 * largest >= RELIABLE * probes.rounding
     method.smoothness.observe(required, reliable, length)

@@ -1,4 +1,4 @@
-"""The proposals of an update: steps from the safe region, until one of them is accepted."""
+"""The proposals of an update: steps from the safe region, one after the other, until one is accepted."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Trial:
         theta: the proposed parameters (d,).
         values: g (k,) at theta.
         proposal: the step and its bound.
-        required: the L (k,) with which the step would just have met its bound if c were 0.
-        required_beside_kinks: the L (k,) with which it would just have met its bound with the c in use.
+        required: the L (k,) for which g would have been equal to its bound if c were 0.
+        required_beside_kinks: the L (k,) for which g would have been equal to its bound with the c in use.
     """
 
     theta: Tensor
@@ -100,7 +100,7 @@ class Search:
 def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
     """Propose steps until one is accepted; each rejection raises L for the next proposal.
 
-    A rollout that diverged says nothing of L.  The next proposal is at most half as long instead.
+    A rollout that diverged says nothing about L.  Then the next proposal is at most half as long.
     """
     smoothness, proposals, trials = probes.constants.smoothness, [], []
     while True:
@@ -125,10 +125,11 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
 
 
 def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
-    """Return the step to which the target is projected for these L (k,), shortened by a look, with its bound.
+    """Return the projection of the target for these L (k,), shortened by a look, with its bound.
 
-    Where a constraint has less slack than rounding, what is lacking counts as an error of its slope for steps of at
-    least some length.  The length is halved until the step reaches it.
+    A constraint may have less slack than rounding.  Then what is lacking, divided by a least length, is added to the
+    error of its slope, which is enough for steps of at least this length.  The least length is halved until the step
+    reaches it.
 
     Raises:
         SolverError: no solver reached the tolerances.
@@ -158,8 +159,8 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
 def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:
     """Return the safe region S.
 
-    The rounding of g is taken out of the slack as far as there is any, see :func:`_lacking`.  Q is orthonormal to
-    rounding only, so constants that multiply |z| are raised until they hold for |Q z|.
+    The rounding of g is taken out of the slack, as far as the slack goes (see :func:`_lacking`).  Q is orthonormal only
+    up to rounding, so the constants that multiply |z| are raised until they hold for |Q z|.
     """
     kappa, longer = method.step.kappa, 1.0 + ORTHONORMAL
     values = np.minimum(start.values + method.tightening_at(start) + 2.0 * start.rounding / kappa, 0.0)
@@ -170,9 +171,9 @@ def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> 
 
 
 def _lacking(start: Start, method: Method) -> Array:
-    """Return by how much the slack (k,) falls short of the rounding 2 eps_g, which a step has to make up for.
+    """Return how much of the rounding 2 eps_g the slack (k,) does not cover; a step has to gain that much.
 
-    A constraint beyond its tightened limit has no slack, and must not get worse.
+    A constraint beyond its tightened limit has no slack, and must not rise.
     """
     slack = np.maximum(-start.values - method.tightening_at(start), 0.0)
     return np.asarray(np.maximum(2.0 * start.rounding - slack, 0.0))
@@ -202,7 +203,7 @@ def _evaluate(start: Start, basis: Basis, probes: Probes, proposal: Proposal, me
 
 
 def _allowed(start: Start, method: Method) -> Array:
-    """Return what g (k,) may be after a step: the tightened limit, or no worse where it is beyond that already."""
+    """Return the largest g (k,) allowed after a step: the tightened limit, or the present g if that is larger."""
     tightening = method.tightening_at(start)
     return np.where(start.values + tightening > 0, start.values, -tightening)
 
@@ -210,7 +211,7 @@ def _allowed(start: Start, method: Method) -> Array:
 def _accepted(trial: Trial, start: Start, method: Method) -> bool:
     """Return True if the step is taken.
 
-    In verified mode it must be safe, or leave the worst violation no worse where it restores safety.
+    In verified mode it must be safe; a step that restores safety must not raise the worst violation.
     """
     if not method.step.verify:
         return True

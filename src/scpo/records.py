@@ -8,7 +8,7 @@ from typing import Any
 
 
 def _entry(meaning: str, default: Any = math.nan) -> Any:
-    """Return a field of the record; NaN by default, for methods without a bound."""
+    """Return a field of the record with its meaning.  Its default, NaN, is for methods without a bound."""
     return field(default=default, metadata={"meaning": meaning})
 
 

@@ -1,4 +1,4 @@
-"""What of a policy theta does not hold: frozen parameters and buffers, which may be far larger than theta."""
+"""The tensors of a policy outside theta: frozen parameters and buffers, which may be far larger than theta."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _places(policy: nn.Module, own: Iterable[Tensor]) -> list[tuple[str, dict[st
 
 
 def present_rest(policy: nn.Module, own: Iterable[Tensor] = ()) -> Rest:
-    """Return the buffers of the policy and its parameters other than ``own``, themselves."""
+    """Return the buffers of the policy and its parameters other than ``own``, without copying them."""
     return {name: table[key] for name, table, key in _places(policy, own)}
 
 
 def read_rest(policy: nn.Module, own: Iterable[Tensor] = (), known: Rest | str | None = None) -> Rest:
     """Return copies of all buffers of the policy and of its parameters other than ``own``.
 
-    If ``known``, an earlier result, holds the same, it is returned itself, and nothing is copied.
+    If the earlier result ``known`` still holds the same, it is returned, and nothing is copied.
     """
     own = tuple(own)
     if isinstance(known, dict) and same_rest(present_rest(policy, own), known):
@@ -67,7 +67,7 @@ def write_rest(policy: nn.Module, saved: Rest, own: Iterable[Tensor] = ()) -> No
 
 
 def overlaps(tensor: Tensor) -> bool:
-    """Return True if entries share their place in memory, as those of an expanded tensor do."""
+    """Return True if entries of a tensor share a place in memory, as those of an expanded tensor do."""
     return any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
 
 
@@ -94,12 +94,12 @@ def _same(kept: Tensor | None, there: Tensor | None) -> bool:
 
 
 def differing(present: Rest, other: Rest) -> Rest:
-    """Return those tensors of ``present`` that ``other`` has not with the same type and numbers."""
+    """Return the tensors of ``present`` that ``other`` lacks, or holds with another type or other numbers."""
     return {name: there for name, there in present.items() if name not in other or not _same(other[name], there)}
 
 
 def digest(rest: Rest | str) -> str:
-    """Return a number in place of the tensors, by which a change is noticed; a digest stays as it is."""
+    """Return a digest of the tensors, which changes when they do; a digest is returned as it is."""
     if isinstance(rest, str):
         return rest
     total = hashlib.blake2b(digest_size=16)
@@ -111,10 +111,10 @@ def digest(rest: Rest | str) -> str:
 
 
 class Keeper:
-    """Restores what of a policy theta does not hold, as it was when the keeper was made.
+    """Restores the tensors of a policy outside theta as they were when the keeper was made.
 
-    Small tensors are written back whatever happened to them; large ones where their version, place or identity shows a
-    change.  Code can write past these marks (through ``.data`` or NumPy), which :meth:`deceived` finds out.
+    Small tensors are always written back.  A large tensor is written back if its version, place or identity shows a
+    change.  Code can change numbers without these marks (through ``.data`` or NumPy); :meth:`deceived` finds this out.
 
     Args:
         policy: the policy.
@@ -136,7 +136,7 @@ class Keeper:
             self._marks = self._read_marks()
 
     def deceived(self) -> bool:
-        """Return True if the policy differs from the copies all the same."""
+        """Return True if the policy differs from the copies, whether marks show it or not."""
         present = present_rest(self.policy, self.own)
         return any(name in self.copies for name in differing(present, self.copies))
 
@@ -165,7 +165,7 @@ def undisturbed(policy: nn.Module, keeper: Keeper, everything: bool = False) -> 
     """Restore the policy at the end of a ``with`` block: its modes, flags, types, buffers and parameters.
 
     The caller restores the numbers of the parameters that make up theta.  The others, and the buffers, are written back
-    where they show marks of a change, or ``everything`` is.
+    if they show marks of a change; with ``everything`` all of them are.
     """
     modes = [(module, module.training) for module in policy.modules()]
     held = {id(p): p for module, _ in modes for p in module._parameters.values() if p is not None}

@@ -1,9 +1,9 @@
-"""How rough g is at the scale of the probes, where something says that it is coarser than float64.
+"""Measures how rough g is at the scale of the probes, if there are signs that it is coarser than float64.
 
-A value in float32, or one that a simulator prints with a few decimals, jumps where theta moves by less than it
-resolves.  A perturbation by one unit roundoff of theta shows little or nothing of that.  So g is evaluated at equal
-distances along a random direction.  Third differences take away what is smooth there; what is left is the rounding
-(Moré and Wild, Estimating computational noise, SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.
+A value in float32, or one that a simulator prints with a few decimals, changes in jumps.  A perturbation of theta by
+one unit roundoff shows little or nothing of them.  So g is evaluated at equal distances along a random direction.
+Third differences remove the smooth part; the rest is the rounding (Moré and Wild, Estimating computational noise,
+SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Roughness:
 def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRID) -> np.ndarray:
     """Return for each column of ``values`` (n, k) whether its differences from ``base`` (k,) or (n, k) are on a grid.
 
-    Float32 numbers and those of a few decimals are, and stay so when a constant is taken from all of them.  At least so
-    many of them must differ from 0; by default FEWEST, or one where there is one column alone.  They may miss the grid
-    by the share ``within`` of it.
+    Float32 numbers and numbers of a few decimals are on a grid, also after a constant is subtracted from all of them.
+    At least ``least`` differences must not be 0 (by default FEWEST, or 1 for a single column).  They may miss the grid
+    by the share ``within`` of its width.
     """
     size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
     shown = differences > SHOWN * size
@@ -82,10 +82,10 @@ def measure(
 
     Args:
         start: theta, and g there.
-        distance: of the first points.
-        longest: no point lies further from theta.
-        evaluate: of g.
-        generator: of the direction.
+        distance: the distance between the first points.
+        longest: the largest distance of a point from theta.
+        evaluate: the evaluator of g.
+        generator: the source of the random direction.
     """
     direction = torch.randn(start.dimension + 1, generator=generator, dtype=torch.float64)
     distance *= 0.5 + 0.5 * math.exp(-float(direction[-1].abs()))  # no multiple of a grid, by chance or by design
@@ -110,16 +110,16 @@ def measure(
 
 
 def _level(values: Array, jumps: Array, seen: np.ndarray) -> Array:
-    """Return the rounding (k,) that values at equal distances show; a jump where few of them change."""
+    """Return the rounding (k,) that values at equal distances show; the largest jump, if few of the values change."""
     rest = np.diff(values, n=ORDER, axis=0)
     noise = np.sqrt((rest**2).mean(axis=0) / math.comb(2 * ORDER, ORDER))
     return np.asarray(np.where(seen, ROUGHNESS_FACTOR * noise, jumps.max(axis=0)))
 
 
 def resolved(start: Start, method: Method, probe_length: float) -> tuple[Start, int]:
-    """Return the start with the rounding that shows at the scale of the probes, and how many points were unsafe.
+    """Return the start with the rounding at the scale of the probes, and the number of unsafe points.
 
-    It is measured where g is coarse, once, and again when |theta| has doubled.  All points together span two probes.
+    It is measured only if g is coarse: once, and again when |theta| has doubled.  The points span two probe lengths.
     """
     size = float(vector_norm(start.theta))
     if not start.coarse or start.values.size == 0 or size <= 2.0 * start.rough_at:

@@ -35,7 +35,7 @@ class Smoothness:
         """Prepare for k = ``length`` constraint values.  The optimiser calls this once, before everything else."""
 
     def visit(self, theta: Tensor) -> None:
-        """Take note of the iterate ``theta`` (d,), if the constants depend on it.  Called before each update."""
+        """Take note of the iterate ``theta`` (d,), if the constants depend on it.  Each update calls this first."""
 
     @property
     def measured(self) -> bool:
@@ -54,15 +54,15 @@ class Smoothness:
         return np.zeros(np.shape(self.constants()))
 
     def radius(self) -> float:
-        """Return r, the length of a step up to which L and c hold."""
+        """Return r, the length of the longest step for which L and c hold."""
         return np.inf
 
     def observe(self, required: Array, reliable: np.ndarray, length: float) -> None:
         """Learn from a proposed step that was evaluated.
 
         Args:
-            required: the L (k,) with which this step would just have met its bound if c were 0.
-            reliable: (k,), False where ``required`` is only rounding and must be ignored.
+            required: the L (k,) for which g would have been equal to its bound if c were 0.
+            reliable: (k,), False if ``required`` is only rounding and must be ignored.
             length: the length |z| of the step.
         """
 
@@ -179,7 +179,7 @@ class Estimate(Smoothness):
             self._longest = max(self._longest, length)
 
     def blocked(self) -> None:
-        """Let the maxima decay as at a step: without one nothing could show that they are too large."""
+        """Let the maxima decay as after a step; otherwise maxima that are too large would block all steps for ever."""
         self._observed = self.options.decay * self._observed
 
     def state_dict(self) -> dict[str, Any]:
@@ -193,9 +193,9 @@ class Estimate(Smoothness):
 
 
 def carried(bound: Array, smoothness: Array, kinks: Array, length: float) -> Array:
-    """Return a bound (k,) on |grad g_i| after a move of ``length`` <= r, from a ``bound`` (k,) before it.
+    """Return a bound (k,) on |grad g_i| after a step of ``length`` <= r, given the ``bound`` (k,) before it.
 
-    With c = 0 a gradient turns by at most L |z|; kinks add 2 sqrt(2) c to that (docs/method.md, section 8).
+    With c = 0 a gradient changes by at most L |z|; kinks add 2 sqrt(2) c to that (docs/method.md, section 8).
     """
     return np.asarray(bound + 2.0 * np.sqrt(2.0) * kinks + length * smoothness)
 

@@ -1,4 +1,4 @@
-"""A copy of everything that a step may change, so that a failed step can be undone; and what is learned, to be kept."""
+"""A copy of everything that a step may change, to undo a failed step; and the learned state, to save and load it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Snapshot:
     def take(cls, optimizer: torch.optim.Optimizer, method: Method, known: Rest | str | None = None) -> Snapshot:
         """Return the present state of the wrapped ``optimizer``, of the policy and of the ``method``.
 
-        ``known`` is an earlier copy of the policy's rest, which need not be copied again if it is still the same.
+        ``known`` is an earlier copy of the policy's tensors outside theta; it is used again if it is still the same.
         """
         ours = {id(parameter) for parameter in method.context.policy.parameters()}
         held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -73,7 +73,7 @@ def learned_state(method: Method) -> dict[str, Any]:
 
 
 def learned_arrays(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what :func:`learned_state` returned with its tensors as arrays again, as the smoothness model takes it."""
+    """Return a :func:`learned_state` with arrays in place of tensors, as the smoothness model takes it."""
     return {key: one.cpu().numpy().copy() if isinstance(one, Tensor) else one for key, one in state.items()}
 
 
@@ -93,7 +93,7 @@ def load_learned(state: dict[str, Any], optimizer: torch.optim.Optimizer, method
     """Load the states of the wrapped optimiser and of the smoothness model, or neither of them.
 
     Raises:
-        ConfigurationError: they are another optimiser's or another smoothness model's.
+        ConfigurationError: they belong to another optimiser or another smoothness model.
     """
     before, learned = Snapshot.take(optimizer, method), method.smoothness.state_dict()
     try:
@@ -113,7 +113,7 @@ def load_learned(state: dict[str, Any], optimizer: torch.optim.Optimizer, method
 
 
 def _keep_types_of_numbers(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Give single numbers the types that were saved: torch makes NAdam's float32 product float64 where theta is."""
+    """Give single numbers the types that were saved; torch would load NAdam's float32 product as float64."""
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, parameter in zip(numbers, held, strict=True):

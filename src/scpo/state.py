@@ -25,7 +25,7 @@ PARALLEL = 1.0 - 1e-12
 class Refuge:
     """The last safe iterate, to which an update goes back from an unsafe one.
 
-    After a rollout that diverged it is the iterate before, safe or not: where g is infinite, it shows no way on.
+    After a rollout that diverged it is the iterate before, safe or not: an infinite g shows no way to go on.
 
     Attributes:
         theta: its parameters (d,).
@@ -70,13 +70,13 @@ class Start:
         rounding: the rounding eps_g (k,) of g.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
         memory: gradients that the probes so far have shown, or None.
-        count: the most directions of this update; None: N.
+        count: the largest number of directions of this update; None: N.
         metric: the diagonal of M^-1 (d,), in whose norm the step is projected; None: Euclidean.
         refuge: the last safe iterate if theta is unsafe and the constraint is still the same, else None.
         raised: a lower bound (k,) on L that an unsafe step from here has shown, or None.
-        longest: no step is longer, because a rollout diverged at twice this length.
+        longest: the longest step that is allowed, because a rollout diverged at twice this length.
         coarse: g is known to be coarser than float64, and its rounding is not given.
-        rough_at: |theta| where the roughness of g was measured (:mod:`scpo.roughness`); -infinity: nowhere.
+        rough_at: |theta| when the roughness of g was measured (:mod:`scpo.roughness`); -infinity: never.
     """
 
     update: int
@@ -130,14 +130,14 @@ class Method:
         return self.evaluate.constraint.tightening
 
     def tightening_at(self, start: Start) -> Array | float:
-        """Return the tightening (k,) of a step: where g is coarse, its rounding too, which could hide a violation."""
+        """Return the tightening (k,) of a step; if g is coarse it includes the rounding, which may hide violations."""
         return self.tightening + start.rounding if start.coarse else self.tightening
 
     def may_rise(self, start: Start) -> bool:
-        """Return True if the loss may rise by the projected step, which then needs the constraint of ``Descent``.
+        """Return True if the projected step could raise the loss, so that the projection needs the descent row.
 
-        It needs none for p = -eta M grad loss, M diagonal, projected in the norm of M^-1, if the loss has a smoothness
-        constant L with eta L <= 2 min(M^-1): every such projection descends.
+        It is False for p = -eta M grad loss with a diagonal M, projected in the norm of M^-1, if the loss has a
+        smoothness constant L with eta L <= 2 min(M^-1): every such projection descends.
         """
         if self.descent is None:
             return False

@@ -1,4 +1,4 @@
-"""A warning where torch uses more threads than help."""
+"""Warns if torch uses so many threads that they slow it down."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One safe update: basis -> probes -> aim -> proposals -> the step taken -> its record.
 
-Notation and proofs: docs/method.md.  An update changes nothing but what the smoothness model has learned and the state
-of the random generator.
+Notation and proofs: docs/method.md.  An update changes only the state of the smoothness model and of the random
+generator.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class Outcome:
     """The result of an update.
 
     Attributes:
-        start: the start, with what the update found out about the rounding of g.
+        start: the start, with the rounding of g that the update measured.
         theta: the new parameters (d,).
         values: g (k,) at theta.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
         info: the record of the update.
         memory: the gradients that the probes so far have shown, or None.
-        count: the most directions of the next update; None: N.
+        count: the largest number of directions of the next update; None: N.
         unsafe: the parameters (d,) of each proposal with max g > 0.
         refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
-        raised: the least L (k,) for the updates that start from the refuge, until one of them is safe.
-        longest: the longest step of these updates, after a rollout that diverged.
+        raised: a lower limit on L (k,) for the updates that start from the refuge, until one of them is safe.
+        longest: the longest step allowed in these updates, after a rollout that diverged.
         bound: the step bound u (k,) at theta; None where theta stayed or went back.
         flat: no probe changed any constraint value, while the loss has a gradient.
     """
@@ -64,8 +64,8 @@ class Outcome:
 def safe_update(start: Start, method: Method) -> Outcome:
     """Return the result of one update.
 
-    From a safe theta it improves the loss.  From an unsafe one it goes back to the last safe iterate, or it restores
-    safety where there is none.
+    From a safe theta it improves the loss.  From an unsafe theta it goes back to the last safe iterate; if there is
+    none, it takes a step that restores safety.
 
     Raises:
         ScpoError: the directions, the constraint, the smoothness model or the projection failed.
@@ -112,7 +112,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
 
 
 def _to_undo(start: Start, search: Search, method: Method) -> Trial | None:
-    """Return the trial that was taken if the next update is to go back from it."""
+    """Return the trial that was taken, if the next update must go back from it; otherwise None."""
     taken, look = search.taken, method.look
     if taken and not taken.finite:
         return taken
@@ -215,9 +215,9 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) 
 def remembered(
     start: Start, basis: Basis, probes: Probes, method: Method, active: np.ndarray | None = None
 ) -> Memory | None:
-    """Return the gradients of the constraints nearest to their limits, with what the probes of this update showed.
+    """Return the gradients of the constraints nearest to their limits, corrected by the probes of this update.
 
-    The ``active`` constraints (k,) come first.  Nothing is remembered where the basis holds all directions.
+    The ``active`` constraints (k,) come first.  Nothing is remembered if the basis holds all directions.
     """
     least, k = method.directions.recycled, start.values.size
     if basis.complete or least == 0 or k == 0:

@@ -24,8 +24,8 @@ class Watch:
 
     Attributes:
         check_at: the first update at which a step is evaluated twice.
-        still: steps of 0 until now, in a row.
-        said: the warnings that were given, each once.
+        still: the number of steps of 0 in a row, up to now.
+        said: the warnings that were given; none is given twice.
     """
 
     check_at: int = 1
@@ -33,7 +33,7 @@ class Watch:
     said: tuple[str, ...] = ()
 
     def over(self, outcome: Outcome, method: Method) -> Outcome:
-        """Return the ``outcome`` of an update with all its rollouts counted, after looking at it.
+        """Inspect the ``outcome`` of an update, warn if needed, and return it with all its rollouts counted.
 
         Raises:
             NonDeterministicConstraintError: the new iterate was evaluated again, and its values differ.
@@ -60,7 +60,7 @@ class Watch:
 
 
 def _reason(outcome: Outcome, method: Method) -> str:
-    """Return what holds theta in place."""
+    """Return, in words, what holds theta in place."""
     start, info = outcome.start, outcome.info
     if info.nominal_norm == 0 or info.step_norm > 0:
         return _unresolved(info.step_norm, start, method)
@@ -80,7 +80,7 @@ def _reason(outcome: Outcome, method: Method) -> str:
 
 
 def _unresolved(length: float, start: Start, method: Method) -> str:
-    """Return that the type of the parameters does not resolve the steps, of which the last has this ``length``."""
+    """Return the warning that steps of this ``length`` are too small for the type of the parameters."""
     vector = method.context.vector
     kinds = " and ".join(sorted({str(one.dtype).removeprefix("torch.") for one in vector.parameters}))
     spacing = vector.roundoff * float(start.theta.abs().max())

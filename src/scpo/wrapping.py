@@ -1,4 +1,4 @@
-"""What makes a wrapper an optimiser to others: schedulers, gradient scalers, hooks, copies, and its proposals."""
+"""An optimiser around another one: to schedulers, gradient scalers and hooks it is one, and it can propose steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Wrapper(torch.optim.Optimizer):
         self.__setstate__({"optimizer": optimizer})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs.  Like any optimiser it goes without hooks and without a scheduler's marks."""
+        """Return the state for a copy.  As for any optimiser, hooks and a scheduler's marks are left out."""
         left_out = ("step", "_opt_called")
         return {k: v for k, v in self.__dict__.items() if k not in left_out and not k.startswith("_optimizer_")}
 
@@ -86,8 +86,8 @@ class Nominal:
     Attributes:
         step: p (d,).
         gradient: the gradient of the loss (d,).
-        loss: what the closure returned at theta; NaN without a closure, or where it returned no number.
-        run_post_hooks: runs the optimiser's own post-step hooks, which are to see the step that is taken instead.
+        loss: what the closure returned at theta; NaN without a closure, or if it returned no number.
+        run_post_hooks: runs the optimiser's own post-step hooks, after the projected step has been taken.
     """
 
     step: Tensor
@@ -99,7 +99,7 @@ class Nominal:
 def propose(
     optimizer: torch.optim.Optimizer, vector: ParameterVector, theta: Tensor, closure: Callable[[], float] | None
 ) -> Nominal:
-    """Return the step that ``optimizer`` proposes at ``theta`` (d,), where the policy is again afterwards.
+    """Return the step that ``optimizer`` proposes at ``theta`` (d,); afterwards the policy is at theta again.
 
     Parameters that are not the policy's (a critic's) keep their steps.
 
@@ -141,7 +141,7 @@ def propose(
 
 @contextmanager
 def _post_hooks_held_back(optimizer: torch.optim.Optimizer) -> Iterator[Callable[[], None]]:
-    """Keep an optimiser from running its own post-step hooks; give a function that runs them later."""
+    """Keep an optimiser from running its own post-step hooks in the block; yield a function that runs them later."""
     calls: list[tuple[Any, ...]] = []
     hooks = getattr(optimizer, "_optimizer_step_post_hooks", None)  # wrappers of other libraries may have none
     if not hooks:
@@ -168,7 +168,7 @@ def _number(loss: Any) -> float:
 
 
 class _Unless:
-    """A hook of all optimisers that leaves out those that only propose a step: their wrapper runs it."""
+    """A hook of all optimisers that does not run for one that only proposes a step: the wrapper runs it later."""
 
     def __init__(self, hook: Callable[..., Any]) -> None:
         self.hook = hook
@@ -183,9 +183,10 @@ _PROPOSING: set[int] = set()
 
 @contextmanager
 def _without_global_hooks(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Keep an optimiser from running the hooks that torch has for all optimisers.
+    """Keep an optimiser from running the hooks that torch has for all optimisers, in the block.
 
-    Torch reads them from two tables that all threads share.  So none is taken out; each is replaced once, for good.
+    Torch reads them from two tables that all threads share, so none is removed.  Each is replaced once, for good, by a
+    hook that skips the optimisers that only propose a step.
     """
     for hooks in (torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks):
         for key, hook in list(hooks.items()):

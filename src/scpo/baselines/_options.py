@@ -16,7 +16,7 @@ class Barrier(Options):
     least: float = option(1e-5, "eta falls no lower", gt=0)
 
     def at(self, update: int) -> float:
-        """Return eta at an update, from 1."""
+        """Return eta at an update.  The first update has the number 1."""
         return max(self.least, self.first * self.decay ** (update - 1))
 
 

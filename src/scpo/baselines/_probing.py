@@ -1,4 +1,4 @@
-"""What baselines share that estimate the slopes of g as SCPO does: the same directions, the same probes."""
+"""Base classes of the baselines that estimate the slopes of g as SCPO does, with its directions and its probes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Probing(Unconstrained):
         constraint: the same as for :class:`scpo.SafeOptimizer`.
         directions: where g is probed, as for :class:`scpo.SafeOptimizer`.
         smoothness: the constants L, as for :class:`scpo.SafeOptimizer`; they set the length of the probes.
-        seed: of the sampled directions.
+        seed: the seed of the sampled directions.
     """
 
     probes = True
@@ -69,13 +69,13 @@ class Probing(Unconstrained):
 
     @property
     def _rate(self) -> float:
-        """The learning rate: the length of a gradient step over that of the gradient."""
+        """The learning rate: the length of a gradient step divided by the length of the gradient."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _probe(self, theta: Tensor, gradient: Tensor) -> tuple[Basis, Probes]:
-        """Return the basis of an update at theta (d,), with the step along the ``gradient`` (d,) first, and its probes.
+        """Return the basis of an update at theta (d,) and its probes.
 
-        That step, which knows no constraint, is the nominal one.
+        The first direction is the step along the ``gradient`` (d,), which is the nominal step.
         """
         self.nominal = -self._rate * gradient
         start = Start(

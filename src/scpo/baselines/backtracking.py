@@ -1,7 +1,7 @@
 """The line-search baseline: it halves the nominal step until a rollout finds it safe.
 
-It needs no step bound, no probes and no constants.  Like the verified mode it is safe by construction.  It has no
-projection: at a limit it shortens the whole step, so the step loses its part along the limit too.
+It needs no step bound, no probes and no constants.  Like the verified mode it is safe by construction.  It does not
+project: at a limit it shortens the whole step, so the policy moves less along the limit as well.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class LbSgd(Probing):
             raise UnsafeStartError("at the start g + tightening >= 0; start where every constraint has slack")
 
     def step(self) -> StepInfo:
-        """Take one step and return its record.  An iterate without slack stays, as the barrier is infinite there.
+        """Take one step and return its record.  Without slack the barrier is infinite, and the policy stays.
 
         Raises:
             NonFiniteError: the loss gradient is NaN or infinite.

@@ -1,13 +1,14 @@
-"""The linearised baseline: the step is projected onto the linear model of the constraints, as the probes show it.
+"""The linearised baseline: the step is projected onto the linear model of the constraints that the probes give.
 
 The update is SCPO's without curvature and without the error of the slopes:
 
     argmin { |z - Q^T p| : kappa (g_i + tightening) + a_i^T z <= 0 for all i }.
 
-Linear models in the place of constraints: the safety layer of Dalal and others ("Safe exploration in continuous action
-spaces", 2018, on actions) and projection-based constrained policy optimisation (Yang, Rosca, Narasimhan and Ramadge,
-ICLR 2020, on weights).  A step along a curved constraint ends beyond it.  With ``verify`` a step that a rollout finds
-unsafe is projected again, with the curvature that it has shown, until one is safe.
+Two published methods put linear models in the place of constraints: the safety layer of Dalal and others ("Safe
+exploration in continuous action spaces", 2018) for actions, and projection-based constrained policy optimisation (Yang,
+Rosca, Narasimhan and Ramadge, ICLR 2020) for weights.  A step along a curved constraint ends beyond it.  With
+``verify``, a step that a rollout finds unsafe is projected again with the curvature that it has shown, until a step is
+safe.
 """
 
 from __future__ import annotations

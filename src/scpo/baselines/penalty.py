@@ -1,9 +1,9 @@
 """The fixed-penalty baseline: gradient steps on loss + (rho / 2) sum_i max(0, g_i + tightening)^2.
 
 The quadratic penalty (Nocedal and Wright, "Numerical Optimization", 2006, section 17.1) with a constant weight rho, and
-with slopes of g from SCPO's directions and probes.  Nothing keeps an iterate safe: at a minimum each constraint that
-matters is beyond its tightened limit by lambda_i / rho, lambda_i its multiplier.  The smaller this is to be, the
-shorter the steps have to be.
+with slopes of g from SCPO's directions and probes.  Nothing keeps an iterate safe: at a minimum each active constraint
+exceeds its tightened limit by lambda_i / rho, where lambda_i is its multiplier.  A larger rho makes this smaller, and
+then needs shorter steps.
 """
 
 from __future__ import annotations

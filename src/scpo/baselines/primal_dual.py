@@ -6,9 +6,9 @@ Optimization", 2006, section 17.4), in a single loop.  With c_i = g_i + tighteni
 - theta: the wrapped optimiser's step on loss + sum_i (max(0, lambda_i + rho c_i)^2 - lambda_i^2) / (2 rho);
 - lambda_i = max(0, lambda_i + rate c_i) at the new iterate.
 
-Without the weight rho this is the method of Arrow, Hurwicz and Uzawa on the plain Lagrangian, the usual one of
+Without the weight rho this is the method of Arrow, Hurwicz and Uzawa on the plain Lagrangian, which is usual in
 constrained reinforcement learning.  The slopes of g come from SCPO's directions and probes.  A saddle point is the
-constrained optimum, but on the way there the iterates pass the limit, which is what raises the multipliers.
+constrained optimum.  On the way there the iterates exceed the limit: only violations raise the multipliers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The scaling baseline: the nominal step is shortened until it lies in SCPO's safe region, and not turned.
 
 The region is SCPO's along one direction, the nominal step p.  So one probe is enough, and the projection of p onto it
-is s p with the largest s <= 1 for which the step bound holds.  At a limit the step loses its part along the limit, too:
-the difference to SCPO is what the projection in several directions is worth.
+is s p with the largest s <= 1 for which the step bound holds.  At a limit the policy moves less along the limit as
+well.  The difference from SCPO shows the worth of projecting in several directions.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from scpo.options import Constraint
 class Scaling(SafeOptimizer):
     """The method that takes the longest part of the nominal step that the step bound allows.
 
-    The arguments are those of :class:`scpo.SafeOptimizer`.  Of ``directions`` only the lengths of the probes count, and
-    ``buffer``, which turns steps, has no effect.
+    The arguments are those of :class:`scpo.SafeOptimizer`.  Of ``directions`` only the options on the
+    length of the probes have an effect, and ``buffer``, which turns steps, has none.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class Norm:
         Raises:
             ShapeError: the shape is neither, or the matrix is not symmetric.
             NonFiniteError: an entry is NaN, infinite or too large.
-            ConfigurationError: H is not positive definite, or too close to that for its rounding.
+            ConfigurationError: H is not positive definite, or its rounding leaves this open.
         """
         given = real_array("metric", metric)
         if given.shape not in ((n,), (n, n)):
@@ -75,7 +75,7 @@ class Norm:
         return self.roots * self.turned(z)
 
     def effect(self, force: Array) -> Array:
-        """Return y (n,) with |y|^2 = force^T H^-1 force, so that ``effect(H z)`` is ``image(z)``."""
+        """Return y (n,) with |y|^2 = force^T H^-1 force; so ``effect(H z)`` equals ``image(z)``."""
         return np.asarray(self.turned(force) / self.roots)
 
     def reach(self, region: LocalSafeRegion, target: Array) -> float:
@@ -109,7 +109,7 @@ class Units:
     Attributes:
         goal: (n,), of length 1.
         weight: the factor of |x|^2.
-        longest: a bound on |z*|.
+        longest: an upper bound on |z*|.
         force: the size of the multipliers of rows of size 1.
         ratio: a bound on |z*|_H over ``longest``; 1 in the Euclidean norm.
         stretch: (n,); None: ones.
@@ -124,7 +124,7 @@ class Units:
 
     @classmethod
     def of(cls, region: LocalSafeRegion, target: Array, norm: Norm | None) -> Units:
-        """Return the units of one projection, whose norm has no axes of its own."""
+        """Return the units of one projection, for a norm with a diagonal H."""
         if norm is None:
             longest, pull = region.reach(target), length_of(target)
             return cls(target / pull, longest / pull, longest, pull)
@@ -135,13 +135,13 @@ class Units:
         return cls(image / pull, span / pull, longest, ratio * pull, ratio, ratio / norm.roots)
 
     def slope_sizes(self, region: LocalSafeRegion) -> Array:
-        """Return by how much a_i^T z can vary over the steps of size 1, in units of ``longest``, shape (k,)."""
+        """Return how much a_i^T z can vary over the steps of size 1, in units of ``longest``, shape (k,)."""
         if self.stretch is None:
             return region.norms
         return np.asarray(np.minimum(region.norms, np.linalg.norm(region.slopes * self.stretch, axis=1)))
 
     def limited(self, region: LocalSafeRegion, target: Array) -> bool:
-        """Return True if |z| <= r can matter."""
+        """Return True if the limit |z| <= r can be active."""
         if self.stretch is None:
             return length_of(target) > region.radius
         return self.longest >= region.radius

@@ -1,4 +1,4 @@
-"""How far a point of Z is from being the projection: measured from the point and multipliers, whoever proposes them.
+"""Measures of how far a point of Z is from being the projection, whatever solver proposed it and its multipliers.
 
 For rows c_i(z) = kappa g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2 the projection z* of t solves
 
@@ -25,8 +25,8 @@ SECULAR_STEPS = 40
 def kkt_residual(region: LocalSafeRegion, target: Array, point: Array, duals: Array, norm: Norm | None = None) -> float:
     """Return the largest relative violation of the KKT conditions at a point of Z.
 
-    Forces are relative to |target|.  Lengths are relative to the longest step that Z may hold, not to |target|, which
-    can be far longer.  The multiplier of |z| <= r is not an argument: the best one has a closed form.
+    Forces are relative to |target|.  Lengths are relative to the longest step that Z may hold; |target| can be far
+    longer.  The multiplier of |z| <= r is not an argument: the best one has a closed form.
     """
     duals = np.maximum(duals, 0.0)
     if norm is not None:
@@ -47,7 +47,7 @@ def kkt_residual(region: LocalSafeRegion, target: Array, point: Array, duals: Ar
 
 
 def _kkt_residual_in(norm: Norm, region: LocalSafeRegion, target: Array, point: Array, duals: Array) -> float:
-    """Return :func:`kkt_residual` in a norm |z|_H: forces count in that of H^-1, lengths are relative to |z*|_H."""
+    """Return :func:`kkt_residual` in a norm |z|_H: forces have the norm of H^-1, lengths are relative to |z*|_H."""
     scale, length = length_of(norm.image(target)), length_of(point)
     error = float(duals @ region.probe_error)
     if length > 0:
@@ -68,7 +68,7 @@ def _kkt_residual_in(norm: Norm, region: LocalSafeRegion, target: Array, point: 
 
 
 def distance_gap(region: LocalSafeRegion, target: Array, point: Array, duals: Array, norm: Norm | None = None) -> float:
-    """Return |point - target| minus the lower bound of :func:`dual_distance`; negative multipliers count as 0.
+    """Return |point - target| minus the lower bound of :func:`dual_distance`; it takes negative multipliers as 0.
 
     The difference of two nearly equal lengths is computed from their squares, without cancellation.
     """
@@ -91,7 +91,7 @@ def dual_value(region: LocalSafeRegion, target: Array, duals: Array, norm: Norm 
     """Return a lower bound on (|z - target|^2 - |target|^2) / 2 over Z, for any ``duals`` >= 0: the dual function.
 
     It is lambda^T kappa g plus the minimum over 0 <= s <= r of (1 + lambda^T L) s^2 / 2 - h s, where
-    h = |target - A^T lambda| - lambda^T e.  The largest h that its rounding error allows is used.
+    h = |target - A^T lambda| - lambda^T e.  To be safe, the largest h that rounding allows is used.
     """
     if norm is not None:
         return _dual_value_in(norm, region, target, duals)
@@ -151,6 +151,6 @@ def _noise_in(norm: Norm, region: LocalSafeRegion, target: Array, duals: Array) 
 
 
 def _pull_noise(region: LocalSafeRegion, target: Array, duals: Array) -> float:
-    """Return a bound on the rounding error of |target - A^T lambda| - lambda^T e.  Huge multipliers make it large."""
+    """Return a bound on the rounding error of |target - A^T lambda| - lambda^T e; it grows with the multipliers."""
     sizes = region.norms + region.probe_error
     return 2.0 * (region.roundoff + duals.size * UNIT_ROUNDOFF) * float(length_of(target) + duals @ sizes)

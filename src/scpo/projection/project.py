@@ -1,11 +1,12 @@
-"""The projection of a step onto the local safe region: it is solved, and then the answer is checked.
+"""The projection of a step onto the local safe region: a solver proposes the answer, and this module checks it.
 
     z* = argmin { |z - target|^2 : z in Z }          (docs/method.md, section 6)
 
 in the Euclidean norm, or in another one that a metric H gives: |z|_H^2 = z^T H z.
 
-No solver is trusted.  Its point is pulled back into Z exactly, and it is accepted on its own numbers: the relative
-residual of the KKT conditions is small, or the point is hardly farther from the target than a proven lower bound.
+No solver is trusted.  Its point is pulled back into Z exactly, and it is accepted if one of two checks passes: the
+relative residual of the KKT conditions is small, or the point is hardly farther from the target than a proven lower
+bound.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Projection:
             in Z).
         active: True for the constraints whose rows hold with equality, up to 1e-6 of their size; shape (k,).
         duals: multipliers of the rows for the objective |z - target|^2 / 2 in the norm of the projection, shape (k,).
-        backend: what solved it: "none" (it was not necessary), "sqp" or "clarabel".
+        backend: the solver: "none" (none was necessary), "sqp" or "clarabel".
         kkt_residual: relative residual of the KKT conditions at the point.
         gap: |z* - target| minus its proven lower bound, relative to the longest step that Z may hold, in the norm of
             the projection.
@@ -84,8 +85,8 @@ def project(
         probe_error: e_i >= 0, a scalar or shape (k,); 0.0 for exact slopes.
         radius: r > 0.
         kappa: the share of the slack that the step may use, in (0, 1].
-        metric: H, which makes (z - target)^T H (z - target) what is minimised: a positive diagonal (n,) or a symmetric
-            positive definite matrix (n, n); None: the identity.  Z does not depend on it.
+        metric: H in the objective (z - target)^T H (z - target), as a positive diagonal (n,) or a symmetric positive
+            definite matrix (n, n); None: the identity.  Z does not depend on it.
         backend: the solver that is tried first: "sqp" (dense QPs in sequence, by DAQP) or "clarabel" (an interior-point
             method whose answer the SQP refines).  If it misses the tolerances the other one is tried.  "auto" is "sqp".
 
@@ -125,7 +126,7 @@ def project_onto(
 
 
 def _without_a_solver(region: LocalSafeRegion, target: Array, norm: Norm | None) -> Projection | None:
-    """Return the projection where it is known beforehand, otherwise None."""
+    """Return the projection if it is known without a solver, otherwise None."""
     k = region.values.size
     if region.contains(target):
         return Projection(target.copy(), "inside", np.zeros(k, bool), np.zeros(k), "none")
@@ -142,7 +143,7 @@ def _without_a_solver(region: LocalSafeRegion, target: Array, norm: Norm | None)
 def _only_origin(region: LocalSafeRegion) -> bool:
     """Return True if a row has no slack and, up to rounding, a slope that does not exceed its error.
 
-    Such a row is positive at every step but 0, or may be.
+    Such a row is positive at every step except 0, or rounding leaves this open.
     """
     sized = region.norms + region.probe_error > 0
     flat = region.probe_error >= region.norms * (1 - region.roundoff)
@@ -150,7 +151,7 @@ def _only_origin(region: LocalSafeRegion) -> bool:
 
 
 def _may_be_active(region: LocalSafeRegion, target: Array, norm: Norm | None = None) -> np.ndarray:
-    """Return True for each row that may matter, shape (k,).  The others can be left out, which is proven.
+    """Return True for each row that may be active, shape (k,).  The others provably change nothing.
 
     |z*|^2 <= z*^T target, so z* lies in the ball with the diameter from 0 to the target; and |z*| <= reach.  A row that
     is negative on all of this is negative around z*.  Without it z* remains a local solution, hence the global one.
@@ -216,7 +217,7 @@ class _Search:
         )
 
     def _solutions(self, name: str, share: float) -> list[Solution]:
-        """Return what a backend finds, in the reduced directions, with the rows tightened by a share of their size."""
+        """Return a backend's solutions, in the reduced directions; rows are tightened by ``share`` of their size."""
         return BACKENDS[name](self.reduced, self.goal, share * self.sizes[self.kept], self.diagonal)
 
     def _in_full(self, solution: Solution) -> tuple[Array, Array]:
@@ -236,7 +237,7 @@ class _Search:
         return Projection(point, "projected", active, duals, name, kkt, gap, missed)
 
     def _remember(self, point: Array, duals: Array) -> None:
-        """Keep the point if it is nearer, and the multipliers if they prove more, than those that are kept."""
+        """Keep the point if it is nearer than the kept one, and the multipliers if they prove a larger lower bound."""
         self.nearest = min(self.nearest, point, key=self._distance)
         proofs = [self.proof, duals]
         if not self.nearest.any():
@@ -257,8 +258,8 @@ class _Search:
 def _in_span(region: LocalSafeRegion, target: Array) -> tuple[LocalSafeRegion, Array, Array | None]:
     """Return the region and the target in a basis of the span of the target and the slopes, and that basis (n, m).
 
-    The projection lies in that span (docs/method.md, section 6).  Without a gain all directions stay; the basis is then
-    None.
+    The projection lies in that span (docs/method.md, section 6).  If the span is not smaller than R^n, all directions
+    stay, and the basis is None.
     """
     k, n = region.slopes.shape
     if k + 1 >= n:

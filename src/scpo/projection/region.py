@@ -60,12 +60,12 @@ class LocalSafeRegion:
         radius: float = np.inf,
         kappa: float = 1.0,
     ) -> LocalSafeRegion:
-        """Return the region of these arguments.  A scalar ``smoothness`` or ``probe_error`` counts for all constraints.
+        """Return the region of these arguments.  A scalar ``smoothness`` or ``probe_error`` applies to all constraints.
 
         Raises:
             ShapeError: the shapes do not fit together, or an argument is not an array of real numbers.
             NonFiniteError: an entry is NaN, infinite or larger than LARGEST.
-            UnsafeStartError: a value is positive, so that Z need not contain 0.
+            UnsafeStartError: a value is positive, so Z might not contain 0.
             ConfigurationError: a constant is negative, the radius is not positive, or kappa is outside (0, 1].
         """
         g, a = real_array("values", values), real_array("slopes", slopes)
@@ -91,7 +91,7 @@ class LocalSafeRegion:
         return cls(g, a, curvature, error, float(radius), float(kappa))
 
     def bound(self, z: Array, values: Array | None = None) -> Array:
-        """Return the step bound u(z), shape (k,), from the region's own g or from other ``values`` of it (k,)."""
+        """Return the step bound u(z), shape (k,); ``values`` (k,), if given, replace the region's g."""
         length = length_of(z)
         base = self.values if values is None else values
         return base + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
@@ -159,7 +159,7 @@ class LocalSafeRegion:
         return float(limits.min(initial=np.inf))
 
     def reach(self, target: Array) -> float:
-        """Return a bound on |z*|, where z* is the projection of ``target`` onto Z: no step of Z beyond |target|."""
+        """Return an upper bound on |z*| for the projection z* of ``target`` onto Z; it is at most |target|."""
         return self.longest(length_of(target))
 
     def longest(self, limit: float) -> float:
@@ -176,7 +176,7 @@ class LocalSafeRegion:
         return min(limit, self.radius, float(limits.min(initial=np.inf)))
 
     def sizes(self, length: float) -> Array:
-        """Return by how much each row can vary over steps of this length, shape (k,): the unit of its tolerances."""
+        """Return how much each row can vary over steps of this length, shape (k,): the unit of its tolerances."""
         return np.asarray((self.norms + self.probe_error + 0.5 * self.smoothness * length) * length)
 
     def of_rows(self, chosen: np.ndarray) -> LocalSafeRegion:
@@ -196,12 +196,12 @@ class LocalSafeRegion:
 
     @property
     def roundoff(self) -> float:
-        """Relative error bound of the sums in :meth:`rows`: n products and a handful of further operations."""
+        """Bound on the relative rounding error of the sums in :meth:`rows`."""
         return float(self.slopes.shape[1] + 8) * UNIT_ROUNDOFF
 
 
 def _one_per_constraint(name: str, argument: ArrayLike, count: int) -> Array:
-    """Return a scalar or (count,) argument that must not be negative as an array (count,)."""
+    """Return a scalar or (count,) argument as an array (count,); negative numbers are refused."""
     array = real_array(name, argument)
     if array.shape not in ((), (count,)):
         raise ShapeError(f"{name}: expected a scalar or shape {(count,)}, got {array.shape}")

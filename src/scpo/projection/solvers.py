@@ -4,7 +4,7 @@ For rows c_i(z) = kappa g_i + delta_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2, whe
 
     minimise |z - target|^2 / 2   subject to   c(z) <= 0,  |z| <= r,
 
-with another norm of |z - target| where one is given, which has no axes of its own.
+in the Euclidean norm of z - target, or in a norm with a diagonal H.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROVEN = 1e-8
 
 
 def solve_by_sqp(region: LocalSafeRegion, target: Array, tightening: Array, norm: Norm | None = None) -> list[Solution]:
-    """Return the answer of the SQP as a list, which is empty if it has none."""
+    """Return the answer of the SQP as a list with one entry, or with none if the SQP failed."""
     found = sqp.solve(region, target, region.kappa * region.values + tightening, None, norm)
     return [] if found is None else [found]
 
@@ -35,10 +35,10 @@ def solve_by_sqp(region: LocalSafeRegion, target: Array, tightening: Array, norm
 def solve_by_clarabel(
     region: LocalSafeRegion, target: Array, tightening: Array, norm: Norm | None = None
 ) -> list[Solution]:
-    """Return up to two answers: that of the SQP, started from the interior-point solution, and that solution itself.
+    """Return up to two answers: the SQP's, started from the interior-point solution, and this solution itself.
 
-    An interior-point method leaves multipliers that are right to about the square root of its gap; the SQP brings them
-    to rounding in a few steps.
+    The multipliers of an interior-point method have errors of about the square root of its gap.  The SQP reduces these
+    errors to rounding in a few steps.
     """
     offset = region.kappa * region.values + tightening
     rough = interior_point(region, target, offset, norm)
@@ -56,10 +56,10 @@ BACKENDS: dict[str, Callable[[LocalSafeRegion, Array, Array, Norm | None], list[
 
 
 def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: Norm | None = None) -> Solution | None:
-    """Return Clarabel's solution on k linear rows and two small cones, s >= |z| and tau >= s^2; None if it has none.
+    """Return Clarabel's solution of the problem with k linear rows and two cones, s >= |z| and tau >= s^2, or None.
 
     Lengths are in units of the reach, and each row is divided by its size.  The solver is built anew at each call,
-    because one that is kept and updated cannot be shared by threads.
+    because threads cannot share a solver that is kept and updated.
     """
     import clarabel
     from scipy import sparse

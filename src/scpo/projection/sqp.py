@@ -1,7 +1,7 @@
 """Sequential quadratic programming for the projection; DAQP's dual active-set method solves one dense QP a step.
 
 The rows are convex, so their linearisation at any z contains Z, and no QP is infeasible.  With the exact Hessian of the
-Lagrangian the iteration converges quadratically, mostly within ten QPs.  Whether it did is for the caller to measure.
+Lagrangian the iteration converges quadratically, mostly within ten QPs.  The caller measures whether it converged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ QP_TOLERANCE = 1e-12
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver found: a point (n,) and multipliers (k,) of the rows.  Neither has been checked."""
+    """The point (n,) and the multipliers (k,) of the rows that a solver found.  Neither has been checked."""
 
     point: Array
     duals: Array
@@ -36,9 +36,9 @@ class Solution:
 
 @dataclass(frozen=True)
 class _Scaled:
-    """The problem in units: lengths in ``longest``, forces in |target|, each row in its size.
+    """The problem in units of its own size: lengths in ``longest``, forces in |target|, each row in its size.
 
-    It has the rows c(z) = offset + a^T z + e |z| + (L / 2) |z|^2, and |z| <= r as one more where r can matter.
+    It has the rows c(z) = offset + a^T z + e |z| + (L / 2) |z|^2, and one more row for |z| <= r if that can be active.
     """
 
     goal: Array
@@ -83,7 +83,7 @@ class _Scaled:
         return Solution(self.longest * z, duals)
 
     def converged(self, residual: float, best: float) -> bool:
-        """Return True if the iteration is at its end; ``best`` is the least residual before this one."""
+        """Return True if the iteration can stop; ``best`` is the least residual before this one."""
         return residual < CONVERGED
 
     def step(
@@ -119,7 +119,7 @@ class _Scaled:
 
 @dataclass(frozen=True)
 class _Stretched(_Scaled):
-    """The problem in a norm: its variables x have the objective of :class:`_Scaled`, its rows those of stretch * x."""
+    """The problem in another norm: the objective of :class:`_Scaled` at x, and its rows at stretch * x."""
 
     stretch: Array  # (n,)
     ratio: float
@@ -134,7 +134,7 @@ class _Stretched(_Scaled):
         return Solution(self.stretch * found.point, self.ratio**2 * found.duals)
 
     def converged(self, residual: float, best: float) -> bool:
-        """Return True at the end, which rounding can put off: then no step improves any more."""
+        """Return True if the iteration can stop: the residual is small, or rounding keeps it from falling further."""
         return residual < CONVERGED or 0.5 * best < residual < STALLED
 
     def step(
@@ -142,7 +142,7 @@ class _Stretched(_Scaled):
     ) -> tuple[Array, Array] | None:
         """Return the step and the new multipliers of one QP, in which the Hessian's diagonal and all rows have size 1.
 
-        A large error or curvature in directions where H is small would spoil its condition otherwise.
+        Otherwise a large error or curvature in directions in which H is small would make the QP ill-conditioned.
         """
         hessian = self.hessian(z, multipliers)
         columns = 1.0 / np.sqrt(hessian.diagonal())
@@ -157,7 +157,7 @@ class _Stretched(_Scaled):
         return columns * found[0], found[1] / sizes
 
     def within(self, z: Array) -> Array:
-        """Return z, shortened to the reach: far beyond it, where H is small, linear rows say little."""
+        """Return z, shortened to the reach: if H is small z can lie far beyond, where linear rows say little."""
         length = length_of(self.stretch * z)
         return z / length if length > 1.0 else z
 
@@ -188,10 +188,10 @@ def solve(
         target: (n,), not 0.
         offset: (k,), <= 0 up to rounding; it stands in place of kappa g.
         start: another solver's answer; otherwise the iteration starts from the target, shortened.
-        norm: in place of the Euclidean one in the objective; without axes.
+        norm: the norm of the objective, with a diagonal H; None: Euclidean.
 
     Returns:
-        The best iterate, or None when no QP could be solved.
+        The best iterate, or None if no QP could be solved.
     """
     problem = _Scaled.of(region, target, offset, norm)
     z, multipliers = (
