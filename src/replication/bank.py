@@ -1,13 +1,13 @@
 """The bank of a long study: finished runs, collected into a few small files that are committed.
 
 A bank is a folder.  ``manifest.json`` lists its shards.  A shard is a Parquet file with the files of up to
-:data:`BLOCK` seeds of one arm, bit for bit as the runs wrote them, stamps included: columns seed, name, content.  What
-grows with the length of a run stays out, the record of each update and the iterates between.
+:data:`BLOCK` seeds of one arm, bit for bit as the runs wrote them, stamps included: columns seed, name, content.  Files
+that grow with the length of a run are left out: the record of each update, and the iterates on the way.
 
-Beside the shards a bank may hold plain files, as the shipped results of other scales do: what was made of all runs.
+Beside the shards a bank may hold plain files that were made of all runs, as the shipped results of other scales do.
 
 The settings of a banked run have a digest (:func:`replication.scales.for_arm`).  A run that the bank holds with the
-settings of today is finished: nothing trains it again.
+present settings is finished: nothing trains it again.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Bank:
     """The finished runs in a folder, which may not exist yet.
 
     Args:
-        folder: of the bank.
-        records_only: keep of new runs what they counted and nothing else, as for tuning runs that nobody draws.
+        folder: the folder of the bank.
+        records_only: keep only the counts of new runs (run.json), as for tuning runs, which no figure shows.
 
     Raises:
         ResultError: the manifest is damaged.
@@ -87,7 +87,7 @@ class Bank:
         )
 
     def names(self) -> list[str]:
-        """Return the file of every run, relative to results/<scale>."""
+        """Return the files of every run, relative to results/<scale>."""
         return sorted(
             f"{Key(one['experiment'], one['arm'], seed).folder}/{name}"
             for one in self._shards.values()
@@ -96,12 +96,12 @@ class Bank:
         )
 
     def holds(self, key: Key, settings: str) -> bool:
-        """Return True if the run is here, made with the settings that have the digest ``settings``."""
+        """Return True if the bank holds the run, made with the settings that have the digest ``settings``."""
         one = self._shards.get(key.shard)
         return one is not None and key.seed in one["seeds"] and one["settings"] == settings
 
     def settings(self, key: Key) -> str:
-        """Return the digest of the settings of a run that is here."""
+        """Return the digest of the settings of a run that the bank holds."""
         return str(self._shards[key.shard]["settings"])
 
     def read(self, experiment: str, arm: str) -> Iterator[tuple[Key, dict[str, bytes]]]:
@@ -118,7 +118,7 @@ class Bank:
             yield Key(experiment, arm, seed), contents
 
     def summary(self, key: Key) -> RunSummary:
-        """Return what a run that is here counted.
+        """Return the counts of a run that the bank holds (its run.json).
 
         Raises:
             ResultError: its shard is altered or damaged.
@@ -129,7 +129,7 @@ class Bank:
         """Write the files of a run to the folder ``out``; its stamp comes last.
 
         Raises:
-            ResultError: the run is not here, or its shard is altered.
+            ResultError: the bank does not hold the run, or its shard is altered.
         """
         contents = self._shard(key.shard).get(key.seed) if key.shard in self._shards else None
         if contents is None:
@@ -138,12 +138,12 @@ class Bank:
             files.write_bytes(out / name, contents[name])
 
     def takes(self, results: Path, key: Key, settings: str) -> bool:
-        """Return True if ``results`` holds the run, finished and, unless records are enough, passed by the referee."""
+        """Return True if ``results`` holds the finished run, passed by the referee unless only counts are kept."""
         judged = self.records_only or (results / key.folder / JUDGED).is_file()
         return judged and is_finished(results, key, settings)
 
     def collect(self, results: Path, wanted: Mapping[Key, str]) -> list[Key]:
-        """Take over the runs in ``results`` (results/<scale>) that are finished and not here; return them.
+        """Add the finished runs in ``results`` (results/<scale>) that the bank lacks; return them.
 
         Args:
             results: results/<scale>.
@@ -162,13 +162,13 @@ class Bank:
         return sorted(new)
 
     def _contents(self, results: Path, key: Key, settings: str) -> dict[str, bytes] | None:
-        """Return the files of a run, from here or from ``results``; None if it is in neither."""
+        """Return the files of a run, from the bank or from ``results``; None if neither has it."""
         if self.holds(key, settings):
             return self._shard(key.shard)[key.seed]
         return self._checked(results, key) if self.takes(results, key, settings) else None
 
     def _checked(self, results: Path, key: Key) -> dict[str, bytes]:
-        """Return the files of a finished run that are kept, if they are those that its stamp states."""
+        """Return the files of a finished run that the bank keeps, after comparing them with the run's stamp."""
         folder, kept = results / key.folder, list(RECORD)
         if not self.records_only:
             kept = [*KEPT, *(f"{name}.parquet" for name in tables_of(key.experiment).exhibits)]
@@ -177,7 +177,7 @@ class Bank:
         for name in kept:
             if name in stated and files.sha256(folder / name) != stated[name]:
                 raise ResultError(
-                    f"{folder / name}: altered, not the file of its stamp; delete the run and make it again"
+                    f"{folder / name}: altered since its stamp was written; delete the run and make it again"
                 )
         found_out = () if self.records_only else (folder / name for name in FOUND_OUT)
         return contents | {path.name: path.read_bytes() for path in found_out if path.is_file()}
@@ -231,7 +231,7 @@ class Bank:
 
 
 def runs_of(config: Config) -> dict[Key, str]:
-    """Return every run of a scale with the digest of its settings: the first seed of each arm, then the second ..."""
+    """Return every run of a scale with the digest of its settings: first seeds of all arms, second seeds, and so on."""
     arms = [
         (experiment, name, arm.seed_range, scales.digest(scales.for_arm(config, experiment, name)))
         for experiment, section in config.experiments.items()
@@ -246,7 +246,7 @@ def runs_of(config: Config) -> dict[Key, str]:
 
 
 def is_finished(results: Path, key: Key, settings: str) -> bool:
-    """Return True if ``results`` holds the run, made with these settings; the stamp is a run's last file."""
+    """Return True if ``results`` holds the finished run, made with these settings; a run writes its stamp last."""
     path = results / key.folder / "run.stamp.json"
     try:
         return bool(_stamp(path.read_bytes(), str(path))["config_sha256"] == settings)

@@ -30,11 +30,11 @@ class Load:
     """The work of the runs of one arm.
 
     Attributes:
-        experiment, arm: names.
-        runs: seeds that are not finished yet.
-        updates: of one run.
-        evaluations: of one run.
-        most_rollouts: a run ends after so many; None: no limit.
+        experiment, arm: their names.
+        runs: the number of seeds that are not finished yet.
+        updates: the updates of one run.
+        evaluations: the held-out evaluations of one run.
+        most_rollouts: the number of rollouts after which a run ends; None: no limit.
     """
 
     experiment: str
@@ -45,7 +45,7 @@ class Load:
     most_rollouts: int | None = None
 
     def limited(self, rollouts: float) -> Load:
-        """Return the work of runs that end early, if an update takes so many rollouts."""
+        """Return the work of runs that end at their limit of rollouts, if an update takes this many ``rollouts``."""
         if self.most_rollouts is None or self.updates * rollouts <= self.most_rollouts:
             return self
         updates = math.ceil(self.most_rollouts / rollouts)
@@ -124,7 +124,7 @@ def estimate(
         jobs: processes.
         results: folder of the scale's results; finished runs are left out.
         cost: measures one arm; :func:`measure` unless given.
-        bank: folder of the scale's bank; runs that it holds are left out, and so is all that follows the runs.
+        bank: folder of the scale's bank; runs that it holds are left out, and so are all jobs after the runs.
     """
     planned = loads(config, results, bank)
     rows, total, known = [("", "runs", "updates", "ms each", "CPU min")], 0.0, dict[str, Cost]()
@@ -163,7 +163,7 @@ def estimate(
 
 
 def _certificate_seconds(config: Config, planned: Iterable[Load]) -> float:
-    """Return the processor seconds of the certificates still to be made; cells count by their number."""
+    """Return the processor seconds of the certificates that are still to be made, in proportion to their cells."""
     settings = config.double_integrator
     if settings is None or settings.certificate is None:
         return 0.0
@@ -173,7 +173,7 @@ def _certificate_seconds(config: Config, planned: Iterable[Load]) -> float:
 
 
 def _alike(section: ExperimentSettings, load: Load) -> str:
-    """Return a key that is the same for arms that differ in data and length alone: one measurement serves them."""
+    """Return a key for the cost of an update.  Arms that differ only in data and length share it."""
     settings = section.for_arm(load.arm).model_dump(mode="json", exclude={"datasets", "arms", "schedule"})
     batch = section.for_arm(load.arm).schedule.batch_size
     return json.dumps([load.experiment, section.arms[load.arm].method, batch, settings], sort_keys=True)

@@ -56,12 +56,12 @@ class Config(Model):
                 if self.scale not in TUNING and are_tuning(arm.seed_range):
                     raise ValueError(
                         f"{experiment}, arm {name!r}: seeds from {FIRST_TUNING_SEED} on are for tuning, never reported "
-                        f"(up to {FIRST_STUDY_SEED - 1}, in the scales {', '.join(TUNING)} alone)"
+                        f"(up to {FIRST_STUDY_SEED - 1}; only the scales {', '.join(TUNING)} may use them)"
                     )
         return self
 
     def section(self, experiment: str) -> ExperimentSettings:
-        """Return the settings of ``experiment``, named as in paths."""
+        """Return the settings of ``experiment``, a name as in paths."""
         if experiment not in self.experiments:
             raise ConfigurationError(
                 f"no experiment {experiment!r}; the scale runs {', '.join(sorted(self.experiments)) or 'none'}"
@@ -122,7 +122,7 @@ def _validated(overlay: Mapping[str, Any], before: Mapping[str, Any], where: str
 
 
 def _capped(defaults: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``defaults`` with seeds and epochs no larger than the limits in ``overlay``."""
+    """Return ``defaults`` with the numbers of seeds and epochs reduced to the limits in ``overlay``."""
     seeds, epochs = overlay.get("max_seeds"), overlay.get("max_epochs")
     for section in _sections(defaults):
         schedules = [section["schedule"], *(arm["overrides"].get("schedule", {}) for arm in section["arms"].values())]
@@ -136,7 +136,7 @@ def _capped(defaults: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, A
 
 
 def _require_arms(overlay: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    """Refuse to leave out an arm that there is not, and an experiment whose arms are all left out."""
+    """Refuse to leave out an arm that does not exist, or all arms of an experiment."""
     for key, section in overlay.items():
         if not isinstance(section, Mapping) or not isinstance(section.get("arms"), Mapping):
             continue
@@ -154,7 +154,7 @@ def _arms(section: Any) -> Mapping[str, Any]:
 
 
 def _keep_only(names: list[Any], raw: dict[str, Any]) -> None:
-    """Set the arms of ``raw`` that are not in ``names`` to null, and experiments that have no other."""
+    """Set the arms of ``raw`` that are not in ``names`` to null, and experiments without an arm left as well."""
     there = {arm for section in raw.values() for arm in _arms(section)}
     for name in names:
         if name not in there:
@@ -166,7 +166,7 @@ def _keep_only(names: list[Any], raw: dict[str, Any]) -> None:
 
 
 def _keep_stated(overlay: Mapping[str, Any], raw: dict[str, Any]) -> None:
-    """Set the arms of ``raw`` that ``overlay`` does not state to null, and experiments that have no other."""
+    """Set the arms of ``raw`` that ``overlay`` does not state to null, and experiments without an arm left as well."""
     for key, section in raw.items():
         if _arms(section):
             stated = _arms(overlay.get(key))
@@ -180,8 +180,8 @@ def _refuse_reported_seeds(config: Config) -> None:
         for name, arm in section.arms.items():
             if config.scale in TUNING and are_reported(arm.seed_range):
                 raise ConfigurationError(
-                    f"{experiment}, arm {name!r}: settings are tuned on the seeds {FIRST_TUNING_SEED} to "
-                    f"{FIRST_STUDY_SEED - 1} alone; state first_seed"
+                    f"{experiment}, arm {name!r}: settings may be tuned only on the seeds {FIRST_TUNING_SEED} to "
+                    f"{FIRST_STUDY_SEED - 1}; set first_seed to one of them"
                 )
 
 

@@ -1,4 +1,4 @@
-"""The JSON files that jobs write, as models: each is declared once, for those that write it and those that read it.
+"""Models of the JSON files that jobs write.  Each is declared once, for the code that writes and that reads it.
 
 A field is read as an attribute, ``run.updates``, or by its name, ``run["updates"]``.  Other keys are ignored.
 """
@@ -21,7 +21,7 @@ Values = Mapping[str, float | None]
 
 
 class Document(BaseModel):
-    """Base of the models: immutable; numbers must be numbers."""
+    """Base of the models: immutable, and a text is not taken for a number."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
     #: Names that files of earlier versions have -> today's.
@@ -84,7 +84,7 @@ class RunSummary(RunIdentity):
 
 
 class RefereedArm(Document):
-    """How the referee's values of an arm compare with the records."""
+    """The comparison of the referee's values with the records of an arm."""
 
     renamed = RUN
 
@@ -108,7 +108,7 @@ class Refereed(Document):
 
 
 class PlantedFault(Document):
-    """A planted fault and what became of it (:class:`replication.planted_faults.finding.Finding`)."""
+    """A planted fault and whether it was caught (:class:`replication.planted_faults.finding.Finding`)."""
 
     name: str
     planted: str
@@ -119,7 +119,7 @@ class PlantedFault(Document):
 
 
 class PlantedFaults(Document):
-    """The file of the planted faults, at least one."""
+    """The file of the planted faults; it holds at least one."""
 
     findings: tuple[PlantedFault, ...] = Field(strict=False, min_length=1)
 
@@ -182,7 +182,7 @@ def write(path: Path, model: type[Document], content: Mapping[str, Any]) -> None
 
 
 def _problems(error: ValidationError) -> str:
-    """Return what is wrong with a document: the fields that it lacks, and those with another value than expected."""
+    """Return the problems of a document in words: the fields that it lacks, and those with an unexpected value."""
     found = [(".".join(map(str, item["loc"])), item["type"], item["msg"]) for item in error.errors()]
     lacks = [field for field, kind, _ in found if kind == "missing"]
     wrong = [f"{field or 'the file'}: {message}" for field, kind, message in found if kind != "missing"]

@@ -1,9 +1,9 @@
 """The environment that jobs run in: stated here, so that the user's machine changes no result.
 
-A job inherits what :data:`INHERITED` lists, and has the values of :func:`stated`.  Everything else is unset: her
-PYTHONPATH, matplotlibrc, IPython and Jupyter settings, ~/texmf, locale.  The home of the jobs is a folder of the
-checkout, in which the programs find no settings and can write their caches.  What the shell of each job runs first is
-:func:`shell_prefix`; the command ``replicate`` does the same for itself.
+A job inherits the variables that :data:`INHERITED` lists, and has the values of :func:`stated`.  Everything else of the
+user is unset: PYTHONPATH, matplotlibrc, IPython and Jupyter settings, ~/texmf, locale.  The home of the jobs is a
+folder of the checkout, in which programs find no settings and can write their caches.  The shell of each job runs
+:func:`shell_prefix` first; the command ``replicate`` does the same for itself.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def stated() -> dict[str, str]:
 
 
 def adopt() -> None:
-    """Make this process's environment that of a job; before numpy, torch and matplotlib are imported."""
+    """Give this process the environment of a job.  Call this before numpy, torch and matplotlib are imported."""
     values = stated()
     gitconfig = Path("~/.gitconfig").expanduser()  # it may say whose repositories git may read
     os.environ.setdefault("GIT_CONFIG_GLOBAL", str(gitconfig))

@@ -10,8 +10,8 @@ class ResultError(ScpoError, RuntimeError):
 
 
 class NotRunError(ResultError):
-    """The scale does not run what is asked for."""
+    """The scale does not run the experiment or the arm that is asked for."""
 
 
 class FalsificationError(ScpoError, AssertionError):
-    """A fault that was planted on purpose was not caught, so a check is not worth its name."""
+    """A fault that was planted on purpose was not caught, so a check does not work."""

@@ -1,4 +1,4 @@
-"""Reads and writes result files, atomically and with the same bytes from run to run.
+"""Reads and writes result files.  Writing is atomic, and the same content gives the same bytes.
 
 A file is written beside its final name, flushed to disk and renamed, so that no half-written file bears a final name.
 JSON has sorted keys, and values that are not finite are written as null.
@@ -34,7 +34,7 @@ _read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
 
 @contextmanager
 def reading() -> Iterator[set[Path]]:
-    """Collect the paths of the files that this project reads inside the block."""
+    """Yield a set that collects the paths of the files that this project reads inside the block."""
     token = _read.set(found := set[Path]())
     try:
         yield found
@@ -52,9 +52,9 @@ def note(path: Path | str) -> Path:
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path in the folder of ``path``; rename it to ``path`` if the block ends without an error.
+    """Yield a temporary path in the folder of ``path``; it is renamed to ``path`` if the block ends without an error.
 
-    The temporary name has the suffix of ``path``, since some writers choose the format by it.  On an error the
+    The temporary name has the suffix of ``path``, by which some writers choose the format.  On an error the
     temporary file is removed and the previous content of ``path`` stays.
 
     Raises:
@@ -81,7 +81,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _unwritable(path: Path, error: OSError) -> ResultError:
-    return ResultError(f"{path}: cannot be written: {error}; make room or choose another folder, then run it again")
+    return ResultError(f"{path}: cannot be written: {error}; free disk space or choose another folder; run it again")
 
 
 def _umask() -> int:
@@ -139,7 +139,7 @@ def write_npz(path: Path | str, **arrays: NDArray[Any]) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         ResultError: the file is missing or damaged.
@@ -153,10 +153,10 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
-    """Read named arrays, refusing pickled ones.
+    """Return the arrays in an npz file by name; pickled arrays are refused.
 
     Raises:
-        ResultError: the file is missing or damaged, or an array is missing in it (raised when it is looked up).
+        ResultError: the file is missing or damaged.  Looking up an array that it lacks raises the same error.
     """
     try:
         content = io.BytesIO(note(path).read_bytes())  # numpy leaves a damaged file open
@@ -196,7 +196,7 @@ def require_listed(path: Path, sums: Path) -> Path:
     """Return ``path`` if its bytes are those that ``sums`` lists, a file in the format of sha256sum.
 
     Raises:
-        ResultError: ``sums`` is missing or does not list the file, or the file is missing or another one.
+        ResultError: ``sums`` is missing or does not list the file, or the file is missing or has another checksum.
     """
     try:
         listed = dict(line.split(maxsplit=1)[::-1] for line in sums.read_text(encoding="utf-8").splitlines())

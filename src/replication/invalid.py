@@ -1,4 +1,4 @@
-"""What is wrong with settings, in words: the key, its value, and what is allowed there."""
+"""Describes invalid settings in words: the key, its value, and the values that are allowed."""
 
 from __future__ import annotations
 

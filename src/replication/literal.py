@@ -1,4 +1,4 @@
-"""The projection as the problem reads: k constraints with a cone each, written in cvxpy and solved by SCS.
+"""The projection, written literally: k constraints with a cone each, stated in cvxpy and solved by SCS.
 
 The problem is formulated anew at each call.  The benchmarks compare its time with the library's, the tests compare the
 answers, and :func:`project` can stand in for ``scpo.projection.project.project_onto`` in training.
@@ -27,9 +27,9 @@ ITERATIONS = 200_000
 def project(
     region: LocalSafeRegion, target: Array, *, metric: ArrayLike | None = None, accuracy: float | None = None
 ) -> Projection:
-    """Return the projection of ``target`` (n,) onto ``region`` as SCS finds it.
+    """Return SCS's solution for the projection of ``target`` (n,) onto ``region``.
 
-    The point is SCS's own: nothing is checked, and it may lie slightly outside of the region.
+    The point is not checked or corrected, and may lie slightly outside of the region.
 
     Args:
         region: the set S of k constraints.
@@ -64,7 +64,7 @@ def project(
 
 
 def _in_units(region: LocalSafeRegion, unit: float) -> tuple[LocalSafeRegion, Array]:
-    """Return the region with lengths in ``unit`` and each row divided by its size over that length, and the sizes."""
+    """Return the region with lengths in ``unit``, its rows divided by their sizes over this length, and the sizes."""
     sizes = region.sizes(unit)
     sizes[sizes == 0] = 1.0
     scaled = replace(

@@ -1,4 +1,4 @@
-"""Refuses settings whose runs do not fit into the memory of this machine, before anything is run."""
+"""Refuses settings whose runs need more memory than this machine has, before anything is run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def available() -> float:
 
 
 def of_run(section: ExperimentSettings, arm: str) -> dict[str, float]:
-    """Return the bytes that a run of one arm needs beside its process's own, by the setting that decides them."""
+    """Return setting -> the bytes that it makes a run of one arm need, without the process's own memory."""
     return section.for_arm(arm).memory(section.arms[arm].dataset)
 
 
@@ -39,11 +39,11 @@ def require(config: Config, jobs: int = 1, most: float | None = None) -> None:
     Args:
         config: the configuration of a scale.
         jobs: processes at a time on this machine.
-        most: bytes; those of this machine unless given.
+        most: bytes; by default the memory of this machine.
 
     Raises:
-        ConfigurationError: the message names the arm, the setting that takes most and its value; or, if one run fits
-            and ``jobs`` do not, how many processes do.
+        ConfigurationError: a run does not fit, and the message names the arm and the setting that takes most memory; or
+            one run fits and ``jobs`` runs do not, and the message says how many fit.
     """
     most = available() if most is None else most
     sizes: list[float] = []

@@ -40,7 +40,7 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
         template: the notebook, with a cell tagged "parameters".
         out: the executed copy.
         html: one offline page of it.
-        log: where it is executed; kept, whether a cell fails or not.
+        log: the path at which it is executed; this copy stays, also if a cell fails.
         parameters: values as YAML, by name.
 
     Raises:
@@ -67,7 +67,7 @@ def execute(template: Path, out: Path, html: Path, log: Path, parameters: Mappin
 
 
 def _run(template: Path, log: Path, parameters: Mapping[str, str], folder: Path) -> None:
-    """Execute ``template`` at ``log``; again if the kernel died, as on a loaded machine, but not if a cell failed."""
+    """Execute ``template`` at ``log``.  If the kernel dies, as on a loaded machine, it is tried again."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             papermill.execute_notebook(
@@ -95,7 +95,7 @@ def _run(template: Path, log: Path, parameters: Mapping[str, str], folder: Path)
 
 @contextmanager
 def _own_kernel(folder: Path) -> Iterator[None]:
-    """Take the kernel of this environment, without the user's IPython settings and start-up files."""
+    """Make the block use the kernel of this environment, without the user's IPython settings and start-up files."""
     ours = {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
@@ -111,7 +111,7 @@ def _own_kernel(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _short_folder() -> Iterator[Path]:
-    """Make a temporary folder; a socket's path may have 107 bytes at most, and a job's own folder can lie deep."""
+    """Yield a temporary folder with a short path: a socket's path has at most 107 bytes, folders can have more."""
     folder = Path(tempfile.mkdtemp(prefix="nb-", dir=None if len(tempfile.gettempdir()) < 80 else "/tmp"))
     try:
         yield folder

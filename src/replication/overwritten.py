@@ -1,4 +1,4 @@
-"""Which finished runs a call of the workflow replaces, because they were made with other settings."""
+"""Finds the finished runs that a call of the workflow will replace, because they were made with other settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scpo.errors import ConfigurationError
 
 
 def warning(config: Config, results: Path) -> str | None:
-    """Return what a run of ``config`` replaces in ``results`` (results/<scale>), in one sentence; None for nothing."""
+    """Return a sentence on the finished runs in ``results`` (results/<scale>) that ``config`` replaces, or None."""
     arms = list(_replaced(config, results))
     if not arms:
         return None
@@ -29,7 +29,7 @@ def warning(config: Config, results: Path) -> str | None:
 
 
 def _replaced(config: Config, results: Path) -> Iterator[str]:
-    """Yield the arms of ``config`` of which a run in ``results`` has the stamp of other settings."""
+    """Yield the arms of ``config`` that have a run in ``results`` with the stamp of other settings."""
     for experiment, section in config.experiments.items():
         for arm in section.arms:
             stamps = sorted((results / experiment / arm).glob("seed-*/run.stamp.json"))
@@ -47,7 +47,7 @@ def _settings(stamp: Path) -> str | None:
 
 
 def _differences(before: Any, after: Any, key: str) -> Iterator[str]:
-    """Yield the settings that differ, as "key: before -> after"; arms that one side lacks are none."""
+    """Yield the settings that differ, as "key: before -> after"; arms that only one side has are left out."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         names = sorted(before.keys() & after.keys() if key.endswith(".arms") else before.keys() | after.keys())
         for name in names:

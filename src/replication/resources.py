@@ -1,7 +1,7 @@
-"""Memory and time that the jobs of each rule ask a cluster for: measured, scaled to the settings, with room to spare.
+"""Memory and time that the jobs of each rule ask a cluster for: measured, scaled to the settings, with a reserve.
 
-``workflow/resources.yaml`` holds what was measured; :func:`measured_in` makes it of Snakemake's benchmarks.  A job that
-was ended for its time or its memory is tried again, and asks for more.
+``workflow/resources.yaml`` holds the measurements; :func:`measured_in` writes it from Snakemake's benchmarks.  A job
+that was ended for its time or its memory is tried again, and asks for more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADER = """\
 
 
 class Measured(Model):
-    """What a job of a rule took."""
+    """The memory and time that a job of a rule took."""
 
     megabytes: PositiveFloat
     seconds: PositiveFloat
@@ -61,10 +61,10 @@ class Job:
 
 @cache
 def read(path: Path = FILE) -> dict[str, Measured]:
-    """Return what was measured, by rule.
+    """Return rule -> its measurement.
 
     Raises:
-        ConfigurationError: the file is not what :func:`measured_in` writes.
+        ConfigurationError: the file is missing or was not written by :func:`measured_in`.
     """
     try:
         content = strict_yaml.parse(path.read_text(encoding="utf-8"), str(path))
@@ -74,7 +74,7 @@ def read(path: Path = FILE) -> dict[str, Measured]:
 
 
 def work(config: Config, rule: str, arm: str = "") -> float:
-    """Return how much a job of ``rule`` has to do: updates, cells, runs, or 1 where it is always the same."""
+    """Return the amount of work of a job of ``rule``: updates, cells, runs, or 1 if it is always the same."""
     if rule.startswith(TRAINING):
         return float(config.section(rule.removeprefix(TRAINING).replace("_", "-")).for_arm(arm).updates)
     if rule == "certificate" and config.double_integrator and (settings := config.double_integrator.certificate):
@@ -85,7 +85,7 @@ def work(config: Config, rule: str, arm: str = "") -> float:
 
 
 def measured(rule: str) -> Measured:
-    """Return what the longest job of ``rule`` took; of a rule not measured yet, the most that one of its kind did."""
+    """Return what the longest job of ``rule`` took; for a rule without a measurement, the most of a similar rule."""
     found = read()
     if rule in found:
         return found[rule]
@@ -94,7 +94,7 @@ def measured(rule: str) -> Measured:
 
 
 def megabytes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int:
-    """Return the memory to ask for, for the given attempt (1, 2, ...)."""
+    """Return the memory to ask for, in megabytes, at the given attempt (1, 2, ...)."""
     needed = measured(rule).megabytes
     if rule.startswith(TRAINING):
         section = config.section(rule.removeprefix(TRAINING).replace("_", "-"))
@@ -103,14 +103,14 @@ def megabytes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int
 
 
 def minutes(config: Config, rule: str, arm: str = "", attempt: int = 1) -> int:
-    """Return the time to ask for, for the given attempt (1, 2, ...); each is given twice the one before."""
+    """Return the time to ask for, in minutes, at the given attempt (1, 2, ...); each asks for twice the last."""
     longest = measured(rule)
     seconds = START + ROOM_IN_TIME * longest.seconds * work(config, rule, arm) / longest.work
     return math.ceil(seconds / 60) * int(2 ** (attempt - 1))
 
 
 def expected(config: Config) -> dict[str, float]:
-    """Return rule -> processor seconds that one of its jobs takes, as measured; rules that were not are left out."""
+    """Return rule -> measured processor seconds of one of its jobs; rules without a measurement are left out."""
     found = {}
     for rule, longest in read().items():
         works = [work(config, rule)] if not rule.startswith(TRAINING) else _works_of_runs(config, rule)
@@ -126,7 +126,7 @@ def _works_of_runs(config: Config, rule: str) -> list[float]:
 
 
 def measured_in(folders: Iterable[Path], out: Path = FILE) -> None:
-    """Write what the jobs of finished runs took.
+    """Write the memory and the time that the jobs of finished runs took.
 
     Args:
         folders: results/<scale>; Snakemake's benchmarks lie in logs/<scale>.

@@ -1,8 +1,7 @@
 """Changes of single settings, and the part of the configuration that each job reads.
 
-A training job reads its experiment, its arm and its data set, and nothing else of the configuration.  The digest of
-this part decides whether the job runs again: a setting that it reads repeats it; more seeds or another experiment do
-not.
+A training job reads its experiment, its arm and its data set, and nothing else of the configuration.  If the digest of
+this part changes, the job runs again.  More seeds, or another experiment, do not change the digest.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ NO_SCALES = ("claims", "study-claims")
 
 @dataclass(frozen=True)
 class Choice:
-    """What a call of the workflow asks for: a scale, changes of its settings, and where its runs come from.
+    """The options of a call of the workflow: a scale, changes of its settings, and where its runs come from.
 
     Attributes:
         scale: its name.
@@ -51,7 +50,7 @@ class Choice:
 
 
 def choose(options: Mapping[str, Any]) -> Choice:
-    """Return what ``snakemake --config key=value`` asks for.
+    """Return the options that ``snakemake --config key=value`` gives.
 
     Raises:
         ConfigurationError: a key or a scale is unknown, or a value is not one of those that are allowed.
@@ -72,7 +71,7 @@ def choose(options: Mapping[str, Any]) -> Choice:
     if choice.origin and choice.changes:
         raise ConfigurationError(
             f"--config from={choice.origin} set={choice.changes!r}: the shipped runs are finished, so no setting of "
-            "theirs can be changed; leave out one of both"
+            "theirs can be changed; leave out either from or set"
         )
     return choice
 
@@ -125,7 +124,7 @@ def load_scale(path: Path | str, assignments: Iterable[str] = (), jobs: int = 1)
 def for_arm(config: Config, experiment: str, arm: str) -> Config:
     """Return the part of ``config`` that the runs of one arm read.
 
-    The arm's number of seeds is 1 in it: each run is told its seed.
+    The arm's number of seeds is set to 1, because each run gets its seed separately.
 
     Raises:
         ConfigurationError: there is no such experiment or arm.
@@ -151,10 +150,10 @@ def digest(config: Config) -> str:
 
 
 def require_digest(config: Config, planned: str | None) -> None:
-    """Refuse settings that are not those with the digest ``planned``, if one is given.
+    """Refuse settings whose digest is not ``planned``, if that is given.
 
     Raises:
-        ConfigurationError: they are others: the scale's file was edited after the workflow had planned the job.
+        ConfigurationError: the digests differ: the scale's file was edited after the workflow had planned the job.
     """
     if planned not in (None, digest(config)):
         raise ConfigurationError("the settings were changed after this job was planned; run the workflow again")

@@ -30,8 +30,8 @@ _WIDTH = 118
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) that a scale's file obeys.
 
-    A scale is an overlay, so nothing is required, and an arm set to null is left out; unknown keys are refused at
-    every level.
+    A scale is laid over the defaults, so no key is required.  An arm that is null is left out.  Unknown keys are
+    refused at every level.
     """
     schema = _without_required(Config.model_json_schema())
     for section in schema["$defs"].values():
@@ -48,7 +48,7 @@ def json_schema_text() -> str:
 
 
 def default_yaml() -> str:
-    """Return the text of config/default.yaml: every setting, explained where it comes first."""
+    """Return the text of config/default.yaml: every setting, explained at its first occurrence."""
     return _HEAD + "\n" + "\n".join(_section(Config(), 0, set())) + "\n"
 
 

@@ -75,7 +75,7 @@ class SmoothnessSettings(EstimatedSmoothness):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind == "fixed" and self.constant is None:
-            raise ConfigurationError("constant: kind=fixed needs it")
+            raise ConfigurationError("constant: kind=fixed needs a value")
 
 
 class ScpoConfig(Model):
@@ -92,7 +92,7 @@ class ScpoConfig(Model):
 
 
 class BaselineSettings(Model):
-    """The options of the baselines' own.  What they share with the method they take from its section."""
+    """The options that only baselines have.  Options that they share with the method stand in its section."""
 
     barrier: Barrier = Barrier()
     charge: Charge = Charge()
@@ -110,14 +110,14 @@ class OptimizerConfig(Model):
     )
 
     def rate(self, part: float) -> float:
-        """Return eta after this part of a run."""
+        """Return the learning rate eta after the share ``part`` of a run."""
         if self.final_learning_rate is None:
             return self.learning_rate
         return float(self.learning_rate * (self.final_learning_rate / self.learning_rate) ** part)
 
 
 class ScheduleConfig(Model):
-    """How long a run is and what it writes down on the way."""
+    """The length of a run, and how often it evaluates, records and saves."""
 
     epochs: Count = Field(description="epochs of a run")
     updates_per_epoch: Count = Field(description="updates in an epoch, one batch each")
@@ -134,7 +134,7 @@ class ScheduleConfig(Model):
 
     @property
     def updates(self) -> int:
-        """The most updates of a run."""
+        """The largest number of updates of a run."""
         return self.epochs * self.updates_per_epoch
 
 
@@ -168,7 +168,7 @@ def count_parameters(inputs: int, hidden: Sequence[int]) -> int:
 
 
 class ExperimentSettings(Model):
-    """What every experiment's section has; ``datasets`` is narrowed by each experiment."""
+    """The settings that every experiment has; each experiment states the type of its ``datasets``."""
 
     scpo: ScpoConfig
     baselines: BaselineSettings = BaselineSettings()
@@ -199,7 +199,7 @@ class ExperimentSettings(Model):
         return self.schedule.updates * 3 // 2 if self.start == "halfway" else self.schedule.updates
 
     def require_proof(self) -> None:
-        """Refuse settings that ask for proven constants; experiments that have a proof allow them.
+        """Refuse settings that ask for proven constants.  Experiments that have a proof override this.
 
         Raises:
             ConfigurationError: they ask for them.
@@ -209,11 +209,11 @@ class ExperimentSettings(Model):
         )
 
     def memory(self, dataset: str) -> dict[str, float]:
-        """Return the bytes that a run on ``dataset`` needs, by the setting that decides them; rough, see tests."""
+        """Return setting -> the bytes that it makes a run on ``dataset`` need, as a rough estimate (see the tests)."""
         return {"schedule.epochs": BYTES_OF_UPDATE * self.schedule.epochs * self.schedule.updates_per_epoch}
 
     def memory_of_network(self, hidden: Sequence[int], parameters: int, heldout: int) -> dict[str, float]:
-        """Return the bytes that a network of these hidden widths takes, by the setting that decides them."""
+        """Return setting -> the bytes that it makes a network of these hidden widths need."""
         units, evaluations = sum(hidden), self.schedule.epochs // self.schedule.evaluate_every
         return {
             "schedule.batch_size": 32.0 * units * self.schedule.batch_size,

@@ -1,4 +1,4 @@
-"""Reads YAML without its surprises.
+"""Reads YAML, but only its plain and unambiguous part.
 
 A key that is given twice is refused, and so are numbers that YAML 1.1 reads in other bases (0500 is 320 there).  The
 words yes, no, on and off are texts, and 1e-3 is a number, as in YAML 1.2.  Nothing but plain values is ever built.

@@ -1,7 +1,7 @@
-"""Read the shipped results, whose files were written before names changed: old keys become today's.
+"""Replaces old names by the present ones in the shipped results, which were written before names changed.
 
-Only names change here, never values.  Settings that came later get the value that says what was done before.  The
-module goes when the shipped results are replaced.
+Only names change here, never values.  A setting that did not exist then gets the value that gives the old behaviour.
+This module can be removed when the shipped results are replaced.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RUN = {"task": "experiment"}
 
 
 def upgrade_config(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a config.json under today's names."""
+    """Return the content of a config.json with the present names."""
     sections = {name: _section(part) for name, part in raw.items() if isinstance(part, Mapping) and "arms" in part}
     return _renamed({**raw, **sections}, CONFIG)
 
@@ -45,7 +45,7 @@ def _renamed(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
 
 
 def _section(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an experiment's section with the method's settings under today's names."""
+    """Return an experiment's section with the present names of the method's settings."""
     arms = {name: {**arm, "overrides": _method_of(arm["overrides"])} for name, arm in raw["arms"].items()}
     section = _method_of(raw)
     return {**section, "scpo": LATER | section["scpo"], "arms": arms}

@@ -76,7 +76,7 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         yield
         return
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        raise ConfigurationError("timeout: works in the main thread on Unix only; time out inside the constraint")
+        raise ConfigurationError("timeout: works only in the main thread on Unix; limit the time inside the constraint")
 
     def expire(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"after {seconds} s")

@@ -122,13 +122,13 @@ class UpperMean(Sampled):
         if self.method == "student":
             if self.span is not None:
                 raise ConfigurationError(
-                    "span: student takes values to be normal, which no interval holds; leave it out"
+                    "span: method='student' takes the values to be normal, so no interval holds them; leave span out"
                 )
             return
         if self.span is None:
             raise ConfigurationError(
-                f"span: {self.method} needs the interval (low, high) of the values; method='student' needs none, and "
-                "takes them to be normal"
+                f"span: {self.method} needs the interval (low, high) of the values; method='student' needs none, but "
+                "takes the values to be normal"
             )
         low, high = self.span if np.shape(self.span) == (2,) else (0.0, 0.0)
         if not -math.inf < low < high < math.inf:

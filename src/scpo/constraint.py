@@ -72,7 +72,10 @@ class ConstraintEvaluator:
         values = self._evaluate(thetas)
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
-            raise NonFiniteError(f"the constraint's value {where[1]} is {values[tuple(where)]} (set {where[0]})")
+            parameters, which = where
+            raise NonFiniteError(
+                f"the constraint's value {which} is {values[tuple(where)]} (parameter set {parameters})"
+            )
         return values
 
     def attempt(self, thetas: Tensor) -> Array:

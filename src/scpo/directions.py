@@ -112,8 +112,8 @@ def as_directions(given: Directions | None) -> Directions:
     """
     if given is None:
         warnings.warn(
-            "directions: none given, so they are isotropic and see little of a gradient in many dimensions; give "
-            "directions=scpo.Tangent(states) with the states that rollouts visit, or directions=scpo.Isotropic()",
+            "directions: none given, so isotropic ones are used, which see little of a gradient in many dimensions; "
+            "give directions=scpo.Tangent(states) with the states that rollouts visit, or directions=scpo.Isotropic()",
             stacklevel=3,
         )
         return Isotropic()
@@ -178,7 +178,7 @@ def _analytic_rows(context: Context, parts: dict[str, Tensor]) -> Tensor:
     vector = context.vector
     names = [name.removeprefix(COMPILED) for name in vector.names]
     if absent := [name for name in names if name not in parts]:
-        raise ConfigurationError(f"output_jacobian gives no rows for {', '.join(absent)}; freeze or add them")
+        raise ConfigurationError(f"output_jacobian lacks {', '.join(absent)}; add them to it, or freeze them")
     columns = [
         parts[name].reshape(parts[name].shape[0], -1, size) for name, size in zip(names, vector.sizes, strict=True)
     ]

@@ -288,7 +288,7 @@ class SafeOptimizer(Wrapper):
                 smoothness model or another number of constraint values.
         """
         if absent := sorted(self.state_dict().keys() - state.keys()):
-            raise ConfigurationError(f"state: no {', '.join(absent)}; expected what state_dict() returned")
+            raise ConfigurationError(f"state: lacks {', '.join(absent)}; expected what state_dict() returned")
         before, rest = self.state_dict(), self._rest
         try:
             self._load(state)

@@ -138,7 +138,7 @@ class Constraint(Options):
         if not callable(self.map):
             raise ConfigurationError(f"map: expected a callable like map, got {type(self.map).__name__}")
         if self.batched and self.map is not map:
-            raise ConfigurationError("map: a batched constraint gets all parameter sets in one call; give one of both")
+            raise ConfigurationError("map: a batched constraint takes all sets in one call; give either map or batched")
 
 
 def as_constraint(given: Callable[[Any], Any] | Constraint) -> Constraint:

@@ -160,7 +160,7 @@ def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> N
         ConfigurationError: all slopes are exactly 0, and the constraint lacks ``may_be_flat``.
     """
     if start.update == 1 and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
-        raise ConfigurationError(f"{FLAT}; or say scpo.Constraint(g, may_be_flat=True)")
+        raise ConfigurationError(f"{FLAT}; or, if this is intended, give scpo.Constraint(g, may_be_flat=True)")
 
 
 def is_flat(start: Start, basis: Basis, probes: Probes) -> bool:

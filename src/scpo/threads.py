@@ -29,7 +29,7 @@ def check(parameters: int, device: torch.device) -> None:
 @cache  # once in a process
 def _warn(threads: int) -> None:
     warnings.warn(
-        f"threads: torch uses {threads}, and a small policy is updated fastest with one, many times so while other "
+        f"threads: torch uses {threads}, but a small policy is updated fastest with one, many times faster if other "
         "work runs; set OMP_NUM_THREADS=1 before Python starts, or call torch.set_num_threads(1)",
         stacklevel=4,
     )

@@ -73,7 +73,7 @@ def _reason(outcome: Outcome, method: Method) -> str:
     slack, rounding = -float(tightened[nearest]), float(start.rounding[nearest])
     why = f"constraint value {nearest} has slack {slack:.3g} and rounding {rounding:.3g}"
     if slack <= 2.0 * rounding / method.step.kappa:
-        why += "; a slack within rounding lets no step through but back (float64 policies and values round least)"
+        why += "; a slack within rounding allows only steps away from the limit (float64 has the least rounding)"
     if slack == 0.0:
         why += "; a value that is exactly 0 is at its limit: pad with negative numbers, and return g, not max(0, g)"
     return why

@@ -32,8 +32,8 @@ class Wrapper(torch.optim.Optimizer):
             raise ConfigurationError(f"optimizer: expected a torch.optim optimiser, got {type(optimizer).__name__}")
         if isinstance(optimizer, Wrapper):
             raise ConfigurationError(
-                f"optimizer: is a {type(optimizer).__name__} already, whose constraint the steps of another would "
-                "break; let one constraint return the values of both"
+                f"optimizer: is a {type(optimizer).__name__} already, and the steps of a second one would break its "
+                "constraint; let one constraint return the values of both"
             )
         # not Optimizer.__init__, which would lay out groups and a state of its own
         self.__setstate__({"optimizer": optimizer})

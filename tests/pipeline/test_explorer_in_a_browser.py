@@ -253,7 +253,7 @@ def agree(found: Any, wanted: np.ndarray) -> None:
 def test_a_drag_moves_the_loops_which_are_those_of_numpy(page: Page, results: Path) -> None:
     page.open("plane")
     saved, references = policies.read(results, "double-integrator"), read_references(results)
-    gain, widths = np.array(references.figures.gain), (2, 32, 32, 1)
+    gain, widths = np.array(references.numbers.gain), (2, 32, 32, 1)
     plane = page.element("state")
     seen = set()
     for scenario in ("mixed", "hostile", "cooperative"):
@@ -296,7 +296,7 @@ def test_any_saved_iterate_can_be_run(page: Page, results: Path, method: str) ->
     page.open("plane")
     Select(page.element("method")).select_by_value(method)
     kept = policies.read(results, "double-integrator")[f"{method}-mixed", 0]
-    gain = np.array(read_references(results).figures.gain)
+    gain = np.array(read_references(results).numbers.gain)
     slider = page.element("iterate")
     slider.send_keys(Keys.HOME)
     assert int(slider.get_attribute("max")) == len(kept["updates"]) - 1

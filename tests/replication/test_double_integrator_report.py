@@ -125,7 +125,7 @@ def test_areas_over_training_share_their_cells(results: Path) -> None:
         drawn = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
         for (method, one), line in zip(found, drawn, strict=True):
             assert line.get_color() == style.COLOURS[method]
-            assert list(line.get_ydata()) == [row["invariant_area"] for row in one.figures["over_training"]]
+            assert list(line.get_ydata()) == [row["invariant_area"] for row in one.numbers["over_training"]]
 
 
 def test_a_relative_gauge_is_the_worst_of_the_starts(results: Path) -> None:

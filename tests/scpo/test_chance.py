@@ -209,7 +209,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "span reversed": ({"span": (1.0, 0.0)}, ConfigurationError, "span: expected"),
     "span of one": ({"span": (1.0,)}, ConfigurationError, "span: expected"),
     "span endless": ({"span": (0.0, np.inf)}, ConfigurationError, "span: expected"),
-    "span of a normal": ({"span": (0.0, 1.0), "method": "student"}, ConfigurationError, "span: student"),
+    "span of a normal": ({"span": (0.0, 1.0), "method": "student"}, ConfigurationError, "span: method='student'"),
     "method": ({"method": "bootstrap"}, ConfigurationError, "method: no 'bootstrap'"),
     "level": ({"level": 1.0, "span": (0.0, 1.0)}, ConfigurationError, "level: must be"),
     "rollouts": ({"rollouts": 1, "span": (0.0, 1.0)}, ConfigurationError, "rollouts: must be"),

@@ -248,7 +248,7 @@ def test_a_time_limit_in_threads_is_refused(threads: Executor) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"map": 3}, "map: expected a callable"), ({"map": list, "batched": True}, "give one of both")],
+    [({"map": 3}, "map: expected a callable"), ({"map": list, "batched": True}, "either map or batched")],
 )
 def test_unusable_maps(options: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):

@@ -29,15 +29,15 @@ class ClosedLoop:
         a: A (n, n).
         b: B (n, m).
         k: backup gain K (m, n).
-        weights: of phi, each (fan-in, fan-out) as in x @ W + b; the last fan-out is m.
-        biases: of phi, each (fan-out,).
+        weights: the weights of phi, each (fan-in, fan-out) as in x @ W + b; the last fan-out is m.
+        biases: the biases of phi, each (fan-out,).
         state_bound: limits of the states (n,), positive.
         input_bound: limit of every input, positive.
 
     Raises:
         ShapeError: shapes do not fit together.
         NonFiniteError: a number is NaN or infinite.
-        ConfigurationError: a bound is not positive.
+        ConfigurationError: a limit is not positive.
     """
 
     a: Array
@@ -59,7 +59,7 @@ class ClosedLoop:
         state_bound: Array,
         input_bound: float,
     ) -> ClosedLoop:
-        """Return the closed loop of anything that NumPy can turn into arrays; B may be a vector and K a row."""
+        """Return the closed loop; the arguments are turned into arrays, and B may be a vector (n,) and K a row (n,)."""
         a, b = np.atleast_2d(np.asarray(a, dtype=np.float64)), np.asarray(b, dtype=np.float64)
         return cls(
             a,
@@ -90,7 +90,7 @@ class ClosedLoop:
             raise NonFiniteError("closed loop: a matrix, weight or bias is not finite")
         bounds = np.append(self.state_bound, self.input_bound)
         if not (np.isfinite(bounds).all() and (bounds > 0).all()):
-            raise ConfigurationError(f"closed loop: bounds must be positive and finite, got {bounds}")
+            raise ConfigurationError(f"closed loop: the limits must be positive and finite, got {bounds}")
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Certificate:
 
     @property
     def certified(self) -> bool:
-        """True if any cell is certified; :meth:`covers` asks about a given set."""
+        """True if any cell is certified; for a given set use :meth:`covers`."""
         return bool(self.mask.any())
 
     @property
@@ -160,9 +160,9 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
 
     Args:
         loop: the closed loop with its constraints.
-        cells: number along each axis of the state box.  Coarser grids come first: the number is halved while it is
-            even and the half is at least COARSEST; only undecided cells are refined.  Windows have half as many
-            cells, but not fewer than COARSEST unless the box itself has fewer.
+        cells: the number of cells along each axis of the state box.  Coarser grids come first: the number is halved
+            while it is even and the half is at least COARSEST.  Only undecided cells are refined.  Windows have half
+            as many cells, but at least COARSEST, or as many as the box if that has fewer.
 
     Returns:
         The certificate.  If nothing can be proven it has no certified cells, and says why.
@@ -210,7 +210,7 @@ def _refined(
 
 
 def _solve(loop: ClosedLoop, grid: Grid, sinks: Sequence[Sink], refuted: Sequence[Region] | None = None) -> Certificate:
-    """Return the certificate from the fixed points on one grid; cells in a sink, or mapped into one, have arrived.
+    """Return the certificate from the fixed points on one grid.  Cells in a sink, or mapped into one, count as arrived.
 
     Only cells that lie in no sink and are not refuted are enclosed.  If ``refuted`` is None the grid is a window, which
     trajectories may leave, so no cell can be refuted.

@@ -67,7 +67,7 @@ class Grid:
         return Cover(first, end, inside, outside)
 
     def area(self, mask: Mask) -> float:
-        """Return the area of the cells in ``mask``, computed to rounding."""
+        """Return the area of the cells in ``mask``, up to rounding."""
         widths = [np.diff(edges) for edges in self.edges]
         return float(widths[0] @ mask @ widths[1])
 

@@ -3,7 +3,7 @@
 An :class:`Interval` stands, entry by entry, for all reals between ``lo`` and ``hi``.  Every operation returns an
 interval that contains the exact result for all reals in its operands.
 
-The bounds rest on these assumptions, which can be checked:
+The enclosures rest on these assumptions, which can be checked:
 
 1. ``+``, ``-`` and ``*`` of float64 arrays are rounded to nearest (IEEE 754).  The exact result then is within one
    unit in the last place of the computed one, and :func:`up` and :func:`down` move by at least that much.  If a result

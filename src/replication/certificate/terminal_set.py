@@ -99,7 +99,7 @@ def _spectral_radius(matrix: Array) -> float:
 
 
 def _shapes(loop: ClosedLoop, gain: Array) -> list[Array]:
-    """Return candidates for P: Lyapunov solutions for the gain at the origin and, as under saturation, weaker ones."""
+    """Return candidates for P: Lyapunov solutions for the gain at the origin, and for weaker gains (saturation)."""
     shapes = []
     for share in SHARES:
         jacobian = loop.a + share * loop.b @ gain

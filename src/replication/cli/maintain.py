@@ -10,12 +10,12 @@ from replication.cli.app import app
 
 @app.command
 def ship(*, results: Path, out: Path, dirty_because: str | None = None) -> None:
-    """Copy the files that the report reads of finished results, and write a manifest of their checksums.
+    """Copy the files of finished results that the report reads to the shipped results, with a manifest of checksums.
 
     Args:
         results: results/<scale>, finished.
-        out: shipped/results/<scale>; what it holds is replaced.
-        dirty_because: Reason for taking results of a checkout with changes.
+        out: shipped/results/<scale>; its content is replaced.
+        dirty_because: Why results are taken that were made with uncommitted changes.
     """
     from replication.shipped import ship
 
@@ -24,10 +24,10 @@ def ship(*, results: Path, out: Path, dirty_because: str | None = None) -> None:
 
 @app.command
 def freeze(*, reason: str) -> None:
-    """Fix the study's settings and claims as they are now, or state why they were changed after that.
+    """Fix the study's settings and claims as they are now; after the first time, record why they were changed.
 
     Args:
-        reason: How the settings were chosen; later: why they were changed.
+        reason: How the settings were chosen, or later why they were changed.
     """
     from replication.study import preregistration
 
@@ -43,7 +43,7 @@ def publish(
     bank: Path,
     referee: Path = Path("workflow/scripts/referee.py"),
 ) -> None:
-    """Make shipped results of a bank: what the report reads beside the runs, for the seeds that the bank holds.
+    """Write the files that the report reads beside the runs, for the seeds that a bank holds, and add them to the bank.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
@@ -58,7 +58,7 @@ def publish(
 
 @app.command
 def restore(*, shipped: Path, out: Path) -> None:
-    """Check shipped results and copy them to where the report is made.
+    """Check shipped results and copy them to the folder that the report is made from.
 
     Args:
         shipped: shipped/results/<scale>.
@@ -84,7 +84,7 @@ def bundle(*, results: Path, out: Path) -> None:
 
 @app.command
 def fill(*pages: Path, results: Path | None = None) -> None:
-    """Bring pages in Markdown up to date: the numbers between their marks, the table of claims, the figures they show.
+    """Bring Markdown pages up to date: the numbers between marks, the table of claims, and the figures that they show.
 
     Args:
         pages: README.md, docs/claims.md and the like.
@@ -98,7 +98,7 @@ def fill(*pages: Path, results: Path | None = None) -> None:
 
 @app.command
 def resources(*results: Path, out: Path = Path("workflow/resources.yaml")) -> None:
-    """Write what the jobs of each rule took, from which the workflow derives what it asks a cluster for.
+    """Write the memory and the time that the jobs of each rule took; jobs on a cluster ask for them.
 
     Args:
         results: Folders results/<scale>, made with snakemake --benchmark-extended.

@@ -14,11 +14,11 @@ SHIPPED = REPOSITORY / "shipped/results/paper"
 
 @app.command
 def figure(*names: str, results: Path | None = None, out: Files | None = None) -> None:
-    """Draw figures as PDF, and as PNG beside it.
+    """Draw figures of the report, each as PDF and as PNG.
 
     Args:
         names: Names of figures.
-        results: results/<scale>; by default results/paper if it is there, else the shipped results.
+        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         out: One file for each name; by default <name>.pdf in this folder.
     """
     _render(names, ".pdf", results, out)
@@ -26,11 +26,11 @@ def figure(*names: str, results: Path | None = None, out: Files | None = None) -
 
 @app.command
 def table(*names: str, results: Path | None = None, out: Files | None = None) -> None:
-    """Write tables as LaTeX.
+    """Write tables of the report as LaTeX.
 
     Args:
         names: Names of tables.
-        results: results/<scale>; by default results/paper if it is there, else the shipped results.
+        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         out: One file for each name; by default <name>.tex in this folder.
     """
     _render(names, ".tex", results, out)
@@ -51,7 +51,7 @@ def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequen
 
 
 def latest_results() -> Path:
-    """Return results/paper if it is finished, else results/shipped/paper, made from the shipped results if need be."""
+    """Return results/paper if it is finished, else results/shipped/paper, which is restored first if it is missing."""
     from replication.experiments import quantities
     from replication.results.quantities import FILE
     from replication.shipped import ship
@@ -95,7 +95,7 @@ def quantities(*, results: Path, out: Path) -> None:
 
 @app.command
 def claims(*, results: Path, out: Path) -> None:
-    """Decide every claim.
+    """Decide every claim from the table of quantities, and write the verdicts.
 
     Args:
         results: results/<scale>, with its table of quantities.
@@ -108,11 +108,13 @@ def claims(*, results: Path, out: Path) -> None:
 
 @app.command
 def verify(*, results: Path, strict: bool = False) -> int:
-    """Check every claim; status 1 if evidence is missing or altered, or the frozen study was changed without a reason.
+    """Check every claim and print the verdicts.
+
+    Status 1 if evidence is missing or altered, or if the frozen study was changed without a stated reason.
 
     Args:
         results: results/<scale>.
-        strict: Status 1 on a deviation, too.
+        strict: Return status 1 if a claim deviates, too.
     """
     from replication.claims import decide
     from replication.study import preregistration
@@ -127,7 +129,7 @@ def verify(*, results: Path, strict: bool = False) -> int:
 
 @app.command
 def compare(first: Path, second: Path, /) -> int:
-    """Compare two result folders arm by arm; status 1 if an arm differs.
+    """Compare two result folders arm by arm.  Status 1 if an arm differs.
 
     Args:
         first: results/<scale>; it may hold fewer seeds than the second folder.
@@ -144,7 +146,7 @@ def compare(first: Path, second: Path, /) -> int:
 
 @app.command
 def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> None:
-    """Write the hashes that the report's captions print; fail if a part of the report is stale.
+    """Write the hashes that the report's captions print.  Fail if a part of the report is out of date.
 
     Args:
         results: results/<scale>.
@@ -160,12 +162,12 @@ def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> No
 def explain(
     name: str | None = None, /, *, inputs: bool = False, results: Path | None = None, paper: Path = Path("paper")
 ) -> int:
-    """Print what a figure, a table, a number or a claim was made from; status 1 if that has changed.
+    """Print what a figure, a table, a number or a claim was made from.  Status 1 if that has changed since.
 
     Args:
         name: fig-3, tab-2, a figure's or table's name, a number as in regression/scpo/unsafe-iterates, or a claim's id;
             without it: what can be explained.
-        inputs: List the files that it was made from with their checksums.
+        inputs: List the files that it was made from, with their checksums.
         results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         paper: Folder of the report's text.
     """
@@ -194,10 +196,10 @@ def page(*, claims: Path, out: Path) -> None:
 
 @app.command
 def gallery(*pictures: Path, out: Path) -> None:
-    """Write a page of HTML with figures of the report in small.
+    """Write an HTML page that shows figures of the report at a small size.
 
     Args:
-        pictures: The figures as PNG.
+        pictures: The figures, as PNG files.
         out: The .html file.
     """
     from replication.report import html
@@ -207,7 +209,7 @@ def gallery(*pictures: Path, out: Path) -> None:
 
 @app.command
 def explorer(*, results: Path, out: Path) -> None:
-    """Write the page to look at the results with: one file, without a server or a network.
+    """Write the explorer, a page that shows the results: one file that needs no server and no network.
 
     Args:
         results: results/<scale>, with its claims.json.

@@ -33,14 +33,14 @@ def estimate(
     results: Path | None = None,
     bank: Path | None = None,
 ) -> None:
-    """Estimate how long a scale will take, from a few updates measured now.
+    """Estimate how long a scale will take, by timing a few updates of each arm now.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         jobs: Processes that run side by side.
         results: results/<scale>; runs that are finished there are left out.
-        bank: shipped/results/<scale>; runs that it holds are left out, and so are the report and all before it.
+        bank: shipped/results/<scale>; runs that it holds are left out, and so are all jobs after the runs.
     """
     from replication import budget, scales
 
@@ -113,14 +113,14 @@ def train(
 
 @app.command
 def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1, bank: Path | None = None) -> None:
-    """Run a scale seed by seed, without settings that have had an unsafe iterate; print its table.
+    """Run a scale seed by seed and print its table.  An arm with an unsafe iterate gets no further seeds.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>; runs that are finished there stay.
         jobs: Processes that run side by side.
-        bank: shipped/<scale>, which keeps what finished runs counted; those that it holds are finished.
+        bank: shipped/<scale>, which keeps the counts of finished runs; runs that it holds are not run again.
     """
     from replication.study import race
 
@@ -130,13 +130,13 @@ def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int 
 
 @app.command
 def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path, jobs: int = 1) -> None:
-    """Run what is left of a study seed by seed, and collect finished runs in its bank.
+    """Run the unfinished runs of a study, seed by seed, and collect the finished ones in its bank.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>, for runs that are not in the bank yet.
-        bank: shipped/results/<scale>; runs that it holds with the same settings are finished.
+        bank: shipped/results/<scale>; runs that it holds with the same settings are not run again.
         jobs: Processes that run side by side.
     """
     from replication.study import race
@@ -146,7 +146,7 @@ def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Pat
 
 @app.command
 def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path) -> None:
-    """Collect the finished runs of a study in its bank, and print how many of the planned ones it holds.
+    """Collect the finished runs of a study in its bank, and print how many of the planned runs it holds.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
@@ -165,13 +165,13 @@ def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path)
 
 @app.command
 def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path | None = None) -> None:
-    """Print a table of the arms of a scale, from the runs that are finished.
+    """Print a table of the arms of a scale, made from the finished runs.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>.
-        bank: shipped/results/<scale>, whose runs count too.
+        bank: shipped/results/<scale>; its runs are included.
     """
     from replication import scales
     from replication.results import arms_table
@@ -183,7 +183,7 @@ def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path
 def status() -> None:
     """Print what the run of the pipeline in this folder is doing: what is done, running and waiting, and the time left.
 
-    While it runs, its own terminal shows the same.  Of a run that has ended it says how.
+    The terminal of the run shows the same.  For a run that has ended, this prints how it ended.
     """
     from replication.progress import status
 
@@ -205,14 +205,14 @@ def references(*, config: Path, out: Path) -> None:
 
 @app.command
 def certify(*, run: Path, cells: int, cells_over_training: int, iterates: int, rho: float, out: Path) -> None:
-    """Certify the safety of a double-integrator run's policies.
+    """Certify the safety of the policies of a double-integrator run.
 
     Args:
         run: Folder of the run's records.
         cells: Cells along each axis, for the final policy.
         cells_over_training: Cells along each axis, for policies saved during training.
         iterates: How many policies saved during training are certified.
-        rho: The starts lie in rho O_inf.
+        rho: Scale of the set of starts, rho O_inf.
         out: The .json file; the cells are written beside it.
     """
     from replication.experiments.double_integrator import certificates
@@ -235,7 +235,7 @@ def stationarity(*, results: Path, out: Path) -> None:
 
 @app.command
 def policies(*, results: Path, experiment: str, out: Path) -> None:
-    """Keep the saved policies of some runs of an experiment in one file that is small enough to ship.
+    """Write the saved policies of some runs of an experiment to one file, small enough to ship.
 
     Args:
         results: results/<scale>.
@@ -249,7 +249,7 @@ def policies(*, results: Path, experiment: str, out: Path) -> None:
 
 @app.command
 def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Path) -> None:
-    """Plant faults on purpose, and fail if one of them is not caught.
+    """Plant faults on purpose, and fail if the checks miss one of them.
 
     Args:
         referee: The referee's script.
@@ -262,7 +262,7 @@ def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Pa
 
 @app.command
 def notebook(*, template: Path, results: Path, out: Path, html: Path, log: Path) -> None:
-    """Execute a notebook; keep the executed copy and an HTML page.
+    """Execute a notebook; write the executed copy and an HTML page.
 
     Args:
         template: The notebook.

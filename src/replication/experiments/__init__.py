@@ -1,6 +1,6 @@
-"""What the paper's experiments are about: quantities, figures, tables and jobs beside the runs, one folder each.
+"""The quantities, figures, tables and jobs beside the runs, with one folder for each experiment of the paper.
 
-An experiment's folder is found by its name: nothing lists them.
+An experiment's folder is found by its name: there is no list of them.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ MIDDLE = 50.0
 
 
 def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) -> str:
-    """Return a table with a row for each method: objective, unsafe iterates and rollouts, and what it took.
+    """Return a table with a row for each method: objective, unsafe iterates and rollouts, and effort.
 
     Args:
         results: results/<scale>.
@@ -80,13 +80,13 @@ def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) ->
 
 
 def ablations_table(results: Path, experiment: str, reference: str, arms: Mapping[str, str]) -> str:
-    """Return a table with a row for each change of a setting, paired by seed with the runs without a change.
+    """Return a table with a row for each changed setting, paired by seed with the runs without a change.
 
     Args:
         results: results/<scale>.
         experiment: its name.
         reference: the arm without a change.
-        arms: arm -> what is changed; arms that the scale lacks are left out.
+        arms: arm -> its change, in words; arms that the scale lacks are left out.
     """
     objective = _objective(experiment)
     found = cells(results, experiment, [reference, *arms])
@@ -123,8 +123,8 @@ def rollouts_figure(results: Path, experiment: str, methods: Mapping[str, str], 
         results: results/<scale>.
         experiment: its name.
         methods: arm -> name of the method; arms that the scale lacks are left out.
-        suffix: of the arms, which the colours do not depend on.
-        label: of the objective's axis.
+        suffix: the end of the arms' names, on which the colours do not depend.
+        label: the label of the objective's axis.
     """
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 3.4)
@@ -145,7 +145,7 @@ def rollouts_figure(results: Path, experiment: str, methods: Mapping[str, str], 
 def _against_rollouts(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the objective of runs at evenly spaced shares of the rollouts that each has spent.
 
-    Runs of an arm end after slightly different numbers of rollouts.  The column ``rollouts`` is the median's.
+    Runs of an arm end after slightly different numbers of rollouts.  The column ``rollouts`` is their median.
     """
     shares, parts = np.linspace(0.0, 1.0, POINTS), []
     whole = float(np.median([run.summary.rollouts for run in runs]))
@@ -158,12 +158,12 @@ def _against_rollouts(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _objective(experiment: str) -> str:
-    """Return the quantity that training minimises, of held-out data."""
+    """Return the name of the quantity that training minimises, on held-out data."""
     return tables_of(experiment).objective.replace("_", "-")
 
 
 def _processor_seconds(results: Path, experiment: str, cell: Cells) -> str:
-    """Return the median over the seeds as LaTeX; a dash where a run does not say it."""
+    """Return the median of the processor seconds over the seeds as LaTeX, or a dash if a run does not state them."""
     seeds = cell.table.values(experiment, cell.arm, "updates").index
     paths = [results / experiment / cell.arm / f"seed-{seed}" / "run.timing.json" for seed in seeds]
     found = [files.read_json(path).get("processor_seconds") for path in paths if path.is_file()]

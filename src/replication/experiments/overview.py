@@ -1,4 +1,4 @@
-"""The quantities of all arms side by side, as text to read: what the notebooks show."""
+"""The tables and figures that the notebooks show: the quantities of all arms side by side, as text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def overview(table: Table, experiment: str, columns: Mapping[str, tuple[str, str
 
 
 def by_seed(heading: str, look_up: Callable[..., pd.Series[float]], *what: str) -> pd.DataFrame | str:
-    """Return the values that ``look_up(*what)`` finds as one row with a column for each seed; why, if it finds none."""
+    """Return what ``look_up(*what)`` finds, as a row with a column for each seed, or the message of its error."""
     try:
         return pd.DataFrame({heading: look_up(*what)}).T.round(4)
     except ResultError as error:
@@ -41,7 +41,7 @@ def by_seed(heading: str, look_up: Callable[..., pd.Series[float]], *what: str) 
 
 
 def picture(draw: Callable[[Path], Figure], results: Path) -> Any:
-    """Return the figure that ``draw(results)`` draws, as a notebook shows it; why, if the scale has no run for it."""
+    """Return the figure that ``draw(results)`` draws, for a notebook, or a text that says which run the scale lacks."""
     from IPython.display import Image
 
     try:

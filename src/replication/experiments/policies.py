@@ -25,7 +25,7 @@ SEEDS = 3
 def main(results: Path, experiment: str, out: Path) -> None:
     """Write the saved policies of an experiment's runs to ``out`` (npz), with a stamp beside it.
 
-    An array's name is arm/seed/what; what there is, the experiment's module says.
+    An array has the name arm/seed/name; the experiment's module gives the last part.
 
     Raises:
         ConfigurationError: the experiment keeps no policies, or the scale does not run it.
@@ -61,7 +61,7 @@ def chosen(settings: ExperimentSettings, experiment: str) -> list[tuple[str, int
 
 
 def of_run(settings: ExperimentSettings, experiment: str, arm: str, weights: Path) -> dict[str, Array]:
-    """Return what is kept of the policies that a run saved in the file ``weights``, by name.
+    """Return the arrays to keep, by name, of the policies that a run saved in the file ``weights``.
 
     Raises:
         ResultError: the weights are missing, damaged or not those of the run's policy.

@@ -36,7 +36,7 @@ def collect(results: Path, *, strict: bool = True) -> Table:
 
     Args:
         results: results/<scale>.
-        strict: whether a missing or damaged file is an error.  If not, its rows are missing and the table says why.
+        strict: whether a missing or damaged file is an error.  If it is not, the table lacks its rows and says why.
 
     Raises:
         ResultError: the configuration, or with ``strict`` any file, is missing or damaged.
@@ -72,7 +72,7 @@ QUANTITIES = declared()
 
 
 def _parts(results: Path) -> Iterator[tuple[Iterable[str], Iterable[Row]]]:
-    """Yield parts of the table: what a failure is remembered under, and the rows, computed when they are asked for."""
+    """Yield the parts of the table: the name that a problem is stated under, and a function that computes the rows."""
     providers: list[Provider] = [*whole.PROVIDERS, *constants.PROVIDERS]
     for experiment, section in read_config(results).experiments.items():
         module = EXPERIMENTS.get(experiment)

@@ -35,7 +35,7 @@ def _rows(groups: Mapping[str, Sequence[Setting]]) -> Iterator[Row | Title | str
 
 
 def method_settings(scpo: ScpoConfig) -> list[Setting]:
-    """Return the method's own settings, all R; those that were chosen on tuning seeds are Cal, too."""
+    """Return the method's own settings.  All have the mark R; those chosen on tuning seeds have Cal as well."""
     number, integer = latex.setting, latex.count
     directions, model = scpo.directions, scpo.smoothness
     named = {"estimated": "estimated per constraint", "proven": "proven at each iterate"}
@@ -70,7 +70,7 @@ def _radius(model: SmoothnessSettings) -> list[Setting]:
 
 
 def optimiser_settings(optimizer: OptimizerConfig, marks: tuple[Mark, ...] = TUNED) -> list[Setting]:
-    """Return the first-order optimiser's settings; ``marks`` are those of its learning rate."""
+    """Return the first-order optimiser's settings; the learning rate gets the ``marks``."""
     rate = latex.setting(optimizer.learning_rate)
     if optimizer.final_learning_rate is not None:
         rate += rf" to {latex.setting(optimizer.final_learning_rate)}, geometric"
@@ -80,5 +80,5 @@ def optimiser_settings(optimizer: OptimizerConfig, marks: tuple[Mark, ...] = TUN
 
 
 def or_number(text: str, value: float | None) -> str:
-    """Return a setting as a number, or ``text`` where it is None."""
+    """Return a setting as a number, or ``text`` if it is None."""
     return text if value is None else latex.setting(value)

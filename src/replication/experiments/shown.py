@@ -39,12 +39,12 @@ def shown(
     """Return a statistic of a quantity as LaTeX.
 
     Args:
-        table: of quantities.
-        experiment: "" for none.
-        arm: "" for none; "first+second" for the runs of both.
+        table: the table of quantities.
+        experiment: its name; "" for a quantity of no experiment.
+        arm: its name; "" for a quantity of no arm; "first+second" for the runs of both.
         quantity: its name.
         statistic: one of :data:`STATISTICS`.
-        digits: decimals or significant digits, in place of those of the quantity's format.
+        digits: decimals or significant digits that replace those of the quantity's format.
 
     Raises:
         ConfigurationError: there is no such quantity or statistic.
@@ -78,14 +78,14 @@ def shown_difference(
 
 @dataclass(frozen=True)
 class Cells:
-    """Makes the cells of a table that are about one arm."""
+    """Makes the cells of one arm for a table."""
 
     table: Table
     experiment: str
     arm: str
 
     def cell(self, quantity: str, statistic: str, digits: int | None = None) -> str:
-        """Return a statistic of a quantity as LaTeX; a dash where the arm has no value."""
+        """Return a statistic of a quantity as LaTeX, or a dash if the arm has no value."""
         if not self.table.has(self.experiment, self.arm, quantity):
             return latex.DASH
         return shown(self.table, self.experiment, self.arm, quantity, statistic, digits)
@@ -95,14 +95,14 @@ class Cells:
         return latex.small(self.cell(quantity, statistic, digits))
 
     def median_and_range(self, quantity: str, digits: int | None = None) -> str:
-        """Return the median over the seeds with the range beside it; a dash where the arm has no value."""
+        """Return the median over the seeds with the range beside it, or a dash if the arm has no value."""
         if not self.table.has(self.experiment, self.arm, quantity):
             return latex.DASH
         return f"{self.cell(quantity, 'median', digits)} {self.small(quantity, 'range', digits)}"
 
 
 def cells(results: Path, experiment: str, arms: tuple[str, ...] | list[str]) -> dict[str, Cells]:
-    """Return the cells of those of ``arms`` that the results have, by arm.
+    """Return arm -> its cells, for the ``arms`` that the results have.
 
     Raises:
         ResultError: the table of quantities is missing or damaged.

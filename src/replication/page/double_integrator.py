@@ -1,4 +1,4 @@
-"""What the page shows of the double integrator: sets, certified cells, and the policies whose loops it computes."""
+"""The page's data on the double integrator: sets, certified cells, and the policies whose loops it computes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BASELINE = "unconstrained"
 
 
 def view(results: Path) -> dict[str, Any] | None:
-    """Return the content of the view; None where the scale runs none of the arms that it shows.
+    """Return the data of the view; None if the scale runs none of the arms that it shows.
 
     Raises:
         ResultError: a result file is missing or damaged.
@@ -39,11 +39,11 @@ def view(results: Path) -> dict[str, Any] | None:
     if not scenarios:
         return None
     return {
-        "system": {"A": A, "B": B, "gain": references.figures.gain},
+        "system": {"A": A, "B": B, "gain": references.numbers.gain},
         "widths": [2, *settings.hidden, 1],
         "stateBound": references.state_bound,
         "inputBound": references.input_bound,
-        "stageInputWeight": references.figures.stage_input_weight,
+        "stageInputWeight": references.numbers.stage_input_weight,
         "horizon": settings.horizon,
         "contraction": settings.contraction,
         "rho": settings.rho,
@@ -51,8 +51,8 @@ def view(results: Path) -> dict[str, Any] | None:
         "facets": references.arrays["facets"],
         "vertices": references.arrays["vertices"],
         "heldout": settings.heldout,
-        "costHorizon": references.figures.cost_horizon,
-        "harmfulAbove": references.figures.malicious_above,
+        "costHorizon": references.numbers.cost_horizon,
+        "harmfulAbove": references.numbers.malicious_above,
         "scenarios": scenarios,
     }
 
@@ -72,7 +72,7 @@ def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
 
 
 def _run(run: Run, saved: dict[str, Array], proven: Certificate | None, *, whole: bool) -> dict[str, Any]:
-    """Return a run: its saved policies (only the last without ``whole``), their held-out values, its certificate."""
+    """Return the data of a run: saved policies (all with ``whole``, else the last), held-out values, certificate."""
     shown = slice(None) if whole else slice(-1, None)
     updates = saved["updates"][shown]
     held = run.evaluations.set_index("update").loc[updates.tolist()]
@@ -88,7 +88,7 @@ def _run(run: Run, saved: dict[str, Array], proven: Certificate | None, *, whole
 
 
 def _certificate(proven: Certificate) -> dict[str, Any]:
-    """Return the cells of a certificate as strips, and the areas."""
+    """Return the cells of a certificate as strips, and their areas."""
     return {
         "cells": len(proven.x1) - 1,
         "certified": array(strips(proven.mask), "i2"),

@@ -12,6 +12,6 @@ Kind = Literal["f8", "f4", "i4", "i2"]
 
 
 def array(values: ArrayLike, kind: Kind = "f8") -> dict[str, Any]:
-    """Return ``values`` as their type, shape and bytes; core.js reads them."""
+    """Return ``values`` as a dictionary of type, shape and bytes, which core.js reads."""
     found = np.ascontiguousarray(values, dtype=f"<{kind}")
     return {"type": kind, "shape": list(found.shape), "bytes": base64.b64encode(found.tobytes()).decode("ascii")}

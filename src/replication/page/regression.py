@@ -1,4 +1,4 @@
-"""What the page shows of the regression: policies and slack over training, beside the published curve."""
+"""The page's data on the regression: policies and slack over training, and the published curve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POINTS = 801
 
 
 def view(results: Path) -> dict[str, Any] | None:
-    """Return the content of the view; None where the scale runs none of the arms that it shows.
+    """Return the data of the view; None if the scale runs none of the arms that it shows.
 
     Raises:
         ResultError: a result file is missing or damaged.
@@ -44,7 +44,7 @@ def view(results: Path) -> dict[str, Any] | None:
 
 
 def _run(run: Run, saved: dict[str, Array] | None) -> dict[str, Any]:
-    """Return a run: the bins of its series, its held-out evaluations, and its policies."""
+    """Return the data of a run: the bins of its series, its held-out evaluations, and its policies."""
     series, held = run.series, run.evaluations
     final = run.exhibits["curve"]
     if saved is None:

@@ -1,4 +1,4 @@
-"""What the page shows of the claims: each verdict with how it was decided and the figures it rests on."""
+"""The page's data on the claims: each verdict, how it was decided, and the figures that show its evidence."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _row(one: Verdict, claim: Claim | None, stated: claims.Claims, labels: dict[
 
 
 def _grouped(evidence: Sequence[str]) -> list[str]:
-    """Return the files with those of several seeds as one line."""
+    """Return the files as lines of text; files that differ only in the seed share a line."""
     seeds: dict[str, list[int]] = {}
     for path in evidence:
         seed = re.search(r"/seed-(\d+)/", path)
@@ -71,7 +71,7 @@ def _grouped(evidence: Sequence[str]) -> list[str]:
 
 
 def _ranges(seeds: Sequence[int]) -> str:
-    """Return 0 to 9 for consecutive seeds, else a list."""
+    """Return the seeds as text: a range such as "0 to 9" if they are consecutive, else a list."""
     if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))

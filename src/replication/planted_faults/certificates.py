@@ -1,4 +1,4 @@
-"""Faulty policies for the set-based certificate, which must refuse them; the backup is the control."""
+"""Faulty policies that the set-based certificate must refuse; as a control it must accept the backup."""
 
 from __future__ import annotations
 

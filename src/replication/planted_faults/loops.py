@@ -26,7 +26,7 @@ class Part:
     Attributes:
         units: (a_j, b_j) of the units in the first layer, a_j of shape (2,).
         mix: their weights in the second layer.
-        bias: of the unit in the second layer.
+        bias: the bias of the unit in the second layer.
         out: its weight in the last layer.
     """
 
@@ -45,7 +45,7 @@ def saturating(gain: Array, bound: float, width: float = 0.02) -> Part:
 
 
 def pocket(at: tuple[float, float], half: float, height: float) -> Part:
-    """Return a part that is larger by ``height`` within ``half`` of the state ``at`` than away from it."""
+    """Return a part that is higher by ``height`` within the distance ``half`` of the state ``at`` than elsewhere."""
     steep = 4.0 / half
     units = []
     for axis in range(2):
@@ -86,7 +86,7 @@ def pocketed(at: tuple[float, float] = (0.62, -0.27), half: float = 0.06) -> Clo
 
 
 def cycling() -> ClosedLoop:
-    """Return the backup without damping where |x_2| is small: safe for all time, but no start converges."""
+    """Return the backup without damping at small |x_2|: it is safe for all time, but no start converges."""
     return build(saturating(np.array([0.0, 0.9]), 0.03))
 
 

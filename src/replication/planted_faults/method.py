@@ -1,4 +1,4 @@
-"""Faults in what the method is given: the constants L, probes, start, constraint and solvers."""
+"""Faults in the inputs of the method: the constants L, probes, start, constraint and solvers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Count:
 def wrapped(
     problem: Smooth, policy: Vector, constraint: Callable[[Any], Any] | Constraint | None = None, **options: Any
 ) -> SafeOptimizer:
-    """Return an optimiser that relies on the bound alone, with the proven L and all of the slack; options override."""
+    """Return an optimiser on the bound alone, with the proven L and all of the slack; ``options`` replace these."""
     given: dict[str, Any] = {
         "smoothness": problem.constants,
         "directions": Isotropic(count=4),
@@ -92,7 +92,7 @@ def count(problem: Smooth, seed: int, **options: Any) -> Count:
 
 
 def constants_too_small() -> Finding:
-    """Plant constants L below the proven ones: the bound must be missed, which must not happen at the proven L."""
+    """Plant constants L below the proven ones: the bound must be missed; with the proven L it must hold."""
 
     def over_seeds(factor: float, name: str) -> Count:
         problems = [(seed, PROBLEMS[name](seed)) for seed in range(SEEDS)]
@@ -126,9 +126,9 @@ def constants_too_small() -> Finding:
 
 
 def look_removed() -> Finding:
-    """Plant constants L far below the proven ones and take the look along the step away.
+    """Plant constants L far below the proven ones, and switch off the look along the step.
 
-    Steps must become unsafe without it, and few may with it.
+    Without the look steps must become unsafe.  With it only few may.
     """
     factor = FACTORS[-1]
 
@@ -157,7 +157,7 @@ class BiasedProbes:
 
     Args:
         problem: the honest constraint.
-        told: change of g between iterate and probe (m, k) -> the change that is reported (m, k).
+        told: the change of g from iterate to probe (m, k) -> the change that is reported (m, k).
     """
 
     def __init__(self, problem: Smooth, told: Callable[[Array], Array]) -> None:
@@ -165,7 +165,7 @@ class BiasedProbes:
         self.base: Array = np.zeros(0)
 
     def __call__(self, stacked: Mapping[str, Tensor]) -> Array:
-        """Return g (m, k) of m policies, with the lie if m > 1."""
+        """Return g (m, k) of m policies; if m > 1 they are probes, and the reported change is false."""
         values = self.problem.batched(stacked)
         if values.shape[0] == 1:
             self.base = values[0]
@@ -206,7 +206,7 @@ def biased_probes() -> Finding:
 
 
 def unsafe_start() -> Finding:
-    """Plant starts on both sides of the boundary, a rounding apart: only the safe ones may be taken."""
+    """Plant starts on both sides of the boundary, a rounding apart: only the safe ones may be accepted."""
     taken = refused = projections = 0
     nearest = np.inf
     for seed in range(SEEDS):
@@ -332,7 +332,7 @@ def _unsolved(region: LocalSafeRegion, target: Array, tightening: Array, norm: N
 
 @contextmanager
 def _every_solver(solver: Callable[..., Any]) -> Iterator[None]:
-    """Put ``solver`` in the place of every backend of the projection, for a while."""
+    """Put ``solver`` in the place of every backend of the projection, inside the block."""
     honest = dict(solvers.BACKENDS)
     solvers.BACKENDS.update(dict.fromkeys(honest, solver))
     try:
@@ -350,7 +350,7 @@ def _raises(error: type[Exception], action: Callable[..., object], *arguments: A
 
 
 def _refused_step(safe: SafeOptimizer, loss: Callable[[], Tensor], error: type[Exception]) -> tuple[bool, bool]:
-    """Return whether a step raises ``error``, and whether policy and wrapped optimiser then are as they were."""
+    """Return whether a step raises ``error``, and whether policy and wrapped optimiser are as before afterwards."""
     safe.zero_grad()
     loss().backward()
     theta, state = safe.vector.read(), copy.deepcopy(safe.optimizer.state_dict()["state"])

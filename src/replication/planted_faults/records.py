@@ -1,4 +1,4 @@
-"""Result files that are altered after a run: the load check, the referee or the stamp's hashes must notice."""
+"""Result files that are altered after a run.  The load check, the referee or the stamp's hashes must notice."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Case:
         name: as in a finding.
         planted: as in a finding.
         alter: changes the files in a run's folder.
-        noticed: the checks that must notice.  The others must not, so that the table shows what each check is good for.
+        noticed: the checks that must notice.  The others must not, so that the table shows what each check can do.
     """
 
     name: str
@@ -87,7 +87,7 @@ def _run(results: Path) -> Path:
 
 
 def _ask(results: Path, judge: Judge) -> dict[str, str]:
-    """Return check -> what it says, in short and without paths, for each check that notices something."""
+    """Return check -> its message, shortened and without paths, for each check that notices something."""
     noticed, folder = {}, _run(results)
     try:
         read_run(results, EXPERIMENT, ARM, SEED)
@@ -107,7 +107,7 @@ def _ask(results: Path, judge: Judge) -> dict[str, str]:
 
 
 def _finding(case: Case, honest: Path, copy: Path, judge: Judge, control: dict[str, str]) -> Finding:
-    """Return what the checks say of an altered copy; ``control`` is what they say of the honest run."""
+    """Return the finding for an altered copy; ``control`` holds what the checks say about the honest run."""
     shutil.copytree(honest, copy)
     case.alter(_run(copy))
     found = _ask(copy, judge)

@@ -1,4 +1,4 @@
-"""The page of planted faults: its table, its figure and its latex."""
+"""The report's table and figure of the planted faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SWEEP = "constants-too-small"
 
 
 def read(results: Path) -> tuple[PlantedFault, ...]:
-    """Return the findings; the page is only made if every planted fault was caught.
+    """Return the findings, if every planted fault was caught.
 
     Raises:
         ResultError: the file is missing or damaged, or a fault was not caught.
@@ -38,7 +38,7 @@ def read(results: Path) -> tuple[PlantedFault, ...]:
 
 @parts.table("falsification")
 def faults(results: Path) -> str:
-    """What was planted, what must happen and what happened, fault by fault."""
+    """The planted faults: for each what was planted, what had to happen and what happened."""
     columns = [latex.paragraph(share) for share in (0.29, 0.30, 0.35)]
     return latex.booktabs(columns, [["planted", "must happen", "happened"]], _rows(read(results)))
 
@@ -55,7 +55,7 @@ def _rows(findings: Sequence[PlantedFault]) -> Iterator[Row | Title | str]:
 
 @parts.figure("falsification-smoothness", reads=["falsification.json"])
 def smoothness(results: Path) -> Figure:
-    """Share of updates with a bound miss, and of unsafe iterates, against the L used over the proven one."""
+    """Shares of updates with a bound miss and of unsafe iterates, against the ratio of the used L to the proven L."""
     sweep = _sweep(results)
     lines = (("bound_misses", "bound missed", "o", style.BLUE), ("unsafe_iterates", "iterate unsafe", "x", style.INK))
     with style.look():

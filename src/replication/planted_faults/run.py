@@ -1,4 +1,4 @@
-"""Plants all faults, one after another, and writes what happened; a fault that is not caught is an error."""
+"""Plants all faults, one after another, and writes the findings.  A fault that is not caught is an error."""
 
 from __future__ import annotations
 

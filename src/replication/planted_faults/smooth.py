@@ -1,4 +1,4 @@
-"""Smooth constraints whose constants L are proven, and checks of the guarantees that then must hold.
+"""Smooth constraints with proven constants L, and checks of the guarantees that must hold for them.
 
 The library's tests use this module, so it needs nothing but the library and its dependencies.
 """
@@ -119,7 +119,7 @@ PROBLEMS: dict[str, Callable[[int], Smooth]] = {"quadratics": quadratics, "waves
 
 @dataclass(frozen=True)
 class Step:
-    """One update as seen from outside.
+    """One update, as it is seen from outside the method.
 
     Attributes:
         info: the record that the optimiser returned.
@@ -127,7 +127,7 @@ class Step:
         after: g (k,) after it.
         moved: the step that was taken (d,).
         nominal: the step that the wrapped optimiser proposed (d,).
-        gradient: of the loss, before the update (d,).
+        gradient: the gradient of the loss before the update (d,).
         loss_before: the loss before the update.
         loss_after: the loss after it.
         metric: the diagonal of M^-1 (d,) in whose norm the step was projected; ones for the Euclidean norm.
@@ -145,7 +145,7 @@ class Step:
 
 
 def away(seed: int, policy: Vector, distance: float = 3.0) -> Callable[[], Tensor]:
-    """Return a 1-smooth loss |theta - target|^2 / 2; if the target is far away, the constraint stops the training."""
+    """Return a 1-smooth loss |theta - target|^2 / 2.  If the target is far away, training ends at the constraint."""
     target = torch.from_numpy(distance * np.random.default_rng([seed, 1]).normal(size=policy.theta.numel()))
     return lambda: 0.5 * ((policy.theta - target.to(policy.theta)) ** 2).sum()
 

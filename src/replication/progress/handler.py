@@ -35,7 +35,7 @@ SAID_OTHERWISE = (
 
 
 def lively(stream: TextIO) -> bool:
-    """Return whether a view can be redrawn on ``stream``: a terminal that can, where nobody asked for plain text."""
+    """Return whether a view can be redrawn on ``stream``: a capable terminal, and nobody asked for plain text."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
     return stream.isatty() and not plain
 
@@ -51,7 +51,7 @@ class LogHandler(LogHandlerBase):
     needs_rulegraph = False
 
     def __post_init__(self) -> None:
-        """Start with nothing known of the run."""
+        """Start without knowledge of the run."""
         asked = self.common_settings
         quiet = {str(getattr(one, "name", one)).lower() for one in asked.quiet or ()}
         self._own = not (asked.dryrun or asked.verbose or asked.debug_dag or asked.printshellcmds)
@@ -65,7 +65,7 @@ class LogHandler(LogHandlerBase):
         self._live: Live | None = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Follow a record, which --quiet must not keep from the state, and show it if it passes Snakemake's filter."""
+        """Apply a record to the state of the run, also with --quiet, and show it if it passes Snakemake's filter."""
         self._job = None
         if self._records_notes and (note := notes.of(record)):
             with self._known:

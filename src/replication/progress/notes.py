@@ -1,4 +1,4 @@
-"""Notes: what Snakemake's events say about a run, as plain dictionaries, one a line in a file."""
+"""Notes: Snakemake's events as plain dictionaries, written to a file with one note on each line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Note = dict[str, Any]
 
 
 def of(record: LogRecord) -> Note | None:
-    """Return what a record of Snakemake's logger says about the run, or None.
+    """Return the note for a record of Snakemake's logger, or None if it says nothing about the run.
 
-    A note has ``what`` (plan, cores, begin, start, finish or fail), ``at`` (seconds since 1970) and what belongs to it.
+    A note has ``what`` (plan, cores, begin, start, finish or fail), ``at`` (seconds since 1970) and its own entries.
     """
     event = str(getattr(record, "event", ""))
     if event == "run_info":
@@ -42,7 +42,7 @@ def of(record: LogRecord) -> Note | None:
 
 
 def _name(record: LogRecord) -> str:
-    """Return what a job does, in the words of its rule's message if it has one."""
+    """Return the name of a job: the message of its rule if there is one."""
     wildcards = [str(value) for value in (getattr(record, "wildcards", None) or {}).values()]
     return getattr(record, "rule_msg", None) or ", ".join([str(getattr(record, "rule_name", "?")), *wildcards])
 
@@ -53,14 +53,14 @@ def _log(record: LogRecord) -> str:
 
 
 class Writer:
-    """Writes the notes of one run; those from before its begin are kept until then, and the file is the last run's."""
+    """Writes the notes of one run.  Early notes wait until the run begins; then the file replaces the last run's."""
 
     def __init__(self, path: Path = FILE) -> None:
         self._path = path
         self._early: list[Note] | None = []
 
     def write(self, note: Note) -> None:
-        """Add a note; a file that cannot be written costs the run nothing."""
+        """Add a note.  If the file cannot be written, the run goes on."""
         if self._early is not None:
             self._early.append(note)
             if note["what"] != "begin":
@@ -81,7 +81,7 @@ class Writer:
 
 
 def read(path: Path = FILE) -> Iterator[Note]:
-    """Yield the notes of the last run; a line that a killed run left unfinished is passed over."""
+    """Yield the notes of the last run; an unfinished line of a killed run is left out."""
     if not path.is_file():
         return
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -44,7 +44,7 @@ class Job:
 
 @dataclass
 class State:
-    """A run as its notes tell it, in their order."""
+    """The state of a run, which its notes change one after the other."""
 
     planned: Counter[str] = field(default_factory=Counter)
     expected: dict[str, float] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class State:
         return state
 
     def apply(self, note: Note) -> Job | None:
-        """Follow one note; return the job that it is about, if any."""
+        """Change the state by one note; return the job that the note is about, or None."""
         at = note["at"]
         match note["what"]:
             case "plan":
@@ -119,7 +119,7 @@ class State:
         return True
 
     def reading(self, job: Job) -> Reading | None:
-        """Return how far a training run is; None for another job, and before its first report."""
+        """Return the progress of a training run; None for other jobs and before its first report."""
         found = self._logs.reading(job.log)
         return found if found is None or found.at >= job.began else None  # the log of an earlier attempt says nothing
 
@@ -130,8 +130,8 @@ class State:
     def left(self, now: float | None = None) -> float:
         """Return the seconds that are left.
 
-        A job takes as long as those of its rule took in this run.  Where none has ended, it takes as long as was
-        measured before, at this machine's pace.  A training run says itself how long it has left.
+        A job is expected to take as long as the jobs of its rule took in this run.  If none has ended, the time that
+        was measured before is used, at this machine's pace.  A training run states itself how long it has left.
         """
         now = time.time() if now is None else now
         samples: dict[str, list[float]] = {}
@@ -152,6 +152,6 @@ class State:
         return max([work / (self.cores or max(1, len(self.running))), *rests])
 
     def _pace(self, now: float) -> float:
-        """Return how many times as long as measured before the jobs took that are done here."""
+        """Return the time of the finished jobs here, divided by the time that was measured for them before."""
         known = [job for job in self.done.values() if job.rule in self.expected]
         return sum(job.seconds(now) for job in known) / sum(self.expected[job.rule] for job in known) if known else 1.0

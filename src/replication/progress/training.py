@@ -1,4 +1,4 @@
-"""How far a training run is: read from the last lines of its log, which :mod:`replication.training.train` writes."""
+"""The progress of a training run, read from the end of its log (written by :mod:`replication.training.train`)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LINE = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """What a training run said last.
+    """The last report of a training run.
 
     Attributes:
         update, updates: the update it was at, and how many there are.
-        loss: of that update's batch.
+        loss: the loss of that update's batch.
         slack: minus the largest constraint value of the iterate.
         unsafe: unsafe iterates so far.
-        left: seconds that it had left, measured by the run itself.
-        at: when it said so, in seconds since 1970.
+        left: seconds that the run had left, by its own estimate.
+        at: the time of the report, in seconds since 1970.
     """
 
     update: int
@@ -43,7 +43,7 @@ class Reading:
 
 
 def tail(path: Path, size: int = TAIL) -> str:
-    """Return the end of a text file, "" if it cannot be read."""
+    """Return the end of a text file, or "" if it cannot be read."""
     try:
         with path.open("rb") as stream:
             stream.seek(-min(size, os.fstat(stream.fileno()).st_size), os.SEEK_END)
@@ -53,7 +53,7 @@ def tail(path: Path, size: int = TAIL) -> str:
 
 
 def reading(path: Path) -> Reading | None:
-    """Return what the run with the log ``path`` said last, None if it has not said how far it is."""
+    """Return the last report in the log ``path`` of a training run, or None if there is none yet."""
     reports = list(LINE.finditer(tail(path)))
     if not reports:
         return None

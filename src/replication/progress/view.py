@@ -77,7 +77,7 @@ def _counts(state: State, width: int) -> Text:
 
 
 def _running(state: State, now: float, width: int, height: int) -> Table:
-    """Return the running jobs, those that train first, as many as there is room for."""
+    """Return a table of the running jobs, training runs on top, with at most ``height`` rows."""
     jobs = [(job, state.reading(job)) for job in state.running.values()]
     jobs.sort(key=lambda one: (one[1] is None, one[0].began))
     training = [name for name, least in COLUMNS.items() if width >= least and any(said for _, said in jobs)]
@@ -95,7 +95,7 @@ def _running(state: State, now: float, width: int, height: int) -> Table:
 
 
 def _name(job: Job, width: int) -> str:
-    """Return a job's name; in a narrow view its end, which says which one of its kind it is."""
+    """Return a job's name; a narrow view gets its end, which tells jobs of one kind apart."""
     name, room = job.name.removeprefix("Training: "), width - 18
     return name if width >= ROOMY or len(name) <= room else "\u2026" + name[-max(1, room - 1) :]
 
@@ -125,7 +125,7 @@ def finished(state: State, job: Job, now: float) -> str:
 
 
 def failure(job: Job, now: float) -> str:
-    """Return what a job that failed was, and the last lines of its log."""
+    """Return the description of a failed job, with the last lines of its log."""
     head = f"Failed after {spoken(job.seconds(now))}: {job.name}"
     if not job.log:
         return f"{head}; it has no log; its command: {job.command}"
@@ -141,7 +141,7 @@ def failed(job: Job) -> str:
 
 
 def summary(state: State, now: float | None = None) -> str:
-    """Return how a run ended: how many jobs are done, which failed, what to look at."""
+    """Return a text on how a run ended: how many jobs are done, which failed, and the files to look at."""
     now = time.time() if now is None else now
     took = spoken(state.elapsed(now))
     unfinished = [(len(state.failed), "failed"), (state.waiting.total() + len(state.running), "not done")]

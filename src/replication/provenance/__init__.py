@@ -1,1 +1,1 @@
-"""Stamps: what made a file, and whether it is still that file; and the source files that a result depends on."""
+"""Stamps, which say what made a file and whether it has changed since; and the sources that a result depends on."""

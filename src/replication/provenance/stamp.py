@@ -2,8 +2,8 @@
 
 A stamp is written when a job is done, and no job has one as its input: a new commit, another machine or a dirty
 checkout changes the stamp and repeats nothing.  The stamps of figures, tables, numbers and claims carry a short hash
-that the report prints.  It covers name, module, code, configuration and inputs, and neither time, host nor commit, so
-that it is the same wherever the same thing is made from the same results.
+that the report prints.  It covers name, module, code, configuration and inputs.  It leaves out time, host and commit,
+so it is the same wherever the same thing is made from the same results.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(stamp: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the content of a stamp file, which also has ``keys``.
+    """Return the content of a stamp file, which must have the usual keys and ``keys``.
 
     Raises:
         ResultError: it is missing or damaged.
@@ -170,11 +170,11 @@ def load(stamp: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def changed(path: Path, results: Path) -> list[str]:
-    """Return what differs from the stamp of ``path``: the file itself, its inputs, its code.
+    """Return what has changed since the stamp of ``path``, in words: the file itself, its inputs, its code.
 
     Args:
         path: the file.
-        results: results/<scale> that it was made from, in its present place.
+        results: the results that it was made from, where they are now.
 
     Raises:
         ResultError: there is no stamp, or it is damaged.
@@ -199,7 +199,7 @@ def changed(path: Path, results: Path) -> list[str]:
 
 
 def input_path(name: str, results: Path) -> Path:
-    """Return the path of an input that a stamp names, with the results in ``results``."""
+    """Return the path of an input that a stamp names, given the folder ``results`` of the scale."""
     return results / name.removeprefix(RESULTS) if name.startswith(RESULTS) else REPOSITORY / name
 
 

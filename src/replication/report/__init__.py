@@ -18,10 +18,10 @@ def made(part: Part, results: Path) -> Any:
 def render(name: str, results: Path, out: Path) -> None:
     """Make the figure (PDF) or the table (LaTeX) ``name`` from ``results/<scale>`` and write it to ``out``.
 
-    Beside it lie a stamp that says where it comes from and, for a figure, the same as PNG.
+    A stamp beside it says where it comes from.  A figure is written as PNG as well.
 
     Raises:
-        ConfigurationError: there is no figure or table of that name, or it reads what its mark does not say.
+        ConfigurationError: there is no figure or table of that name, or it reads a file that its mark leaves out.
         ResultError: a result file is missing, damaged or has another schema.
     """
     from replication.files import write_text

@@ -1,4 +1,4 @@
-"""The table of what the reported runs took, in counts; times are the machine's and no part of the report."""
+"""The table of the effort of the reported runs, in counts.  Times depend on the machine and are not reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of the claims: what became of each, and what was changed or calibrated."""
+"""Tables of the claims: the verdict on each, and which were changed or calibrated."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def of_ours(results: Path) -> str:
 
 @parts.table("claims-changes")
 def changes(results: Path) -> str:
-    """Changes of what is judged or expected with their reasons, and what was chosen with an expected value in view."""
+    """Changes of claims, with their reasons, and the settings that were chosen with an expected value in view."""
     return latex.booktabs(["l", latex.paragraph(0.54)], [], _changes(results), pages=True)
 
 
@@ -77,7 +77,7 @@ def _changes(results: Path) -> Iterator[Row | Title | str]:
 
 
 def _read(results: Path) -> dict[int, Verdict]:
-    """Return the verdicts by the number that a claim has in every table."""
+    """Return number -> verdict; a claim has the same number in every table."""
     return dict(enumerate(verdicts.read(results / verdicts.NAME), start=1))
 
 
@@ -114,7 +114,7 @@ def _expected(one: Verdict) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a value to three significant digits, or to four where three would make a whole number of it."""
+    """Return a value to three significant digits, or to four if three would make it a whole number."""
     short = f"{value:.3g}"
     whole = float(short).is_integer() and not float(value).is_integer()
     return latex.number(verdicts.number(value) if whole or float(value).is_integer() else short)

@@ -1,4 +1,4 @@
-"""Explains a figure, a table, a number or a claim: where it comes from, and whether it still is what was made."""
+"""Explains a figure, a table, a number or a claim: where it comes from, and whether anything has changed since."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SHORT = 12  # digits of a checksum in print
 
 @dataclass(frozen=True)
 class Found:
-    """What a name stands for.
+    """The thing that a name stands for.
 
     Attributes:
-        lines: say what it is.
+        lines: the lines of text that say what it is.
         path: the file that has a stamp.
-        code: file and line of what makes it, as far as there is one place.
-        arms: "experiment/arm" of the arms that it is about; empty: all that the file was made from.
+        code: file and line of the code that makes it, if that is in one place.
+        arms: "experiment/arm" of the arms that it is about; empty: all arms that the file was made from.
     """
 
     lines: list[str]
@@ -43,14 +43,14 @@ class Found:
 def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs: bool = False) -> tuple[str, bool]:
     """Return an explanation of ``name`` as text, and whether everything still matches.
 
-    What the results lack is made first: the table of quantities, the verdicts, the part of the report.
+    Files that the results lack are made first: the table of quantities, the verdicts, the part of the report.
 
     Args:
         name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, a number as the text names it
             (experiment/arm/quantity), the name of a quantity, or a claim's id.
         results: results/<scale>.
-        folder: of the report's text.
-        list_inputs: whether the inputs are listed with their checksums, and not counted alone.
+        folder: the folder of the report's text.
+        list_inputs: whether the inputs are listed with their checksums; if not, they are only counted.
 
     Raises:
         ConfigurationError: there is nothing of that name.
@@ -82,7 +82,7 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs
 
 
 def _only(content: dict[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
-    """Return a stamp with the inputs and the seeds of some arms alone."""
+    """Return the content of a stamp, with only the inputs and the seeds of the given arms."""
     if not arms:
         return content
     starts = tuple(f"results:{arm}/" for arm in arms)
@@ -110,7 +110,7 @@ def listing(folder: Path = text.FOLDER) -> str:
 
 
 def _make_if_missing(path: Path, results: Path, folder: Path) -> None:
-    """Make a file that can be explained, unless it is there."""
+    """Make a file that can be explained, if it is missing."""
     if path.is_file():
         return
     match path.name:
@@ -224,12 +224,12 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
 
 
 def _behind(content: dict[str, Any], results: Path) -> list[Path]:
-    """Return the table of quantities if it is among the inputs of a stamp: it stands between the file and the runs."""
+    """Return the table of quantities if it is an input of a stamp: the file is then made from the runs through it."""
     return [results / quantities.FILE] if f"results:{quantities.FILE}" in content["inputs"] else []
 
 
 def _runs(stamps: list[dict[str, Any]], results: Path) -> dict[str, str]:
-    """Return at which commits the runs were made that are inputs of one of ``stamps``."""
+    """Return the commits at which the runs were made that are inputs of one of ``stamps``."""
     names = [name for content in stamps for name in content["inputs"] if "/seed-" in name]
     folders = {stamp.input_path(name, results).parent for name in names}
     made = [folder / f"run{SUFFIX}" for folder in folders]
@@ -251,7 +251,7 @@ def _settings(content: dict[str, Any]) -> str:
 
 
 def _ranges(seeds: list[int]) -> str:
-    """Return 0-9 for consecutive seeds, else a list."""
+    """Return the seeds as text: a range such as 0-9 if they are consecutive, else a list."""
     if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}-{seeds[-1]}"
     return ",".join(map(str, seeds))

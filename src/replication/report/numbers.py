@@ -1,7 +1,7 @@
 r"""The numbers of the report's text: looked up in the table of quantities and in the settings, written as LaTeX.
 
-The text says \q{experiment/arm/quantity}{statistic} and \setting{experiment/arm/path.to.setting}.  These are found
-by reading it, so a further number needs a line of the text and nothing else.  \agree{name}{statistic}{was}{were}
+The text says \q{experiment/arm/quantity}{statistic} and \setting{experiment/arm/path.to.setting}.  The names are found
+by reading the text, so a further number needs only a line of the text.  \agree{name}{statistic}{was}{were}
 prints the word that agrees with the number.  The parts of a name:
 
     regression/scpo/unsafe-iterates             a quantity of an arm
@@ -78,7 +78,7 @@ def lookup(one: Number, table: Table, config: Config) -> str:
 
 
 def split(name: str) -> tuple[str, str, str]:
-    """Return experiment, arm and last part of the name of a number; "" for those that it leaves out.
+    """Return experiment, arm and last part of the name of a number; "" for a part that is missing.
 
     Raises:
         ConfigurationError: it has more parts.

@@ -1,6 +1,6 @@
 r"""Pages in Markdown with numbers of the results: README.md and docs/.
 
-A page writes a number between two marks, as the report's text does with \q, and text around it as it likes:
+A page writes a number between two marks, as the report's text does with \q:
 
     <!--q regression/scpo/unsafe-iterates sum-->2<!--/q-->    a statistic of a quantity
     <!--q[1] regression/scpo/final-loss median-->...          the same with a number of digits
@@ -52,7 +52,7 @@ def write(pages: Sequence[Path], results: Path) -> None:
 
 
 def figures(page: str) -> dict[str, str]:
-    """Return the figures of the report that ``page`` shows: path, relative to the page -> name of the figure."""
+    """Return the figures of the report that ``page`` shows: path relative to the page -> name of the figure."""
     return dict(_FIGURE.findall(page))
 
 
@@ -67,7 +67,7 @@ def picture(name: str, results: Path) -> bytes:
 
 
 def filled(page: str, name: str, table: Table, config: Config, decided: Sequence[Verdict]) -> str:
-    """Return ``page`` with its numbers and its table of claims as the results give them.
+    """Return ``page`` with the numbers and the table of claims from the results.
 
     Raises:
         ConfigurationError: it names a quantity, a statistic, an arm or a verdict that does not exist.

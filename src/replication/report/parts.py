@@ -1,4 +1,4 @@
-"""The report's figures and tables: which there are, what makes them, and how they are made.
+"""The report's figures and tables: their names, the functions that make them, and the rules that do so.
 
 There is no list of them: every function of the package that is marked with ``@parts.figure(...)`` or
 ``@parts.table(...)`` makes one (:mod:`replication.typeset.parts`).
@@ -26,7 +26,7 @@ KINDS: dict[str, Kind] = {"parts.figure": "figure", "parts.table": "table"}
 
 @dataclass(frozen=True)
 class Part:
-    """A figure or a table: the function that makes it and its line, what its docstring says, and what it reads."""
+    """A figure or a table: the function that makes it, its line, its description, and the files that it reads."""
 
     name: str
     kind: Kind
@@ -38,7 +38,7 @@ class Part:
 
     @property
     def experiment(self) -> str | None:
-        """The experiment whose folder holds the function; None for a part that is of no experiment."""
+        """The experiment whose folder holds the function; None for a part that belongs to no experiment."""
         _, room, *rest = self.module.split(".")
         return rest[0].replace("_", "-") if room == "experiments" else None
 
@@ -49,7 +49,7 @@ class Part:
 
     @property
     def suffix(self) -> str:
-        """Of the file that is made."""
+        """The suffix of the file that is made."""
         return ".pdf" if self.kind == "figure" else ".tex"
 
     @property
@@ -96,7 +96,7 @@ def part(name: str) -> Part:
 
 
 def names_for(kind: Kind, config: Config) -> list[str]:
-    """Return the sorted names of the figures (or tables) that a scale makes: of its experiments, and with a run."""
+    """Return the sorted names of the figures (or tables) that a scale makes: those whose experiment and runs it has."""
     runs = [name for name in inventory.files_of(config) if "/seed-" in name]
     return sorted(
         one.name

@@ -1,4 +1,4 @@
-"""The table of what the independent referee found."""
+"""The table of the independent referee's findings."""
 
 from __future__ import annotations
 

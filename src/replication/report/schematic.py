@@ -76,7 +76,7 @@ def _grid(low: float, high: float, count: int) -> Array:
 
 
 def _ground(axes: Axes) -> None:
-    """Tint what is unsafe; the method does not see this line."""
+    """Tint the unsafe weights.  The method does not know their boundary."""
     grid = _grid(-WIDTH, WIDTH, 400)
     worst = constraints(grid).max(axis=-1)
     axes.contourf(grid[..., 0], grid[..., 1], worst, levels=[0.0, np.inf], colors=style.INK, alpha=0.08)

@@ -1,4 +1,4 @@
-r"""The report's text: which figures, tables and numbers it uses, and whether all of them are what they should be.
+r"""The report's text: which figures, tables and numbers it uses, and whether all of them are up to date.
 
 Every float says with \stamp{figures/NAME} or \stamp{tables/NAME} where its content comes from.  A section that
 main.tex inputs with \sectionwhererun{experiment/arm}{sections/NAME} belongs to the text only where the scale runs the
@@ -37,7 +37,7 @@ _SECTION = re.compile(r"\\(?:sectionwhererun\{(?P<arm>[^}]*)\}|input)\{(?P<name>
 
 @dataclass(frozen=True)
 class Float:
-    """A numbered figure or table: its label as in fig-3, what it shows, and what its caption has the stamps of."""
+    """A numbered figure or table: its label as in fig-3, what it shows, and what its caption prints the stamps of."""
 
     label: str
     shows: tuple[str, ...]
@@ -51,10 +51,10 @@ class Number:
     Attributes:
         kind: "q" for \q[digits]{name}{statistic}; "setting" for \setting{name}; "agree" for
             \agree{name}{statistic}{singular}{plural}, which prints the word that agrees with the number.
-        name: of a quantity, as in experiment/arm/quantity, or of a setting, as in experiment/arm/path.to.setting.
-        statistic: over the seeds; "" for a setting.
-        digits: in place of those of the quantity's format; None: those.
-        where: file and line.
+        name: a quantity, as in experiment/arm/quantity, or a setting, as in experiment/arm/path.to.setting.
+        statistic: the statistic over the seeds; "" for a setting.
+        digits: replace those of the quantity's format; None: keep those.
+        where: file and line of the text.
     """
 
     kind: Literal["q", "setting", "agree"]
@@ -84,13 +84,13 @@ def typeset(folder: Path = FOLDER, config: Config | None = None) -> str:
 
     Args:
         folder: where main.tex is.
-        config: the scale that the text is typeset for; None: no section is kept that waits for an arm.
+        config: the scale that the text is typeset for; None: sections that depend on an arm are left out.
     """
     return "\n".join(content for _, content in _files(folder, config))
 
 
 def conditions(folder: Path = FOLDER) -> list[str]:
-    """Return the arms that sections of the text wait for, as experiment/arm."""
+    """Return the arms that sections of the text depend on, as experiment/arm."""
     return [found["arm"] for found in _SECTION.finditer(_read(folder / "main.tex")) if found["arm"]]
 
 
@@ -118,7 +118,7 @@ def title(shown: str, folder: Path = FOLDER) -> str:
 
 
 def numbers(folder: Path = FOLDER, config: Config | None = None) -> list[Number]:
-    """Return the numbers that the text uses (as :func:`typeset`), in their order, as often as they are used."""
+    """Return every use of a number in the text, in the order of the text; arguments as for :func:`typeset`."""
     found = []
     for path, content in _files(folder, config):
         for use in _NUMBER.finditer(content):
@@ -133,7 +133,7 @@ def numbers(folder: Path = FOLDER, config: Config | None = None) -> list[Number]
 
 
 def problems(results: Path, folder: Path = FOLDER) -> list[str]:
-    """Return what is stale, missing or unreferenced: figures, tables, numbers, and stamps in captions.
+    """Return what is stale, missing or unreferenced, in words: figures, tables, numbers, and stamps in captions.
 
     Raises:
         ResultError: a stamp is missing or damaged.
@@ -171,7 +171,7 @@ def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
     """Write the hashes that the captions print, unless anything in the report is stale or unreferenced.
 
     Raises:
-        ResultError: something is; the message names all of it.
+        ResultError: something is stale or unreferenced; the message names all of it.
     """
     if found := problems(results, folder):
         raise ResultError("the report cannot be typeset:\n" + "\n".join(f"  {problem}" for problem in found))
@@ -185,7 +185,7 @@ def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
 
 
 def _files(folder: Path, config: Config | None) -> Iterator[tuple[Path, str]]:
-    """Yield the files of the text with their content, main.tex and what it inputs from sections/, in their order."""
+    """Yield the files of the text with their content, in order: main.tex and the sections that it inputs."""
     main = _read(folder / "main.tex")
     yield folder / "main.tex", main
     for section in _SECTION.finditer(main):

@@ -1,4 +1,4 @@
-"""A table of the arms of a scale in plain text, from those of its runs that are finished."""
+"""A table of the arms of a scale in plain text, made from the finished runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD = (
 
 
 def text(config: Config, results: Path, bank: Path | None = None) -> str:
-    """Return the table of the runs that are finished in ``results`` (results/<scale>) or in a bank.
+    """Return the table, made from the finished runs in ``results`` (results/<scale>) and in a bank.
 
     Raises:
         ResultError: a run.json or a shard of the bank is damaged.
@@ -59,7 +59,7 @@ LEGEND = (
 
 
 def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, ...]:
-    """Return the cells of one arm, after its name."""
+    """Return the cells of one arm that follow its name."""
     if not runs:
         return (f"0/{planned}", *[""] * (len(HEAD) - 2))
     unsafe = sum(run.unsafe_iterates > 0 for run in runs)

@@ -36,7 +36,7 @@ ROUNDING = 1e-9  # absolute up to 1, relative above
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an arm of one folder agrees with the same arm of the other."""
+    """The agreement of an arm of one folder with the same arm of the other."""
 
     arm: str
     tier: str  # exact, numeric, statistical, drifted, or differs
@@ -89,7 +89,7 @@ class Folder:
         return float(self.values(name, quantity).get(seed, math.nan))
 
     def settings(self, name: str) -> dict[str, Any]:
-        """Return the settings by which an arm's data were drawn and its runs were trained."""
+        """Return the settings with which an arm's data were drawn and its runs were trained."""
         experiment, arm = name.split("/")
         section = self.config.section(experiment)
         chosen = section.arms[arm]
@@ -148,8 +148,8 @@ def _agreement(name: str, one: Folder, other: Folder) -> Agreement:
 def _initial(folder: Folder, name: str) -> list[str]:
     """Return the quantities of the initial policies.
 
-    Training has not touched them, so they show whether the runs' held-out data are the same.  Training data come from
-    the same stream.  Checksums of the files would tell machines apart, where compression gives other bytes.
+    No training comes before them, so they show whether the runs' held-out data are the same.  Training data come from
+    the same random stream.  Checksums of the files would differ between machines that compress in different ways.
     """
     names = set(folder.table.frame["quantity"])
     return [quantity for quantity in names if quantity.startswith(INITIAL) and folder.has(name, quantity)]
@@ -167,7 +167,7 @@ def _close(name: str, one: Folder, other: Folder, quantities: Sequence[str], see
 
 
 def _beside(name: str, one: Folder, other: Folder) -> Iterator[str]:
-    """Yield the unsafe iterates and one loss or cost of each run, beside those of the same seed in the other folder."""
+    """Yield lines with unsafe iterates and one loss or cost of each run, beside those of the other folder's run."""
     shown = tables_of(name.partition("/")[0]).main_quantity.replace("_", "-")
     finite = other.values(name, shown).dropna()
     for seed in one.seeds(name):

@@ -1,4 +1,4 @@
-"""Constants of the method and of the set-up that are no settings: the report's text names them as quantities."""
+"""Constants of the method and of the set-up that are not settings.  The report's text names them as quantities."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ def exhibit(runs: Iterable[Run], name: str) -> pd.DataFrame:
 
 
 def by(key: str, frames: Mapping[int, pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the tables ``frames`` below each other; the column ``key`` says which one a row is from."""
+    """Return the tables ``frames``, one below the other; the column ``key`` names the table that a row comes from."""
     parts = [frame.assign(**{key: value}) for value, frame in frames.items()]
     return pd.concat(parts, ignore_index=True)
 
 
 def windows(data: pd.DataFrame, count: int) -> pd.Series[float]:
-    """Return for each row of ``data`` the centre of its window: of the epochs, cut into ``count`` equal ones."""
+    """Return for each row of ``data`` the centre of its window, one of ``count`` equal parts of the epochs."""
     width = float(data["epoch"].max()) / count
     index = np.minimum(np.floor(data["epoch"] / width), count - 1)
     return pd.Series((index + 0.5) * width, index=data.index)

@@ -1,4 +1,4 @@
-"""Tells whether files are still those that their stamps describe."""
+"""Checks whether files have changed since their stamps were written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITHOUT = ("config.json", "referee.json", BENCHMARKS)
 
 
 class Records:
-    """The files of results/<scale>, held against the stamps beside them."""
+    """The files of results/<scale>, which are compared with the stamps beside them."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
@@ -29,7 +29,7 @@ class Records:
     def altered(self, paths: Iterable[str]) -> list[str]:
         """Return what is wrong with the files at ``paths`` (relative to the results) and with those of the same jobs.
 
-        A stamp names all files of its job.  Those that are present must match; a missing one is the reader's to report.
+        A stamp names all files of its job.  Files that are present must match.  Readers report missing files.
         """
         inside = [path for path in paths if path not in PUBLISHED and Path(path).name not in WITHOUT]
         found = [problem for path in inside for problem in self._checked(self.results / path)]

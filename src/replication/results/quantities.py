@@ -1,6 +1,6 @@
-"""The table of quantities: every number about the results, computed once and read by all that print or judge it.
+"""The table of quantities: every number about the results, computed once, and read by all code that uses it.
 
-A :class:`Quantity` declares what a number is called, what it is, and how it is printed.  Those of every run
+A :class:`Quantity` declares the name of a number, what it is, and how it is printed.  The quantities of every run
 stand in :mod:`replication.results.run_quantities`, those of one experiment in its folder's ``quantities.py``.
 :mod:`replication.experiments.quantities` joins them and writes the table.
 """
@@ -62,8 +62,8 @@ class Quantity:
         format: how it is printed.
         compute: gives the value for one run, or None where the quantity does not apply to the run; None for
             quantities whose rows a :class:`Provider` gives.
-        judged: whether it says how safe the bound alone keeps a run.  Claims then leave out runs of verified arms in
-            which the check after the bound refused a proposal.
+        judged: whether it measures how safe the bound alone keeps a run.  Claims about such a quantity leave out runs
+            of verified arms in which the rollout refused a proposal.
         declared: file and line of the declaration.
     """
 
@@ -76,7 +76,7 @@ class Quantity:
     declared: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Note which line declares the quantity."""
+        """Store which line of the source declares the quantity."""
         caller = sys._getframe(2)  # above this method and the constructor
         file = Path(caller.f_code.co_filename).resolve()
         shown = file.relative_to(REPOSITORY) if file.is_relative_to(REPOSITORY) else file
@@ -98,7 +98,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class ArmProvider:
-    """As :class:`Provider`, for each arm of an experiment by itself, so that one arm's damage leaves the others.
+    """A :class:`Provider` that handles each arm of an experiment alone; a damaged arm does not affect the others.
 
     Attributes:
         quantities: what the rows are about.
@@ -115,7 +115,7 @@ class Table:
 
     Attributes:
         frame: columns experiment, arm, seed, quantity, value; sorted.
-        problems: why rows could not be computed, by "experiment/arm", "experiment/arm/quantity" or quantity.
+        problems: "experiment/arm", "experiment/arm/quantity" or quantity -> why its rows could not be computed.
     """
 
     frame: pd.DataFrame
@@ -141,7 +141,7 @@ class Table:
         return any((experiment, one, quantity) in self._rows for one in arm.split("+"))
 
     def values(self, experiment: str, arm: str, quantity: str) -> pd.Series[float]:
-        """Return the values of a quantity, indexed by seed (-1: of no seed), sorted.
+        """Return the values of a quantity, indexed by seed (-1 for a value that belongs to no seed), sorted.
 
         Args:
             experiment: "" for a quantity of no experiment.
@@ -185,9 +185,9 @@ class Table:
         return statistics.pair(name, self.values(experiment, arm, quantity))
 
     def paired(self, experiment: str, arm: str, other: str, quantity: str) -> pd.Series[float]:
-        """Return the values of ``arm`` less those of ``other``, over the seeds that both have.
+        """Return the values of ``arm`` minus those of ``other``, over the seeds that both have.
 
-        Runs that share a seed share data and start, so what both have in common cancels.
+        Runs that share a seed share data and start, so effects that both have in common cancel.
 
         Raises:
             ResultError: an arm has no values, or no seed is in both.
@@ -237,7 +237,7 @@ def read(results: Path) -> Table:
 
 @cache
 def _read(path: Path, _changed: int) -> Table:
-    """Read a table once per process; a file that was written anew is read anew."""
+    """Return a table that is read once per process, and again if its file was written again."""
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:

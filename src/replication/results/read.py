@@ -142,7 +142,7 @@ def read_section(results: Path, experiment: str) -> ExperimentSettings:
 
 
 def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
-    """Return the runs of an arm in the order of their seeds, all that the configuration asks for.
+    """Return all runs of an arm that the configuration asks for, in the order of their seeds.
 
     Raises:
         NotRunError: there is no such arm.
@@ -183,7 +183,7 @@ def read_referee(results: Path) -> Refereed:
 
 
 def read_findings(results: Path) -> tuple[PlantedFault, ...]:
-    """Return the planted faults and what became of them, at least one.
+    """Return the findings on the planted faults; there is at least one.
 
     Raises:
         ResultError: the file is missing or damaged.

@@ -20,7 +20,7 @@ from replication.results.read import Run
 
 
 def of_summary(key: str, *methods: str) -> Callable[[Run], float | None]:
-    """Return a function that gives an entry of run.json; None where it is null, or for methods that are not named."""
+    """Return a function that gives an entry of run.json; None if it is null, or for methods not in ``methods``."""
 
     def compute(run: Run) -> float | None:
         if methods and run.method not in methods:
@@ -32,17 +32,17 @@ def of_summary(key: str, *methods: str) -> Callable[[Run], float | None]:
 
 
 def final(key: str) -> Callable[[Run], float]:
-    """Return a function that gives a held-out value of the final policy; NaN where it was not finite."""
+    """Return a function that gives a held-out value of the final policy; NaN if it was not finite."""
     return lambda run: _finite(run.summary.final[key])
 
 
 def initial(key: str) -> Callable[[Run], float]:
-    """Return a function that gives a held-out value of the initial policy; NaN where it was not finite."""
+    """Return a function that gives a held-out value of the initial policy; NaN if it was not finite."""
     return lambda run: _finite(run.summary.initial[key])
 
 
 def reduction(key: str) -> Callable[[Run], float]:
-    """Return a function that gives the share of a loss's initial value by which it fell."""
+    """Return a function that gives the fall of a loss over training, as a share of its initial value."""
     return lambda run: 1.0 - final(key)(run) / initial(key)(run)
 
 

@@ -25,7 +25,7 @@ class Interval:
 
 
 def _one_per_seed(values: ArrayLike) -> NDArray[np.float64]:
-    """Return ``values`` as an array (n,); refuse another shape, no values, and values that are not finite."""
+    """Return ``values`` as an array (n,); other shapes, an empty array and values that are not finite are refused."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise ShapeError(f"expected one number per seed, at least one; got shape {array.shape}")
@@ -56,11 +56,11 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def prediction_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the exact distribution-free interval that holds one more value, of another seed, beside ``values`` (n,).
+    """Return the exact distribution-free prediction interval for the value of one more seed, given ``values`` (n,).
 
-    Of n + 1 exchangeable values each rank is as likely, so [x_(j), x_(n+1-j)] holds the next one with probability
-    1 - 2 j / (n + 1).  The largest j with a coverage of at least ``level`` is taken.  With fewer than 39 values none
-    has 95 %; the whole range is then returned with its own coverage.
+    The next value has each rank among n + 1 exchangeable values with the same probability.  So it lies in
+    [x_(j), x_(n+1-j)] with probability 1 - 2 j / (n + 1).  The largest j with a coverage of at least ``level`` is
+    taken.  Fewer than 39 values give no interval of 95 %; then the whole range is returned with its own coverage.
 
     Raises:
         ShapeError: ``values`` is empty or not one-dimensional.
@@ -100,7 +100,7 @@ def upper_bound(successes: int, trials: int, level: float = 0.95) -> float:
 
 
 def nonzero(values: ArrayLike) -> int:
-    """Return how many seeds have a value above 0."""
+    """Return the number of seeds with a value above 0."""
     return int((_one_per_seed(values) > 0).sum())
 
 

@@ -1,6 +1,6 @@
 """Packs sources, shipped results, report and claims into one archive, from which the figures can be made elsewhere.
 
-The same content gives the same archive: names are sorted, all files have one date and no owner.
+The same content gives the same archive: names are sorted, all files have the same date, and none has an owner.
 """
 
 from __future__ import annotations

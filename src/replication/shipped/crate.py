@@ -32,10 +32,10 @@ def describe(
     """Return the text of ro-crate-metadata.json.
 
     Args:
-        name: of the archive.
-        version: of the package.
+        name: the name of the archive.
+        version: the version of the package.
         published: date of publication.
-        manifest: of the shipped results.
+        manifest: the manifest of the shipped results.
         seconds: processor time of the runs.
         folders: folders of sources -> their content; each name ends with "/".
         results: files and folders that the workflow run made -> their content.

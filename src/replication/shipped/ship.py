@@ -1,4 +1,4 @@
-"""Shipped results: the files of a finished scale that report and page read, with a checksum of each.
+"""Shipped results: the files of a finished scale that the report and the explorer read, with a checksum of each.
 
 They lie in ``shipped/results/<scale>`` in the repository.  Figures, tables, numbers and claims are made from a checked
 copy of them without any training.
@@ -24,9 +24,9 @@ MANIFEST = "manifest.json"
 
 
 def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str, Any]:
-    """Copy the files of a finished scale that report and page read to ``out``; write and return the manifest.
+    """Copy the files of a finished scale to ``out``, as far as report and explorer read them; return the manifest.
 
-    The files' stamps and times go with them, and the benchmarks, if there are any.
+    The files' stamps and times are copied too, and the benchmarks, if there are any.
 
     Args:
         results: results/<scale>, complete and made from a clean checkout.
@@ -52,7 +52,7 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
             changed.append(name)
     if changed and not dirty_because:
         raise ResultError(
-            f"{results / changed[0]}: made from a checkout with changes, or from none ({len(changed)} such stamps); "
+            f"{results / changed[0]}: made from a checkout with changes, or without one ({len(changed)} such stamps); "
             "commit and run the scale again"
         )
     copied = {name: results / name for name in [*names, *stamps, *_beside(results, names, stamp.TIMING)]}
@@ -130,7 +130,7 @@ def restored_names(folder: Path) -> list[str]:
 
 
 def restored_path(out: Path, name: str) -> Path:
-    """Return the path that a shipped file is restored to; benchmarks lie beside the scales' folders."""
+    """Return the path to which a shipped file is restored; benchmarks lie beside the scales' folders."""
     return out.parent / name if name == BENCHMARKS else out / name
 
 

@@ -1,4 +1,4 @@
-"""The iterates that a run keeps for the referee: a share drawn before training, and those nearest to the limit."""
+"""The iterates that a run keeps for the referee: a random share, drawn before training, and those nearest the limit."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NEAREST = 50
 
 
 class Audited:
-    """Keeps iterates with the step bound that promised their safety.
+    """Keeps some of the iterates, each with the step bound that was computed for it.
 
     Args:
-        share: of all updates, drawn at random; 0 keeps none at all.
-        updates: the most updates that the run can have.
-        seed: of the draw, which depends on nothing that training does.
+        share: the share of all updates that is drawn at random; 0 keeps no iterates at all.
+        updates: the largest number of updates of the run.
+        seed: the seed of the draw, which is independent of training.
     """
 
     def __init__(self, share: float = 0.0, updates: int = 0, seed: int = 0) -> None:
@@ -31,7 +31,7 @@ class Audited:
         self._near: list[tuple[float, int, Tensor, Tensor]] = []
 
     def add(self, update: int, max_g: float, theta: Tensor, bound: Array | None, constraints: int) -> None:
-        """Keep the iterate ``theta`` (d,) after ``update`` if it was drawn, or is among the nearest so far.
+        """Keep the iterate ``theta`` (d,) after ``update`` if it was drawn, or is among those nearest the limit so far.
 
         Args:
             update: its number, from 1.
@@ -64,7 +64,7 @@ class Audited:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was kept so far."""
+        """Return the iterates that were kept so far."""
         return {"random": self._random, "near": self._near}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

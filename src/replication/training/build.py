@@ -1,4 +1,4 @@
-"""What the training loop runs: the task, the optimiser and the method that the settings name."""
+"""Builds the parts of the training loop: the task, the optimiser and the method that the settings name."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_method(
     task: Task,
     seed: int,
 ) -> Method:
-    """Return method ``name`` bound to policy, optimiser and the task's constraint; ``seed`` is for its directions."""
+    """Return method ``name`` for the policy, the optimiser and the task's constraint; ``seed`` draws its directions."""
     config = settings.scpo
     constraint = Constraint(task.constraint, batched=True, tightening=config.tightening)
     if name in baselines.NAMES and not getattr(class_of(name), "probes", True):
@@ -95,7 +95,7 @@ def build_smoothness(config: SmoothnessSettings, task: Task) -> EstimatedSmoothn
     """Return the smoothness model, or the options of the estimate.
 
     Raises:
-        ConfigurationError: constants are to be proven, and the task has no proof.
+        ConfigurationError: the settings ask for proven constants, and the task has no proof.
     """
     if config.kind == "estimated":
         return config

@@ -18,7 +18,7 @@ def main(config: Config, experiment: str, dataset: str, seed: int, out: Path) ->
     """Write data set ``dataset`` of ``experiment`` for ``seed`` to ``out`` (npz), and its stamp beside it.
 
     Args:
-        config: of the scale.
+        config: the configuration of the scale.
         experiment: name of the experiment.
         dataset: name of the data set.
         seed: seed of the runs that train on it.

@@ -45,7 +45,7 @@ class OnDevice:
             setattr(self._placed, name, _placed(value, device))
 
     def __copy__(self) -> OnDevice:
-        """Return a task that takes note of its own rollouts."""
+        """Return a copy of the task that remembers the states of its own rollouts."""
         twin = object.__new__(OnDevice)
         vars(twin).update(vars(self), _placed=copy.copy(self._placed))
         return twin

@@ -2,7 +2,7 @@
 
 The first use of an optimiser imports ``torch._dynamo`` (2 s and 70 MB), because its bookkeeping methods are marked as
 "not to be compiled" and the mark looks up the compiler.  Nothing is compiled here, so :func:`eager` returns the same
-classes without the marks.  The arithmetic is the same.  Should a later torch mark its methods in another way, they are
+classes without the marks.  The arithmetic is the same.  If a later torch marks its methods in another way, they are
 used as they are, and a process starts more slowly.
 """
 

@@ -1,4 +1,4 @@
-"""Share of the harmful samples' gradient step that the projection removes."""
+"""The share of the harmful samples' gradient step that the projection removes."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def shares(step: Tensor, nominal: Tensor | None, directions: tuple[Tensor | None
 
 
 def unknown() -> dict[str, float]:
-    """Return NaN for each share: those of the initial policy, which no step has led to."""
+    """Return NaN for each share, as for the initial policy, before which there was no step."""
     return dict.fromkeys(NAMES, math.nan)

@@ -1,6 +1,6 @@
-"""What the nominal step would have done: a rollout at theta + p, whatever the method made of p.
+"""Checks whether the nominal step would have been safe, by a rollout at theta + p.
 
-A method rejects a nominal step if its next iterate is another one.
+A method rejects a nominal step if its next iterate is not theta + p.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def checked(
 ) -> dict[str, float]:
     """Return both columns for a step from ``before`` (d,) to ``after`` (d,), where ``nominal`` (d,) is p.
 
-    The task does not take note of this rollout, so training goes on as without it.
+    A copy of the task does this rollout, so training goes on as it would without it.
     """
     if nominal is None:
         return unknown()
@@ -37,7 +37,7 @@ def checked(
 
 
 def unknown() -> dict[str, float]:
-    """Return NaN for both columns: those of a policy that no step has led to."""
+    """Return NaN for both columns, as for the initial policy, before which there was no step."""
     return dict.fromkeys(NAMES, math.nan)
 
 

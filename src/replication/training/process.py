@@ -12,7 +12,7 @@ KEPT = 2**31 - 1
 
 
 def prepare() -> None:
-    """Use one thread, since the seeds run side by side; keep freed memory where the C library is glibc.
+    """Use one thread, because seeds run side by side, and keep freed memory in the process (with glibc).
 
     Each update allocates and frees the same few megabytes.  By default glibc returns such blocks to the kernel, which
     clears them page by page before it gives them out again.  That takes a fifth of an update's time.

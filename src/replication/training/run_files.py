@@ -30,7 +30,7 @@ UNSAFE_PROPOSALS_KEPT = 200
 
 
 class Records:
-    """Rows of a run, in memory until it is complete or a checkpoint is written."""
+    """The rows of a run, which stay in memory until it is complete or a checkpoint is written."""
 
     def __init__(self, audited: Audited | None = None) -> None:
         self.audited = Audited() if audited is None else audited
@@ -78,7 +78,7 @@ class Records:
         self._append(_row(info, update, epoch, loss))
 
     def failed(self, values: Array, update: int, epoch: float, loss: float) -> None:
-        """Record an update whose projection no solver solved: the policy and its ``values`` (k,) stayed."""
+        """Record an update whose projection no solver could solve, so that policy and ``values`` (k,) stayed."""
         info = StepInfo(
             update=update,
             slack=-float(values.max(initial=-np.inf)),
@@ -160,7 +160,7 @@ def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
 
 
 def _of_policy(evaluation: dict[str, Any]) -> dict[str, float]:
-    """Return the quantities of an evaluation that describe the policy, without its time and the step before it."""
+    """Return the quantities of an evaluation that describe the policy, not its time and not the step before it."""
     return {
         key: value
         for key, value in evaluation.items()
@@ -188,7 +188,7 @@ def write_run(
     processor_seconds: float,
     resumed: bool,
 ) -> None:
-    """Write a finished run's files to ``out``; times and host facts go to the timing file and the stamp only."""
+    """Write a finished run's files to ``out``.  Only the timing file and the stamp hold times and the host."""
     import pandas as pd
     from safetensors.torch import save
 

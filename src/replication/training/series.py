@@ -58,7 +58,7 @@ def thin(metrics: pd.DataFrame) -> pd.DataFrame:
         early: True in the rows of the first epochs with the narrower bins.
         epoch: the centre of the bin.
         update: the number of the last update in the bin.
-        rollouts: the number of rollouts until then.
+        rollouts: the number of rollouts up to that update.
         updates: the number of updates in the bin.  The initial policy is no update, and no count includes it.
         <column>_<statistic>: the values of :data:`KEPT`; NaN where a bin has no finite value.
         one column for each count of :data:`COUNTED`.

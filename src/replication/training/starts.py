@@ -38,7 +38,7 @@ def randomise(policy: ResidualPolicy, problem: Task, settings: ExperimentSetting
 
 
 def half(settings: Settings) -> Settings:
-    """Return the settings of half a run with every iterate verified, which ends at a safe policy."""
+    """Return settings for half of a run in which every iterate is verified, so that it ends at a safe policy."""
     schedule = settings.schedule.model_copy(
         update={"epochs": max(1, settings.schedule.epochs // 2), "max_rollouts": None, "audited_share": 0.0}
     )

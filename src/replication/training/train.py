@@ -34,10 +34,10 @@ def run_from_files(
     """Train one arm with one seed on the data set in ``data`` and write the run's files to ``out``.
 
     Args:
-        config: of the scale.
+        config: the configuration of the scale.
         experiment: its name.
         arm: its name.
-        seed: of the run.
+        seed: the seed of the run.
         data: the data set (npz).
         out: folder of the run's files.
         checkpoint_path: folder of the checkpoint, which is removed when the run is complete.
@@ -128,7 +128,7 @@ def _bind(
 def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[], None] | None = None) -> None:
     """Train from the present state of ``run`` to the end of the schedule; ``save`` writes a checkpoint.
 
-    A baseline that diverges ends there, which its records say; SCPO that does so is an error.
+    If a baseline diverges, its run ends there, and its records say so.  If SCPO diverges, this is an error.
 
     Raises:
         NonFiniteError: a loss, a gradient or a constraint value of SCPO is NaN or infinite.
@@ -184,19 +184,19 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
 
 
 def _no_step() -> dict[str, float]:
-    """Return NaN for all that an evaluation says about the step that led to a policy."""
+    """Return NaN for all columns of an evaluation that describe the step before the policy."""
     return harmful_share.unknown() | nominal_check.unknown()
 
 
 def _part(schedule: ScheduleConfig, records: Records) -> float:
-    """Return how much of the run is over: of its updates, or of its rollouts where they are limited."""
+    """Return the share of the run that is over, by updates, or by rollouts if these are limited and further on."""
     by_updates = records.updates / max(1, schedule.updates - 1)  # the last update has the final learning rate
     by_rollouts = 0.0 if schedule.max_rollouts is None else records.rollouts / schedule.max_rollouts
     return min(1.0, max(by_updates, by_rollouts))
 
 
 def _step(run: Run, vector: ParameterVector, update: int, epoch: float, loss: float) -> bool:
-    """Take one update and record it; False where no solver solved the projection and the policy stayed."""
+    """Take one update and record it.  Return False if no solver solved the projection, so that the policy stayed."""
     try:
         info = run.method.step()
     except SolverError as error:  # everything is as before the step

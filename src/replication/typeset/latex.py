@@ -21,7 +21,7 @@ LARGE = 1e4
 
 
 def formatted(value: float, how: Format, digits: int | None = None) -> str:
-    """Return ``value`` as a quantity's format prints it; ``digits`` replaces the format's own."""
+    """Return ``value`` in a quantity's format; ``digits`` replaces those of the format."""
     digits = how.digits if digits is None else digits
     match how.kind:
         case "count":
@@ -58,7 +58,7 @@ def number(text: str) -> str:
 
 
 def fixed(value: float, digits: int = 3) -> str:
-    r"""Return ``value`` with ``digits`` decimals, as \num{...}; what rounds to 0 has no sign."""
+    r"""Return ``value`` with ``digits`` decimals, as \num{...}; a value that rounds to 0 has no sign."""
     return number(f"{round(value, digits) + 0.0:.{digits}f}")
 
 
@@ -78,14 +78,14 @@ def count(value: int) -> str:
 
 
 def setting(value: float) -> str:
-    r"""Return a setting as it was typed, as \num{...}."""
+    r"""Return a setting with the digits with which it was typed, as \num{...}."""
     return number(f"{value:d}" if isinstance(value, int) else f"{value:g}")
 
 
 def percent(share: float, digits: int = 1) -> str:
-    r"""Return a share as a percentage; only shares of exactly 0 or 1 print as 0 or 100.
+    r"""Return a share as a percentage; only a share of exactly 0 or 1 is printed as 0 or 100.
 
-    A share between them that would be rounded to 0 or 100 is printed as a bound, for example \(<0.1\,\%\).
+    Another share that would be rounded to 0 or 100 is printed as an inequality, for example \(<0.1\,\%\).
     """
     value, least = 100.0 * share, 10.0**-digits
     if share in (0.0, 1.0):

@@ -19,7 +19,7 @@ def figure(name: str, reads: Sequence[str] = ("*",)) -> Callable[[Function], Fun
     """Mark a function that draws the figure ``name``, which the text shows as figures/``name``.
 
     Args:
-        name: of the figure.
+        name: the name of the figure.
         reads: the files of results/<scale> that it is drawn from, beside config.json, as patterns: "regression/scpo/*"
             is every file of the runs of an arm.  The workflow makes these files for the figure and no others.
     """
@@ -30,8 +30,8 @@ def table(name: str, reads: Sequence[str] = ("*",)) -> Callable[[Function], Func
     """Mark a function that makes the table ``name``, which the text shows as tables/``name``.
 
     Args:
-        name: of the table.
-        reads: as for :func:`figure`; a scale without a run of which a file is read has no such table.
+        name: the name of the table.
+        reads: as for :func:`figure`.  A scale that has none of these runs makes no such table.
     """
     return _mark("table", name, reads)
 

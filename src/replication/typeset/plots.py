@@ -60,11 +60,11 @@ def cross(axes: Axes, values: pd.Series[float]) -> None:
 
 
 def counted(table: Table, runs: Sequence[Run], part: str, whole: str, what: str) -> str:
-    """Return "3 of 1 000 <what>": a quantity that counts of another one, both summed over the ``runs`` of one arm."""
+    """Return "3 of 1 000 <what>": the quantities ``part`` and ``whole``, both summed over the ``runs`` of one arm."""
     some, every = (table.statistic(runs[0].experiment, runs[0].arm, name, "sum") for name in (part, whole))
     return style.spaced(f"{some:,.0f} of {every:,.0f} {what}")
 
 
 def _unlabelled(axes: Axes) -> None:
-    """Remove the names of columns that seaborn writes at the axes; the figures write their own."""
+    """Remove the axis labels that seaborn writes; the figures write their own."""
     axes.set(xlabel="", ylabel="")

@@ -123,7 +123,7 @@ def png(figure: Figure, dpi: int = 140) -> bytes:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure (inches) that no interactive backend knows of."""
+    """Return an empty figure of this size in inches, without an interactive backend."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -135,14 +135,14 @@ def letters(axes: ArrayLike) -> None:
 
 
 def note(axes: Axes, text: str, x: float = 0.985, y: float = 0.93, **style: object) -> None:
-    """Write ``text`` inside ``axes``, placed in axes coordinates, on a faint ground that lines stay behind."""
+    """Write ``text`` inside ``axes``, at axes coordinates, on a faint ground in front of the lines."""
     options: dict[str, object] = {"ha": "right", "va": "top", "fontsize": 8, "color": INK} | style
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
     axes.text(x, y, text, transform=axes.transAxes, bbox=ground, **options)  # type: ignore[arg-type]
 
 
 def aside(axes: Axes, text: str) -> None:
-    """Write ``text`` above ``axes``, on the right, where it hides nothing."""
+    """Write ``text`` above ``axes``, on the right."""
     axes.set_title(text, loc="right", fontsize=8, color=INK)
 
 
@@ -154,7 +154,7 @@ def symlog(axes: Axes, threshold: float, bottom: float, top: float, decades: int
         threshold: where the scale turns linear around 0.
         bottom: lower end of the axis.
         top: upper end of the axis.
-        decades: from one tick to the next; the first is as far from the threshold.
+        decades: the distance between ticks, and between the threshold and the first tick.
     """
     axes.set_yscale("symlog", linthresh=threshold, linscale=0.6)
     axes.set_ylim(bottom, top)

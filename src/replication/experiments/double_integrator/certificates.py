@@ -1,4 +1,4 @@
-"""The set-based certificate of a finished double-integrator run: its final policy, and some on the way."""
+"""The set-based certificate of a finished double-integrator run, for its final policy and some policies on the way."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
 
     Args:
         run: folder with weights.npz and run.json.
-        out: the file for the figures; times go to its timing stamp only.
-        cells: along each axis, for the final policy.
-        cells_over_training: the same, for the policies on the way.
+        out: the file for the numbers; times go to its timing stamp only.
+        cells: the number of cells along each axis, for the final policy.
+        cells_over_training: the same number, for the policies on the way.
         iterates: how many saved policies are certified on the way, first and last among them.
-        rho: the starts lie in rho O_inf; whether that set is covered is recorded.
+        rho: scale of the set of starts, rho O_inf.  The file says whether the certified cells cover it.
 
     Raises:
         ResultError: a file of the run is missing or damaged.
@@ -42,8 +42,8 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     training = []
     for index in chosen:
         found = certify(closed_loop(weights, int(index)), cells_over_training)
-        figures = {"area": found.area, "invariant_area": found.grid.area(found.invariant), "level": level(found)}
-        training.append({"update": int(weights["updates"][index])} | figures)
+        numbers = {"area": found.area, "invariant_area": found.grid.area(found.invariant), "level": level(found)}
+        training.append({"update": int(weights["updates"][index])} | numbers)
     outputs = [out, out.with_suffix(".npz")]
     documents.write(
         outputs[0],
@@ -91,7 +91,7 @@ def closed_loop(weights: dict[str, NDArray[Any]], index: int) -> ClosedLoop:
 
 
 def level(certificate: Certificate) -> float:
-    """Return the largest multiple of 0.01 such that this multiple of O_inf is proven certified; 0.0 if none is."""
+    """Return the largest multiple c of 0.01 for which c O_inf is certified; 0.0 if there is none."""
     facets: Array = backup_invariant_set().facets
     low, high = 0, len(LEVELS)  # of the nested sets, the first ``low`` are covered, those from ``high`` on are not
     while low < high:

@@ -1,4 +1,4 @@
-"""The JSON files beside the double integrator's runs, as models for those that write them and those that read them."""
+"""Models of the JSON files beside the double integrator's runs, for the code that writes and that reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from replication.documents import Document
 
 
 class Costs(Document):
-    """Closed-loop costs of what runs are compared with."""
+    """Closed-loop costs of the controllers that runs are compared with."""
 
     backup: float
     mpc: float

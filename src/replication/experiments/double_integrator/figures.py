@@ -128,7 +128,7 @@ def relative_gauge(runs: tuple[Run, ...]) -> pd.DataFrame:
 
 
 def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], place: Place = "outside upper center") -> None:
-    """Explain lines and marks above (or at another ``place`` of) the whole figure; label -> how matplotlib draws it."""
+    """Draw a legend for the whole figure at ``place``, from label -> how matplotlib draws it."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=label, **look) for label, look in entries.items()]
@@ -136,7 +136,7 @@ def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], place: Plac
 
 
 def line(method: str) -> dict[str, Any]:
-    """Return how the lines of ``method`` are drawn."""
+    """Return the style of the lines of ``method``, as matplotlib's options."""
     return {"color": style.COLOURS[method], "linewidth": 1.4} | LOOKS[method]
 
 
@@ -165,7 +165,7 @@ def _constraint(axes: Axes, runs: tuple[Run, ...], method: str) -> None:
 
 
 def _count_unsafe(axes: Axes, runs: Scenario, table: Table) -> None:
-    """Write how many iterates were unsafe beside the line of zero: of SCPO on the bound below, of others above."""
+    """Write the number of unsafe iterates beside the line of zero: SCPO on the bound below it, other methods above."""
     for method, side, above in (("scpo", "top", -2.5), ("unconstrained", "bottom", 2.5)):
         if method in runs:
             text = plots.counted(table, runs[method], "unsafe-iterates", "updates", "unsafe")

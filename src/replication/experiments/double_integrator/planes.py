@@ -133,11 +133,11 @@ def certificate(results: Path) -> Figure:
                 for one in read_certificates(results, f"{method}-{scenario}"):
                     _areas(column[2], one, method)
             column[0].set_title(scenario)
-            column[2].axhline(float(references.figures["area"]), **SET | {"linestyle": style.DASHED})
+            column[2].axhline(float(references.numbers["area"]), **SET | {"linestyle": style.DASHED})
             column[2].set_xlabel("update")
             column[2].xaxis.set_major_locator(MaxNLocator(4))
             style.thousands(column[2])
-        grid[2, 0].set_ylim(-2.0, 1.06 * float(references.figures["area_control_invariant"]))
+        grid[2, 0].set_ylim(-2.0, 1.06 * float(references.numbers["area_control_invariant"]))
         for axes, method in zip(grid[:2, 0], SHOWN, strict=True):
             axes.set_ylabel(f"{style.LABELS[method]}\n\n$x_2$")
         grid[2, 0].set_ylabel("area proven safe")
@@ -188,7 +188,7 @@ def _plane(axes: Axes, references: References) -> None:
 
 
 def _surface(axes: Axes, table: pd.DataFrame, references: References) -> Any:
-    """Draw the input as colours, and the lines |u| = 1; beyond them the input's constraint is violated."""
+    """Draw the input as colours, and the lines |u| = 1, beyond which the input violates its limit."""
     values = table.pivot_table(index="x2", columns="x1", values="u")
     x1, x2, u = values.columns.to_numpy(), values.index.to_numpy(), values.to_numpy()
     bound = references.input_bound
@@ -205,7 +205,7 @@ def _surface(axes: Axes, table: pd.DataFrame, references: References) -> Any:
 
 
 def _slice(axes: Axes, runs: Scenario, references: References) -> None:
-    x, gain = references.state_bound * np.array([-1.0, 1.0]), float(references.figures["gain"][0])
+    x, gain = references.state_bound * np.array([-1.0, 1.0]), float(references.numbers["gain"][0])
     for sign in (-1.0, 1.0):
         axes.axhline(sign * references.input_bound, color=style.INK, linewidth=0.8)
     axes.plot(x, -gain * x, **REFERENCES["backup"])
@@ -227,8 +227,8 @@ def _cells(axes: Axes, found: Certificate) -> None:
 
 
 def _areas(axes: Axes, found: Certificate, method: str) -> None:
-    """Draw the area proven safe for all time over training, all of it on cells of one size."""
-    rows = pd.DataFrame(found.figures["over_training"])
+    """Draw the area that is proven safe for all time over training; all policies are certified on cells of one size."""
+    rows = pd.DataFrame(found.numbers["over_training"])
     look: dict[str, Any] = line(method) | {"linewidth": 0.9, "alpha": 0.8}
     axes.plot(rows["update"], rows["invariant_area"], **look)
 

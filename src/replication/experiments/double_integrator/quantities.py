@@ -1,4 +1,4 @@
-"""The quantities of the double integrator, beside those that every run has."""
+"""The quantities of the double integrator, in addition to those that every run has."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ALL_HARMFUL = "hostile"
 
 
 def _applies(key: str, compute: Callable[[Run], float]) -> Callable[[Run], float | None]:
-    """Return ``compute``, without a value where the data set has no good labels to judge by."""
+    """Return ``compute`` with the value None for runs whose data set has no good labels."""
     return lambda run: None if key == "clean_loss" and run.summary.dataset == ALL_HARMFUL else compute(run)
 
 
@@ -123,16 +123,16 @@ SAME = (
 
 def _references(results: Path) -> Iterator[Row]:
     references = read_references(results)
-    figures, box = references.figures, (2.0 * references.state_bound) ** 2
-    values = {key.replace("_", "-"): figures[key] for key in SAME} | {
+    numbers, box = references.numbers, (2.0 * references.state_bound) ** 2
+    values = {key.replace("_", "-"): numbers[key] for key in SAME} | {
         "backup-cost": references.backup,
         "mpc-cost": references.mpc,
-        "gain-position": figures.gain[0],
-        "gain-velocity": figures.gain[1],
-        "mpc-gain-position": lqr(figures.stage_input_weight)[0][0, 0],
-        "backup-radius": figures.spectral_radius,
+        "gain-position": numbers.gain[0],
+        "gain-velocity": numbers.gain[1],
+        "mpc-gain-position": lqr(numbers.stage_input_weight)[0][0, 0],
+        "backup-radius": numbers.spectral_radius,
         "box-area": box,
-        "area-outside": box - figures.area_control_invariant,
+        "area-outside": box - numbers.area_control_invariant,
     }
     for name, value in values.items():
         yield EXPERIMENT, "", NO_SEED, name, float(value)
@@ -181,7 +181,7 @@ def _certificates(results: Path, arm: str) -> Iterator[Row]:
 
 
 def _certificate(one: Certificate, references: References) -> dict[str, float]:
-    certified = one.figures.final.certified
+    certified = one.numbers.final.certified
     return {
         "certified": float(certified),
         "uncertified": float(not certified),

@@ -1,4 +1,4 @@
-"""Reads what belongs to the double integrator besides its runs: references and certificates.  Writes nothing."""
+"""Reads the files of the double integrator beside its runs: references and certificates.  Writes nothing."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class References:
-    """Numbers and arrays that runs are compared with (written by the module ``references`` beside this one)."""
+    """The numbers and arrays that runs are compared with (written by the module ``references`` in this folder)."""
 
-    figures: ReferenceNumbers
+    numbers: ReferenceNumbers
     arrays: dict[str, Array]
 
     @property
     def backup(self) -> float:
         """Closed-loop cost of the backup."""
-        return self.figures.costs.backup
+        return self.numbers.costs.backup
 
     @property
     def mpc(self) -> float:
         """Closed-loop cost of the MPC."""
-        return self.figures.costs.mpc
+        return self.numbers.costs.mpc
 
     @property
     def state_bound(self) -> float:
-        """Bound on |x_i|."""
-        return self.figures.state_bound
+        """Limit of |x_i|."""
+        return self.numbers.state_bound
 
     @property
     def input_bound(self) -> float:
-        """Bound on |u|."""
-        return self.figures.input_bound
+        """Limit of |u|."""
+        return self.numbers.input_bound
 
     def gap_closed(self, cost: float) -> float:
-        """Return the share of the backup's excess over the MPC that a policy of closed-loop cost ``cost`` removes."""
+        """Return the share of the cost gap between backup and MPC that a policy of closed-loop cost ``cost`` closes."""
         return (self.backup - cost) / (self.backup - self.mpc)
 
 
@@ -61,14 +61,14 @@ class Certificate:
     """The certificate of one run: its numbers, and the cells of its last policy.
 
     Attributes:
-        figures: the numbers, from certificate.json.
+        numbers: the numbers, from certificate.json.
         mask: certified cells, over the edges x1 and x2.
         refuted: cells from which every trajectory is proven to violate a constraint.
         x1: edges of the cells.
         x2: edges of the cells.
     """
 
-    figures: CertificateNumbers
+    numbers: CertificateNumbers
     mask: Mask
     refuted: Mask
     x1: Array
@@ -77,22 +77,22 @@ class Certificate:
     @property
     def area(self) -> float:
         """Certified area of the final policy."""
-        return self.figures.final.area
+        return self.numbers.final.area
 
     @property
     def refuted_area(self) -> float:
         """Area from which the final policy is proven to violate a constraint."""
-        return self.figures.final.refuted_area
+        return self.numbers.final.refuted_area
 
     @property
     def level(self) -> float:
-        """Largest multiple of 0.01 of O_inf proven to be certified, of the final policy."""
-        return self.figures.final.level
+        """Largest multiple c of 0.01 for which c O_inf is certified for the final policy."""
+        return self.numbers.final.level
 
     @property
     def covers_starts(self) -> bool:
         """Whether the whole set of starts is certified for the final policy."""
-        return self.figures.final.covers_starts
+        return self.numbers.final.covers_starts
 
     def holds(self, points: Array) -> Mask:
         """Return (n,) whether each of ``points`` (n, 2) lies in a certified cell."""
@@ -112,7 +112,7 @@ def read_settings(results: Path) -> DoubleIntegratorConfig:
 
 
 def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:
-    """Return the runs of a scenario by method name (as in the arm's name), those that the scale has."""
+    """Return method -> its runs in a scenario, for the methods that the scale runs; the names are as in the arms'."""
     arms = read_settings(results).arms
     return {
         method: read_arm(results, EXPERIMENT, f"{method}-{scenario}")
@@ -122,10 +122,10 @@ def read_scenario(results: Path, scenario: str) -> dict[str, tuple[Run, ...]]:
 
 
 def read_scenarios(results: Path) -> dict[str, dict[str, tuple[Run, ...]]]:
-    """Return the runs of every scenario that the scale has, by method.
+    """Return scenario -> method -> runs, for every scenario that the scale runs.
 
     Raises:
-        NotRunError: the scale has no run of any.
+        NotRunError: the scale runs none of the scenarios.
     """
     found = {scenario: runs for scenario in SCENARIOS if (runs := read_scenario(results, scenario))}
     if not found:
@@ -147,7 +147,7 @@ def read_references(results: Path) -> References:
 
 
 def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
-    """Return the certificates of an arm's first seeds; none where the scale or the arm has none."""
+    """Return the certificates of an arm's first seeds; empty if the scale or the arm has none."""
     settings = read_settings(results)
     if settings.certificate is None or arm not in settings.arms:
         return ()
@@ -156,10 +156,10 @@ def read_certificates(results: Path, arm: str) -> tuple[Certificate, ...]:
 
 
 def _certificate(path: Path) -> Certificate:
-    figures, arrays = documents.read(path, CertificateNumbers), files.read_npz(path.with_suffix(".npz"))
+    numbers, arrays = documents.read(path, CertificateNumbers), files.read_npz(path.with_suffix(".npz"))
     _require(path.with_suffix(".npz"), arrays, ("mask", "refuted", "x1", "x2"))
     mask, refuted = (arrays[name].astype(bool) for name in ("mask", "refuted"))
-    return Certificate(figures, mask, refuted, arrays["x1"], arrays["x2"])
+    return Certificate(numbers, mask, refuted, arrays["x1"], arrays["x2"])
 
 
 def _require(path: Path, content: Mapping[str, Array], names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What the double integrator's runs are compared with: backup, MPC, invariant sets and the residual condition.
+"""Computes what the double integrator's runs are compared with: backup, MPC, invariant sets, residual condition.
 
 Nothing here depends on a run: it is computed once for a scale.
 """
@@ -28,7 +28,7 @@ EXPERIMENT = "double-integrator"
 
 
 def main(config: Path, out: Path) -> None:
-    """Write the figures to ``out`` (json) and the arrays beside it (npz).
+    """Write the numbers to ``out`` (json) and the arrays beside it (npz).
 
     Raises:
         ConfigurationError: the scale does not run the double integrator.
@@ -40,7 +40,7 @@ def main(config: Path, out: Path) -> None:
         settings, generate_dataset("cooperative", np.random.default_rng(0), 1, heldout=1)
     )
     outputs = [out, out.with_suffix(".npz")]
-    documents.write(outputs[0], ReferenceNumbers, _figures(experiment, settings.rho))
+    documents.write(outputs[0], ReferenceNumbers, _numbers(experiment, settings.rho))
     files.write_npz(outputs[1], **_arrays(experiment))
     stamp.write(
         out.with_suffix(".stamp.json"),
@@ -52,7 +52,7 @@ def main(config: Path, out: Path) -> None:
     )
 
 
-def _figures(experiment: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
+def _numbers(experiment: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
     gain = system.backup_gain()
     matrix = system.closed_loop(gain)
     return {
@@ -77,7 +77,7 @@ def _figures(experiment: DoubleIntegratorTask, rho: float) -> dict[str, Any]:
 
 
 def _arrays(experiment: DoubleIntegratorTask) -> dict[str, Array]:
-    """Sets, held-out starts and the references' trajectories: states (T + 1, S, 2), inputs (T + 1, S, 1)."""
+    """Return sets, held-out starts, and trajectories of backup and MPC: states (T + 1, S, 2), inputs (T + 1, S, 1)."""
     region = backup_invariant_set()
     arrays = {
         "facets": region.facets,

@@ -25,7 +25,7 @@ ABLATIONS = comparison.ABLATIONS | {
 
 
 def _in(scenario: str) -> dict[str, str]:
-    """Return the arms of a scenario, and what the report calls them."""
+    """Return arm -> its name in the report, for the arms of a scenario."""
     return {f"{method}-{scenario}": name for method, name in METHODS.items()}
 
 
@@ -43,7 +43,7 @@ def methods_mixed(results: Path) -> str:
     reads=["quantities.parquet", "double-integrator/lb-sgd-hostile/*", "double-integrator/*/run.timing.json"],
 )
 def methods_hostile(results: Path) -> str:
-    """Each method in the hostile scenario at equal rollouts: as in the mixed one."""
+    """Each method in the hostile scenario at equal rollouts: objective, unsafe seeds and rollouts, and the effort."""
     return comparison.methods_table(results, EXPERIMENT, _in("hostile"))
 
 
@@ -69,6 +69,6 @@ def ablations(results: Path) -> str:
     ],
 )
 def rollouts(results: Path) -> Figure:
-    """Imitation loss of the hostile scenario against the rollouts spent, by method, as for the regression."""
+    """Imitation loss in the hostile scenario against the rollouts spent, by method: medians and middle half."""
     shown = {arm: name for arm, name in _in("hostile").items() if not arm.startswith(("unconstrained", "filtered"))}
     return comparison.rollouts_figure(results, EXPERIMENT, shown, "-hostile", "imitation loss")

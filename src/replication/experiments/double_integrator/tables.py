@@ -35,12 +35,12 @@ Column = tuple[str, str, Callable[[Cells], Sequence[str]]]
 
 
 def one(quantity: str, statistic: str, digits: int | None = None) -> Callable[[Cells], Sequence[str]]:
-    """Return a column's cell with a statistic of a quantity."""
+    """Return the function that makes a cell with a statistic of a quantity."""
     return lambda arm: [arm.cell(quantity, statistic, digits)]
 
 
 def median_over_range(quantity: str) -> Callable[[Cells], Sequence[str]]:
-    """Return a column's cell with the median over the seeds and, in the line below, the range."""
+    """Return the function that makes a cell with the median over the seeds and, in the line below, the range."""
 
     def cell(arm: Cells) -> Sequence[str]:
         if not arm.table.has(EXPERIMENT, arm.arm, quantity):
@@ -73,7 +73,7 @@ def objective(results: Path) -> str:
 
 @parts.table("double-integrator-safety")
 def safety(results: Path) -> str:
-    """Counts over all seeds of unsafe iterates, misses, probes; raw worst constraints; the held-out starts."""
+    """Unsafe iterates, bound misses and unsafe probes of all seeds, worst constraint values, and held-out starts."""
     columns: list[Column] = [
         ("updates", "", one("updates", "sum")),
         ("unsafe", "iterates", one("unsafe-iterates", "sum")),
@@ -95,7 +95,7 @@ def _first_unsafe(arm: Cells) -> Sequence[str]:
 
 @parts.table("double-integrator-certificates")
 def certificates(results: Path) -> str:
-    """What the set-based certificate proves of the final policies: one line per scenario and method."""
+    """What the set-based certificate proves about the final policies: one line for each scenario and method."""
     columns: list[Column] = [
         ("certified", "", one("certified", "sum")),
         ("certified", "area", median_over_range("certified-area")),
@@ -118,9 +118,9 @@ def _by_scenario(
 
     Args:
         results: results/<scale>.
-        columns: of the table, beside that of the arms' names.
+        columns: the columns of the table after that of the arms' names.
         above: lines above those of the arms.
-        only: the quantity of which an arm must have a value to be in the table.
+        only: a quantity; arms without a value of it are left out.
     """
     head = [["", *(first for first, _, _ in columns)], ["", *(second for _, second, _ in columns)]]
     body = [*above, *_scenarios(results, columns, only)]
@@ -157,7 +157,7 @@ def settings(results: Path) -> str:
     section = read_settings(results)
     return settings_table(
         {
-            "Task": _task(section, read_references(results).figures),
+            "Task": _task(section, read_references(results).numbers),
             "Policy": _policy(section),
             "Training": _training(section),
             "SCPO": method_settings(section.scpo),

@@ -136,18 +136,18 @@ def smoothness(results: Path) -> Figure:
 
 
 def worst_values(series: pd.DataFrame) -> pd.Series[float]:
-    """Return the largest constraint of any iterate of any seed; by the centre of the window."""
+    """Return the largest constraint value of any iterate of any seed, indexed by the centre of the window."""
     return series.groupby(frames.windows(series, WINDOWS))["max_g_high"].max()
 
 
 def unsafe_shares(evaluations: pd.DataFrame, count: int) -> pd.Series[float]:
-    """Return the share of evaluated policies that are unsafe on held-out points; by the centre of ``count`` windows."""
+    """Return the share of evaluated policies that are unsafe on held-out points, by the centre of ``count`` windows."""
     unsafe = (evaluations["heldout_max_g"] > 0.0).astype(float)
     return unsafe.groupby(frames.windows(evaluations, max(count, 1))).mean()
 
 
 def miss_shares(series: pd.DataFrame) -> pd.Series[float]:
-    """Return the share of the updates, of all seeds together, that had a miss; by the centre of the window."""
+    """Return the share of the updates of all seeds with a bound miss, indexed by the centre of the window."""
     counts = series.groupby(frames.windows(series, WINDOWS))[["bound_misses", "updates"]].sum()
     return counts["bound_misses"] / counts["updates"].clip(lower=1)
 
@@ -172,7 +172,7 @@ def _fit_panel(axes: Axes, runs: Runs, bound: float, *, published: bool) -> None
 
 
 def _loss_panel(axes: Axes, runs: Runs, data: pd.DataFrame, until: float, *, published: bool) -> None:
-    """Draw the median loss of each bin by seed; over the seeds, the medians of lowest, highest and median loss."""
+    """Draw each seed's median loss in each bin, and the medians over the seeds of lowest, highest and median loss."""
     if published:
         band = read_loss()
         band = band[band["epoch"] <= until]
@@ -212,7 +212,7 @@ def _replication_legend(figure: Figure) -> None:
 
 
 def _constants_panel(axes: Axes, runs: Runs, colour: str) -> None:
-    """Draw, of all seeds' bins in each window, median, middle 90 % and whole range of needed and of used constants."""
+    """Draw median, middle 90 % and range of the needed and the used constants, over all seeds' bins in each window."""
     data = frames.series(runs)
     data = data.assign(
         window=frames.windows(data, WINDOWS), required_max_high=data["required_max_high"].clip(lower=0.0)
@@ -236,7 +236,7 @@ def _miss_panel(axes: Axes, runs: Runs, table: Table, colour: str) -> None:
 
 
 def _arms(results: Path, names: Sequence[str]) -> Mapping[str, Runs]:
-    """Return the runs of those of the arms that the scale has, at least one."""
+    """Return the runs of the arms in ``names`` that the scale has; at least one must be there."""
     known = read_section(results, EXPERIMENT).arms
     if not known.keys() & set(names):
         raise NotRunError(f"{results / 'config.json'}: the scale runs none of the arms {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""The regression's saved policies as curves: they take a fortieth of the room of the weights."""
+"""The regression's saved policies as curves, which take a fortieth of the space of the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published regression figure, digitised, and what can be computed about it.
+"""The published regression figure, digitised, and numbers that are computed from it.
 
 The figure is one run with an unknown seed: agreement with it is consistency, not evidence.
 """
@@ -29,7 +29,7 @@ LATE = 1000.0  # from this epoch on the published loss is a stationary band
 
 @dataclass(frozen=True)
 class Band:
-    """The published loss from epoch 1,000 on: median lower and upper edge, and the highest peak."""
+    """The published loss from epoch 1,000 on: the medians of its lower and upper edge, and the highest peak."""
 
     low: float
     high: float
@@ -51,7 +51,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def late_band() -> Band:
-    """Return the published late band."""
+    """Return the band of the published loss from epoch 1,000 on."""
     loss = read_loss()
     late = loss[loss["epoch"] >= LATE]
     return Band(float(late["loss_low"].median()), float(late["loss_high"].median()), float(late["loss_high"].max()))
@@ -66,10 +66,10 @@ def policy_error() -> float:
 
 @cache
 def floor(bound: float, inputs: str) -> float:
-    """Return the least mean squared error of any policy within +-bound: that of clip(f), for the input distribution.
+    """Return the least mean squared error of a policy with |pi(x)| <= bound; clip(f) has it.
 
     Args:
-        bound: the bound on |pi(x)|.
+        bound: the limit of |pi(x)|.
         inputs: "normal" for x ~ N(0, 1), "uniform" for x uniform on [-pi, pi].
     """
     half_width = 8.0 if inputs == "normal" else np.pi
@@ -84,22 +84,22 @@ def _normal(x: Array) -> Array:
 
 
 def _unavoidable(x: Array, bound: float) -> Array:
-    """Return the squared error of clip(f), the least within the bounds."""
+    """Return the squared error of clip(f), the least within the limits."""
     return np.asarray(np.maximum(np.abs(target(x)) - bound, 0.0) ** 2)
 
 
 def loss_by_place(loss: float, curve: pd.DataFrame, bound: float) -> dict[str, float]:
-    """Return where a policy's ``loss`` for x ~ N(0, 1) lies.
+    """Return how a policy's ``loss`` for x ~ N(0, 1) is spread over the inputs.
 
     Args:
-        loss: on fresh inputs.
+        loss: the loss on fresh inputs.
         curve: the policy ``pi`` at ``x`` in [-pi, pi].
-        bound: the bound on |pi(x)|.
+        bound: the limit of |pi(x)|.
 
     Returns:
-        ``inside``, the loss for inputs in [-pi, pi] alone, and what the loss has above the floor by place: ``tails``,
-        |x| > 2; ``peaks``, those of f beyond the bounds at |x| = 1.1, with their flanks; ``rest`` of [-pi, pi];
-        ``beyond`` it, the sampling error of fresh inputs included.
+        ``inside``: the loss for inputs in [-pi, pi] alone.  The other entries split the loss above the floor:
+        ``tails``: at |x| > 2.  ``peaks``: around |x| = 1.1, where f exceeds the limits.  ``rest``: elsewhere in
+        [-pi, pi].  ``beyond``: outside of it, with the sampling error of fresh inputs.
     """
     x = np.linspace(-np.pi, np.pi, 20_001)
     density = _normal(x)
@@ -120,7 +120,7 @@ def share_beyond() -> float:
 def share_inside(run: Run) -> float:
     """Return the share of the published figure's columns in which the run's losses meet the published band.
 
-    A column is met when the ranges from lowest to highest loss overlap; columns beyond the run's end are left out.
+    They meet in a column if the ranges from lowest to highest loss overlap.  Columns after the run's end are left out.
     """
     band, bins = read_loss(), run.series
     column = np.clip(np.searchsorted(bins["epoch"], band["epoch"]), 0, len(bins) - 1)

@@ -1,4 +1,4 @@
-"""The quantities of the regression, beside those that every run has."""
+"""The quantities of the regression, in addition to those that every run has."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SHARES = {"rejected_share": "the harmful samples", "clean_rejected_share": "the 
 
 
 def side_epochs(arms: Mapping[str, ExperimentSettings]) -> int:
-    """Return the epochs of the shortest arm with as many updates an epoch as most: where lengths are compared."""
+    """Return the length in epochs of the shortest arm with the usual updates per epoch; arms are compared there."""
     usual = mode([settings.schedule.updates_per_epoch for settings in arms.values()])
     return min(settings.schedule.epochs for settings in arms.values() if settings.schedule.updates_per_epoch == usual)
 
 
 def at_epoch(run: Run, column: str, epoch: float) -> float:
-    """Return a held-out value at the last evaluation up to ``epoch``."""
+    """Return a held-out value from the last evaluation that is not after ``epoch``."""
     rows = run.evaluations
     return float(rows.loc[rows["epoch"] <= epoch, column].iloc[-1])
 
@@ -53,7 +53,7 @@ def at_epoch(run: Run, column: str, epoch: float) -> float:
 def rejected(run: Run, column: str, epoch: float = np.inf) -> float | None:
     """Return the median of a share over the evaluations in the second half of the epochs up to ``epoch``.
 
-    None where no evaluation has it.
+    None if no evaluation has it.
     """
     rows, last = run.evaluations, min(epoch, run.epochs)
     shares = rows.loc[(rows["epoch"] > last / 2) & (rows["epoch"] <= last), column].dropna()

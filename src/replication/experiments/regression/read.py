@@ -24,7 +24,7 @@ def read_settings(results: Path) -> RegressionConfig:
 
 
 def supervision_arms(section: RegressionConfig) -> dict[float, dict[str, str]]:
-    """Return share of adversarial labels -> method -> arm, for the plain data set and the harder ones."""
+    """Return share of adversarial labels -> method -> arm, for the plain data set and those with adversarial labels."""
     found: dict[float, dict[str, str]] = {}
     for dataset, data in sorted(section.datasets.items(), key=lambda item: item[1].adversarial_share):
         suffix = "" if dataset == "normal" else f"-{dataset}"

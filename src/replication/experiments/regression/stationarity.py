@@ -2,8 +2,8 @@
 
 At a local optimum of the loss under g + tightening <= 0 the active constraints balance the gradient: there are
 lambda >= 0 with grad loss + sum lambda_i grad g_i = 0.  The residual is the length of the part that they cannot
-balance, as a share of |grad loss|.  It is 1 where no constraint is active, and 0 at an optimum.  If it is small, hardly
-any step that crosses no kink improves the loss to first order, for any constants and steps of the method.
+balance, as a share of |grad loss|.  It is 1 if no constraint is active, and 0 at an optimum.  If it is small, steps
+that cross no kink can hardly improve the loss to first order.  This does not depend on the method's constants or steps.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def rejected_shares(
     Both have the columns adversarial (such as "10 %"), samples, seed and rejected.
 
     Returns:
-        each evaluation in the second half of the epochs up to ``epoch``; the quantity of each seed, their median.
+        a row for each evaluation in the second half of the epochs up to ``epoch``; and a row with each seed's median.
     """
     single, medians = [], []
     for adversarial, of in runs.items():

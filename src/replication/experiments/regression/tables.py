@@ -1,6 +1,6 @@
 """Tables of the regression, as LaTeX: results, settings, and the side experiments.
 
-A scale may leave arms out: they are missing from the tables then.
+Arms that a scale leaves out are not in the tables.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ PROVEN = {
 
 
 def of(quantity: str, statistic: str, digits: int | None = None) -> Cell:
-    """Return a cell with a statistic of a quantity; a dash where the arm has no value."""
+    """Return the function that makes a cell with a statistic of a quantity, or a dash if the arm has no value."""
     return lambda arm: arm.cell(quantity, statistic, digits)
 
 
 def small(quantity: str, statistic: str, digits: int | None = None) -> Cell:
-    """Return the same cell in small print."""
+    """Return the function that makes the same cell in small print."""
     return lambda arm: arm.small(quantity, statistic, digits)
 
 
 def median_and_range(quantity: str) -> Cell:
-    """Return a cell with the median and the range over the seeds."""
+    """Return the function that makes a cell with the median and the range over the seeds."""
     return lambda arm: arm.median_and_range(quantity)
 
 
@@ -75,9 +75,9 @@ def by_arm(
 
     Args:
         arms: the cells of each arm.
-        head: lines of the heading, each with a text for every arm.
+        head: the lines of the heading, each with a text for every arm.
         rows: label and cell of each row, or a line without cells.
-        label: what the column of the labels is headed with.
+        label: the heading of the column of labels.
     """
     lines = [[label if position == 0 else "", *line] for position, line in enumerate(head)]
     body = [row if isinstance(row, str) else [row[0], *(row[1](arm) for arm in arms.values())] for row in rows]
@@ -85,13 +85,13 @@ def by_arm(
 
 
 def headings(arms: Mapping[str, Cells], names: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Return the lines of a heading from the names of the arms, each a line of text below the other."""
+    """Return the lines of a heading; the name of each arm is a column of short lines."""
     return [list(line) for line in zip(*(names[arm] for arm in arms), strict=True)]
 
 
 @parts.table("regression-results")
 def regression_results(results: Path) -> str:
-    """Loss and safety of every arm: median over seeds and the range below it, counts as totals over seeds."""
+    """Loss and safety of every arm: the median over seeds with the range below it, and counts summed over seeds."""
     arms = cells(results, EXPERIMENT, list(RESULTS))
     return by_arm(
         arms,
@@ -123,7 +123,7 @@ def regression_results(results: Path) -> str:
 
 
 def _rollouts(arm: Cells) -> str:
-    """Return the rollouts of a method that probes; the others roll out for the records alone."""
+    """Return the rollouts of a method that probes, or a dash: other methods roll out only for the records."""
     return arm.cell("rollouts", "sum") if arm.table.has(EXPERIMENT, arm.arm, "unsafe-probes") else DASH
 
 
@@ -259,13 +259,13 @@ def _unsafe_evaluations(arm: Cells) -> str:
 
 
 def _cost_in_loss(arm: Cells) -> str:
-    """Return by how much the loss is above that of the usual tightening, seed by seed."""
+    """Return how much larger the loss is than with the usual tightening, seed by seed."""
     median, ends = _against_usual(arm)
     return f"{median} {ends}".strip()
 
 
 def _against_usual(arm: Cells) -> tuple[str, str]:
-    """Return median and range of the loss less that of the usual arm, seed by seed; a dash and "" where none is."""
+    """Return median and range of the loss minus that of the usual arm, seed by seed; a dash and "" without values."""
     usual, quantity = "scpo", "fresh-loss-at-side"
     if arm.arm == usual or not all(arm.table.has(EXPERIMENT, one, quantity) for one in (usual, arm.arm)):
         return DASH, ""
@@ -337,7 +337,7 @@ def _settings(section: RegressionConfig) -> dict[str, list[Setting]]:
 
 
 def _own_settings(section: RegressionConfig) -> list[Setting]:
-    """Return what the arms of the side experiments change, beside what their tables and sections say."""
+    """Return the settings that the arms of the side experiments change and that no table or section states."""
     number, integer = latex.setting, latex.count
     rows: list[Setting] = []
     if "scpo-covered" in section.arms:

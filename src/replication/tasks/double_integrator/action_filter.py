@@ -1,14 +1,15 @@
 """An action filter that knows the plant: it changes an input where the backup could not keep the constraints after it.
 
-Let Psi be the gauge of O_inf, x_0 the start and T the horizon.  At step t the filter keeps the inputs u after which the
-backup alone would do, up to step T:
+Let Psi be the gauge of O_inf, x_0 the start and T the horizon.  At step t the filter allows the inputs u after which
+the backup alone would satisfy the constraints up to step T:
 
     |u| <= 1,   Psi(A x + B u) <= 1,   Psi((A - B K)^(T - t - 1) (A x + B u)) <= lambda Psi(x_0).
 
-Each row is linear in u, so they are an interval, and the input is clipped to it.  The backup's own input lies in it, as
-it does at the start and the rows of step t hold at step t + 1 with the backup's input.  So limits and contraction hold
-along the whole rollout, whatever the policy is.  This is what a designer can do who has a model; the method has none.
-Filters of this kind: predictive safety filters (Wabersich and Zeilinger, 2021).
+Each row is linear in u, so these inputs form an interval, and the input is clipped to it.  The backup's own input
+always lies in it: it does so at the start, and an input that the filter allows at step t leaves the backup's input
+allowed at step t + 1.  So limits and contraction hold along the whole rollout, for every policy.  A designer who has a
+model can do this; the method has no model.  Filters of this kind: predictive safety filters (Wabersich and Zeilinger,
+2021).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ActionFilter:
 
     Args:
         contraction: lambda.
-        horizon: T; after T steps the filter starts again, from the state that is reached.
+        horizon: T; after T steps the filter starts anew from the present state.
     """
 
     def __init__(self, contraction: float, horizon: int) -> None:
@@ -46,21 +47,21 @@ class ActionFilter:
         """Return the clipped inputs (m, 1, M).
 
         Args:
-            step: t; counted anew after each horizon.
+            step: t, which starts at 0 again after each horizon.
             states: x_t (m, 2, M).
             inputs: the policy's inputs (m, 1, M).
             level: what :meth:`level` gave at the states of step 0 (m, M).
         """
         ahead, push, limited = self._steps[step % self.horizon]
         limits = torch.where(limited[:, None], 1.0, level.unsqueeze(-2)) * (1.0 - _INSET)
-        room = (limits - ahead @ states) / push.abs()[:, None]  # row j: sign(push_j) u <= room_j
-        upper = room[:, push > 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_BOUND * (1.0 - _INSET))
-        lower = -room[:, push < 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_BOUND * (1.0 - _INSET))
+        most = (limits - ahead @ states) / push.abs()[:, None]  # row j: sign(push_j) u <= most_j
+        upper = most[:, push > 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_BOUND * (1.0 - _INSET))
+        lower = -most[:, push < 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_BOUND * (1.0 - _INSET))
         middle = 0.5 * (lower + upper)  # where rounding leaves no interval
         return torch.minimum(torch.maximum(inputs, torch.minimum(lower, middle)), torch.maximum(upper, middle))
 
     def _rows(self, after: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the rows h_j A (n, 2) and h_j B (n,), and which rows have the limit 1, with ``after`` steps to go."""
+        """Return the rows h_j A (n, 2), h_j B (n,), and which rows have the limit 1, with ``after`` steps left."""
         later: Array = self._facets @ np.linalg.matrix_power(closed_loop(backup_gain()), after)
         rows = np.vstack([self._facets, later])
         push = (rows @ B)[:, 0]

@@ -1,4 +1,4 @@
-"""What the tables of a run of the double integrator hold."""
+"""The columns of the tables of a run of the double integrator."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def generate_dataset(
 ) -> dict[str, NDArray[np.generic]]:
     """Return states drawn uniformly from rho O_inf with the labels of the experts.
 
-    The good expert is the MPC; the malicious one thrusts outwards.  With one state of ``rng`` the scenarios share their
-    inputs and differ only in their labels.
+    The good expert is the MPC; the malicious one thrusts outwards.  With the same state of ``rng`` the scenarios have
+    the same inputs and differ only in their labels.
 
     Args:
         scenario: "cooperative" (good labels only), "mixed" (malicious where x_1 > 1) or "hostile" (malicious only).
@@ -50,7 +50,7 @@ def generate_dataset(
         size: training states.
         heldout: further states of the same kind, for held-out losses.
         rho: scale of the region.
-        horizon: of the MPC.
+        horizon: the horizon of the MPC.
 
     Returns:
         ``inputs`` (size, 2), ``labels`` and ``good_labels`` (size, 1), ``harmful`` (size,) bool; the same four arrays

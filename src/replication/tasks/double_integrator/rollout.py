@@ -42,7 +42,7 @@ def rollout(
     """Return the closed-loop trajectories of m stacked parameter sets of ``policy``; inputs are not clipped.
 
     Args:
-        policy: of which architecture and backup are used, not the weights.
+        policy: the architecture and the backup; its weights are not used.
         parameters: name -> (m, *shape).
         starts: x_0 (M, 2), float64.
         horizon: T.

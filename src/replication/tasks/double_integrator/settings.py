@@ -46,7 +46,7 @@ class CertificateConfig(Model):
 
     @property
     def cells_in_all(self) -> int:
-        """The cells of all certificates of one run; the last policy has the fine ones."""
+        """The number of cells in all certificates of one run; the last policy has the finest."""
         return self.cells**2 + (self.iterates - 2) * self.cells_over_training**2
 
 
@@ -108,7 +108,7 @@ class DoubleIntegratorConfig(ExperimentSettings):
         return 3 * self.starts
 
     def memory(self, dataset: str) -> dict[str, float]:
-        """Return the bytes that a run on ``dataset`` needs, by the setting that decides them."""
+        """Return setting -> the bytes that it makes a run on ``dataset`` need."""
         rollouts = 16.0 * (self.scpo.directions.count + 1) * self.starts
         cells = 0 if self.certificate is None else max(self.certificate.cells, self.certificate.cells_over_training)
         return {
@@ -124,5 +124,5 @@ class DoubleIntegratorConfig(ExperimentSettings):
     def _arms_share_their_starts(self) -> Self:
         for name, arm in self.arms.items():
             if shared := sorted({"rho", "heldout"} & arm.overrides.keys()):
-                raise ValueError(f"arm {name!r}: {shared} may not be overridden: references hold for every arm")
+                raise ValueError(f"arm {name!r}: {shared} may not be overridden; all arms share the references")
         return self

@@ -57,7 +57,7 @@ class ResidualCondition:
 
     @property
     def bound(self) -> float:
-        """The largest gain gamma for which V decreases, lowered by the share 1e-9."""
+        """The largest gain gamma for which V decreases, reduced by a relative 1e-9."""
         constant, linear, square = self.coefficients
         root = (math.sqrt(linear**2 + 4.0 * square * constant) - linear) / (2.0 * square)
         return (1.0 - _ROUNDING) * root
@@ -122,14 +122,14 @@ def _bounded_real(closed_loop: Array, push: Array, gamma: float) -> Array | None
 
 
 def tightest_condition(closed_loop: Array, push: Array, *, tolerance: float = 1e-5) -> ResidualCondition:
-    """Return the condition with the largest bound that a quadratic V can prove, gamma_2 (up to ``tolerance``).
+    """Return the condition with gamma_2, the largest bound that a quadratic V can prove (up to ``tolerance``).
 
     It is found by bisection on gamma; inequality (2) is checked for each accepted value, by eigenvalues.
 
     Args:
         closed_loop: A_K (n, n), stable.
         push: B (n, 1).
-        tolerance: relative, of the bisection.
+        tolerance: the relative tolerance of the bisection.
 
     Raises:
         ConfigurationError: the closed loop is not stable.

@@ -56,7 +56,7 @@ def scaled_vertices(region: Polygon, count: int) -> Array:
     """Return ``count`` scaled vertices (count, 2): first those at gauge RINGS[0], then at RINGS[1], and so on.
 
     Raises:
-        ConfigurationError: there are fewer.
+        ConfigurationError: there are fewer scaled vertices.
     """
     rings = np.vstack([gauge * region.vertices for gauge in RINGS])
     if count > len(rings):

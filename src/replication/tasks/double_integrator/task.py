@@ -44,13 +44,13 @@ class DoubleIntegratorTask:
         contraction: lambda, the largest share of Psi(x_0) that may remain at T.
         rho: scale of the region of starts.
         hidden: widths of the residual network.
-        activation: of the residual network.
+        activation: the activation of the residual network.
         aggregation: "max" or "logsumexp", in the training constraint; the held-out constraint always uses "max".
         sharpness: beta of "logsumexp".
         filtered: an :class:`ActionFilter` changes the inputs in rollouts, and in held-out losses.
         heldout: number of held-out starts.
         heldout_seed: seed of the held-out starts.
-        cost_starts: the closed-loop cost is averaged over so many of the held-out starts, the first ones.
+        cost_starts: the number of held-out starts, from the first on, over which the closed-loop cost is averaged.
         cost_horizon: steps of that cost.
         visited: number of visited states that :meth:`states` returns.
 
@@ -187,7 +187,7 @@ class DoubleIntegratorTask:
 
     @torch.no_grad()
     def _answers(self, policy: ResidualPolicy, states: Tensor) -> Tensor:
-        """Return the inputs (S, 1) that are applied at states (S, 2), each taken as the start of a rollout."""
+        """Return the inputs (S, 1) that are applied at states (S, 2), if each is the start of a rollout."""
         inputs: Tensor = policy(states)
         if self.action_filter is None:
             return inputs

@@ -1,4 +1,4 @@
-"""What the tables of a run of the regression hold."""
+"""The columns of the tables of a run of the regression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The regression's target function and data sets.  Without torch, so that figures start fast."""
+"""The regression's target function and data sets.  This module needs no torch, so figures start fast."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def curvature_bound(theta: Array, x: Array, hidden: int, radius: float) -> Array
 
 
 def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: float) -> float:
-    """Return a bound on the rounding of g within ``radius`` of ``theta``; it includes that of writing theta + Q z.
+    """Return a bound on the rounding of g within ``radius`` of ``theta``, including that of writing theta + Q z.
 
     The analysis holds for every order of summation, with an error of TANH_ROUNDOFFS units in tanh.  It covers both
     forms, sum v tanh + c and sum 2 v sigmoid + (c - sum v).  A factor 2 covers all terms of second order.
@@ -74,7 +74,7 @@ def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: fl
 
 
 class OneLayerSmoothness(Smoothness):
-    """A smoothness model for +-pi(x_i) - bound whose L is proven anew at each iterate.
+    """A smoothness model for +-pi(x_i) - bound with an L that is proven again at each iterate.
 
     Args:
         x: inputs x_i (S,) of the constraints (pi(x_i) - bound, -pi(x_i) - bound), k = 2 S.
@@ -112,7 +112,7 @@ class OneLayerSmoothness(Smoothness):
         if not rounding <= self.rounding:
             raise ConfigurationError(
                 f"smoothness: rounding of up to {rounding:.1e} is possible at |theta| = {np.linalg.norm(at):.1e}, and "
-                f"{self.rounding:.1e} is proven for; lower the learning rate"
+                f"the proof allows {self.rounding:.1e}; lower the learning rate"
             )
         self._constants = np.tile(INFLATION * curvature_bound(at, self._x, self._hidden, radius), 2)
 

@@ -144,7 +144,7 @@ class RegressionConfig(ExperimentSettings):
         return 2 * self.grid_size
 
     def require_proof(self) -> None:
-        """Refuse networks other than one hidden layer of tanh, for which constants are proven."""
+        """Refuse proven constants for networks other than one hidden layer of tanh, for which the proof holds."""
         if len(self.hidden) != 1 or self.activation != "tanh":
             raise ConfigurationError(
                 f"scpo.smoothness.kind = 'proven': only for one hidden layer of tanh, not {list(self.hidden)} of "
@@ -152,7 +152,7 @@ class RegressionConfig(ExperimentSettings):
             )
 
     def memory(self, dataset: str) -> dict[str, float]:
-        """Return the bytes that a run on ``dataset`` needs, by the setting that decides them."""
+        """Return setting -> the bytes that it makes a run on ``dataset`` need."""
         probes = self.scpo.directions.count + 1
         return {
             **super().memory(dataset),

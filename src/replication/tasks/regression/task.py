@@ -1,6 +1,6 @@
-"""The task of the regression experiment: fit a function under output bounds, with harmful labels.
+"""The task of the regression experiment: fit a function within output limits, with harmful labels.
 
-The policy fits f(x) = sin x + sin 3x + sin 7x (F) and must keep |pi(x)| <= bound on a fixed grid (bound F, grid R).
+The policy fits f(x) = sin x + sin 3x + sin 7x (F) and must keep |pi(x)| <= bound on a fixed grid (limit F, grid R).
 |f| reaches about 1.95, so some labels are unsafe to follow.  A share of the labels may be adversarial as well (R).
 """
 
@@ -24,16 +24,16 @@ CURVE_POINTS = 400
 
 
 class RegressionTask:
-    """Regression under output bounds; implements :class:`replication.tasks.base.Task`.
+    """Regression within output limits; implements :class:`replication.tasks.base.Task`.
 
-    A sample is harmful if its label is adversarial or, in data without such labels, lies outside the bound.
+    A sample is harmful if its label is adversarial or, in data without such labels, lies outside the limits.
 
     Args:
         data: arrays of :func:`replication.tasks.regression.data.generate_dataset`.
-        bound: |pi(x)| <= bound is safe.
+        bound: the limit: |pi(x)| <= bound is safe.
         grid_size: points of the constraint's grid, linspace(-pi, pi); k = 2 * grid_size.
         hidden: widths of the residual network.
-        activation: of the residual network.
+        activation: the activation of the residual network.
     """
 
     def __init__(
