@@ -53,14 +53,14 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
 
-quick: ## Lint, types and the tests that need neither the pipeline nor long, for while one works (one to two minutes)
+quick: ## Lint, types and the fast tests, which do not run the pipeline, for use while you work (one to two minutes)
 	@bash workflow/setup.sh
 	@$(beside) quick-tests $(LINTS)
 
 quick-tests:
 	@pytest -n $(JOBS) -m 'not slow'
 
-smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
+smoke: ## The whole pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@bash workflow/setup.sh
 	@echo 'smoke: about eighty short jobs, two to three minutes on two cores'
 	@$(SNAKEMAKE) $(call with,smoke)
@@ -68,22 +68,22 @@ smoke: ## The same pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	  || { echo 'smoke: a second run would not be empty; see snakemake --dry-run' >&2; exit 1; }
 
 figures: ## Every figure, table, number, claim and the PDF from the shipped results, without training
-	@echo 'figures: checks shipped/results/paper against its checksums and makes the report of it, in results/shipped/.'
+	@echo 'figures: checks shipped/results/paper against its checksums and makes the report from it, in results/shipped/.'
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped
 
-page: ## A page to explore the shipped results with, one file without a network (half a minute)
+page: ## The explorer, one page that shows the shipped results and needs no network (half a minute)
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped -- results/shipped/paper/explorer.html
 	@$(call made,page,results/shipped/paper/explorer.html)
 
-docs: ## The documentation as a site to read offline, with the executed notebooks of the shipped results (two minutes)
+docs: ## The documentation as a site to read offline, with the notebooks run on the shipped results (two minutes)
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=paper from=shipped -- notebooks
 	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . results/site
 	@$(call made,docs,results/site/docs/index.html)
 
-review: ## One seed of every arm at full length with the whole report, each run beside the shipped one (15 to 30 minutes)
+review: ## One seed of every arm at full length with the whole report; compares each run with the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh
 	@$(call estimate,review)
 	@$(SNAKEMAKE) $(call with,review)
@@ -112,13 +112,13 @@ readme: ## For maintainers: bring numbers, verdicts and pictures in README.md an
 	@$(SNAKEMAKE) --config scale=paper from=shipped -- restore
 	@python -m replication fill README.md docs/*.md --results results/shipped/paper
 
-study: ## What is left of the confirmatory study, which says first how long it takes (many hours); it goes on after a stop
+study: ## The unfinished runs of the confirmatory study (many hours, estimated first; the same command goes on after a stop)
 	@bash workflow/setup.sh
 	@$(call estimate,study) --bank shipped/results/study
 	@python -m replication study --scale-file config/study.yaml --set="$(SET)" --results results/study \
 	  --bank shipped/results/study --jobs $(JOBS)
 
-tuning: ## For maintainers: the runs on tuning seeds that the settings are chosen by (many hours)
+tuning: ## For maintainers: the runs on tuning seeds, from which the settings are chosen (many hours)
 	@bash workflow/setup.sh
 	@$(call estimate,tuning)
 	@for scale in tuning tuning-tightening; do \
@@ -171,6 +171,6 @@ schema: ## Write config/default.yaml and config/schema.json from the settings' m
 	@python -m replication defaults --out config/default.yaml
 	@python -m replication schema --out config/schema.json
 
-clean: ## Back to a fresh clone but for the environment
+clean: ## Remove everything that was made, results included, except the environment
 	rm -rf results logs dist .snakemake paper/report.pdf .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

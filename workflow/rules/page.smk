@@ -1,4 +1,4 @@
-"""The explorer: one page to look at the results with, without a server or a network."""
+"""The explorer: one page that shows the results and needs neither a server nor a network."""
 
 POLICIES = [f"{RESULTS}/{name}" for name in experiments.policies_of(EXPERIMENTS)]
 EXPLORER = f"{RESULTS}/explorer.html"
