@@ -183,7 +183,7 @@ def test_seeds_are_either_tuned_on_or_reported(tmp_path):
         with pytest.raises(ConfigurationError, match="are for tuning, never reported"):
             load(write(tmp_path, tuning.format("study", seed)))
     for seed in (0, first - 1, last + 1, last + 2):
-        with pytest.raises(ConfigurationError, match="settings are tuned on the seeds"):
+        with pytest.raises(ConfigurationError, match="set first_seed"):
             load(write(tmp_path, tuning.format("tuning", seed)))
     assert load(write(tmp_path, tuning.format("study", last + 2))).regression.arms["scpo"].first_seed == last + 2
 
