@@ -126,9 +126,9 @@ tuning: ## For maintainers: the runs on tuning seeds, from which the settings ar
 	    --bank shipped/$$scale --jobs $(JOBS) || exit 1; \
 	done
 	@for scale in tuning-look tuning-baselines; do \
-	  python -m replication study --scale-file config/$$scale.yaml --results results/$$scale --bank results/$$scale/bank \
+	  python -m replication study --scale-file config/$$scale.yaml --results results/$$scale --bank shipped/$$scale \
 	    --jobs $(JOBS) && \
-	  python -m replication arms --scale-file config/$$scale.yaml --results results/$$scale --bank results/$$scale/bank \
+	  python -m replication arms --scale-file config/$$scale.yaml --results results/$$scale --bank shipped/$$scale \
 	  || exit 1; \
 	done
 

@@ -38,6 +38,14 @@ def scale(tmp_path):
     return path
 
 
+@pytest.fixture
+def study(tmp_path):
+    """Return the same scale with seeds that are reported: its bank keeps whole runs, judged."""
+    path = tmp_path / "study.yaml"
+    path.write_text(SCALE.replace("scale: tuning", "scale: study").replace("10000", "20002"))
+    return path
+
+
 def test_the_runs_are_ordered_by_seed(scale):
     config = scales.load_scale(scale, ["regression.arms.scpo.seeds=1"])
     assert [(key.arm, key.seed) for key in bank.runs_of(config)] == [
@@ -75,14 +83,14 @@ def test_settings_that_were_unsafe_get_no_further_seeds(scale, tmp_path, capsys)
 
 
 @pytest.mark.slow
-def test_what_is_banked_is_not_run_again(scale, tmp_path, monkeypatch):
+def test_what_is_banked_is_not_run_again(study, tmp_path, monkeypatch):
     results, folder = tmp_path / "results", tmp_path / "bank"
-    race.main(scale, ["regression.arms.unconstrained=null"], results, 1, folder)
+    race.main(study, ["regression.arms.unconstrained=null"], results, 1, folder)
     assert not list(results.rglob("run.json"))  # they have moved
-    wanted = bank.runs_of(scales.load_scale(scale))
+    wanted = bank.runs_of(scales.load_scale(study))
     found = bank.Bank(folder)
     assert [key.arm for key, digest in wanted.items() if found.holds(key, digest)] == ["scpo", "scpo"]
-    found.restore(bank.Key("regression", "scpo", 10000), tmp_path / "restored")
+    found.restore(bank.Key("regression", "scpo", 20002), tmp_path / "restored")
     assert {path.name for path in (tmp_path / "restored").iterdir()} == {
         *bank.KEPT,
         "curve.parquet",
@@ -91,36 +99,36 @@ def test_what_is_banked_is_not_run_again(scale, tmp_path, monkeypatch):
     }
     judged = documents.read(tmp_path / "restored" / "referee.json", documents.Refereed).arms
     assert [(one.arm, one.runs, one.recomputed) for one in judged] == [("scpo", 1, 0)]
-    race.main(scale, [], results, 1, folder)  # the second seed of the unsafe arm as well: this is no race
-    assert not (results / "regression/scpo/seed-10000").exists()
+    race.main(study, [], results, 1, folder)  # the second seed of the unsafe arm as well: this is no race
+    assert not (results / "regression/scpo/seed-20002").exists()
     assert len(bank.Bank(folder).runs()) == 4
-    left = budget.loads(scales.load_scale(scale), results, folder)
+    left = budget.loads(scales.load_scale(study), results, folder)
     assert [load.runs for load in left] == [0, 0]
-    changed = scales.load_scale(scale, ["regression.scpo.kappa=0.5"])
+    changed = scales.load_scale(study, ["regression.scpo.kappa=0.5"])
     assert [load.runs for load in budget.loads(changed, None, folder)] == [2, 2]
-    shard = next(folder.rglob("seeds-10000-10024.parquet"))
+    shard = next(folder.rglob("seeds-20000-20024.parquet"))
     shard.write_bytes(shard.read_bytes() + b" ")
     with pytest.raises(ResultError, match="missing or altered"):
         list(bank.Bank(folder).read("regression", shard.parent.name))
 
 
 @pytest.mark.slow
-def test_a_run_that_the_referee_did_not_pass_is_not_banked(scale, tmp_path, monkeypatch):
+def test_a_run_that_the_referee_did_not_pass_is_not_banked(study, tmp_path, monkeypatch):
     changes = ["regression.arms.unconstrained=null", "regression.arms.scpo.seeds=1"]
-    results, folder, key = tmp_path / "results", tmp_path / "bank", bank.Key("regression", "scpo", 10000)
-    race.run(scale, changes, key, results)
-    config = scales.load_scale(scale, changes)
+    results, folder, key = tmp_path / "results", tmp_path / "bank", bank.Key("regression", "scpo", 20002)
+    race.run(study, changes, key, results)
+    config = scales.load_scale(study, changes)
     race._prepare(config, results)
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == []  # trained, and killed before it was judged
     good = (results / key.folder / "weights.npz").read_bytes()
     arrays = files.read_npz(results / key.folder / "weights.npz")
     files.write_npz(results / key.folder / "weights.npz", **(arrays | {"theta": arrays["theta"] + 1e-3}))
     with pytest.raises(ResultError, match="disagreements"):
-        race.run(scale, changes, key, results, judged=True)
+        race.run(study, changes, key, results, judged=True)
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == []
     (results / key.folder / "weights.npz").write_bytes(good)
     stamp = (results / key.folder / "run.stamp.json").stat().st_mtime_ns
-    race.run(scale, changes, key, results, judged=True)  # judged, and not trained again
+    race.run(study, changes, key, results, judged=True)  # judged, and not trained again
     assert (results / key.folder / "run.stamp.json").stat().st_mtime_ns == stamp
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == [key]
 

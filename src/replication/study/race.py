@@ -26,7 +26,7 @@ from pathlib import Path
 
 from replication import documents, files, scales
 from replication.bank import JUDGED, Bank, Key, is_finished, runs_of
-from replication.config import Config, dump
+from replication.config import TUNING, Config, dump
 from replication.documents import RunSummary
 from replication.errors import ResultError
 from replication.paths import REPOSITORY
@@ -47,15 +47,15 @@ def main(
         results: results/<scale>.
         jobs: processes.
         bank: folder of the bank, if there is one.
-        racing: the runs are a race.  Its bank keeps their records alone.
+        racing: the runs are a race.  The bank of a race, or of tuning runs, keeps their records alone.
 
     Raises:
         ScpoError: the scale is unusable, or a run failed.
     """
     config = scales.load_scale(scale_file, changes, jobs)
     wanted, out = runs_of(config), set[str]()
-    kept = None if bank is None else Bank(bank, records_only=racing)
-    judged = kept is not None and not racing
+    kept = None if bank is None else Bank(bank, records_only=racing or config.scale in TUNING)
+    judged = kept is not None and not kept.records_only
     if judged:
         _prepare(config, results)
     running, since = dict[Future[None], Key](), 0
