@@ -230,7 +230,9 @@ def _orthogonalise_again(rows: Tensor, first: int) -> None:
     shares, count = gram[:, :first], weak.shape[0]
     inverse = np.linalg.inv(np.linalg.cholesky(gram[:, -count:] - shares @ shares.T))
     again = inverse @ np.hstack([-shares, np.eye(count)])
-    weak.copy_(product(torch.from_numpy(again).to(rows), rows))
+    left = torch.from_numpy(again).to(rows)
+    for part in rows.split(max(1, PART // rows.shape[0]), dim=1):
+        part[first:] = product(left, part)
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
