@@ -19,6 +19,9 @@ _ACCENT = re.compile(
     r"(<mo [^>]*>[\u02c6~\u02c9\u02d9]</mo>)\s*</munderover>",
     re.DOTALL,
 )
+#: The digits after a fraction are two arguments to TeX, and one number to docutils.
+_NUMERATOR = re.compile(r"(\\[td]?frac)\s*(\d)")
+_DENOMINATOR = re.compile(r"(\\[td]?frac\s*(?:\{[^{}]*\}|\\[a-zA-Z]+))\s*(\d)")
 _BAR = re.compile(r"<mo( [^>]*)?>([|‖])</mo>")
 
 
@@ -32,6 +35,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _mathml(formula: str, block: bool) -> str:
+    formula = _DENOMINATOR.sub(r"\1{\2}", _NUMERATOR.sub(r"\1{\2}", formula))
     text = tex2mathml(formula, as_block=block)
     text = _ACCENT.sub(r"<msub><mover accent='true'>\1\3</mover>\2</msub>", text)
     return _BAR.sub(r'<mo\1 lspace="0" rspace="0">\2</mo>', text)
