@@ -1,8 +1,10 @@
 """The yardstick: what an update cannot do without, in plain torch, and nothing else.
 
-One gradient of the batch loss, one orthonormalisation of d x n, and the network evaluations: n probes in one batch
-and the new policy by itself.  Nothing is checked, recorded or decided.  The evaluations use the fastest plain form
-that we know: states as columns, one fused product a layer, activations in place.
+One gradient of the batch loss, one orthonormalisation of d x n, and the network evaluations: n probes in one batch, the
+looks and the new policy one by one.  Nothing is checked, recorded or decided.  n is what the measured updates use.  The
+evaluations use the fastest plain form that we know: states as columns, one fused product a layer, activations in place.
+
+The limit is less still: the floating-point operations of all this, over the rate of a large product on one thread.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.runs import Measured
+from benchmarks.timing import seconds
 
 
 def network(layers: list[tuple[Tensor, Tensor]], activate: Callable[[Tensor], Tensor], columns: Tensor) -> Tensor:
@@ -68,16 +71,43 @@ def orthonormalisations(dimension: int, count: int) -> dict[str, Callable[[], Te
     }
 
 
-def yardstick(measured: Measured) -> dict[str, Callable[[], Any]]:
-    """Return the parts of the yardstick by name."""
-    samples = measured.settings.scpo.directions.count
-    probes, verification = evaluations(measured, samples), evaluations(measured, 1)
-    dimension = sum(parameter.numel() for parameter in measured.run.policy.parameters() if parameter.requires_grad)
+def yardstick(measured: Measured, directions: int, singles: int) -> dict[str, Callable[[], Any]]:
+    """Return the parts of the yardstick by name.
+
+    Args:
+        measured: the run.
+        directions: n, the probes of an update.
+        singles: policies that an update evaluates one by one: the looks, and the new policy.
+    """
+    probes, single = evaluations(measured, directions), evaluations(measured, 1)
 
     @torch.no_grad()
     def evaluate() -> None:
         probes()
-        verification()
+        for _ in range(singles):
+            single()
 
-    ways = orthonormalisations(dimension, samples)
+    ways = orthonormalisations(dimension_of(measured), directions)
     return {"gradient": measured.gradient, "QR": ways["QR"], "Gram": ways["Gram"], "evaluations": evaluate}
+
+
+def dimension_of(measured: Measured) -> int:
+    """Return d, the number of trained parameters."""
+    return sum(parameter.numel() for parameter in measured.run.policy.parameters() if parameter.requires_grad)
+
+
+def operations(measured: Measured, directions: int, singles: int) -> float:
+    """Return the floating-point operations of an update: gradient, Gram with its factor, and evaluations."""
+    d, n, problem = dimension_of(measured), directions, measured.problem
+    inputs = len(problem.grid) if measured.task == "regression" else len(problem.starts) * problem.horizon
+    gradient = 6.0 * measured.settings.schedule.batch_size * d  # forward, and twice as much backward
+    return gradient + 2.0 * n**2 * d + 2.0 * (n + singles) * inputs * d
+
+
+def rate(size: int = 512, rounds: int = 20) -> float:
+    """Return operations a second: the better of torch's and NumPy's products of two square matrices."""
+    left = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    array = left.numpy()
+    ways: list[Callable[[], object]] = [lambda: left @ left, lambda: array @ array]
+    best = min(min(seconds(way) for _ in range(rounds)) for way in ways)
+    return 2.0 * size**3 / best

@@ -67,10 +67,11 @@ def yardstick(found: Mapping[str, Any]) -> str:
     for task, stage, version in stages(found):
         if version == "now":
             each = found[version][task][stage]
-            sums = milliseconds(each["yardstick"]), milliseconds(each["yardstick with Gram"])
+            sums = [milliseconds(each[name]) for name in ("yardstick", "yardstick with Gram", "limit")]
             parts = (milliseconds(each[f"yardstick {name}"]) for name in names)
-            rows.append([f"{task}, {stage}", *parts, *sums, f"{each['active']:.1f}"])
-    return table(["median ms", *names, "sum with QR", "sum with Gram", "active constraints"], rows)
+            rows.append([f"{task}, {stage}", f"{each['n']:.0f}", *parts, *sums, f"{each['active']:.1f}"])
+    head = ["median ms", "directions", *names, "sum with QR", "sum with Gram", "limit", "active constraints"]
+    return table(head, rows)
 
 
 def literal(found: Mapping[str, Any]) -> str:

@@ -20,15 +20,19 @@ from benchmarks.timing import Clock, replaced, seconds
 #: updates before the measurement: an early state, and one where the projection has many active constraints
 STAGES = {"regression": {"early": 20, "late": 1000}, "double-integrator": {"early": 20, "late": 400}}
 ROUNDS = 80
+#: updates before that, from which the size of the yardstick is taken
+WARM_UP = 20
 PARTS = ("gradient", "directions", "probes", "projection", "verification")
 
 
 def measure(measured: Measured, rounds: int = ROUNDS) -> dict[str, Any]:
     """Return medians in seconds: of the update, of its parts, and of the parts of the yardstick, taken in turn."""
+    import scpo.proposals
     import scpo.update
     from scpo.constraint import ConstraintEvaluator
 
-    clock, pieces = Clock(), arithmetic.yardstick(measured)
+    clock, size = Clock(), typical(measured)
+    pieces = arithmetic.yardstick(measured, *size)
 
     def kind(_: object, thetas: Any) -> str:
         return "probes" if thetas.shape[0] > 1 else "verification"
@@ -37,10 +41,9 @@ def measure(measured: Measured, rounds: int = ROUNDS) -> dict[str, Any]:
     active, projected = [], []
     with (
         replaced(scpo.update, "draw_basis", clock.part("directions", scpo.update.draw_basis)),
-        replaced(scpo.update, "project_onto", clock.part("projection", scpo.update.project_onto)),
-        replaced(ConstraintEvaluator, "__call__", clock.part(kind, ConstraintEvaluator.__call__)),
+        replaced(scpo.proposals, "project_onto", clock.part("projection", scpo.proposals.project_onto)),
+        replaced(ConstraintEvaluator, "_evaluate", clock.part(kind, ConstraintEvaluator._evaluate)),
     ):
-        measured.carry_on(3)
         for work in pieces.values():
             work()
         for _ in range(rounds):
@@ -61,9 +64,18 @@ def measure(measured: Measured, rounds: int = ROUNDS) -> dict[str, Any]:
     return medians | {
         "yardstick": yardstick + medians["yardstick QR"],
         "yardstick with Gram": yardstick + medians["yardstick Gram"],
+        "limit": arithmetic.operations(measured, *size) / arithmetic.rate(),
+        "n": size[0],
         "active": float(np.mean(active)),
         "projected": float(np.mean(projected)),
     }
+
+
+def typical(measured: Measured) -> tuple[int, int]:
+    """Return what an update uses: its directions, and the policies that it evaluates singly (looks, the iterate)."""
+    infos = [measured.update() for _ in range(WARM_UP)]
+    singles = [info.looks + info.proposals for info in infos]
+    return round(np.mean([info.directions for info in infos])), round(np.mean(singles))
 
 
 def main() -> None:
@@ -78,7 +90,7 @@ def main() -> None:
     for stage, updates in STAGES[options.task].items():
         measured.carry_on(updates - done)
         result[stage] = measure(measured, options.rounds)
-        done = updates + options.rounds + 3
+        done = updates + options.rounds + WARM_UP
     if options.literal:
         result["literal"] = statistics.median(seconds(lambda: literal.update(measured)) for _ in range(2))
     print(json.dumps(result))

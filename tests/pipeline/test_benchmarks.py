@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import arithmetic, projection, tables
-from benchmarks.runs import begin
+from benchmarks import arithmetic, projection, tables, update
+from benchmarks.runs import TASKS, begin
 from benchmarks.timing import Clock, replaced
 from replication import literal
 from replication.tasks.double_integrator.rollout import rollout_policy
@@ -25,7 +25,8 @@ def stage(update: float, **changes: float) -> dict[str, float]:
     }
     pieces = {"gradient": 1e-3, "QR": 1e-3, "Gram": 5e-4, "evaluations": 1e-3}
     whole = parts | {f"yardstick {name}": value for name, value in pieces.items()}
-    return whole | {"update": update, "yardstick": 3e-3, "yardstick with Gram": 2.5e-3, "active": 3.0} | changes
+    sums = {"update": update, "yardstick": 3e-3, "yardstick with Gram": 2.5e-3, "limit": 1e-3}
+    return whole | sums | {"n": 8, "active": 3.0} | changes
 
 
 RESULTS = {
@@ -54,6 +55,18 @@ RESULTS = {
         ],
     },
 }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_update_is_measured_part_by_part(task):
+    """With a network of a few units and two rounds: every part is found, and they add up to the update."""
+    size = {"grid_size": 20} if task == "regression" else {"starts": 16, "horizon": 20}
+    found = update.measure(begin(task, hidden=(4,), heldout=1000, **size), rounds=2)
+    parts = [found.get(part, 0.0) for part in (*update.PARTS, "other")]
+    assert {"directions", "probes", "projection", "verification"} <= found.keys()
+    assert 0 < found["limit"] < found["yardstick with Gram"] <= 2 * sum(parts)
+    assert max(parts) < found["update"]
+    assert found["n"] == round(found["n"]) > 0
 
 
 def test_ratios_are_those_of_the_worst_state():
