@@ -105,10 +105,7 @@ class SafeOptimizer(Wrapper):
         seed: int = 0,
     ) -> None:
         super().__init__(optimizer)
-        if not isinstance(policy, nn.Module):
-            raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
-        if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
-            raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")
+        _check_arguments(policy, seed)
         self.policy = policy
         self.vector = ParameterVector(policy, self._held())
         threads.check(self.vector.dimension, self.vector.device)
@@ -373,3 +370,15 @@ class SafeOptimizer(Wrapper):
         if size <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
         return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._method.generator)), size
+
+
+def _check_arguments(policy: object, seed: object) -> None:
+    """Refuse what is no policy, and a seed that torch's generator does not take.
+
+    Raises:
+        ConfigurationError: the policy is not a module, or the seed is not an integer of 64 bits.
+    """
+    if not isinstance(policy, nn.Module):
+        raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
+    if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
+        raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")
