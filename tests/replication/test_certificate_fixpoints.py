@@ -33,6 +33,7 @@ def box(draw: st.DrawFn) -> Interval:
     return Interval(np.array([[c[0] for c in corners]]), np.array([[c[1] for c in corners]]))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(target=box(), seed=st.integers(0, 2**16))
 def test_cover_needs_every_cell_that_the_box_meets(target: Interval, seed: int) -> None:

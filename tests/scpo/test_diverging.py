@@ -50,6 +50,7 @@ def left(safe: SafeOptimizer) -> float:
     return float((safe.vector.read() - WISH).square().sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("look", [True, False])
 @pytest.mark.parametrize("rate", [0.05, 0.5])

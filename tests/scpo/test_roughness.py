@@ -106,6 +106,7 @@ def test_large_parameters_in_float32(size: float) -> None:
         assert max(pushed(safe, 60, size)) <= 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_problems(kind: str) -> None:
     for number in range(3):
