@@ -74,9 +74,9 @@ def test_formulas_are_mathml(site: Path) -> None:
 
 def test_a_half_is_a_half(site: Path) -> None:
     """TeX reads one digit after another where a fraction needs its parts: \\frac12|z|^2 is half of |z|^2."""
-    page = re.sub(r"\s+", "", _page(site, "docs/method/safety"))
-    assert "<mfrac><mn>1</mn><mn>2</mn></mfrac>" in page
-    assert not re.search(r"<mfrac><mn>\d\d", page)
+    page = re.sub(r"\s+", "", _page(site, "docs/method/estimates"))
+    assert re.search(r"<mfrac[^>]*><mn>1</mn><mn>2</mn></mfrac>", page)
+    assert not re.search(r"<mfrac[^>]*><mn>\d\d", page)
 
 
 def test_an_accent_keeps_its_index_beside_it(site: Path) -> None:
