@@ -138,6 +138,8 @@ def foreseen(memory: Memory, nominal: Tensor, slack: Array, metric: Tensor | Non
     gram, length = (rows @ rows.T).cpu().numpy(), float(vector_norm(step))
     sizes = np.sqrt(gram.diagonal())
     near = sizes * length > allowed
+    if not near.any():  # one rises by as much as it may, up to rounding
+        return None
     scale = 1.0 / sizes[near]
     values, vectors = np.linalg.eigh(scale[:, None] * gram[np.ix_(near, near)] * scale)
     kept = values > RANK_TOLERANCE * values[-1]

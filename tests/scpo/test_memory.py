@@ -43,6 +43,19 @@ def test_the_foreseen_step_is_the_projection_of_the_nominal_one(seed: int, weigh
     assert (found is None) == bool((gradients @ target <= allowed).all())
 
 
+def test_a_gradient_that_uses_its_slack_up_to_rounding_asks_for_nothing() -> None:
+    """The step goes along the gradient, and a^T p is above the slack where |a| |p| is not: by the last bit."""
+    tried = 0
+    for seed in range(200):
+        row = noise(seed, 1, 5)
+        nominal = 0.37 * row[0]
+        most = float(np.sqrt((row @ row.T).item()) * torch.linalg.vector_norm(nominal))
+        if float(row[0] @ nominal) > most:
+            tried += 1
+            assert foreseen(Memory(np.arange(1), row), nominal, np.array([most]), None) is None
+    assert tried > 10
+
+
 def test_parallel_gradients_do_no_harm() -> None:
     row, nominal = noise(0, 1, 6), noise(1, 6)
     row = row * torch.sign(row[0] @ nominal)
