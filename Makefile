@@ -53,7 +53,7 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
 
-quick: ## Lint, types and the fast tests, which do not run the pipeline, for use while you work (one to two minutes)
+quick: ## Lint, types and the fast tests, which do not run the pipeline, for use while you work (about a minute)
 	@bash workflow/setup.sh
 	@$(beside) quick-tests $(LINTS)
 

@@ -1,5 +1,6 @@
 """A race: settings that were unsafe once get no further seeds."""
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,15 @@ def test_settings_that_were_unsafe_get_no_further_seeds(scale, tmp_path, capsys)
     assert finished == {"unconstrained/seed-10000", "scpo/seed-10000", "scpo/seed-10001"}
     assert "UNSAFE" in capsys.readouterr().err
     rows = arms_table.text(scales.load_scale(scale), results).splitlines()
+    path = results / "regression/unconstrained/seed-10000/run.json"
+    text = path.read_text()
+    diverged = json.loads(text)
+    diverged["final"] |= {"heldout_max_g": None, "heldout_unsafe": None}
+    path.write_text(json.dumps(diverged))
+    assert "+inf" in next(
+        row for row in arms_table.text(scales.load_scale(scale), results).splitlines() if "/unconstrained " in row
+    )
+    path.write_text(text)
     unconstrained, scpo = (
         next(row.split() for row in rows if row.startswith(f"regression/{arm} ")) for arm in ("unconstrained", "scpo")
     )

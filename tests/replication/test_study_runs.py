@@ -106,7 +106,7 @@ def test_the_nearest_are_kept_without_the_draw():
 
     audited, values = Audited(1e-12, 1000, 0), np.random.default_rng(1).random(1000)
     for update, value in enumerate(values, 1):
-        audited.add(update, float(value), torch.tensor([value]), None, 3)
+        audited.add(update, float(value), lambda value=value: torch.tensor([value]), None, 3)
     kept = audited.arrays()
     expected = np.sort(np.argsort(values)[-NEAREST:] + 1)
     np.testing.assert_array_equal(kept["updates"], expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,8 +74,8 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
         f"{statistics.upper_bound(unsafe, len(runs)):.3f}",
         str(sum(run.unsafe_iterates for run in runs)),
         f"{max(run.max_g for run in runs):+.4f}",
-        str(sum((run.final["heldout_unsafe"] or 0.0) > 0.0 for run in runs)),
-        f"{max(run.final['heldout_max_g'] or 0.0 for run in runs):+.4f}",
+        str(sum(_not_finite_is_infinite(run.final["heldout_unsafe"]) > 0.0 for run in runs)),
+        f"{max(_not_finite_is_infinite(run.final['heldout_max_g']) for run in runs):+.4f}",
         f"{sum(run.bound_misses for run in runs) / updates:.4f}",
         f"{sum(run.near_misses for run in runs) / max(1, sum(run.near_constraints for run in runs)):.4f}",
         f"{max((run.largest_miss for run in runs if run.largest_miss is not None), default=0.0):.2g}",
@@ -82,3 +83,8 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
         f"{np.median(found):.4f}" if found else "",
         f"[{interval.low:.4f}, {interval.high:.4f}]" if interval else "",
     )
+
+
+def _not_finite_is_infinite(value: float | None) -> float:
+    """Return a held-out value; infinity for one that was not finite, which is unsafe."""
+    return math.inf if value is None else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,15 @@ class Audited:
         self._random: dict[int, tuple[Tensor, Tensor]] = {}
         self._near: list[tuple[float, int, Tensor, Tensor]] = []
 
-    def add(self, update: int, max_g: float, theta: Tensor, bound: Array | None, constraints: int) -> None:
-        """Keep the iterate ``theta`` (d,) after ``update`` if it was drawn, or is among those nearest the limit so far.
+    def add(
+        self, update: int, max_g: float, theta: Callable[[], Tensor], bound: Array | None, constraints: int
+    ) -> None:
+        """Keep the iterate theta (d,) after ``update`` if it was drawn, or is among those nearest the limit so far.
 
         Args:
             update: its number, from 1.
             max_g: the largest constraint value at theta.
-            theta: the parameters, copied only if they are kept.
+            theta: returns the parameters (d,); called only if they are kept.
             bound: the step bound u (k,) at theta; None for a method without one.
             constraints: k.
         """
@@ -44,7 +47,10 @@ class Audited:
         near = self._nearest > 0 and (len(self._near) < self._nearest or max_g > self._near[0][0])
         if not drawn and not near:
             return
-        kept = (theta.to("cpu", copy=True), torch.from_numpy(np.full(constraints, np.nan) if bound is None else bound))
+        kept = (
+            theta().to("cpu", copy=True),
+            torch.from_numpy(np.full(constraints, np.nan) if bound is None else bound),
+        )
         if drawn:
             self._random[update] = kept
         if near:  # updates differ, so tensors are never compared

@@ -204,7 +204,7 @@ def _step(run: Run, vector: ParameterVector, update: int, epoch: float, loss: fl
         run.records.failed(run.method.values, update, epoch, loss)
         return False
     run.records.add(info, update, epoch, loss, run.method.unsafe_proposals)
-    run.records.audited.add(update, -info.slack, vector.read(), run.method.bound, len(run.method.values))
+    run.records.audited.add(update, -info.slack, vector.read, run.method.bound, len(run.method.values))
     return True
 
 
