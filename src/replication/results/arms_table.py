@@ -67,6 +67,7 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
     updates = sum(run.updates for run in runs)
     found = [value for run in runs if (value := run.final.get(quantity)) is not None]
     interval = statistics.median_interval(found) if found else None
+    near = sum(run.near_constraints for run in runs)  # 0 in records that did not count them
     diverged = sum(run.diverged_update is not None for run in runs)
     return (
         f"{len(runs)}/{planned}" + (f" ({diverged} diverged)" if diverged else ""),
@@ -77,7 +78,7 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
         str(sum(_not_finite_is_infinite(run.final["heldout_unsafe"]) > 0.0 for run in runs)),
         f"{max(_not_finite_is_infinite(run.final['heldout_max_g']) for run in runs):+.4f}",
         f"{sum(run.bound_misses for run in runs) / updates:.4f}",
-        f"{sum(run.near_misses for run in runs) / max(1, sum(run.near_constraints for run in runs)):.4f}",
+        f"{sum(run.near_misses for run in runs) / near:.4f}" if near else "",
         f"{max((run.largest_miss for run in runs if run.largest_miss is not None), default=0.0):.2g}",
         f"{np.median([run.rollouts for run in runs]):,.0f}",
         f"{np.median(found):.4f}" if found else "",
