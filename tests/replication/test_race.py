@@ -14,6 +14,7 @@ from replication import bank, budget, documents, files, scales
 from replication.errors import ResultError
 from replication.results import arms_table
 from replication.study import race
+from scpo.errors import ConfigurationError
 
 SCALE = """
 scale: tuning
@@ -54,6 +55,18 @@ def test_the_runs_are_ordered_by_seed(scale):
         ("unconstrained", 10000),
         ("unconstrained", 10001),
     ]
+
+
+def test_a_part_has_the_arms_and_the_first_seeds_that_are_named(scale):
+    config = scales.load_scale(scale)
+    wanted = bank.runs_of(config)
+    assert list(race.Part().of(config, wanted)) == list(wanted)
+    found = race.Part(("regression/scpo",), 1).of(config, wanted)
+    assert found == {key: wanted[key] for key in (bank.Key("regression", "scpo", 10000),)}
+    with pytest.raises(ConfigurationError, match="did you mean regression/scpo"):
+        race.Part(("regression/scop",)).of(config, wanted)
+    with pytest.raises(ConfigurationError, match="1 or more"):
+        race.Part(seeds=0).of(config, wanted)
 
 
 @pytest.mark.slow

@@ -18,3 +18,4 @@ app = App(
 
 Changes = Annotated[list[str] | None, Parameter(name="--set")]
 Files = Annotated[list[Path], Parameter(consume_multiple=True)]
+Texts = Annotated[list[str] | None, Parameter(consume_multiple=True)]

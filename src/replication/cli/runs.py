@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from replication.cli.app import Changes, app
+from replication.cli.app import Changes, Texts, app
 
 
 @app.command
@@ -129,7 +129,16 @@ def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int 
 
 
 @app.command
-def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path, jobs: int = 1) -> None:
+def study(
+    *,
+    scale_file: Path,
+    changes: Changes = None,
+    results: Path,
+    bank: Path,
+    jobs: int = 1,
+    arms: Texts = None,
+    seeds: int | None = None,
+) -> None:
     """Run the unfinished runs of a study, seed by seed, and collect the finished ones in its bank.
 
     Args:
@@ -138,10 +147,12 @@ def study(*, scale_file: Path, changes: Changes = None, results: Path, bank: Pat
         results: results/<scale>, for runs that are not in the bank yet.
         bank: shipped/results/<scale>; runs that it holds with the same settings are not run again.
         jobs: Processes that run side by side.
+        arms: Run these alone now, as regression/scpo; by default all arms.
+        seeds: Run so many seeds of each arm alone now, from its first on; by default all seeds.
     """
     from replication.study import race
 
-    race.main(scale_file, changes or [], results, jobs, bank)
+    race.main(scale_file, changes or [], results, jobs, bank, part=race.Part(tuple(arms or ()), seeds))
 
 
 @app.command

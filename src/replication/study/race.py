@@ -22,6 +22,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from replication import documents, files, scales
@@ -29,15 +30,56 @@ from replication.bank import JUDGED, Bank, Key, is_finished, runs_of
 from replication.config import TUNING, Config, dump
 from replication.documents import RunSummary
 from replication.errors import ResultError
+from replication.invalid import known
 from replication.paths import REPOSITORY
+from scpo.errors import ConfigurationError
 
 #: the bank takes over finished runs after so many of them, and at the end
 BANK_EVERY = 20
 REFEREE = REPOSITORY / "workflow" / "scripts" / "referee.py"
 
 
+@dataclass(frozen=True)
+class Part:
+    """The part of a study that is run now.
+
+    Attributes:
+        arms: experiment/arm of each; empty: all arms.
+        seeds: the number of seeds of each arm, from its first on; None: all.
+    """
+
+    arms: tuple[str, ...] = ()
+    seeds: int | None = None
+
+    def of(self, config: Config, wanted: Mapping[Key, str]) -> dict[Key, str]:
+        """Return the runs of ``wanted`` that belong to this part.
+
+        Raises:
+            ConfigurationError: the scale has no such arm, or the number of seeds is below 1.
+        """
+        if self.seeds is not None and self.seeds < 1:
+            raise ConfigurationError(f"--seeds {self.seeds}: expected 1 or more")
+        there = {f"{key.experiment}/{key.arm}" for key in wanted}
+        for name in self.arms:
+            if name not in there:
+                raise ConfigurationError(f"--arms {name}: the scale has no such arm{known(name, there)}")
+        return {
+            key: digest
+            for key, digest in wanted.items()
+            if (not self.arms or f"{key.experiment}/{key.arm}" in self.arms)
+            and key.seed in config.section(key.experiment).arms[key.arm].seed_range[: self.seeds]
+        }
+
+
 def main(
-    scale_file: Path, changes: list[str], results: Path, jobs: int, bank: Path | None = None, *, racing: bool = False
+    scale_file: Path,
+    changes: list[str],
+    results: Path,
+    jobs: int,
+    bank: Path | None = None,
+    *,
+    racing: bool = False,
+    part: Part | None = None,
 ) -> None:
     """Run every run of the scale that is finished neither in ``results`` nor in the bank.
 
@@ -48,6 +90,7 @@ def main(
         jobs: processes.
         bank: folder of the bank, if there is one.
         racing: the runs are a race.  The bank of a race, or of tuning runs, keeps their records alone.
+        part: the runs that are made now; None: all.
 
     Raises:
         ScpoError: the scale is unusable, or a run failed.
@@ -62,7 +105,7 @@ def main(
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
-            for key, digest in wanted.items():
+            for key, digest in (wanted if part is None else part.of(config, wanted)).items():
                 settings = _settings(config, key)
                 if racing and settings in out:
                     continue
