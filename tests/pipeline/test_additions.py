@@ -191,7 +191,7 @@ def test_a_method_is_two_files(copy: Copy) -> None:
 def test_an_experiment_is_its_folders_and_a_registry_line(copy: Copy, tmp_path: Path) -> None:
     copy.lay("experiment")
     registry = "src/replication/config.py"
-    copy.insert(registry, "from replication.upgrade", "from replication.tasks.toy.settings import ToyConfig\n")
+    copy.insert(registry, "from scpo.errors", "from replication.tasks.toy.settings import ToyConfig\n")
     copy.insert(registry, "    @property\n    def experiments", "    toy: ToyConfig | None = ToyConfig()\n\n")
     copy.replicate("defaults", "--out", "config/default.yaml")
     copy.replicate("schema", "--out", "config/schema.json")

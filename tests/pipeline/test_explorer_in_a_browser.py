@@ -46,8 +46,8 @@ CLOSE = 1e-9
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("browser") / "results/shipped/paper"
-    ship.restore(PROJECT / "shipped/results/paper", folder)
+    folder = tmp_path_factory.mktemp("browser") / "results/shipped/study"
+    ship.restore(PROJECT / "shipped/results/study", folder)
     quantities.main(folder, folder / FILE)
     decide.write(folder, folder / verdicts.NAME)
     assert main(["explorer", "--results", str(folder), "--out", str(folder / "explorer.html")]) == 0

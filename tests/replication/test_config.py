@@ -16,8 +16,7 @@ from replication.config import Config, dump, load
 from replication.experiments.double_integrator import study as double_integrator_study
 from replication.experiments.regression import study as regression_study
 from replication.seeds import FIRST_STUDY_SEED, FIRST_TUNING_SEED
-from replication.settings import ScpoConfig, merge
-from replication.upgrade import upgrade_config
+from replication.settings import merge
 from scpo.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
@@ -338,25 +337,3 @@ def test_an_arm_has_one_digest_in_memory_and_on_disk():
     raw = json.loads(dump(config))
     for experiment, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
         assert scales.digest_on_disk(raw, experiment, arm) == scales.digest(scales.for_arm(config, experiment, arm))
-
-
-def test_the_digest_of_an_older_file_is_of_its_own_names():
-    raw = json.loads(dump(Config()))
-    older = {("profile" if key == "scale" else key): value for key, value in raw.items()}
-    assert upgrade_config(older) == raw
-    assert scales.digest_on_disk(older, "regression", "scpo") != scales.digest_on_disk(raw, "regression", "scpo")
-
-
-def test_the_methods_old_settings_are_read_under_their_new_names():
-    new = Config().regression.model_dump(mode="json")["scpo"]
-    old = {"samples": 32, "sampler": "tangent", "recycle": 12, "kappa": 0.9, "verify": False, "margin": 0.01}
-    old |= {"buffer": 0.005, "smoothness": "estimated", "initial_smoothness": 10.0, "safety_factor": 2.0}
-    old |= {"kink_ratio": 20.0, "kink_factor": 1.5, "decay": 0.995, "probe_step": None, "safe_probes": False}
-    old |= {"max_radius": 1.0, "backend": "auto"}
-    arm = {"method": "scpo", "dataset": "normal", "overrides": {"scpo": {"margin": 0.0, "recycle": 0}}}
-    raw = {"regression": {"scpo": old, "arms": {"scpo": arm}}}
-    upgraded = upgrade_config(raw)["regression"]
-    before = {"look": None, "smoothness": new["smoothness"] | {"max_radius": 1.0}}
-    assert ScpoConfig.model_validate(upgraded["scpo"]) == ScpoConfig.model_validate(new | before)
-    assert upgraded["arms"]["scpo"]["overrides"] == {"scpo": {"tightening": 0.0, "directions": {"recycled": 0}}}
-    assert upgrade_config({"regression": upgraded}) == {"regression": upgraded}

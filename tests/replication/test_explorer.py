@@ -246,7 +246,7 @@ def test_an_experiment_that_keeps_none_is_refused(trained: Path) -> None:
 @pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
 def test_shipped_policies_are_those_of_the_shipped_runs(experiment: str) -> None:
     """The repository holds the stamps of the runs, which have the checksums of their weights, but not the weights."""
-    shipped = REPOSITORY / "shipped/results/paper" / experiment
+    shipped = REPOSITORY / "shipped/results/study" / experiment
     inputs = files.read_json(shipped / "policies.stamp.json")["inputs"]
     assert len(inputs) == policies.SEEDS * {"regression": 2, "double-integrator": 9}[experiment]
     for name, digest in inputs.items():

@@ -27,7 +27,7 @@ from . import planted_claims
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
-SHIPPED = PROJECT / "shipped/results/paper"
+SHIPPED = PROJECT / "shipped/results/study"
 WRITTEN = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]
 FILLED = [path for path in WRITTEN if "<!--/q-->" in path.read_text() or verdicts.BEGIN in path.read_text()]
 SHOWING = [path for path in WRITTEN if pages.figures(path.read_text())]

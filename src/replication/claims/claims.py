@@ -38,7 +38,6 @@ STATISTICS = {
     "max": "largest of any run",
     "min": "smallest of any run",
     "median": "median over seeds",
-    "range": "median and range over seeds",
     "prediction": "median over seeds, and the interval that holds one more run with 95 %",
     "runs": "share of runs with any, and its exact one-sided 95 % bounds",
 }
@@ -88,14 +87,14 @@ class Claim(Model):
         description="of the setting in which it is judged: S or F the source's, R ours"
     )
     quantity: Name
-    statistic: Literal["sum", "max", "min", "median", "range", "prediction", "runs"] = Field(
+    statistic: Literal["sum", "max", "min", "median", "prediction", "runs"] = Field(
         description="taken over the quantity's values"
     )
     pairing: Literal["difference", "reduction"] | None = Field(
         None, description="run less baseline, or 1 - run / baseline, seed by seed; null without baselines"
     )
     comparator: Literal["equals", "at_most", "at_least", "below", "within", "covers"] = Field(
-        description="measured against expected; covers: the range, or the prediction interval, holds the expected value"
+        description="measured against expected; covers: the prediction interval holds the expected value"
     )
     expected: float | tuple[float, float]
     tolerance: Annotated[float, Field(ge=0)] = 0.0
@@ -133,10 +132,10 @@ class Claim(Model):
             raise ValueError(f"claim {self.id!r}: expected [{self.expected[0]}, {self.expected[1]}] is no interval")
         if self.tier == "exact" and self.tolerance:
             raise ValueError(f"claim {self.id!r}: an exact claim has no tolerance, got {self.tolerance}")
-        if (self.tier == "statistical") != (self.statistic in ("median", "range", "prediction")):
+        if (self.tier == "statistical") != (self.statistic in ("median", "prediction")):
             raise ValueError(f"claim {self.id!r}: statistic {self.statistic!r} does not go with tier {self.tier!r}")
-        if (self.comparator == "covers") != (self.statistic in ("range", "prediction")):
-            raise ValueError(f"claim {self.id!r}: 'covers' goes with 'range' and 'prediction', and only with them")
+        if (self.comparator == "covers") != (self.statistic == "prediction"):
+            raise ValueError(f"claim {self.id!r}: 'covers' goes with 'prediction', and only with it")
         if self.calibrated and self.mark != "R":
             raise ValueError(f"claim {self.id!r}: calibrated settings are choices of ours: the mark is R")
         return self

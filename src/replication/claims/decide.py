@@ -146,8 +146,6 @@ def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> tuple[float, float, flo
     values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
     if not np.isfinite(values).all():
         return math.nan, math.nan, math.nan
-    if claim.statistic == "range":
-        return float(np.median(values)), float(values.min()), float(values.max())
     if claim.statistic == "median":
         intervals = [median_interval(group) for group in groups]
         low, high = min(one.low for one in intervals), max(one.high for one in intervals)

@@ -1,4 +1,4 @@
-"""The quantities of the results as a whole: the referee's, the planted faults', the benchmarks'."""
+"""The quantities of the results as a whole: the runs', the referee's, the planted faults', the benchmarks'."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from typing import Any
 
 from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import COUNT, NO_SEED, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row
-from replication.results.read import read_benchmarks, read_findings, read_referee
+from replication.results.read import read_benchmarks, read_config, read_findings, read_planned, read_referee
+
+RUNS = (
+    Quantity("finished-runs", "Runs that the results hold.", "runs", COUNT),
+    Quantity("planned-runs", "Runs that were planned, the finished ones among them.", "runs", COUNT),
+)
+
+
+def _runs(results: Path) -> Iterator[Row]:
+    """Yield the number of runs; results that are part of a study say in a file how many were planned."""
+    experiments = read_config(results).experiments.values()
+    finished = sum(arm.seeds for section in experiments for arm in section.arms.values())
+    planned = read_planned(results)
+    yield "", "", NO_SEED, "finished-runs", float(finished)
+    yield "", "", NO_SEED, "planned-runs", float(finished if planned is None else sum(planned.values()))
+
 
 ERROR = Format("size", 1)
 REFEREE = (
@@ -137,4 +152,9 @@ def _benchmarks(results: Path) -> Iterator[Row]:
                 yield "", "", NO_SEED, quantity.name, float(value)
 
 
-PROVIDERS = (Provider(REFEREE, _referee), Provider(FAULTS, _faults), Provider(SPEED, _benchmarks))
+PROVIDERS = (
+    Provider(RUNS, _runs),
+    Provider(REFEREE, _referee),
+    Provider(FAULTS, _faults),
+    Provider(SPEED, _benchmarks),
+)

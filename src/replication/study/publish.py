@@ -13,15 +13,15 @@ from typing import Any
 from replication import documents, files, scales
 from replication.bank import Bank, Key
 from replication.config import Config, dump
-from replication.documents import Refereed, RefereedArm
+from replication.documents import PlannedSeeds, Refereed, RefereedArm
 from replication.errors import ResultError
 from replication.experiments import policies, policies_of
 from replication.provenance import stamp
-from replication.results.inventory import REFERENCES, STATIONARITY
+from replication.results.inventory import BENCHMARKS, PLANNED, REFERENCES, STATIONARITY
+from replication.shipped.ship import restored_path
 from replication.training import datasets
 from scpo.arrays import Array
 
-PLANNED = "planned.json"
 FALSIFICATION = "falsification.json"
 
 
@@ -50,14 +50,16 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
     planned = {
         f"{name}/{arm}": one.seeds for name, part in config.experiments.items() for arm, one in part.arms.items()
     }
-    files.write_json(results / PLANNED, planned)
+    documents.write(results / PLANNED, PlannedSeeds, {"seeds": planned})
     judged = [documents.read(results / key.folder / "referee.json", Refereed) for keys in runs.values() for key in keys]
     documents.write(results / "referee.json", Refereed, joined(judged))
     names += _of_the_whole(held, results, referee)
     for experiment, keys in runs.items():
         names += _policies(results, experiment, keys)
+    if restored_path(results, BENCHMARKS).is_file():
+        names.append(BENCHMARKS)
     for name in names:
-        files.write_bytes(folder / name, (results / name).read_bytes())
+        files.write_bytes(folder / name, restored_path(results, name).read_bytes())
     bank.beside = {
         "scale": config.scale,
         "made_by": f"replicate publish --results {results.as_posix()}",

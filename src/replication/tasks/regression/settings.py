@@ -97,9 +97,7 @@ class RegressionConfig(ExperimentSettings):
         buffer=0.005,
     )
     optimizer: OptimizerConfig = LONG
-    schedule: ScheduleConfig = ScheduleConfig(
-        epochs=EPOCHS, updates_per_epoch=2, batch_size=256, audited_share=0.05
-    )
+    schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256, audited_share=0.05)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
         "uniform": RegressionData(inputs="uniform"),
