@@ -70,7 +70,7 @@ def notice(config: Config, table: Table) -> str:
     if finished == planned:
         return ""
     return (
-        rf"\notice{{The study is under way. This copy rests on the {finished:.0f} runs of {planned:.0f} that are finished: "
+        rf"\notice{{The study is under way. This copy rests on {finished:.0f} of {planned:.0f} planned runs: "
         "the first seeds of each arm, in their order.}"
     )
 
