@@ -35,7 +35,7 @@ RECORD = ("run.json", "run.stamp.json")
 #: The referee's file; it exists only if there was no disagreement, and is the last that is found out about a run.
 JUDGED = "referee.json"
 #: Files that are kept too, if the run has them: what was found out about it while all of its iterates were there.
-FOUND_OUT = (JUDGED, "certificate.json", "certificate.npz", "policies.npz")
+FOUND_OUT = (JUDGED, "certificate.json", "certificate.npz", "certificate.stamp.json", "policies.npz")
 
 
 @dataclass(frozen=True, order=True)
