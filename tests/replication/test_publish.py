@@ -67,9 +67,11 @@ def test_the_bank_is_restored_as_the_results_of_a_scale(study, tmp_path, monkeyp
     assert names == set(ship.restored_names(out))
     config = read_config(restored)
     assert {arm: one.seeds for arm, one in config.regression.arms.items()} == {"scpo": 2, "unconstrained": 1}
-    assert json.loads((restored / publish.PLANNED).read_text())["regression/scpo"] == 3
+    assert json.loads((restored / publish.PLANNED).read_text())["seeds"]["regression/scpo"] == 3
     assert set(inventory.files_of(config)) <= names
+    assert (restored / "double-integrator/scpo-mixed/seed-20002/certificate.stamp.json").is_file()
     table = quantities.collect(restored)
+    assert [table.value("", "", name) for name in ("finished-runs", "planned-runs")] == [4.0, 5.0]
     assert table.values("regression", "scpo", "unsafe-iterates").to_dict() == {20002: 0.0, 20003: 0.0}
     assert files.read_json(restored / "referee.json")["arms"][0]["arm"] == "scpo-mixed"
     assert (restored / "regression/policies.npz").is_file()

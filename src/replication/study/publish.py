@@ -17,7 +17,7 @@ from replication.documents import PlannedSeeds, Refereed, RefereedArm
 from replication.errors import ResultError
 from replication.experiments import policies, policies_of
 from replication.provenance import stamp
-from replication.results.inventory import BENCHMARKS, PLANNED, REFERENCES, STATIONARITY
+from replication.results.inventory import BENCHMARKS, CERTIFICATE, PLANNED, REFERENCES, STATIONARITY
 from replication.shipped.ship import restored_path
 from replication.training import datasets
 from scpo.arrays import Array
@@ -55,7 +55,7 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
     documents.write(results / "referee.json", Refereed, joined(judged))
     names += _of_the_whole(held, results, referee)
     for experiment, keys in runs.items():
-        names += _policies(results, experiment, keys)
+        names += [*_policies(results, experiment, keys), *_stamps(results, keys)]
     if restored_path(results, BENCHMARKS).is_file():
         names.append(BENCHMARKS)
     for name in names:
@@ -139,6 +139,25 @@ def _of_the_whole(config: Config, results: Path, referee: Path) -> list[str]:
         names += [f"double-integrator/{name}" for name in REFERENCES]
     stamped = [Path(name).with_suffix(stamp.SUFFIX).as_posix() for name in names]
     return [*names, *dict.fromkeys(stamped)]
+
+
+def _stamps(results: Path, keys: Iterable[Key]) -> list[str]:
+    """Write the stamps of certificates whose runs were banked without them, and return the names of the stamps."""
+    names = []
+    for key in keys:
+        made = [results / key.folder / name for name in CERTIFICATE]
+        stamped = made[0].with_suffix(stamp.SUFFIX)
+        if made[0].is_file() and not stamped.is_file():
+            stamp.write(
+                stamped,
+                module=__name__,
+                config_sha256=files.sha256(results / "config.json"),
+                seeds={},
+                inputs=[results / key.folder / "final.safetensors"],
+                outputs=made,
+            )
+            names.append(stamped.relative_to(results).as_posix())
+    return names
 
 
 def _policies(results: Path, experiment: str, keys: Iterable[Key]) -> list[str]:
