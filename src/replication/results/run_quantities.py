@@ -65,9 +65,9 @@ def _unsafe_before_a_miss(run: Run) -> float:
 
 
 def _near_miss_share(run: Run) -> float | None:
-    """Return None where no constraint was near its limit, and in records that did not count them."""
+    """Return 0 for a run in which no constraint was near its limit: it missed none."""
     near = run.summary.near_constraints
-    return run.summary.near_misses / near if near and run.method == SCPO else None
+    return run.summary.near_misses / max(1, near) if run.method == SCPO else None
 
 
 def _nominal_unsafe_share(run: Run) -> float | None:
