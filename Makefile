@@ -26,7 +26,7 @@ made = echo "$(1): look at $$(ls $(2) 2>/dev/null | paste -sd ' ')"
 beside = $(MAKE) --no-print-directory --jobs=$(JOBS)
 LINTS := lint-types lint-rules lint-imports lint-style lint-format
 
-.PHONY: help setup reproduce test quick smoke figures page docs review html bundle ship verify readme study tuning bench lab lint lock trials schema clean
+.PHONY: help setup reproduce test quick smoke figures page docs review html bundle publish verify readme study tuning bench lab lint lock trials schema clean
 .PHONY: quick-tests $(LINTS)
 
 help: ## Show this list
@@ -36,9 +36,9 @@ help: ## Show this list
 setup: ## Make .venv from requirements.lock and look for TeX (skipped while nothing has changed)
 	@bash workflow/setup.sh
 
-reproduce: ## The whole paper scale, up to paper/report.pdf (about an hour on two cores)
+reproduce: ## The first seeds of the main arms, up to paper/report.pdf (one to three hours on two cores)
 	@echo 'reproduce: set-up (first time: 3 to 6 minutes), then data, training, notebooks, figures, tables and'
-	@echo '           paper/report.pdf with $(JOBS) processes: about an hour on two cores. Stop it at any time;'
+	@echo '           paper/report.pdf with $(JOBS) processes: one to three hours on two cores. Stop it at any time;'
 	@echo '           the same command goes on where it was.'
 	@bash workflow/setup.sh
 	@$(call estimate,paper)
@@ -99,9 +99,9 @@ html: ## Snakemake's own report of a finished scale, one file to read offline (S
 bundle: figures ## One archive of sources, shipped results, report and claims that rebuilds its figures elsewhere
 	@python -m replication bundle --results results/shipped/study --out dist
 
-ship: ## For maintainers: take the finished paper scale as the shipped results
+publish: ## For maintainers: make shipped results of the study's banked runs, which report and explorer read (minutes)
 	@bash workflow/setup.sh
-	@python -m replication ship --results results/paper --out shipped/results/study
+	@python -m replication publish --scale-file config/study.yaml --results results/study --bank shipped/results/study
 
 verify: ## Check every claim of SCALE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
 	@bash workflow/setup.sh
