@@ -74,6 +74,9 @@ class Needs(Model):
     def _are_paired(self) -> Self:
         if self.baselines and len(self.baselines) != len(self.arms):
             raise ValueError(f"{len(self.arms)} arms and {len(self.baselines)} baselines: expected one for each arm")
+        for arm, baseline in zip(self.arms, self.baselines, strict=False):
+            if arm.split("/")[0] != baseline.split("/")[0]:
+                raise ValueError(f"{arm} and its baseline {baseline}: expected runs of one experiment")
         return self
 
 

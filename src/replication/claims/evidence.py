@@ -83,7 +83,7 @@ class Evidence:
             return {"": self.table.values("", "", claim.quantity)}
         if needs.baselines:
             pairs = zip(needs.arms, needs.baselines, strict=True)
-            return {arm: self._difference(arm, baseline, claim.quantity) for arm, baseline in pairs}
+            return {arm: self._differences(arm, baseline, claim.quantity) for arm, baseline in pairs}
         return {arm: self._values(arm, claim.quantity) for arm in needs.arms}
 
     def updates(self, name: str) -> pd.Series[float]:
@@ -94,13 +94,9 @@ class Evidence:
         experiment, arm = name.split("/")
         return self.table.values(experiment, arm, quantity)
 
-    def _difference(self, name: str, baseline: str, quantity: str) -> pd.Series[float]:
-        """Return the values of an arm less those of the baseline, over the seeds that both have."""
-        first, second = self._values(name, quantity), self._values(baseline, quantity)
-        common = first.index.intersection(second.index)
-        if common.empty:
-            raise ResultError(f"no seed is in both {name} and {baseline}")
-        return first[common] - second[common]
+    def _differences(self, name: str, baseline: str, quantity: str) -> pd.Series[float]:
+        (experiment, arm), (_, other) = name.split("/"), baseline.split("/")
+        return self.table.paired(experiment, arm, other, quantity)
 
     def _certified(self) -> int:
         section = self.config.double_integrator
