@@ -124,10 +124,10 @@ def test_edited_commands_and_comments_repeat_nothing(finished):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("regression/data/normal/seed-0.npz", "dataset"),
-        ("regression/scpo/seed-0/weights.npz", "train_regression"),
-        ("regression/scpo/seed-0/run.stamp.json", "train_regression"),
-        ("double-integrator/scpo-mixed/seed-0/certificate.npz", "certificate"),
+        ("regression/data/normal/seed-20002.npz", "dataset"),
+        ("regression/scpo/seed-20002/weights.npz", "train_regression"),
+        ("regression/scpo/seed-20002/run.stamp.json", "train_regression"),
+        ("double-integrator/scpo-mixed/seed-20002/certificate.npz", "certificate"),
         ("quantities.stamp.json", "quantities"),
         ("report/figures/regression-safety.stamp.json", "figure"),
     ],
