@@ -79,9 +79,8 @@ def _require_all_runs(results: Path, judged: Mapping[str, int]) -> None:
     for experiment, section in read_config(results).experiments.items():
         for name, arm in section.arms.items():
             if (count := judged.get(f"{experiment}/{name}", 0)) < arm.seeds:
-                raise ResultError(
-                    f"{results / 'referee.json'}: judges {count} of {arm.seeds} runs of {experiment}/{name}; judge again"
-                )
+                path = results / "referee.json"
+                raise ResultError(f"{path}: judges {count} of {arm.seeds} runs of {experiment}/{name}; judge again")
 
 
 FAULTS = (
