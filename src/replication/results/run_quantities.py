@@ -221,20 +221,6 @@ RUN = (
         lambda run: run.summary.unsafe_proposals + run.summary.unsafe_probes + run.summary.unsafe_looks,
     ),
     Quantity(
-        "returned-updates",
-        "Updates that went back from an unsafe iterate to the last safe one.",
-        "updates",
-        COUNT,
-        of_summary("returned_updates", SCPO),
-    ),
-    Quantity(
-        "restoring-updates",
-        "Updates that started unsafe and stepped back towards the safe set.",
-        "updates",
-        COUNT,
-        of_summary("restoring_updates", SCPO),
-    ),
-    Quantity(
         "solver-failures",
         "Projections that no solver solved.",
         "updates",
