@@ -20,12 +20,12 @@ A, B = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]])
 
 
 def small_section(seeds: int = 2) -> dict[str, Any]:
-    """Return the experiment's section with a short schedule and few seeds."""
+    """Return the experiment's section with a short schedule and few seeds from 0 on."""
     raw = DoubleIntegratorConfig().model_dump(mode="json")
     raw["schedule"] |= {"epochs": 8, "evaluate_every": 2}
     raw["certificate"] |= {"cells": 20, "seeds": 1}
     for arm in raw["arms"].values():
-        arm["seeds"] = min(arm["seeds"], seeds)
+        arm |= {"seeds": min(arm["seeds"], seeds), "first_seed": 0}
     return raw
 
 

@@ -20,7 +20,7 @@ from replication.settings import merge
 from scpo.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
-SCALES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if not path.stem.endswith("claims")]
+SCALES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if path.stem not in scales.NO_SCALES]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -74,6 +74,7 @@ def test_side_experiments_change_one_setting():
     usual = arms["scpo"].scpo
     added = {"kappa": 1.0, "tightening": 0.0, "buffer": 0.0, "look": None}
     added["directions"] = replace(usual.directions, kind="isotropic", recycled=0)
+    added["smoothness"] = replace(usual.smoothness, factor=2.0)
     assert plain == usual.model_copy(update=added) != usual
     assert arms["scpo-no-buffer"].scpo == arms["scpo"].scpo.model_copy(update={"buffer": 0.0}) != arms["scpo"].scpo
     assert (proven.scpo.tightening, proven.scpo.buffer) == (0.0, 0.0)
@@ -83,12 +84,15 @@ def test_side_experiments_change_one_setting():
 def test_short_runs_are_the_first_part_of_long_ones():
     section = Config().regression
     long = section.optimizer
-    for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain", "backtracking"):
+    for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain"):
         short = section.for_arm(name)
         part = short.schedule.epochs / section.schedule.epochs
         assert part < 1
         for share in (0.0, 0.5, 1.0):
             assert short.optimizer.rate(share) == pytest.approx(long.rate(share * part), rel=1e-3)
+    backtracking = section.for_arm("backtracking")  # it ends by its rollouts, and its rate falls with them
+    assert backtracking.optimizer == section.for_arm("scpo-tanh").optimizer
+    assert backtracking.schedule.max_rollouts == backtracking.schedule.updates
 
 
 @pytest.mark.parametrize(
@@ -197,12 +201,15 @@ def test_only_keeps_the_arms_it_names(tmp_path):
 
 @pytest.mark.parametrize("scale", ["smoke", "review"])
 def test_no_arm_of_a_small_scale_is_forgotten(scale):
-    """One seed each; in smoke few epochs, those of a new arm included."""
-    config, limits = load(PROJECT / f"config/{scale}.yaml"), {"smoke": 6, "review": 5000}
+    """One seed each; in smoke few epochs, those of a new arm included.  An arm may end by its rollouts instead."""
+    config = load(PROJECT / f"config/{scale}.yaml")
+    epochs, rollouts = {"smoke": (6, 60), "review": (5000, 58_000)}[scale]
     for section in config.experiments.values():
         for name, arm in section.arms.items():
+            schedule = section.for_arm(name).schedule
             assert arm.seeds == 1
-            assert section.for_arm(name).schedule.epochs <= limits[scale]
+            assert schedule.max_rollouts is None or schedule.max_rollouts <= rollouts
+            assert schedule.epochs <= epochs or (scale == "review" and schedule.max_rollouts)
 
 
 def test_limits_are_no_setting_of_a_run():

@@ -27,6 +27,7 @@ from replication.page.encode import array
 from replication.paths import REPOSITORY
 from replication.provenance import stamp
 from replication.report import parts
+from replication.results.read import read_section
 from replication.tasks.double_integrator.rollout import rollout_policy
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.double_integrator.task import backup_module
@@ -167,9 +168,9 @@ def save(folder: Path, policy: ResidualPolicy, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    arms = {"scpo": {"method": "scpo", "dataset": "normal", "seeds": 5}}
+    arms = {"scpo": {"method": "scpo", "dataset": "normal", "seeds": 5, "first_seed": 0}}
     regression = RegressionConfig.model_validate({"hidden": (5, 4), "arms": arms})
-    arms = {"scpo-mixed": {"method": "scpo", "dataset": "mixed", "seeds": 1}}
+    arms = {"scpo-mixed": {"method": "scpo", "dataset": "mixed", "seeds": 1, "first_seed": 0}}
     integrator = DoubleIntegratorConfig.model_validate({"hidden": (6, 3), "arms": arms})
     config = Config(scale="small", regression=regression, double_integrator=integrator)
     files.write_text(tmp_path / "config.json", dump(config))
@@ -246,10 +247,13 @@ def test_an_experiment_that_keeps_none_is_refused(trained: Path) -> None:
 @pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
 def test_shipped_policies_are_those_of_the_shipped_runs(experiment: str) -> None:
     """The repository holds the stamps of the runs, which have the checksums of their weights, but not the weights."""
-    shipped = REPOSITORY / "shipped/results/study" / experiment
+    results = REPOSITORY / "shipped/results/study"
+    shipped = results / experiment
     inputs = files.read_json(shipped / "policies.stamp.json")["inputs"]
-    assert len(inputs) == policies.SEEDS * {"regression": 2, "double-integrator": 9}[experiment]
-    for name, digest in inputs.items():
-        arm, seed = Path(name).parts[-3:-1]
+    runs = {Path(name).parts[-3:-1]: digest for name, digest in inputs.items()}
+    kept = policies.chosen(read_section(results, experiment), experiment)
+    assert kept
+    assert runs.keys() == {(arm, f"seed-{seed}") for arm, seed in kept}
+    for (arm, seed), digest in runs.items():
         outputs = files.read_json(shipped / arm / seed / "run.stamp.json")["outputs"]
         assert digest in [found for path, found in outputs.items() if path.endswith("/weights.npz")]

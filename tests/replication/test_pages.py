@@ -89,7 +89,7 @@ def test_a_table_of_claims_needs_both_marks(table: Table) -> None:
 
 
 def test_the_command_brings_pages_up_to_date(tmp_path: Path) -> None:
-    results, page = tmp_path / "paper", tmp_path / "page.md"
+    results, page = tmp_path / "study", tmp_path / "page.md"
     planted_claims.write(results)
     number = "<!--q regression/scpo/updates sum-->{}<!--/q-->"
     page.write_text(f"{number.format('')}\n\n{verdicts.BEGIN}\nold\n{verdicts.END}\n\nafter\n")
@@ -103,7 +103,7 @@ def test_the_command_brings_pages_up_to_date(tmp_path: Path) -> None:
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (SHIPPED / ship.MANIFEST).is_file():
         pytest.skip("no shipped results in this checkout")
-    folder = tmp_path_factory.mktemp("shipped") / "paper"
+    folder = tmp_path_factory.mktemp("shipped") / "study"
     ship.restore(SHIPPED, folder)
     quantities.main(folder, folder / FILE)
     return folder

@@ -22,7 +22,7 @@ from replication.training import datasets, train
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/referee.py"
 SCHEDULE = {"epochs": 6, "updates_per_epoch": 2, "batch_size": 32, "evaluate_every": 2}
 SCPO = {"directions": {"count": 8}}
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "regression": {
         "hidden": [8, 8],
         "grid_size": 20,
@@ -55,6 +55,10 @@ CONFIG = {
         },
     },
 }
+
+for _section in CONFIG.values():
+    for _arm in _section["arms"].values():
+        _arm.setdefault("first_seed", 0)
 
 
 @pytest.fixture(scope="module")

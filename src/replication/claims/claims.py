@@ -41,8 +41,8 @@ STATISTICS = {
     "prediction": "median over seeds, and the interval that holds one more run with 95 %",
     "runs": "share of runs with any, and its exact one-sided 95 % bounds",
 }
-#: Pairing of a run with the baseline's run of the same seed -> how it is said.
-PAIRINGS = {"difference": "difference to the baseline", "reduction": "reduction against the baseline"}
+#: How the pairing of a run with the baseline's run of the same seed is said.
+DIFFERENCE = "difference to the baseline"
 
 
 class Effort(Model):
@@ -74,6 +74,9 @@ class Needs(Model):
     def _are_paired(self) -> Self:
         if self.baselines and len(self.baselines) != len(self.arms):
             raise ValueError(f"{len(self.arms)} arms and {len(self.baselines)} baselines: expected one for each arm")
+        for arm, baseline in zip(self.arms, self.baselines, strict=False):
+            if arm.split("/")[0] != baseline.split("/")[0]:
+                raise ValueError(f"{arm} and its baseline {baseline}: expected runs of one experiment")
         return self
 
 
@@ -90,10 +93,10 @@ class Claim(Model):
     statistic: Literal["sum", "max", "min", "median", "prediction", "runs"] = Field(
         description="taken over the quantity's values"
     )
-    pairing: Literal["difference", "reduction"] | None = Field(
-        None, description="run less baseline, or 1 - run / baseline, seed by seed; null without baselines"
+    pairing: Literal["difference"] | None = Field(
+        None, description="run less baseline, seed by seed; null without baselines"
     )
-    comparator: Literal["equals", "at_most", "at_least", "below", "within", "covers"] = Field(
+    comparator: Literal["equals", "at_most", "at_least", "within", "covers"] = Field(
         description="measured against expected; covers: the prediction interval holds the expected value"
     )
     expected: float | tuple[float, float]
@@ -114,7 +117,7 @@ class Claim(Model):
     def measures(self) -> str:
         """What is measured, in words."""
         sentence = QUANTITIES[self.quantity].sentence.rstrip(".")
-        paired = [PAIRINGS[self.pairing]] if self.pairing else []
+        paired = [DIFFERENCE] if self.pairing else []
         statistic = [STATISTICS[self.statistic]] if self.needs.arms else []
         return "; ".join([sentence, *paired, *statistic])
 
