@@ -19,6 +19,7 @@ from replication.experiments import policies, policies_of
 from replication.provenance import stamp
 from replication.results.inventory import BENCHMARKS, CERTIFICATE, PLANNED, REFERENCES, STATIONARITY
 from replication.shipped.ship import restored_path
+from replication.study import given
 from replication.training import datasets
 from scpo.arrays import Array
 
@@ -32,10 +33,10 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
         scale_file: config/<scale>.yaml.
         results: results/<scale>; the banked runs are restored there.
         folder: the bank.
-        referee: the referee's script, for which faults are planted.
+        referee: the referee's script.  Faults are planted for it, and it judges what the runs were given.
 
     Raises:
-        ResultError: the bank holds no run of the scale, or one of its files is damaged.
+        ResultError: the bank holds no run of the scale, one of its files is damaged, or the referee disagrees.
     """
     config, bank = scales.load_scale(scale_file), Bank(folder)
     held = held_of(config, bank)
@@ -54,6 +55,7 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
     judged = [documents.read(results / key.folder / "referee.json", Refereed) for keys in runs.values() for key in keys]
     documents.write(results / "referee.json", Refereed, joined(judged))
     names += _of_the_whole(held, results, referee)
+    given.judge(held, results, [key for keys in runs.values() for key in keys], referee)
     for experiment, keys in runs.items():
         names += [*_policies(results, experiment, keys), *_stamps(results, keys)]
     if restored_path(results, BENCHMARKS).is_file():
