@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from replication import files
+from replication.bank import Bank
 from replication.claims import claims, decide, verdicts
 from replication.cli import main
 from replication.config import Config, dump
@@ -246,14 +248,16 @@ def test_an_experiment_that_keeps_none_is_refused(trained: Path) -> None:
 
 @pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
 def test_shipped_policies_are_those_of_the_shipped_runs(experiment: str) -> None:
-    """The repository holds the stamps of the runs, which have the checksums of their weights, but not the weights."""
-    results = REPOSITORY / "shipped/results/study"
-    shipped = results / experiment
-    inputs = files.read_json(shipped / "policies.stamp.json")["inputs"]
-    runs = {Path(name).parts[-3:-1]: digest for name, digest in inputs.items()}
-    kept = policies.chosen(read_section(results, experiment), experiment)
+    shipped = REPOSITORY / "shipped/results/study"
+    kept = policies.chosen(read_section(shipped, experiment), experiment)
+    joined = policies.read(shipped, experiment)
     assert kept
-    assert runs.keys() == {(arm, f"seed-{seed}") for arm, seed in kept}
-    for (arm, seed), digest in runs.items():
-        outputs = files.read_json(shipped / arm / seed / "run.stamp.json")["outputs"]
-        assert digest in [found for path, found in outputs.items() if path.endswith("/weights.npz")]
+    assert joined.keys() == set(kept)
+    bank = Bank(shipped)
+    for arm in {arm for arm, _ in kept}:
+        for key, contents in bank.read(experiment, arm):
+            if (arm, key.seed) in joined:
+                own = np.load(BytesIO(contents["policies.npz"]))
+                assert set(own.files) == joined[arm, key.seed].keys()
+                for name, array in joined[arm, key.seed].items():
+                    np.testing.assert_array_equal(array, own[name])

@@ -179,9 +179,10 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
         "training inputs",
         "updates per epoch",
         r"learning rate \(\eta\)",
-        r"sampled directions \(n\)",
-        r"\quad of them recycled, at most",
+        "directions of an update, at most",
+        r"\quad recycled, at most",
         r"share of the slack \(\kappa\)",
+        "look along the step",
         "tightening",
         "buffer",
         "tightening that covers the points between",
@@ -196,10 +197,13 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
 
 def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(tables.settings(results)).items()}
-    assert rows[r"\quad factor, decay"] == [r"\num{2}, \num{0.995}", r"\R \Cal"]
+    scpo = small_config().regression.scpo
+    used = rf"\num{{{scpo.smoothness.factor:g}}}, \num{{{scpo.smoothness.decay:g}}}"
+    assert rows[r"\quad factor, decay"] == [used, r"\R \Cal"]
     assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
     assert rows[r"\quad at most"][0] == "no limit"
-    assert rows["look along the step"][0] == r"at \num{0.75} of the step, factor \num{2}"
+    seen = rf"at \num{{{scpo.look.share:g}}} of it, factor \num{{{scpo.look.factor:g}}}"
+    assert rows["look along the step"][0] == seen
 
 
 def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
