@@ -73,6 +73,19 @@ class RunSummary(RunIdentity):
     final: Values
 
 
+class UnsafeIterate(Document):
+    """An unsafe iterate: its update, the constraint with the largest value g, and by how much g exceeded its bound.
+
+    ``miss`` is None where no bound was promised.
+    """
+
+    seed: int
+    update: int
+    constraint: int
+    g: float
+    miss: float | None
+
+
 class RefereedArm(Document):
     """The comparison of the referee's values with the records of an arm."""
 
@@ -85,6 +98,7 @@ class RefereedArm(Document):
     recomputed: int
     worst_g: float
     worst_other: float
+    unsafe: tuple[UnsafeIterate, ...] = Field((), strict=False)
 
 
 class Refereed(Document):

@@ -856,8 +856,34 @@ def compare_run(folder, judge):
     return rows
 
 
-def summarise(table):
-    """Return one entry for each arm: how much was compared, unsafe saved policies, the largest differences."""
+def unsafe_iterates(seed, folder, judge):
+    """Return an entry for each audited iterate of a run of SCPO that is unsafe: which constraint, and by how much.
+
+    Those nearest to the limit are audited, so all unsafe iterates are among them unless a run has more than 50.
+    """
+    if json.loads((folder / "run.json").read_text())["method"] != "scpo":
+        return []
+    weights = load_arrays(folder / "weights.npz")
+    network = Network(weights["names"], weights["shapes"], judge.activation)
+    found = []
+    audited = (weights[f"audited_{name}"] for name in ("updates", "theta", "bound"))
+    for update, theta, bound in zip(*audited, strict=True):
+        g = judge.constraints(lambda x, theta=theta: network(theta, x))
+        worst = int(g.argmax())
+        if g[worst] > 0:
+            # after an update that goes back to an earlier iterate no bound was promised
+            miss = float(g[worst] - bound[worst]) if np.isfinite(bound[worst]) else None
+            found.append({"seed": seed, "update": int(update), "constraint": worst, "g": float(g[worst]), "miss": miss})
+    return found
+
+
+def summarise(table, unsafe):
+    """Return one entry for each arm: how much was compared, unsafe saved policies, the largest differences.
+
+    Args:
+        table: a row for each value that was compared.
+        unsafe: (experiment, arm) -> its unsafe iterates.
+    """
     arms = []
     for (experiment, name), rows in table.groupby(["experiment", "arm"]):
         of_constraint = rows["what"].str.endswith("max_g")
@@ -873,6 +899,7 @@ def summarise(table):
                 "recomputed": int((saved["recomputed"] > 0).sum()),
                 "worst_g": rows["error"][of_constraint].max(),
                 "worst_other": rows["error"][~of_constraint].max(),
+                "unsafe": unsafe[experiment, name],
             }
         )
     return arms
@@ -885,11 +912,12 @@ def main(results, out, only=None):
     if missing := [str(folder) for *_, folder in runs if not folder.is_dir()]:
         stop(f"{len(missing)} of {len(runs)} runs are missing:\n" + "\n".join(missing))
     check_given(config, results, runs)
-    found = []
+    found, unsafe = [], {}
     for experiment, arm, seed, settings, dataset, folder in runs:
         data = load_arrays(results / experiment / "data" / dataset / f"seed-{seed}.npz")
         judge = JUDGES[experiment.replace("-", "_")](settings, data, folder)
         found += [(experiment, arm, seed, *row) for row in compare_run(folder, judge)]
+        unsafe[experiment, arm] = unsafe.get((experiment, arm), []) + unsafe_iterates(seed, folder, judge)
 
     table = pd.DataFrame(found, columns=["experiment", "arm", "seed", "update", "what", "recorded", "recomputed"])
     table["error"] = (table["recomputed"] - table["recorded"]).abs() / table["recorded"].abs().clip(lower=1.0)
@@ -898,7 +926,7 @@ def main(results, out, only=None):
         wrong = table[~agrees]
         stop(f"{len(wrong)} disagreements\n{wrong.to_string(index=False)}")
 
-    summary = {"tolerance": TOLERANCE, "every": EVERY, "arms": summarise(table)}
+    summary = {"tolerance": TOLERANCE, "every": EVERY, "arms": summarise(table, unsafe)}
     out.write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from replication.experiments.shown import shown
 from replication.results import quantities
-from replication.results.quantities import Table
-from replication.results.read import read_config, read_planned
+from replication.results.quantities import SAFETY, Table
+from replication.results.read import read_config, read_planned, read_referee
 from replication.study import preregistration
 from replication.study.preregistration import Entry
 from replication.typeset import latex, parts
@@ -51,6 +51,27 @@ def headline(results: Path) -> str:
             runs = f"{runs} of {wanted}"
         rows.append([name, runs, *_cells(table, experiment, arm)])
     return latex.booktabs("lrrrrrrrr", HEAD, rows or [RULE])
+
+
+@parts.table("unsafe")
+def unsafe(results: Path) -> str:
+    """Every unsafe iterate of the headline runs, with the constraint that was violated and the miss of its bound."""
+    names = {where: name for name, where in ARMS.items()}
+    rows: list[Row] = [
+        [
+            names[arm.experiment, arm.arm],
+            str(one.seed),
+            latex.count(one.update),
+            str(one.constraint + 1),
+            latex.formatted(one.g, SAFETY),
+            latex.DASH if one.miss is None else latex.formatted(one.miss, SAFETY),
+        ]
+        for arm in read_referee(results).arms
+        if (arm.experiment, arm.arm) in names
+        for one in arm.unsafe
+    ]
+    head = [["runs", "seed", "update", "constraint", r"\(g_i\)", r"\(g_i-u_i\)"]]
+    return latex.booktabs("lrrrrr", head, rows or [["none", *[""] * 5]])
 
 
 @parts.table("frozen")

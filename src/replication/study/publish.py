@@ -115,6 +115,7 @@ def joined(judged: Iterable[Refereed]) -> dict[str, Any]:
             {"experiment": experiment, "arm": arm}
             | {name: sum(one[name] for one in each) for name in added}
             | {name: max(one[name] for one in each) for name in largest}
+            | {"unsafe": [one.model_dump() for judged_arm in each for one in judged_arm.unsafe]}
             for (experiment, arm), each in sorted(arms.items())
         ],
     }

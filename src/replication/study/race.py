@@ -196,7 +196,6 @@ def _judge(config: Config, key: Key, results: Path) -> None:
         and section is settings
         and (chosen := settings.certificate) is not None
         and key.seed in settings.arms[key.arm].seed_range[: chosen.seeds]
-        and not settings.for_arm(key.arm).filtered  # a certificate is about the network alone
     ):
         certificates.main(
             folder,
