@@ -187,6 +187,27 @@ def test_a_changed_record_is_named(referee: ModuleType, tampered: Path, arm: str
     assert line[1:5] == [name, seed.removeprefix("seed-"), "12", column]
 
 
+@pytest.mark.parametrize(("method", "count"), [("scpo", 1), ("unconstrained", 0)])
+def test_unsafe_iterates_of_the_method_are_listed(referee: ModuleType, tmp_path: Path, method: str, count: int) -> None:
+    class Judge:
+        activation = "tanh"
+
+        def constraints(self, network: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+            return np.array([-1.0, network(np.ones((1, 1)))[0, 0]])
+
+    (tmp_path / "run.json").write_text(json.dumps({"method": method}))
+    np.savez(
+        tmp_path / "weights.npz",
+        names=["weights.0", "biases.0"],
+        shapes=[[1, 1], [1, 0]],
+        audited_updates=[3, 8],
+        audited_theta=[[-1.0, 0.0], [0.25, 0.0]],
+        audited_bound=[[0.0, 0.0], [0.0, 0.125]],
+    )
+    found = referee.unsafe_iterates(7, tmp_path, Judge())
+    assert found == [{"seed": 7, "update": 8, "constraint": 1, "g": 0.25, "miss": 0.125}][:count]
+
+
 def test_an_unsafe_iterate_that_is_not_counted_is_found(referee: ModuleType, tampered: Path) -> None:
     path = tampered / "double-integrator/unconstrained-mixed/seed-1/run.json"
     summary = json.loads(path.read_text())
