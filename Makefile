@@ -132,7 +132,7 @@ tuning: ## For maintainers: the runs on tuning seeds, from which the settings ar
 	  || exit 1; \
 	done
 
-bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an idle machine)
+bench: ## The benchmarks, written to results/bench/ (5 to 15 minutes; best on an idle machine)
 	@bash workflow/setup.sh
 	@python -m benchmarks
 
