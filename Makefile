@@ -26,7 +26,7 @@ made = echo "$(1): look at $$(ls $(2) 2>/dev/null | paste -sd ' ')"
 beside = $(MAKE) --no-print-directory --jobs=$(JOBS)
 LINTS := lint-types lint-rules lint-imports lint-style lint-format
 
-.PHONY: help setup reproduce test quick smoke figures page docs review html bundle ship verify readme study tuning bench lab lint lock trials schema clean
+.PHONY: help setup reproduce test quick smoke figures page docs review html bundle publish verify readme study tuning bench lab lint lock trials schema clean
 .PHONY: quick-tests $(LINTS)
 
 help: ## Show this list
@@ -36,9 +36,9 @@ help: ## Show this list
 setup: ## Make .venv from requirements.lock and look for TeX (skipped while nothing has changed)
 	@bash workflow/setup.sh
 
-reproduce: ## The whole paper scale, up to paper/report.pdf (about an hour on two cores)
+reproduce: ## The first seeds of the main arms, up to paper/report.pdf (one to three hours on two cores)
 	@echo 'reproduce: set-up (first time: 3 to 6 minutes), then data, training, notebooks, figures, tables and'
-	@echo '           paper/report.pdf with $(JOBS) processes: about an hour on two cores. Stop it at any time;'
+	@echo '           paper/report.pdf with $(JOBS) processes: one to three hours on two cores. Stop it at any time;'
 	@echo '           the same command goes on where it was.'
 	@bash workflow/setup.sh
 	@$(call estimate,paper)
@@ -68,18 +68,18 @@ smoke: ## The whole pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	  || { echo 'smoke: a second run would not be empty; see snakemake --dry-run' >&2; exit 1; }
 
 figures: ## Every figure, table, number, claim and the PDF from the shipped results, without training
-	@echo 'figures: checks shipped/results/paper against its checksums and makes the report from it, in results/shipped/.'
+	@echo 'figures: checks shipped/results/study against its checksums and makes the report from it, in results/shipped/.'
 	@bash workflow/setup.sh
-	@$(SNAKEMAKE) --config scale=paper from=shipped
+	@$(SNAKEMAKE) --config scale=study from=shipped
 
 page: ## The explorer, one page that shows the shipped results and needs no network (half a minute)
 	@bash workflow/setup.sh
-	@$(SNAKEMAKE) --config scale=paper from=shipped -- results/shipped/paper/explorer.html
-	@$(call made,page,results/shipped/paper/explorer.html)
+	@$(SNAKEMAKE) --config scale=study from=shipped -- results/shipped/study/explorer.html
+	@$(call made,page,results/shipped/study/explorer.html)
 
 docs: ## The documentation as a site to read offline, with the notebooks run on the shipped results (two minutes)
 	@bash workflow/setup.sh
-	@$(SNAKEMAKE) --config scale=paper from=shipped -- notebooks
+	@$(SNAKEMAKE) --config scale=study from=shipped -- notebooks
 	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . results/site
 	@$(call made,docs,results/site/docs/index.html)
 
@@ -87,21 +87,21 @@ review: ## One seed of every arm at full length with the whole report; compares 
 	@bash workflow/setup.sh
 	@$(call estimate,review)
 	@$(SNAKEMAKE) $(call with,review)
-	@$(SNAKEMAKE) --config scale=paper from=shipped -- restore
+	@$(SNAKEMAKE) --config scale=study from=shipped -- restore
 	@echo 'review: results/review beside the shipped results, arm by arm (exact, numeric, or drifted by rounding):'
-	@python -m replication compare results/review results/shipped/paper
+	@python -m replication compare results/review results/shipped/study
 
-html: ## Snakemake's own report of a finished scale, one file to read offline (SCALE=paper, smoke, shipped/paper)
+html: ## Snakemake's own report of a finished scale, one file to read offline (SCALE=paper, smoke, shipped/study)
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --report results/$(SCALE)/report.html --config scale=$(notdir $(SCALE)) \
 	  from=$(filter shipped,$(subst /, ,$(SCALE))) set="$(SET)"
 
 bundle: figures ## One archive of sources, shipped results, report and claims that rebuilds its figures elsewhere
-	@python -m replication bundle --results results/shipped/paper --out dist
+	@python -m replication bundle --results results/shipped/study --out dist
 
-ship: ## For maintainers: take the finished paper scale as the shipped results
+publish: ## For maintainers: make shipped results of the study's banked runs, which report and explorer read (minutes)
 	@bash workflow/setup.sh
-	@python -m replication ship --results results/paper --out shipped/results/paper
+	@python -m replication publish --scale-file config/study.yaml --results results/study --bank shipped/results/study
 
 verify: ## Check every claim of SCALE (default paper) against its tolerance; STRICT=1: fail on a deviation, too
 	@bash workflow/setup.sh
@@ -109,8 +109,8 @@ verify: ## Check every claim of SCALE (default paper) against its tolerance; STR
 
 readme: ## For maintainers: bring numbers, verdicts and pictures in README.md and docs/ up to date with the shipped results
 	@bash workflow/setup.sh
-	@$(SNAKEMAKE) --config scale=paper from=shipped -- restore
-	@python -m replication fill README.md docs/*.md --results results/shipped/paper
+	@$(SNAKEMAKE) --config scale=study from=shipped -- restore
+	@python -m replication fill README.md docs/*.md --results results/shipped/study
 
 study: ## The unfinished runs of the confirmatory study (many hours, estimated first; the same command goes on after a stop)
 	@bash workflow/setup.sh
@@ -132,7 +132,7 @@ tuning: ## For maintainers: the runs on tuning seeds, from which the settings ar
 	  || exit 1; \
 	done
 
-bench: ## The benchmarks, written to results/bench/ (about 5 minutes; best on an idle machine)
+bench: ## The benchmarks, written to results/bench/ (5 to 15 minutes; best on an idle machine)
 	@bash workflow/setup.sh
 	@python -m benchmarks
 

@@ -37,7 +37,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
 myst_heading_anchors = 3
 #: results/<scale> whose executed notebooks are shown; `make docs` makes those of the shipped results first
-executed_notebooks = "results/shipped/paper"
+executed_notebooks = "results/shipped/study"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types with their shapes

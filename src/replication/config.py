@@ -21,7 +21,6 @@ from replication.seeds import FIRST_STUDY_SEED, FIRST_TUNING_SEED, are_reported,
 from replication.settings import Count, ExperimentSettings, Model, Name, merge
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.regression.settings import RegressionConfig
-from replication.upgrade import upgrade_config
 from scpo.errors import ConfigurationError
 
 #: The scale whose runs settings are tuned on.  Its seeds are never reported, and no other scale has them.
@@ -197,7 +196,7 @@ def load_json(path: Path | str) -> Config:
     """
     path = Path(path)
     try:
-        return Config.model_validate(upgrade_config(json.loads(path.read_bytes())))
+        return Config.model_validate(json.loads(path.read_bytes()))
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path}: no such configuration file") from error
     except (ValueError, AttributeError) as error:  # not JSON, not a mapping, or not valid

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from replication.errors import ResultError
 from replication.files import note, plain, write_json
-from replication.upgrade import RUN
 
 #: Held-out values of a policy by name; null where a value was not finite.
 Values = Mapping[str, float | None]
@@ -24,23 +23,14 @@ class Document(BaseModel):
     """Base of the models: immutable, and a text is not taken for a number."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-    #: Names that files of earlier versions have -> today's.
-    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __getitem__(self, name: str) -> Any:
         """Return a field by its name."""
         return getattr(self, name)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_names_of_today(cls, raw: Any) -> Any:
-        return {cls.renamed.get(key, key): value for key, value in raw.items()} if isinstance(raw, Mapping) else raw
-
 
 class RunIdentity(Document):
     """The fields of run.json that say which run it is."""
-
-    renamed = RUN
 
     experiment: str
     arm: str
@@ -83,10 +73,21 @@ class RunSummary(RunIdentity):
     final: Values
 
 
+class UnsafeIterate(Document):
+    """An unsafe iterate: its update, the constraint with the largest value g, and by how much g exceeded its bound.
+
+    ``miss`` is None where no bound was promised.
+    """
+
+    seed: int
+    update: int
+    constraint: int
+    g: float
+    miss: float | None
+
+
 class RefereedArm(Document):
     """The comparison of the referee's values with the records of an arm."""
-
-    renamed = RUN
 
     experiment: str
     arm: str
@@ -97,6 +98,7 @@ class RefereedArm(Document):
     recomputed: int
     worst_g: float
     worst_other: float
+    unsafe: tuple[UnsafeIterate, ...] = Field((), strict=False)
 
 
 class Refereed(Document):
@@ -138,6 +140,12 @@ class Stationarity(Document):
 
     near: float
     runs: tuple[Residual, ...] = Field(strict=False)
+
+
+class PlannedSeeds(Document):
+    """planned.json: experiment/arm -> the number of seeds that a study planned."""
+
+    seeds: Mapping[str, Annotated[int, Field(ge=1)]]
 
 
 class Benchmarks(Document):

@@ -26,7 +26,7 @@ OPTIONS = {
     "from": "from=shipped, for the report of the shipped results, or nothing",
 }
 #: Files in config/ that are no scales.
-NO_SCALES = ("claims", "study-claims")
+NO_SCALES = ("claims",)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from replication.invalid import problems
+from replication.seeds import FIRST_REPORTED_SEED
 from scpo import baselines
 from scpo.baselines._options import Barrier, Charge, Multipliers
 from scpo.errors import ConfigurationError
@@ -144,7 +145,7 @@ class Arm(Model):
     method: Name = Field(description="scpo, or the name of a module in scpo/baselines")
     dataset: Name
     seeds: Count = 1
-    first_seed: Annotated[int, Field(ge=0)] = 0
+    first_seed: Annotated[int, Field(ge=0)] = FIRST_REPORTED_SEED
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="settings of the experiment that this arm changes"
     )

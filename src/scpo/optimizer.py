@@ -143,7 +143,7 @@ class SafeOptimizer(Wrapper):
         self._gradient_bound = None if bound is None else per_value("gradient_bound", bound, k)
         self._measured_at = math.inf  # |theta| where the rounding was measured; infinite where it is given
         self._coarse = False  # g is known to be coarser than float64, and its rounding is not given
-        self._rough_at = -math.inf  # |theta| where its roughness was measured; -infinity: nowhere
+        self._rough_at = -math.inf  # the update that measured its roughness; -infinity: none
         if rounding is None:
             self._measure_rounding()
         else:

@@ -13,7 +13,7 @@ from torch.linalg import vector_norm
 from scpo.arrays import Array, length_of
 from scpo.basis import Basis
 from scpo.errors import ConfigurationError, ShapeError
-from scpo.roughness import NEAR_GRID, on_a_grid
+from scpo.roughness import FEWEST, NEAR_GRID, on_a_grid
 from scpo.state import Method, Start
 
 #: length of a probe over the length that would balance curvature against rounding
@@ -30,6 +30,9 @@ MOST_HALVINGS = 30
 RELIABLE = 8.0
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
+
+#: at the first update one value on a grid shows that g is coarse, if no more than this share of the values change
+FEW = 0.5
 
 #: what is said where no probe changes a value
 FLAT = (
@@ -145,12 +148,25 @@ def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, met
         return False
     if start.update == 1 and is_flat(start, basis, probes):
         return True
-    if not on_a_grid(values, start.values).any():
+    few = start.update == 1 and int(np.count_nonzero(probes.slopes)) <= FEW * probes.slopes.size
+    if not _show_grid(values, start.values, few):
         return False
     theta = start.theta.cpu().numpy()
     points = theta[:, None] + probes.length * basis.vectors.cpu().numpy()
     generic = ~on_a_grid(points, np.repeat(theta[:, None], basis.size, axis=1), least=1, within=NEAR_GRID)
-    return bool(on_a_grid(values[generic], start.values).any())
+    return _show_grid(values[generic], start.values, few)
+
+
+def _show_grid(values: Array, base: Array, few: bool) -> bool:
+    """Return True if the values (n, k) show a grid: one of the k is on it at several probes.
+
+    One difference is enough if ``few`` values have changed.  A single probe shows a grid by several of the k, if all
+    that it changes are on one.
+    """
+    on = on_a_grid(values, base, least=1 if few or len(values) == 1 else 0)
+    if few or len(values) != 1:
+        return bool(on.any())
+    return bool(on.sum() >= min(FEWEST, on.size) and on[values[0] != base].all())
 
 
 def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> None:

@@ -3,7 +3,8 @@
 A value in float32, or one that a simulator prints with a few decimals, changes in jumps.  A perturbation of theta by
 one unit roundoff shows little or nothing of them.  So g is evaluated at equal distances along a random direction.
 Third differences remove the smooth part; the rest is the rounding (Moré and Wild, Estimating computational noise,
-SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.
+SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.  Where the values are on a grid, the rounding is
+at least the width of the grid: stairs whose steps happen to be even have no third differences.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ ON_GRID = 2.0**-16
 NEAR_GRID = 2.0**-8
 #: smaller differences, over the size of the value, show no grid
 SHOWN = 2.0**-34
+#: the size of a value of 0
+TINY = float(np.finfo(np.float64).tiny)
 #: so many different values must be on a grid
 FEWEST = 2
 
@@ -55,24 +58,41 @@ class Roughness:
     unsafe: int
 
 
-def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRID) -> np.ndarray:
-    """Return for each column of ``values`` (n, k) whether its differences from ``base`` (k,) or (n, k) are on a grid.
+def grid_width(values: Array, base: Array, within: float = ON_GRID) -> Array:
+    """Return for each column of ``values`` (n, k) the width of the grid that its differences from ``base`` lie on.
 
-    Float32 numbers and numbers of a few decimals are on a grid, also after a constant is subtracted from all of them.
-    At least ``least`` differences must not be 0 (by default FEWEST, or 1 for a single column).  They may miss the grid
-    by the share ``within`` of its width.
+    It is 0 where there is no grid, or no difference that shows one.  Float32 numbers and numbers of a few decimals are
+    on a grid, also after a constant is subtracted from all of them.
+
+    Args:
+        values: some numbers.
+        base: (k,) or (n, k).
+        within: differences may miss the grid by this share of its width.
     """
     size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
     shown = differences > SHOWN * size
-    enough = shown.sum(axis=0) >= (least or min(FEWEST, values.shape[1]))
-    if not enough.any():
-        return np.asarray(enough)
-    found, largest = np.zeros_like(enough), np.maximum(size.max(axis=0), np.finfo(np.float64).tiny)
+    largest, widest = np.maximum(size.max(axis=0, initial=0.0), TINY), 1.5 * differences.max(axis=0, initial=0.0)
+    found = np.zeros_like(largest)
     for root, finest in FINEST.items():
-        multiples = differences / (finest * float(root) ** np.ceil(np.log(largest) / math.log(root)))
-        on = (np.abs(multiples - np.rint(multiples)) <= within) | ~shown
-        found |= on.all(axis=0)
-    return np.asarray(found & enough)
+        width, on = finest * float(root) ** np.ceil(np.log(largest) / math.log(root)), shown.any(axis=0)
+        while on.any():
+            multiples = differences / width
+            on &= ((np.abs(multiples - np.rint(multiples)) <= within) | ~shown).all(axis=0)
+            found = np.where(on, np.maximum(found, width), found)
+            width = width * root
+            on &= width <= widest  # wider than all differences it would show nothing
+    return np.asarray(found)
+
+
+def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRID) -> np.ndarray:
+    """Return for each column of ``values`` (n, k) whether its differences from ``base`` are on a grid.
+
+    At least ``least`` differences must not be 0 (by default FEWEST, or 1 for a single column).
+    """
+    differences = np.abs(values - base)
+    shown = differences > SHOWN * np.maximum(np.abs(values), np.abs(base))
+    enough = shown.sum(axis=0) >= (least or min(FEWEST, values.shape[1]))
+    return np.asarray(enough & (grid_width(values, base, within) > 0))
 
 
 def measure(
@@ -101,7 +121,7 @@ def measure(
         jumps = np.abs(np.diff(values, axis=0))
         seen = (jumps > 0).sum(axis=0) >= POINTS // 2
         moved = moved or bool(jumps.any())
-        level = np.where(known, level, _level(values, jumps, seen))
+        level = np.where(known, level, np.maximum(_level(values, jumps, seen), grid_width(values[1:], start.values)))
         known |= seen
         distance *= WIDENING
         if known.all() or POINTS * distance > longest:
@@ -119,10 +139,10 @@ def _level(values: Array, jumps: Array, seen: np.ndarray) -> Array:
 def resolved(start: Start, method: Method, probe_length: float) -> tuple[Start, int]:
     """Return the start with the rounding at the scale of the probes, and the number of unsafe points.
 
-    It is measured only if g is coarse: once, and again when |theta| has doubled.  The points span two probe lengths.
+    It is measured only if g is coarse: at once, and again whenever the number of updates has doubled, because numbers
+    that were near 0 at first grow as theta moves.  The points span two probe lengths.
     """
-    size = float(vector_norm(start.theta))
-    if not start.coarse or start.values.size == 0 or size <= 2.0 * start.rough_at:
+    if not start.coarse or start.values.size == 0 or start.update < 2.0 * start.rough_at:
         return start, 0
     unit = start.scale or 1.0
     distance, longest = 2.0 * probe_length / POINTS, min(unit, method.smoothness.radius(), start.longest)
@@ -132,4 +152,4 @@ def resolved(start: Start, method: Method, probe_length: float) -> tuple[Start, 
     generator.set_state(method.generator.get_state())  # the method's own draws stay as they are
     found = measure(start, distance, longest, method.evaluate, generator)
     rounding = np.maximum(start.rounding, found.level)
-    return replace(start, rounding=rounding, rough_at=size), found.unsafe
+    return replace(start, rounding=rounding, rough_at=start.update), found.unsafe

@@ -76,7 +76,7 @@ class Start:
         raised: a lower bound (k,) on L that an unsafe step from here has shown, or None.
         longest: the longest step that is allowed, because a rollout diverged at twice this length.
         coarse: g is known to be coarser than float64, and its rounding is not given.
-        rough_at: |theta| when the roughness of g was measured (:mod:`scpo.roughness`); -infinity: never.
+        rough_at: the update that measured the roughness of g (:mod:`scpo.roughness`); -infinity: none.
     """
 
     update: int

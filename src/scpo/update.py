@@ -81,7 +81,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
     basis, probes = probe(start, basis, method)
     rough += probes.unsafe
     if probes.coarse:
-        start, more = resolved(replace(start, coarse=True), method, probes.length)
+        start, more = resolved(replace(start, coarse=True), method, first_length(start))
         basis, probes = probe(start, basis, method)
         rough += more + probes.unsafe
     probes = replace(probes, unsafe=rough)

@@ -96,7 +96,7 @@ def write_synthetic_results() -> None:
 def test_an_arm_is_one_file(copy: Copy) -> None:
     arm = "    scpo-half: {method: scpo, dataset: normal, overrides: {scpo: {kappa: 0.5}}}\n"
     copy.insert("config/smoke.yaml", "    scpo-adversarial-10:", arm)
-    run = "results/smoke/regression/scpo-half/seed-0/run.json"
+    run = "results/smoke/regression/scpo-half/seed-20002/run.json"
     assert "scpo-half" in copy.snakemake("--dry-run", run)
     assert copy.touched() == {"config/smoke.yaml"}
 
@@ -113,7 +113,7 @@ CLAIM = """\
     tier: exact
     reason: Every step was checked.
     needs: {seeds: 1, arms: [regression/scpo-verified]}
-    effort: paper
+    effort: study
 """
 
 
@@ -184,20 +184,20 @@ def test_a_method_is_two_files(copy: Copy) -> None:
     copy.lay("method")
     arm = "    half-steps: {method: half-steps, dataset: normal}\n"
     copy.insert("config/smoke.yaml", "    scpo-adversarial-10:", arm)
-    copy.snakemake("results/smoke/regression/half-steps/seed-0/run.json")
+    copy.snakemake("results/smoke/regression/half-steps/seed-20002/run.json")
     assert copy.touched() == {"config/smoke.yaml", "src/scpo/baselines/half_steps.py"}
 
 
 def test_an_experiment_is_its_folders_and_a_registry_line(copy: Copy, tmp_path: Path) -> None:
     copy.lay("experiment")
     registry = "src/replication/config.py"
-    copy.insert(registry, "from replication.upgrade", "from replication.tasks.toy.settings import ToyConfig\n")
+    copy.insert(registry, "from scpo.errors", "from replication.tasks.toy.settings import ToyConfig\n")
     copy.insert(registry, "    @property\n    def experiments", "    toy: ToyConfig | None = ToyConfig()\n\n")
     copy.replicate("defaults", "--out", "config/default.yaml")
     copy.replicate("schema", "--out", "config/schema.json")
     plan = copy.snakemake("--dry-run")
     assert "train_toy" in plan and "toy-curve" in plan
-    runs = [f"results/smoke/toy/{arm}/seed-0/run.json" for arm in ("scpo", "unconstrained")]
+    runs = [f"results/smoke/toy/{arm}/seed-20002/run.json" for arm in ("scpo", "unconstrained")]
     copy.snakemake(*runs, "results/smoke/config.json")
     copy.replicate("figure", "toy-curve", "--results", "results/smoke", "--out", "toy.pdf")
     found = copy.run("-c", "from replication.experiments.quantities import QUANTITIES; print(*QUANTITIES)")

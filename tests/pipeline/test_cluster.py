@@ -33,7 +33,7 @@ RUN = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
 @pytest.mark.slow
 @pytest.mark.parametrize("origin", ["", "shipped"])
 def test_a_rule_runs_where_snakemake_does_or_says_what_it_needs(origin: str):
-    options = ["scale=paper", "from=shipped"] if origin else []
+    options = ["scale=study", "from=shipped"] if origin else []
     command = [sys.executable, "-c", RULES, *options]
     done = subprocess.run(command, cwd=PROJECT, env=RUN, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

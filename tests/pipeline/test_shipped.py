@@ -212,7 +212,7 @@ def test_a_checkout_with_windows_line_ends_has_the_same_files(tmp_path):
     """With core.autocrlf=true git would write CRLF; the checksums and the scripts need LF."""
     git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
     subprocess.run([*git, "clone", "--quiet", PROJECT, tmp_path / "clone"], check=True, capture_output=True)
-    ship.check(tmp_path / "clone" / "shipped" / "results" / "paper")
+    ship.check(tmp_path / "clone" / "shipped" / "results" / "study")
     texts = [*(tmp_path / "clone" / "workflow").rglob("*.sh"), tmp_path / "clone" / "Makefile"]
     assert texts
     assert not [path.name for path in texts if b"\r" in path.read_bytes()]

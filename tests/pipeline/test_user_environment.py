@@ -108,7 +108,7 @@ def test_a_figure_of_the_report_is_the_same_in_any_home(hostile, tmp_path):
     made = []
     for name, variables in (("plain", {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}), ("hostile", hostile)):
         out = tmp_path / name / "figure.pdf"
-        shipped = environment.REPOSITORY / "shipped/results/paper"
+        shipped = environment.REPOSITORY / "shipped/results/study"
         job(f"{PYTHON} -m replication figure falsification-smoothness --results '{shipped}' --out '{out}'", variables)
         made.append(out.read_bytes())
     assert made[0] == made[1]

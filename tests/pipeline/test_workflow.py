@@ -124,10 +124,10 @@ def test_edited_commands_and_comments_repeat_nothing(finished):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("regression/data/normal/seed-0.npz", "dataset"),
-        ("regression/scpo/seed-0/weights.npz", "train_regression"),
-        ("regression/scpo/seed-0/run.stamp.json", "train_regression"),
-        ("double-integrator/scpo-mixed/seed-0/certificate.npz", "certificate"),
+        ("regression/data/normal/seed-20002.npz", "dataset"),
+        ("regression/scpo/seed-20002/weights.npz", "train_regression"),
+        ("regression/scpo/seed-20002/run.stamp.json", "train_regression"),
+        ("double-integrator/scpo-mixed/seed-20002/certificate.npz", "certificate"),
         ("quantities.stamp.json", "quantities"),
         ("report/figures/regression-safety.stamp.json", "figure"),
     ],
@@ -199,7 +199,7 @@ def test_a_changed_setting_retrains_its_arm_alone(finished):
     plan = finished.plan(settings=f"{settings} double_integrator.schedule.epochs=3")
     trained = set(re.findall(r"Training: (.*)", plan))
     regression = {run for run in trained if run.startswith("regression")}
-    assert regression == {"regression, scpo-tanh, seed 0", "regression, unconstrained, seed 1"}
+    assert regression == {"regression, scpo-tanh, seed 20002", "regression, unconstrained, seed 20003"}
     every = load(PROJECT / "config/smoke.yaml").double_integrator.arms
     assert len(trained - regression) == len(every)  # a setting of the experiment: every run
 
@@ -219,7 +219,7 @@ def test_the_review_scale_plans_one_seed_of_every_arm(finished):
     trained = {scale: set(re.findall(r"Training: (.*)", finished.plan(scale=scale))) for scale in ("review", "paper")}
     arms = [section.arms for section in load(PROJECT / "config/paper.yaml").experiments.values()]
     assert len(trained["review"]) == sum(map(len, arms))
-    assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 0")}
+    assert trained["review"] == {run for run in trained["paper"] if run.endswith(", seed 20002")}
 
 
 def test_every_rule_says_what_it_does_and_logs():

@@ -26,12 +26,12 @@ def target(x: np.ndarray) -> np.ndarray:
 
 
 def small_config(epochs: int = 40, seeds: int = 2, *, double_integrator: bool = False) -> Config:
-    """Return a valid configuration with few epochs and seeds and every default arm."""
+    """Return a valid configuration with few epochs, few seeds from 0 on, and every default arm."""
     raw = Config(scale="synthetic").model_dump(mode="json")
     raw["double_integrator"] = synthetic_double_integrator.small_section(seeds) if double_integrator else None
     raw[EXPERIMENT]["schedule"] |= {"epochs": epochs, "evaluate_every": max(1, epochs // 8)}
     for arm in raw[EXPERIMENT]["arms"].values():
-        arm["seeds"] = min(arm["seeds"], seeds)
+        arm |= {"seeds": min(arm["seeds"], seeds), "first_seed": 0}
         if "schedule" in arm["overrides"]:
             arm["overrides"]["schedule"] = {"epochs": max(1, epochs // 2)}
     return Config.model_validate(raw)

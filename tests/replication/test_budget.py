@@ -19,10 +19,12 @@ PROJECT = Path(__file__).parents[2]
 
 def small(**changes) -> Config:
     arms = {
-        "scpo": Arm(method="scpo", dataset="normal", seeds=3),
-        "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=2),
-        "scpo-many": Arm(method="scpo", dataset="normal", seeds=1, overrides={"scpo": {"directions": {"count": 40}}}),
-        "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=1),
+        "scpo": Arm(method="scpo", dataset="normal", seeds=3, first_seed=0),
+        "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=2, first_seed=0),
+        "scpo-many": Arm(
+            method="scpo", dataset="normal", seeds=1, first_seed=0, overrides={"scpo": {"directions": {"count": 40}}}
+        ),
+        "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=1, first_seed=0),
     }
     schedule = ScheduleConfig(epochs=100, updates_per_epoch=3, batch_size=8, evaluate_every=50)
     section = RegressionConfig(arms=arms, schedule=schedule, heldout=10, hidden=(4,), grid_size=10)

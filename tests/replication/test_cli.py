@@ -98,12 +98,12 @@ def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkey
     (tmp_path / "results/paper/quantities.parquet").touch()
     assert main(["figure", "a", "b", "--out", "c", "d"]) == 0
     own = Path("results/paper")
-    shipped = Path("results/shipped/paper")
+    shipped = Path("results/shipped/study")
     assert drawn == [
-        ("restored", PROJECT / "shipped/results/paper", shipped),
+        ("restored", PROJECT / "shipped/results/study", shipped),
         ("counted", shipped, shipped / "quantities.parquet"),
         ("regression-safety", shipped, Path("regression-safety.pdf")),
-        ("restored", PROJECT / "shipped/results/paper", shipped),
+        ("restored", PROJECT / "shipped/results/study", shipped),
         ("counted", shipped, shipped / "quantities.parquet"),
         ("referee", shipped, Path("referee.tex")),
         ("a", own, Path("c")),

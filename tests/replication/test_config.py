@@ -16,12 +16,11 @@ from replication.config import Config, dump, load
 from replication.experiments.double_integrator import study as double_integrator_study
 from replication.experiments.regression import study as regression_study
 from replication.seeds import FIRST_STUDY_SEED, FIRST_TUNING_SEED
-from replication.settings import ScpoConfig, merge
-from replication.upgrade import upgrade_config
+from replication.settings import merge
 from scpo.errors import ConfigurationError
 
 PROJECT = Path(__file__).parents[2]
-SCALES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if not path.stem.endswith("claims")]
+SCALES = [path for path in sorted((PROJECT / "config").glob("*.yaml")) if path.stem not in scales.NO_SCALES]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -75,6 +74,7 @@ def test_side_experiments_change_one_setting():
     usual = arms["scpo"].scpo
     added = {"kappa": 1.0, "tightening": 0.0, "buffer": 0.0, "look": None}
     added["directions"] = replace(usual.directions, kind="isotropic", recycled=0)
+    added["smoothness"] = replace(usual.smoothness, factor=2.0)
     assert plain == usual.model_copy(update=added) != usual
     assert arms["scpo-no-buffer"].scpo == arms["scpo"].scpo.model_copy(update={"buffer": 0.0}) != arms["scpo"].scpo
     assert (proven.scpo.tightening, proven.scpo.buffer) == (0.0, 0.0)
@@ -84,12 +84,15 @@ def test_side_experiments_change_one_setting():
 def test_short_runs_are_the_first_part_of_long_ones():
     section = Config().regression
     long = section.optimizer
-    for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain", "backtracking"):
+    for name in ("scpo-adversarial-50", "unconstrained-adversarial-50", "scpo-tanh", "scpo-plain"):
         short = section.for_arm(name)
         part = short.schedule.epochs / section.schedule.epochs
         assert part < 1
         for share in (0.0, 0.5, 1.0):
             assert short.optimizer.rate(share) == pytest.approx(long.rate(share * part), rel=1e-3)
+    backtracking = section.for_arm("backtracking")  # it ends by its rollouts, and its rate falls with them
+    assert backtracking.optimizer == section.for_arm("scpo-tanh").optimizer
+    assert backtracking.schedule.max_rollouts == backtracking.schedule.updates
 
 
 @pytest.mark.parametrize(
@@ -198,12 +201,15 @@ def test_only_keeps_the_arms_it_names(tmp_path):
 
 @pytest.mark.parametrize("scale", ["smoke", "review"])
 def test_no_arm_of_a_small_scale_is_forgotten(scale):
-    """One seed each; in smoke few epochs, those of a new arm included."""
-    config, limits = load(PROJECT / f"config/{scale}.yaml"), {"smoke": 6, "review": 5000}
+    """One seed each; in smoke few epochs, those of a new arm included.  An arm may end by its rollouts instead."""
+    config = load(PROJECT / f"config/{scale}.yaml")
+    epochs, rollouts = {"smoke": (6, 60), "review": (5000, 58_000)}[scale]
     for section in config.experiments.values():
         for name, arm in section.arms.items():
+            schedule = section.for_arm(name).schedule
             assert arm.seeds == 1
-            assert section.for_arm(name).schedule.epochs <= limits[scale]
+            assert schedule.max_rollouts is None or schedule.max_rollouts <= rollouts
+            assert schedule.epochs <= epochs or (scale == "review" and schedule.max_rollouts)
 
 
 def test_limits_are_no_setting_of_a_run():
@@ -338,25 +344,3 @@ def test_an_arm_has_one_digest_in_memory_and_on_disk():
     raw = json.loads(dump(config))
     for experiment, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
         assert scales.digest_on_disk(raw, experiment, arm) == scales.digest(scales.for_arm(config, experiment, arm))
-
-
-def test_the_digest_of_an_older_file_is_of_its_own_names():
-    raw = json.loads(dump(Config()))
-    older = {("profile" if key == "scale" else key): value for key, value in raw.items()}
-    assert upgrade_config(older) == raw
-    assert scales.digest_on_disk(older, "regression", "scpo") != scales.digest_on_disk(raw, "regression", "scpo")
-
-
-def test_the_methods_old_settings_are_read_under_their_new_names():
-    new = Config().regression.model_dump(mode="json")["scpo"]
-    old = {"samples": 32, "sampler": "tangent", "recycle": 12, "kappa": 0.9, "verify": False, "margin": 0.01}
-    old |= {"buffer": 0.005, "smoothness": "estimated", "initial_smoothness": 10.0, "safety_factor": 2.0}
-    old |= {"kink_ratio": 20.0, "kink_factor": 1.5, "decay": 0.995, "probe_step": None, "safe_probes": False}
-    old |= {"max_radius": 1.0, "backend": "auto"}
-    arm = {"method": "scpo", "dataset": "normal", "overrides": {"scpo": {"margin": 0.0, "recycle": 0}}}
-    raw = {"regression": {"scpo": old, "arms": {"scpo": arm}}}
-    upgraded = upgrade_config(raw)["regression"]
-    before = {"look": None, "smoothness": new["smoothness"] | {"max_radius": 1.0}}
-    assert ScpoConfig.model_validate(upgraded["scpo"]) == ScpoConfig.model_validate(new | before)
-    assert upgraded["arms"]["scpo"]["overrides"] == {"scpo": {"tightening": 0.0, "directions": {"recycled": 0}}}
-    assert upgrade_config({"regression": upgraded}) == {"regression": upgraded}

@@ -164,9 +164,9 @@ def test_settings_are_ours_but_for_the_residual_policy(results: Path) -> None:
     assert [row.endswith(r"& \S \R \\") for row in stated] == [True]
     assert all(row.endswith((r"& \R \\", r"& \R \Cal \\")) for row in rows if row not in stated)
     tuned = " ".join(row for row in rows if r"\Cal" in row)
-    for name in ("starts", "updates", r"\eta", "recycled", r"\kappa", "factor, decay", "tightening"):
+    for name in ("starts", "updates", r"\eta", "recycled", r"\kappa", "factor, decay", "look along", "tightening"):
         assert name in tuned
-    assert tuned.count(r"\Cal") == 8
+    assert tuned.count(r"\Cal") == 9
 
 
 def test_the_table_of_quantities_has_the_references(results: Path) -> None:

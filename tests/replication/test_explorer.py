@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from replication import files
+from replication.bank import Bank
 from replication.claims import claims, decide, verdicts
 from replication.cli import main
 from replication.config import Config, dump
@@ -27,6 +29,7 @@ from replication.page.encode import array
 from replication.paths import REPOSITORY
 from replication.provenance import stamp
 from replication.report import parts
+from replication.results.read import read_section
 from replication.tasks.double_integrator.rollout import rollout_policy
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.double_integrator.task import backup_module
@@ -167,9 +170,9 @@ def save(folder: Path, policy: ResidualPolicy, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    arms = {"scpo": {"method": "scpo", "dataset": "normal", "seeds": 5}}
+    arms = {"scpo": {"method": "scpo", "dataset": "normal", "seeds": 5, "first_seed": 0}}
     regression = RegressionConfig.model_validate({"hidden": (5, 4), "arms": arms})
-    arms = {"scpo-mixed": {"method": "scpo", "dataset": "mixed", "seeds": 1}}
+    arms = {"scpo-mixed": {"method": "scpo", "dataset": "mixed", "seeds": 1, "first_seed": 0}}
     integrator = DoubleIntegratorConfig.model_validate({"hidden": (6, 3), "arms": arms})
     config = Config(scale="small", regression=regression, double_integrator=integrator)
     files.write_text(tmp_path / "config.json", dump(config))
@@ -245,11 +248,16 @@ def test_an_experiment_that_keeps_none_is_refused(trained: Path) -> None:
 
 @pytest.mark.parametrize("experiment", ["regression", "double-integrator"])
 def test_shipped_policies_are_those_of_the_shipped_runs(experiment: str) -> None:
-    """The repository holds the stamps of the runs, which have the checksums of their weights, but not the weights."""
-    shipped = REPOSITORY / "shipped/results/paper" / experiment
-    inputs = files.read_json(shipped / "policies.stamp.json")["inputs"]
-    assert len(inputs) == policies.SEEDS * {"regression": 2, "double-integrator": 9}[experiment]
-    for name, digest in inputs.items():
-        arm, seed = Path(name).parts[-3:-1]
-        outputs = files.read_json(shipped / arm / seed / "run.stamp.json")["outputs"]
-        assert digest in [found for path, found in outputs.items() if path.endswith("/weights.npz")]
+    shipped = REPOSITORY / "shipped/results/study"
+    kept = policies.chosen(read_section(shipped, experiment), experiment)
+    joined = policies.read(shipped, experiment)
+    assert kept
+    assert joined.keys() == set(kept)
+    bank = Bank(shipped)
+    for arm in {arm for arm, _ in kept}:
+        for key, contents in bank.read(experiment, arm):
+            if (arm, key.seed) in joined:
+                own = np.load(BytesIO(contents["policies.npz"]))
+                assert set(own.files) == joined[arm, key.seed].keys()
+                for name, array in joined[arm, key.seed].items():
+                    np.testing.assert_array_equal(array, own[name])

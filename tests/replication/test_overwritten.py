@@ -18,7 +18,7 @@ def results(tmp_path: Path) -> Path:
     """A folder in which one arm of each experiment has a finished run of the smoke scale."""
     config = smoke()
     for experiment, arm in (("regression", "scpo"), ("double-integrator", "scpo-mixed")):
-        folder = tmp_path / experiment / arm / "seed-0"
+        folder = tmp_path / experiment / arm / "seed-20002"
         folder.mkdir(parents=True)
         digest = scales.digest(scales.for_arm(config, experiment, arm))
         (folder / "run.stamp.json").write_text(json.dumps({"config_sha256": digest}))
@@ -50,5 +50,5 @@ def test_the_arms_and_the_changed_settings_are_named(results):
 
 
 def test_a_damaged_stamp_counts_as_one_of_other_settings(results):
-    (results / "regression/scpo/seed-0/run.stamp.json").write_text("{}")
+    (results / "regression/scpo/seed-20002/run.stamp.json").write_text("{}")
     assert "regression/scpo" in str(overwritten.warning(smoke(), results))

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from replication.claims import claims
 from replication.errors import ResultError
 from replication.study import preregistration
 
@@ -13,10 +14,10 @@ SCALE = "scale: study\nonly_stated: true\nregression: {arms: {scpo: {seeds: 2, f
 
 @pytest.fixture
 def files(tmp_path):
-    scale, claims = tmp_path / "study.yaml", tmp_path / "claims.yaml"
+    scale, stated = tmp_path / "study.yaml", tmp_path / "claims.yaml"
     scale.write_text(SCALE)
-    claims.write_text(preregistration.CLAIMS.read_text())
-    return {"path": tmp_path / "frozen.json", "scale": scale, "stated": claims}
+    stated.write_text(claims.FILE.read_text())
+    return {"path": tmp_path / "frozen.json", "scale": scale, "stated": stated}
 
 
 def test_before_the_freeze_nothing_is_wrong(files):

@@ -1,17 +1,20 @@
 """A bank becomes shipped results: what is restored of it is what the report reads, for the seeds that are there."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from replication import bank, files, scales
+from replication.config import dump
 from replication.errors import ResultError
 from replication.experiments import quantities
 from replication.planted_faults import run as planted
 from replication.results import inventory
 from replication.results.read import read_config
 from replication.shipped import ship
-from replication.study import publish, race
+from replication.study import given, publish, race
 from tests.replication import synthetic_falsification
 
 pytestmark = pytest.mark.slow
@@ -67,12 +70,64 @@ def test_the_bank_is_restored_as_the_results_of_a_scale(study, tmp_path, monkeyp
     assert names == set(ship.restored_names(out))
     config = read_config(restored)
     assert {arm: one.seeds for arm, one in config.regression.arms.items()} == {"scpo": 2, "unconstrained": 1}
-    assert json.loads((restored / publish.PLANNED).read_text())["regression/scpo"] == 3
+    assert json.loads((restored / publish.PLANNED).read_text())["seeds"]["regression/scpo"] == 3
     assert set(inventory.files_of(config)) <= names
+    assert (restored / "double-integrator/scpo-mixed/seed-20002/certificate.stamp.json").is_file()
     table = quantities.collect(restored)
+    assert [table.value("", "", name) for name in ("finished-runs", "planned-runs")] == [4.0, 5.0]
     assert table.values("regression", "scpo", "unsafe-iterates").to_dict() == {20002: 0.0, 20003: 0.0}
     assert files.read_json(restored / "referee.json")["arms"][0]["arm"] == "scpo-mixed"
     assert (restored / "regression/policies.npz").is_file()
+
+
+@pytest.fixture(scope="module")
+def restored(study, tmp_path_factory):
+    """Settings and runs of the bank, and results that hold the runs, the references and what the runs were given."""
+    from replication.experiments.double_integrator import references
+
+    scale, _, out = study
+    results = tmp_path_factory.mktemp("restored") / "small"
+    kept = bank.Bank(out)
+    config = publish.held_of(scales.load_scale(scale), kept)
+    files.write_text(results / "config.json", dump(config))
+    for key in kept.runs():
+        kept.restore(key, results / key.folder)
+    references.main(results / "config.json", results / "double-integrator/references.json")
+    given.judge(config, results, kept.runs(), race.REFEREE)
+    return config, results, kept.runs()
+
+
+def test_what_banked_runs_were_given_is_made_again_and_judged(restored):
+    _, results, _ = restored
+    assert len(list(results.glob("*/data/*/seed-*.npz"))) == 3
+    assert (results / "double-integrator/scpo-mixed/seed-20002/starts.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("regression/data/normal/seed-20002.npz", "not the file that the run regression/"),
+        ("double-integrator/scpo-mixed/seed-20002/starts.parquet", "not the file that the run double-integrator/"),
+        ("double-integrator/scpo-mixed/seed-20002/certificate.json", "area is that of the cells"),
+        ("double-integrator/references.npz", "held-out starts"),
+    ],
+)
+def test_runs_that_were_given_something_else_are_not_published(restored, tmp_path, name, reason):
+    config, honest, runs = restored
+    results = shutil.copytree(honest, tmp_path / "small")
+    path = results / name
+    if path.suffix == ".json":
+        content = files.read_json(path)
+        content["final"]["area"] += 1
+        files.write_json(path, content)
+    elif path.suffix == ".npz":
+        arrays = files.read_npz(path)
+        changed = {"heldout_starts": arrays["heldout_starts"] / 2} if "heldout_starts" in arrays else {}
+        files.write_npz(path, **arrays | changed, more=np.zeros(1))
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ResultError, match=reason):
+        given.judge(config, results, runs, race.REFEREE)
 
 
 def test_a_bank_without_a_run_of_the_scale_is_refused(study, tmp_path):

@@ -76,7 +76,7 @@ FILES = [
     ("{regression: null, double_integrator: null}", "no experiment and no arm is left"),
     ("regression: {arms: {none: null}}", "regression.arms.none = null: no such arm; there are backtracking"),
     ("regression: {arms: {scpo: {seeds: 2.5}}}", f"{ARM}.seeds = 2.5: must be a valid integer"),
-    ("regression: {arms: {scpo: {seeds: 5000}}}", "seeds from 1000 on are for tuning"),
+    ("regression: {arms: {scpo: {first_seed: 0, seeds: 5000}}}", "seeds from 1000 on are for tuning"),
     ("regression: {arms: {scpo: {dataset: norml}}}", "arm 'scpo': no data set 'norml'; there are"),
     ("regression: {arms: {scpo: {method: spco}}}", "no method 'spco'; there are scpo"),
     ("regression: {arms: {A b: {method: scpo, dataset: normal}}}", "regression.arms.A b"),

@@ -13,6 +13,7 @@ from replication.config import Config
 from replication.report import numbers, text
 from replication.report.text import Number
 from replication.results import quantities
+from replication.results.quantities import NO_SEED, of_rows
 from replication.results.read import read_arm, read_config
 from scpo.errors import ConfigurationError
 
@@ -162,7 +163,12 @@ def test_a_quantity_that_no_run_has_reads_none(results: Path) -> None:
         _print(_q("regression/unconstrained/misses", "sum"), results)
 
 
-def test_only_the_paper_scale_goes_without_a_notice() -> None:
-    config = small_config()
-    assert "smoke" in numbers.notice(config.model_copy(update={"scale": "smoke"}))
-    assert numbers.notice(config.model_copy(update={"scale": "paper"})) == ""
+def test_only_a_whole_study_goes_without_a_notice() -> None:
+    whole, part = (
+        of_rows([("", "", NO_SEED, "finished-runs", finished), ("", "", NO_SEED, "planned-runs", 7.0)])
+        for finished in (7.0, 3.0)
+    )
+    smoke, study = (small_config().model_copy(update={"scale": scale}) for scale in ("smoke", "study"))
+    assert "smoke" in numbers.notice(smoke, whole)
+    assert numbers.notice(study, whole) == ""
+    assert "3 of 7 planned runs" in numbers.notice(study, part)

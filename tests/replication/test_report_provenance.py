@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from replication import report
-from replication.claims import decide as verify
+from replication.claims import claims, decide
 from replication.cli import main
 from replication.errors import ResultError
 from replication.experiments import quantities
@@ -20,6 +20,8 @@ from scpo.errors import ConfigurationError
 
 from . import planted_claims
 
+#: A claim about one arm.
+CLAIM = next(claim for claim in claims.load().claims if claim.id == "regression-rejects")
 PARTS = {
     "figures/falsification-smoothness": ".pdf",
     "tables/regression-settings": ".tex",
@@ -43,10 +45,10 @@ TEXT = r"""
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small report: a figure, two tables, numbers and claims, with the text that shows them."""
     folder = tmp_path_factory.mktemp("once")
-    results, paper = folder / "results/paper", folder / "text"
+    results, paper = folder / "results/study", folder / "text"
     planted_claims.write(results)
     quantities.main(results, results / "quantities.parquet")
-    verify.write(results, results / "claims.json")
+    decide.write(results, results / "claims.json")
     for name, suffix in PARTS.items():
         report.render(name.partition("/")[2], results, results / "report" / f"{name}{suffix}")
     (paper / "sections").mkdir(parents=True)
@@ -64,20 +66,20 @@ def made(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "moved"
     shutil.copytree(once, folder, ignore=shutil.ignore_patterns("regression", "double-integrator"))
     for experiment in ("regression", "double-integrator"):
-        (folder / "results/paper" / experiment).symlink_to(
-            once / "results/paper" / experiment, target_is_directory=True
+        (folder / "results/study" / experiment).symlink_to(
+            once / "results/study" / experiment, target_is_directory=True
         )
     return folder
 
 
 def _write(folder: Path) -> str:
-    out = folder / "results/paper/report/stamps.tex"
-    text.write_stamps(folder / "results/paper", out, folder / "text")
+    out = folder / "results/study/report/stamps.tex"
+    text.write_stamps(folder / "results/study", out, folder / "text")
     return out.read_text()
 
 
 def _problems(folder: Path) -> list[str]:
-    return text.problems(folder / "results/paper", folder / "text")
+    return text.problems(folder / "results/study", folder / "text")
 
 
 def _replace(path: Path, old: str, new: str) -> None:
@@ -91,14 +93,14 @@ def test_every_part_has_a_hash_which_is_that_of_its_stamp(made: Path) -> None:
     assert hashes.keys() == {*PARTS, "numbers", "quantities", "claims"}
     assert len(set(hashes.values())) == len(hashes)
     for name, suffix in PARTS.items():
-        content = stamp.read(made / f"results/paper/report/{name}{suffix}")
+        content = stamp.read(made / f"results/study/report/{name}{suffix}")
         assert content["hash"] == hashes[name] == stamp.short_hash(content)
 
 
 def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path: Path) -> None:
-    results = planted_claims.copied(once / "results/paper", tmp_path / "elsewhere/paper", ())
+    results = planted_claims.copied(once / "results/study", tmp_path / "elsewhere/study", ())
     out = results / "report/tables/regression-settings.tex"
-    before = stamp.read(once / "results/paper/report/tables/regression-settings.tex")
+    before = stamp.read(once / "results/study/report/tables/regression-settings.tex")
     report.render("regression-settings", results, out)
     assert stamp.read(out)["hash"] == before["hash"]
     for key in ("commit", "host", "dirty", "versions", "platform"):
@@ -108,19 +110,19 @@ def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path:
 
 
 def test_host_commit_and_dirty_flag_reach_no_hash(once: Path, tmp_path: Path) -> None:
-    results = tmp_path / "elsewhere/paper"
-    shutil.copytree(once / "results/paper", results)
+    results = tmp_path / "elsewhere/study"
+    shutil.copytree(once / "results/study", results)
     for path in results.rglob("*.stamp.json"):
         content = json.loads(path.read_text())
         path.write_text(json.dumps(content | {"host": "another", "commit": "0" * 40, "dirty": True, "platform": "x"}))
     for path in results.rglob("*.timing.json"):
         path.write_text('{"seconds": 9, "host": "another"}')
-    verify.write(results, results / "claims.json")
-    assert stamp.read(results / "claims.json")["hash"] == stamp.read(once / "results/paper/claims.json")["hash"]
+    decide.write(results, results / "claims.json")
+    assert stamp.read(results / "claims.json")["hash"] == stamp.read(once / "results/study/claims.json")["hash"]
 
 
 def test_inputs_are_what_was_read(once: Path) -> None:
-    results = once / "results/paper"
+    results = once / "results/study"
     assert stamp.read(results / "report/tables/regression-settings.tex")["inputs"].keys() == {"results:config.json"}
     figure = stamp.read(results / "report/figures/falsification-smoothness.pdf")
     assert "results:falsification.json" in figure["inputs"]
@@ -135,25 +137,25 @@ def test_inputs_are_what_was_read(once: Path) -> None:
     ("name", "old", "new", "problem"),
     [
         (
-            "results/paper/report/tables/regression-settings.tex",
+            "results/study/report/tables/regression-settings.tex",
             "setting",
             "sitting",
             "regression-settings.tex: altered since it was made",
         ),
         (
-            "results/paper/falsification.json",
+            "results/study/falsification.json",
             "refused",
             "accepted",
             r"smoothness.pdf: made from another .*falsification",
         ),
         (
-            "results/paper/report/tables/regression-settings.stamp.json",
+            "results/study/report/tables/regression-settings.stamp.json",
             '"code_sha256": "',
             '"code_sha256": "0',
             "code that has changed",
         ),
-        ("results/paper/report/numbers.tex", "1.4", "1.5", "numbers.tex: altered since it was made"),
-        ("results/paper/claims.json", "supported", "reproduced", "claims.json: altered since it was made"),
+        ("results/study/report/numbers.tex", "1.4", "1.5", "numbers.tex: altered since it was made"),
+        ("results/study/claims.json", "supported", "reproduced", "claims.json: altered since it was made"),
         (
             "text/sections/text.tex",
             "}{sum}",
@@ -198,13 +200,13 @@ def test_what_is_stale_or_unreferenced_stops_the_report(
 
 
 def test_a_part_without_a_stamp_stops_the_report(made: Path) -> None:
-    (made / "results/paper/report/tables/regression-settings.stamp.json").unlink()
+    (made / "results/study/report/tables/regression-settings.stamp.json").unlink()
     with pytest.raises(ResultError, match="no stamp"):
         _write(made)
 
 
 def _explain(name: str, folder: Path) -> tuple[str, bool]:
-    return explain.explain(name, folder / "results/paper", folder / "text")
+    return explain.explain(name, folder / "results/study", folder / "text")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def _explain(name: str, folder: Path) -> tuple[str, bool]:
         ("updates", "quantity  updates: Updates of the run."),
         ("regression/floor-normal", "quantity  floor-normal: Least mean squared error"),
         (r"\setting{regression/bound}", r"printed   \num{1.4} for \setting{regression/bound} in "),
-        ("regression-feasible", "claim regression-feasible (abstract v1, v3; setting R): Regression with"),
+        (CLAIM.id, f"claim {CLAIM.id} ({CLAIM.source}; setting {CLAIM.mark}): {CLAIM.statement}"),
     ],
 )
 def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: str, heading: str) -> None:
@@ -233,17 +235,17 @@ def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: s
 
 
 def test_a_claim_says_what_it_was_judged_on(made: Path) -> None:
-    text, _ = _explain("regression-feasible", made)
+    text, _ = _explain(CLAIM.id, made)
     assert "judged on regression/scpo/seed-1/run.json" in text
     assert re.search(r"^runs +\d+ made at c0ffee$", text, re.MULTILINE)
-    assert "because   Throughout means at every iterate." in text
-    assert "effort    make reproduce: " in text
+    assert f"because   {CLAIM.reason}" in text
+    assert f"effort    {claims.load().efforts[CLAIM.effort].command}: " in text
     assert "verdict   not-run: regression/scpo: needs 10 seeds" in text
 
 
 def test_what_no_longer_matches_is_said(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _replace(made / "results/paper/config.json", '"seeds": 2', '"seeds": 1')
-    options = ["--results", str(made / "results/paper"), "--paper", str(made / "text")]
+    _replace(made / "results/study/config.json", '"seeds": 2', '"seeds": 1')
+    options = ["--results", str(made / "results/study"), "--paper", str(made / "text")]
     assert main(["explain", "tab-2", *options]) == 1
     out = capsys.readouterr().out
     assert re.search(r"^state +CHANGED\n .*regression-settings.tex: made from another .*config.json", out, re.MULTILINE)
@@ -262,17 +264,17 @@ def test_without_a_name_all_that_can_be_explained_is_listed(capsys: pytest.Captu
     out = capsys.readouterr().out
     assert re.search(r"^  fig-\d+ +regression-safety +[A-Z]", out, re.MULTILINE)
     assert re.search(r"^  unsafe-iterates +\S.*\.$", out, re.MULTILINE)
-    assert re.search(r"^  regression-feasible +Regression with", out, re.MULTILINE)
+    assert re.search(rf"^  {CLAIM.id} +{CLAIM.statement[:15]}", out, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("made")  # for its registry
 def test_what_the_report_lacks_is_made_before_it_is_explained(once: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(once, tmp_path / "copy"))
-    results = copy / "results/paper"
+    results = copy / "results/study"
     shutil.rmtree(results / "report")
     for name in ("claims.json", "quantities.parquet"):
         (results / name).unlink()
-    for name in ("fig-1", "tab-1", "regression-feasible", r"\setting{regression/bound}"):
+    for name in ("fig-1", "tab-1", CLAIM.id, r"\setting{regression/bound}"):
         text, matches = _explain(name, copy)
         assert matches, text
         assert re.search(r"^file +\S", text, re.MULTILINE)
@@ -290,6 +292,6 @@ def test_the_code_line_is_that_of_the_figure_and_of_the_quantity(made: Path) -> 
 def test_inputs_are_listed_on_request(made: Path) -> None:
     short, _ = _explain("fig-1", made)
     assert re.search(r"^inputs +\d+ files; --inputs lists them$", short, re.MULTILINE)
-    long, _ = explain.explain("fig-1", made / "results/paper", made / "text", list_inputs=True)
+    long, _ = explain.explain("fig-1", made / "results/study", made / "text", list_inputs=True)
     assert re.search(r"^ +[0-9a-f]{12}  falsification\.json$", long, re.MULTILINE)
     assert "matplotlib " in short

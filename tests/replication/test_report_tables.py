@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replication import report
+from replication import files, report
 from replication.claims import verdicts
 from replication.claims.claims import load as load_claims
 from replication.claims.verdicts import Verdict
 from replication.config import Config
 from replication.experiments.regression import tables
 from replication.report import claims as claim_tables
+from replication.report import study as study_tables
 from replication.results.quantities import COUNT, LOSS, NUMBER, SAFETY, SHARE
 from replication.results.read import read_arm
 from replication.typeset import latex
@@ -31,6 +34,29 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_results(folder, small_config())
     write_quantities(folder)
     return folder
+
+
+def test_unsafe_iterates_are_listed_with_their_size(results: Path, tmp_path: Path) -> None:
+    assert "none" in _rows(study_tables.unsafe(results))
+    copy = tmp_path / "results"
+    shutil.copytree(results, copy)
+    found = json.loads((copy / "referee.json").read_text())
+    arm = next(one for one in found["arms"] if (one["experiment"], one["arm"]) == (EXPERIMENT, "scpo"))
+    arm["unsafe"] = [{"seed": 1, "update": 12, "constraint": 0, "g": 3e-9, "miss": None}]
+    (copy / "referee.json").write_text(json.dumps(found))
+    cells = _rows(study_tables.unsafe(copy))["regression"]
+    assert cells[:3] == ["1", latex.count(12), "1"]
+    assert cells[3:] == [latex.formatted(3e-9, SAFETY), latex.DASH]
+
+
+def test_the_headline_says_how_many_runs_were_planned(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(results, copy)
+    config = small_config()
+    runs = len(config.experiments[EXPERIMENT].arms["scpo"].seed_range)
+    assert _rows(study_tables.headline(copy))["regression"][0] == latex.count(runs)
+    files.write_json(copy / "planned.json", {"seeds": {f"{EXPERIMENT}/scpo": 100}})
+    assert _rows(study_tables.headline(copy))["regression"][0] == f"{latex.count(runs)} of 100"
 
 
 def _rows(table: str) -> dict[str, list[str]]:
@@ -179,9 +205,10 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
         "training inputs",
         "updates per epoch",
         r"learning rate \(\eta\)",
-        r"sampled directions \(n\)",
-        r"\quad of them recycled, at most",
+        "directions of an update, at most",
+        r"\quad recycled, at most",
         r"share of the slack \(\kappa\)",
+        "look along the step",
         "tightening",
         "buffer",
         "tightening that covers the points between",
@@ -196,10 +223,13 @@ def test_settings_print_what_was_used_with_its_origin(tmp_path: Path) -> None:
 
 def test_the_estimator_is_printed_as_it_is_used(results: Path) -> None:
     rows = {name.removeprefix(r"\quad "): cells for name, cells in _rows(tables.settings(results)).items()}
-    assert rows[r"\quad factor, decay"] == [r"\num{2}, \num{0.995}", r"\R \Cal"]
+    scpo = small_config().regression.scpo
+    used = rf"\num{{{scpo.smoothness.factor:g}}}, \num{{{scpo.smoothness.decay:g}}}"
+    assert rows[r"\quad factor, decay"] == [used, r"\R \Cal"]
     assert rows[r"radius \(r\)"][0] == r"\num{2} times the longest reliable step"
     assert rows[r"\quad at most"][0] == "no limit"
-    assert rows["look along the step"][0] == r"at \num{0.75} of the step, factor \num{2}"
+    seen = rf"at \num{{{scpo.look.share:g}}} of it, factor \num{{{scpo.look.factor:g}}}"
+    assert rows["look along the step"][0] == seen
 
 
 def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ def write_run(results: Path, section: RegressionConfig, weights: dict[str, torch
 def section() -> RegressionConfig:
     """One run of a small network."""
     raw = RegressionConfig().model_dump(mode="json")
-    raw["arms"] = {"scpo": {"method": "scpo", "dataset": "normal", "seeds": 1}}
-    raw["arms"]["unconstrained"] = {"method": "unconstrained", "dataset": "normal", "seeds": 1}
+    raw["arms"] = {"scpo": {"method": "scpo", "dataset": "normal", "seeds": 1, "first_seed": 0}}
+    raw["arms"]["unconstrained"] = {"method": "unconstrained", "dataset": "normal", "seeds": 1, "first_seed": 0}
     return RegressionConfig.model_validate(raw | {"hidden": [4], "heldout": 10})
 
 

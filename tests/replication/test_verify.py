@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from replication.claims import claims, verdicts
-from replication.claims import decide as verify
+from replication.claims import claims, decide, verdicts
 from replication.claims.claims import Claim
+from replication.claims.decide import Measured
 from replication.claims.verdicts import Verdict
 from replication.cli import main
 from replication.config import Config, dump
@@ -21,36 +23,42 @@ from replication.results.integrity import WITHOUT
 from replication.results.quantities import of_rows
 
 from . import planted_claims
-from .synthetic_metrics import write_metrics
-from .synthetic_results import write_results
 from .synthetic_stamps import write_stamps
 
 STATED = claims.load()
+#: The arms of small results.
+ARMS = ("regression/scpo", "regression/scpo-no-buffer")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
-    results = tmp_path_factory.mktemp("made") / "paper"
+    results = tmp_path_factory.mktemp("made") / "study"
     return results, planted_claims.write(results)
 
 
+@pytest.fixture(scope="module")
+def two_arms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
+    results = tmp_path_factory.mktemp("two") / "study"
+    return results, planted_claims.write(results, planted_claims.study_config(arms=ARMS))
+
+
 @pytest.fixture
-def results(made: tuple[Path, Config], tmp_path: Path) -> Path:
-    arms = ("regression/scpo", "regression/scpo-verified", *_named("referee-agrees").needs.arms)
-    return planted_claims.copied(made[0], tmp_path / "paper", arms)
+def results(two_arms: tuple[Path, Config], tmp_path: Path) -> Path:
+    return planted_claims.copied(two_arms[0], tmp_path / "study", ARMS)
 
 
 def _one(results: Path, claim: Claim) -> Verdict:
     only = STATED.model_copy(update={"claims": (planted_claims.relaxed(claim),)})
-    return verify.evaluate(results, only)[0]
+    return decide.evaluate(results, only)[0]
 
 
 @pytest.mark.parametrize("claim", STATED.claims, ids=lambda claim: claim.id)
 def test_good_evidence_holds_and_bad_evidence_deviates(made: tuple[Path, Config], tmp_path: Path, claim: Claim) -> None:
-    results = planted_claims.copied(made[0], tmp_path / "paper", (*claim.needs.arms, *claim.needs.baselines))
+    results = planted_claims.copied(made[0], tmp_path / "study", (*claim.needs.arms, *claim.needs.baselines))
     planted_claims.plant(results, made[1], claim, good=True)
     good = _one(results, claim)
-    assert good.status == ("supported" if claim.mark == "R" else "reproduced"), good
+    assert good.status == "supported", good
+    assert _one(results, claim.model_copy(update={"mark": "S"})).status == "reproduced"
     planted_claims.plant(results, made[1], claim, good=False)
     bad = _one(results, claim)
     assert bad.status == "deviates", bad
@@ -63,23 +71,23 @@ def _named(name: str) -> Claim:
 
 def test_evidence_that_is_missing_is_not_run(results: Path) -> None:
     (results / "regression/scpo/seed-1/run.json").unlink()
-    found = _one(results, _named("regression-feasible"))
+    found = _one(results, _named("regression-improves"))
     assert (found.status, found.measured) == ("not-run", None)
     assert found.reason.startswith("missing evidence: regression/scpo/seed-1/run.json: no such file")
 
 
 def test_without_results_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "--results", str(tmp_path / "paper")]) == 1
+    assert main(["verify", "--results", str(tmp_path / "study")]) == 1
     assert "no results; make them" in capsys.readouterr().out
 
 
 def test_too_few_seeds_and_too_short_runs_decide_nothing(results: Path) -> None:
-    claim = _named("regression-feasible")
-    found = verify.evaluate(results, STATED.model_copy(update={"claims": (claim,)}))[0]
+    claim = _named("regression-improves")
+    found = decide.evaluate(results, STATED.model_copy(update={"claims": (claim,)}))[0]
     assert found.status == "not-run"
     assert "needs 10 seeds" in found.reason
     few = claim.model_copy(update={"needs": claim.needs.model_copy(update={"seeds": 2})})
-    found = verify.evaluate(results, STATED.model_copy(update={"claims": (few,)}))[0]
+    found = decide.evaluate(results, STATED.model_copy(update={"claims": (few,)}))[0]
     assert "needs runs of 10000 updates" in found.reason
 
 
@@ -112,50 +120,35 @@ def test_evidence_without_a_stamp_decides_nothing(results: Path) -> None:
     assert "no stamp" in _one(results, _named("regression-improves")).reason
 
 
-def test_another_scale_decides_nothing(made: tuple[Path, Config], tmp_path: Path) -> None:
+def test_another_scale_decides_nothing(tmp_path: Path) -> None:
     results = tmp_path / "smoke"
-    config = planted_claims.paper_config("smoke")
-    write_results(results, config)
-    write_stamps(results, config)
-    found = verify.evaluate(results, STATED)
+    planted_claims.write(results, planted_claims.study_config("smoke", ARMS))
+    found = decide.evaluate(results, STATED)
     assert {one.status for one in found} == {"not-run"}
     assert any("scale 'smoke' decides nothing" in one.reason for one in found)
-    assert verify.judge(results, strict=False)[1] == 1
+    assert decide.judge(results, strict=False)[1] == 1
 
 
-def test_verified_runs_with_a_rejected_proposal_are_not_judged(results: Path, made: tuple[Path, Config]) -> None:
-    arm = "regression/scpo-verified"
-    claim = planted_claims.relaxed(_named("regression-feasible"))
-    claim = claim.model_copy(update={"needs": claim.needs.model_copy(update={"seeds": 1, "arms": (arm,)})})
-    only = STATED.model_copy(update={"claims": (claim,)})
-    planted_claims.plant(results, made[1], claim, good=True)
-    assert verify.evaluate(results, only)[0].seeds == (0, 1)
-    path = results / arm / "seed-1/metrics.parquet"
-    rows = pd.read_parquet(path)
-    rows.loc[5, "unsafe_proposals"] = 1
-    write_metrics(path.parent, rows)
-    write_stamps(results, made[1])
-    assert verify.evaluate(results, only)[0].seeds == (0,)
-
-
-def test_a_value_that_is_not_finite_deviates(results: Path, made: tuple[Path, Config]) -> None:
+def test_a_value_that_is_not_finite_deviates(results: Path, two_arms: tuple[Path, Config]) -> None:
     claim = _named("regression-loss")
     path = results / "regression/scpo/seed-0/run.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps(summary | {"final": summary["final"] | {"fresh_loss": None}}))
-    write_stamps(results, made[1])
+    write_stamps(results, two_arms[1])
     found = _one(results, claim)
     assert (found.status, found.measured, found.reason) == ("deviates", None, "a value is not finite")
 
 
 @pytest.fixture
-def everything_holds(results: Path, made: tuple[Path, Config], monkeypatch: pytest.MonkeyPatch) -> Path:
-    chosen = ("regression-feasible", "regression-improves", "figure-initial-loss", "referee-agrees", "speed-literal")
-    few = STATED.model_copy(update={"claims": tuple(planted_claims.relaxed(_named(name)) for name in chosen)})
+def everything_holds(results: Path, two_arms: tuple[Path, Config], monkeypatch: pytest.MonkeyPatch) -> Path:
+    chosen = [_named(name) for name in ("regression-rejects", "regression-improves", "figure-early-loss")]
+    chosen[-1] = chosen[-1].model_copy(update={"mark": "F"})
+    chosen += [_named(name) for name in ("referee-agrees", "speed-literal")]
+    few = STATED.model_copy(update={"claims": tuple(map(planted_claims.relaxed, chosen))})
     for claim in few.claims[:-1]:
-        planted_claims.plant(results, made[1], claim, good=True)
-    others = claims.load  # of another file, as of the study
-    monkeypatch.setattr(claims, "load", lambda path=claims.FILE: few if path == claims.FILE else others(path))
+        planted_claims.plant(results, two_arms[1], claim, good=True)
+    every = claims.load  # the digest of all claims is taken of their file
+    monkeypatch.setattr(claims, "load", lambda path=None: few if path is None else every(path))
     return results
 
 
@@ -211,8 +204,8 @@ def test_deciding_again_leaves_the_report_valid(results: Path) -> None:
     assert stamp.changed(results / "claims.json", results) == []
 
 
-def test_a_deviation_fails_only_if_strict(everything_holds: Path, made: tuple[Path, Config]) -> None:
-    planted_claims.plant(everything_holds, made[1], _named("regression-feasible"), good=False)
+def test_a_deviation_fails_only_if_strict(everything_holds: Path, two_arms: tuple[Path, Config]) -> None:
+    planted_claims.plant(everything_holds, two_arms[1], _named("regression-rejects"), good=False)
     assert main(["verify", "--results", str(everything_holds)]) == 0
     assert main(["verify", "--results", str(everything_holds), "--strict"]) == 1
 
@@ -225,11 +218,11 @@ def test_missing_or_altered_evidence_fails(everything_holds: Path, capsys) -> No
     assert main(["verify", "--results", str(everything_holds)]) == 1
     assert f"altered evidence: {path}" in capsys.readouterr().out
     with pytest.raises(ResultError, match=r"altered evidence: .*seed-0/run\.json"):
-        verify.write(everything_holds, everything_holds / "claims.json")
+        decide.write(everything_holds, everything_holds / "claims.json")
     path.unlink()
     assert main(["verify", "--results", str(everything_holds)]) == 1
     with pytest.raises(ResultError, match=r"missing evidence: .*seed-0/run\.json: no such file"):
-        verify.write(everything_holds, everything_holds / "claims.json")
+        decide.write(everything_holds, everything_holds / "claims.json")
     path.write_text(text)
     assert main(["verify", "--results", str(everything_holds)]) == 0
     assert (everything_holds / "claims.json").read_bytes() == before
@@ -243,7 +236,7 @@ def test_a_damaged_stamp_is_named_and_fails(everything_holds: Path, content: str
     assert main(["verify", "--results", str(everything_holds)]) == 1
     assert f"altered evidence: {path}: damaged, not the stamp of a job" in capsys.readouterr().out
     with pytest.raises(ResultError, match="damaged, not the stamp of a job"):
-        verify.write(everything_holds, everything_holds / "claims.json")
+        decide.write(everything_holds, everything_holds / "claims.json")
 
 
 def test_a_file_without_a_stamp_is_held_against_the_table(everything_holds: Path, capsys) -> None:
@@ -256,37 +249,43 @@ def test_a_file_without_a_stamp_is_held_against_the_table(everything_holds: Path
 
 
 def test_seeds_that_only_one_of_two_arms_has_are_left_out(results: Path) -> None:
-    claim = planted_claims.relaxed(_named("regression-rejects"))
+    claim = planted_claims.relaxed(_named("buffer-helps"))
     only = STATED.model_copy(update={"claims": (claim,)})
-    rows = [("regression", "scpo", seed, "unsafe-share", 0.1) for seed in (0, 1)]
-    rows += [("regression", "unconstrained", seed, "unsafe-share", 0.4) for seed in (1, 2)]
-    rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
-    found = verify.evaluate(results, only, of_rows(rows))[0]
-    assert (found.measured, found.seeds) == (pytest.approx(0.75), (1,))
-    assert found.reason == "regression/scpo: needs 2 seeds that may be judged, there are 1"
+    rows = [("regression", "scpo-no-buffer", seed, claim.quantity, 0.4) for seed in (0, 1)]
+    rows += [("regression", "scpo", seed, claim.quantity, 0.1) for seed in (1, 2)]
+    rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "scpo-no-buffer") for seed in (0, 1)]
+    found = decide.evaluate(results, only, of_rows(rows))[0]
+    assert (found.measured, found.seeds) == (pytest.approx(0.3), (1,))
+    assert found.reason == "regression/scpo-no-buffer: needs 2 seeds, there are 1"
     apart = of_rows([row for row in rows if row[2] != 1])
-    assert "no seed is in both regression/scpo and" in verify.evaluate(results, only, apart)[0].reason
+    assert "no seed is in both regression/scpo-no-buffer and" in decide.evaluate(results, only, apart)[0].reason
 
 
-def test_a_safe_baseline_leaves_nothing_to_avoid(results: Path) -> None:
-    claim = planted_claims.relaxed(_named("regression-rejects"))
-    rows = [("regression", arm, seed, "unsafe-share", 0.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
-    rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "unconstrained") for seed in (0, 1)]
-    found = verify.evaluate(results, STATED.model_copy(update={"claims": (claim,)}), of_rows(rows))[0]
-    assert (found.status, found.measured) == ("deviates", 0.0)
+@pytest.mark.parametrize(("count", "said"), [(None, "judges 0 of 2 runs"), (1, "judges 1 of 2 runs")])
+def test_a_referee_that_saw_fewer_runs_decides_nothing(results: Path, count: int | None, said: str) -> None:
+    path = results / "referee.json"
+    content = json.loads(path.read_text())
+    if count is None:
+        del content["arms"][0]
+    else:
+        content["arms"][0]["runs"] = count
+    path.write_text(json.dumps(content))
+    found = _one(results, _named("referee-agrees"))
+    assert found.status == "not-run"
+    assert said in found.reason
 
 
-def test_a_missing_arm_is_named(results: Path, made: tuple[Path, Config]) -> None:
-    arm = _named("regression-rejects").needs.baselines[0].partition("/")[2]
-    raw = made[1].model_dump(mode="json")
+def test_a_missing_arm_is_named(results: Path, two_arms: tuple[Path, Config]) -> None:
+    arm = _named("buffer-helps").needs.baselines[0].partition("/")[2]
+    raw = two_arms[1].model_dump(mode="json")
     del raw["regression"]["arms"][arm]
     (results / "config.json").write_text(dump(Config.model_validate(raw)))
-    found = _one(results, _named("regression-rejects"))
+    found = _one(results, _named("buffer-helps"))
     assert (found.status, found.reason) == ("not-run", f"config.json: the scale does not run regression/{arm}")
 
 
 def test_verdicts_survive_their_file(everything_holds: Path) -> None:
-    found = verify.evaluate(everything_holds, claims.load())
+    found = decide.evaluate(everything_holds, claims.load())
     verdicts.write(everything_holds / "claims.json", found)
     assert verdicts.read(everything_holds / "claims.json") == found
     (everything_holds / "claims.json").write_text("[{}]")
@@ -294,10 +293,36 @@ def test_verdicts_survive_their_file(everything_holds: Path) -> None:
         verdicts.read(everything_holds / "claims.json")
 
 
+def _reduced(claim: Claim, *groups: Sequence[float]) -> Measured:
+    found = decide.reduce(claim, groups)
+    assert found is not None
+    return found
+
+
 def test_intervals_must_hold_as_a_whole() -> None:
     claim = _named("regression-loss")
-    value, low, high = verify.reduce(claim, [list(np.linspace(0.05, 0.09, 10))])
-    assert low < claim.expected < high
-    assert value == pytest.approx(0.07)
-    assert not verify.holds(claim, low, high)
-    assert verify.holds(claim, low, claim.expected)
+    found = _reduced(claim, list(np.linspace(0.05, 0.09, 10)))
+    assert found.low < claim.expected < found.high
+    assert found.shown == (found.low, found.high)
+    assert found.value == pytest.approx(0.07)
+    assert not decide.holds(claim, found)
+    assert decide.holds(claim, replace(found, high=claim.expected))
+
+
+def test_a_count_of_runs_has_exact_bounds_and_is_judged_by_its_value() -> None:
+    claim = _named("safe-throughout")
+    safe, unsafe = [0.0] * 100, [0.0] * 99 + [3.0]
+    assert _reduced(claim, safe).shown == pytest.approx((0.0, 0.02951), abs=1e-5)
+    none, one = _reduced(claim, safe, safe), _reduced(claim, safe, unsafe)
+    assert none.value == none.low == none.high == 0.0
+    assert one.value == one.low == one.high == 1 / 200
+    assert decide.holds(claim, none)
+    assert not decide.holds(claim, one)
+
+
+def test_the_published_value_must_lie_where_one_more_run_would() -> None:
+    claim = _named("figure-policy-error")
+    near = [0.10 + 0.001 * seed for seed in range(100)]
+    assert decide.holds(claim, _reduced(claim, near))
+    outlier = [0.05 + 0.0001 * seed for seed in range(99)] + [0.5]  # its range holds 0.16 all the same
+    assert not decide.holds(claim, _reduced(claim, outlier))

@@ -13,7 +13,8 @@ from torch import nn
 
 from replication.planted_faults.smooth import Vector
 from scpo.optimizer import SafeOptimizer
-from scpo.roughness import on_a_grid
+from scpo.roughness import grid_width, measure, on_a_grid
+from scpo.state import Start
 from tests.trials.fuzz_floats import KINDS, run
 
 from .small_networks import STATES, assemble
@@ -106,6 +107,61 @@ def test_large_parameters_in_float32(size: float) -> None:
         assert max(pushed(safe, 60, size)) <= 0.0
 
 
+def test_rounding_that_grows_on_the_way_is_measured_again() -> None:
+    """|theta| stays the same up to a few percent; 6 decimals become 3."""
+
+    def seen_as(values: np.ndarray) -> np.ndarray:
+        return values.round(6 if values[1] < -0.9 else 3)
+
+    safe = of_disc(seen_as, centre=10.0)
+    worst = pushed(safe, 60, 10.0)
+    assert max(worst) <= 0.0
+    assert (safe.rounding >= 0.5e-3).all()
+
+
+def test_one_parameter_shows_a_grid_by_several_values() -> None:
+    policy = Vector(np.full(1, np.pi))
+    slopes = np.array([101.0, 57.0, 31.0])
+    safe = assemble(
+        torch.optim.SGD(policy.parameters(), lr=1e-2),
+        policy,
+        lambda policy: (slopes * (policy.theta.item() - np.pi) - 1.0).round(6),
+        directions="isotropic",
+        smoothness=0.0,
+    )
+    policy.theta.grad = -torch.ones_like(policy.theta)
+    safe.step()
+    assert (safe.rounding >= 0.5e-6).all()
+
+
+class Stairs:
+    """An evaluator whose values rise by one step of 1e-4 from point to point."""
+
+    def attempt(self, thetas: torch.Tensor) -> np.ndarray:
+        return np.arange(1.0, len(thetas) + 1.0)[:, None] * 1e-4 - 1.0
+
+
+def test_even_stairs_do_not_hide_their_rounding() -> None:
+    """Their third differences are 0."""
+    theta = torch.ones(2, dtype=torch.float64)
+    start = Start(1, theta, np.array([-1.0]), theta, theta, np.array([1e-16]), None)
+    found = measure(start, 1e-3, 1.0, Stairs(), torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    assert 0.5e-4 <= found.level[0] <= 1e-3
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("mixed: float64 policy, float32 constraint", 148),  # one parameter is finer than the others
+        ("values of 4 decimals", 30),  # one of 57 values changes at the first probes
+        ("values of 4 decimals", 37),  # even stairs, so that no probe changed a value
+        ("values of 6 decimals", 90),  # one parameter, 11 values
+    ],
+)
+def test_problems_that_once_failed(kind: str, number: int) -> None:
+    assert run(kind, number).unsafe == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_problems(kind: str) -> None:
@@ -176,3 +232,16 @@ def test_grids_are_seen(decimals: int | None, offset: float) -> None:
     assert on_a_grid(coarse - offset, base - offset).all()
     assert not on_a_grid(values - offset, base - offset).any()
     assert not on_a_grid(np.tile(base, (5, 1)), base).any()
+
+
+@pytest.mark.parametrize("width", [1e-2, 1e-6, 2.0**-7, 2.0**-20])
+@pytest.mark.parametrize("offset", [0.0, 0.3])
+def test_the_width_of_a_grid(width: float, offset: float) -> None:
+    values = width * np.array([[3.0, 5.0], [-7.0, 5.0], [2.0, 5.0]]) - offset
+    found = grid_width(values, width * np.array([0.0, 5.0]) - offset)
+    assert found == pytest.approx([width, 0.0])
+
+
+def test_numbers_too_small_for_the_grid_of_the_largest_end_the_search() -> None:
+    values, base = np.array([[1e6], [1e-10]]), np.array([[1e6], [0.0]])
+    assert 0.0 <= grid_width(values, base)[0] < 1e-3

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .common import Options, Row, command, differences, environment, fingerprints, named, run, snakemake, working_copy
 
-RUN = "results/smoke/regression/scpo/seed-0"
+RUN = "results/smoke/regression/scpo/seed-20002"
 SETTINGS = "regression.schedule.epochs=600 regression.schedule.checkpoint_every=20"
 WAIT = 600.0  # seconds, at most
 MOMENTS = 6
@@ -94,8 +94,8 @@ def _moments(calm: Path, folder: Path, wanted: dict[str, str]) -> Row:
     data = calm / "results/smoke/regression/data/normal"
     out, checkpoint = folder / "out", folder / "checkpoint"
     train = command("train", "--scale-file", "config/smoke.yaml", f"--set={SETTINGS}", "--experiment", "regression")
-    train += ["--arm", "scpo", "--seed", "0"]
-    train += ["--data", str(data / "seed-0.npz"), "--out", str(out), "--checkpoint", str(checkpoint)]
+    train += ["--arm", "scpo", "--seed", "20002"]
+    train += ["--data", str(data / "seed-20002.npz"), "--out", str(out), "--checkpoint", str(checkpoint)]
     folder.mkdir()
     began = time.monotonic()
     if (whole := run(train, calm)).returncode:

@@ -9,7 +9,7 @@ rule claims:
         claims="config/claims.yaml",
         records=REPORTED,
         published=PUBLISHED,
-        benchmarks=benchmarks(),
+        beside=beside(),
         quantities=QUANTITIES,
         code=code("replication.claims.decide"),
     output:

@@ -1,14 +1,14 @@
 """The table of quantities: every number about the results, which tables, text, claims and figures read."""
 
-from replication.results.inventory import BENCHMARKS
+from replication.results.inventory import BENCHMARKS, PLANNED
 
 QUANTITIES = f"{RESULTS}/quantities.parquet"
 
 
-def benchmarks():
-    """The ratios that `make bench` wrote, if it was run, or that the shipped results hold."""
-    path = Path(RESULTS).parent / BENCHMARKS
-    return [str(path)] if (BENCHMARKS in SHIPPED if FROM else path.is_file()) else []
+def beside():
+    """What some results have: the ratios that `make bench` wrote, and how much of a study was planned."""
+    paths = {BENCHMARKS: Path(RESULTS).parent / BENCHMARKS, PLANNED: Path(RESULTS) / PLANNED}
+    return [str(path) for name, path in paths.items() if (name in SHIPPED if FROM else path.is_file())]
 
 
 rule quantities:
@@ -16,7 +16,7 @@ rule quantities:
     input:
         records=REPORTED,
         published=PUBLISHED,
-        benchmarks=benchmarks(),
+        beside=beside(),
         code=code("replication.experiments.quantities"),
     output:
         QUANTITIES,

@@ -1,16 +1,17 @@
-"""The independent referee: a script that shares no code with the packages judges every saved iterate again."""
+"""The independent referee: a script that shares no code with the packages judges saved iterates, data and certificates."""
 
 REFEREE = f"{RESULTS}/referee.json"
 
 
 rule referee:
-    """Recompute safety counts and losses from the saved weights; a disagreement stops the build."""
+    """Judge every run from its weights, its data and its certificate; a disagreement stops the build."""
     input:
         script="workflow/scripts/referee.py",
         config=CONFIG,
         runs=runs_of(*EXPERIMENTS),
         data=datasets_of(*EXPERIMENTS),
         references=all_references(),
+        certificates=all_certificates(),
     output:
         REFEREE,
     log:

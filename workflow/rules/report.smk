@@ -91,6 +91,7 @@ for made_by, names in parts.tables_by_rule(SETTINGS).items():
             records=REPORTED,
             quantities=QUANTITIES,
             claims=[CLAIMS] if made_by == "tables_report_claims" else [],
+            frozen=["config/frozen.json"] if made_by == "tables_report_study" else [],
             code=code(parts.part(names[0]).module),
         output:
             tables=[f"{REPORT}/tables/{name}.tex" for name in names],

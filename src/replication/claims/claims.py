@@ -38,12 +38,11 @@ STATISTICS = {
     "max": "largest of any run",
     "min": "smallest of any run",
     "median": "median over seeds",
-    "range": "median and range over seeds",
     "prediction": "median over seeds, and the interval that holds one more run with 95 %",
     "runs": "share of runs with any, and its exact one-sided 95 % bounds",
 }
-#: Pairing of a run with the baseline's run of the same seed -> how it is said.
-PAIRINGS = {"difference": "difference to the baseline", "reduction": "reduction against the baseline"}
+#: How the pairing of a run with the baseline's run of the same seed is said.
+DIFFERENCE = "difference to the baseline"
 
 
 class Effort(Model):
@@ -75,6 +74,9 @@ class Needs(Model):
     def _are_paired(self) -> Self:
         if self.baselines and len(self.baselines) != len(self.arms):
             raise ValueError(f"{len(self.arms)} arms and {len(self.baselines)} baselines: expected one for each arm")
+        for arm, baseline in zip(self.arms, self.baselines, strict=False):
+            if arm.split("/")[0] != baseline.split("/")[0]:
+                raise ValueError(f"{arm} and its baseline {baseline}: expected runs of one experiment")
         return self
 
 
@@ -88,14 +90,14 @@ class Claim(Model):
         description="of the setting in which it is judged: S or F the source's, R ours"
     )
     quantity: Name
-    statistic: Literal["sum", "max", "min", "median", "range", "prediction", "runs"] = Field(
+    statistic: Literal["sum", "max", "min", "median", "prediction", "runs"] = Field(
         description="taken over the quantity's values"
     )
-    pairing: Literal["difference", "reduction"] | None = Field(
-        None, description="run less baseline, or 1 - run / baseline, seed by seed; null without baselines"
+    pairing: Literal["difference"] | None = Field(
+        None, description="run less baseline, seed by seed; null without baselines"
     )
-    comparator: Literal["equals", "at_most", "at_least", "below", "within", "covers"] = Field(
-        description="measured against expected; covers: the range, or the prediction interval, holds the expected value"
+    comparator: Literal["equals", "at_most", "at_least", "within", "covers"] = Field(
+        description="measured against expected; covers: the prediction interval holds the expected value"
     )
     expected: float | tuple[float, float]
     tolerance: Annotated[float, Field(ge=0)] = 0.0
@@ -115,7 +117,7 @@ class Claim(Model):
     def measures(self) -> str:
         """What is measured, in words."""
         sentence = QUANTITIES[self.quantity].sentence.rstrip(".")
-        paired = [PAIRINGS[self.pairing]] if self.pairing else []
+        paired = [DIFFERENCE] if self.pairing else []
         statistic = [STATISTICS[self.statistic]] if self.needs.arms else []
         return "; ".join([sentence, *paired, *statistic])
 
@@ -133,10 +135,10 @@ class Claim(Model):
             raise ValueError(f"claim {self.id!r}: expected [{self.expected[0]}, {self.expected[1]}] is no interval")
         if self.tier == "exact" and self.tolerance:
             raise ValueError(f"claim {self.id!r}: an exact claim has no tolerance, got {self.tolerance}")
-        if (self.tier == "statistical") != (self.statistic in ("median", "range", "prediction")):
+        if (self.tier == "statistical") != (self.statistic in ("median", "prediction")):
             raise ValueError(f"claim {self.id!r}: statistic {self.statistic!r} does not go with tier {self.tier!r}")
-        if (self.comparator == "covers") != (self.statistic in ("range", "prediction")):
-            raise ValueError(f"claim {self.id!r}: 'covers' goes with 'range' and 'prediction', and only with them")
+        if (self.comparator == "covers") != (self.statistic == "prediction"):
+            raise ValueError(f"claim {self.id!r}: 'covers' goes with 'prediction', and only with it")
         if self.calibrated and self.mark != "R":
             raise ValueError(f"claim {self.id!r}: calibrated settings are choices of ours: the mark is R")
         return self

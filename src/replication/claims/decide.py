@@ -7,8 +7,8 @@ stamps say, and at a scale that decides nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from replication.results import quantities as table_of
 from replication.results.integrity import WITHOUT
 from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import Table
-from replication.results.statistics import median_interval, nonzero, prediction_interval, proportion_interval
+from replication.results.statistics import median_interval, nonzero, prediction_interval, proportion_interval, single
 from scpo.errors import ScpoError
 
 
@@ -111,78 +111,81 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     except ScpoError as error:
         reason = str(error).splitlines()[0].replace(f"{evidence.results}/", "")
         return Verdict.of(claim, "not-run", reason=reason)
-    found: dict[str, Any] = {"seeds": _seeds(claim, evidence, values), "evidence": paths}
+    found: dict[str, Any] = {"seeds": _seeds(values), "evidence": paths}
     if not all(map(len, values.values())):
         return Verdict.of(claim, "not-run", reason="no evidence: nothing that could be measured", **found)
-    groups = [one.to_numpy() for one in values.values()]
-    value, low, high = reduce(claim, groups)
-    if math.isfinite(value):
-        found |= {"measured": value, "interval": shown(claim, groups, low, high)}
+    measured = reduce(claim, [one.to_numpy() for one in values.values()])
+    if measured is not None:
+        found |= {"measured": measured.value, "interval": measured.shown}
     if lacking:
         return Verdict.of(claim, "not-run", reason=lacking, **found)
-    if not math.isfinite(value):
+    if measured is None:
         return Verdict.of(claim, "deviates", reason="a value is not finite", **found)
-    return Verdict.of(claim, _good(claim) if holds(claim, low, high) else "deviates", **found)
+    return Verdict.of(claim, _good(claim) if holds(claim, measured) else "deviates", **found)
 
 
-def _seeds(claim: Claim, evidence: Evidence, values: Mapping[str, pd.Series[float]]) -> list[int]:
-    """Return the seeds that a verdict rests on: those of the values, or of the runs where values have no seed."""
-    found = {int(seed) for one in values.values() for seed in one.index}
-    if found == {table_of.NO_SEED}:
-        found = {int(seed) for arm in claim.needs.arms for seed in evidence.updates(arm).index}
-    return sorted(found)
+def _seeds(values: Mapping[str, pd.Series[float]]) -> list[int]:
+    """Return the seeds that a verdict rests on; none for values that belong to no seed."""
+    return sorted({int(seed) for one in values.values() for seed in one.index} - {table_of.NO_SEED})
 
 
-def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> tuple[float, float, float]:
-    """Return the value that is compared and the interval that must hold as a whole.
+@dataclass(frozen=True)
+class Measured:
+    """What the evidence of a claim comes to.
+
+    Attributes:
+        value: the statistic over the values of all arms.
+        low: lower end of the interval that must hold as a whole; ``value`` where the statistic has no interval.
+        high: its upper end.
+        shown: the interval that is printed beside the value: (low, high), exact bounds of a share of runs, or None.
+    """
+
+    value: float
+    low: float
+    high: float
+    shown: tuple[float, float] | None
+
+
+def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> Measured | None:
+    """Return what the values come to, or None if any of them is not finite.
 
     Args:
-        claim: names the statistic.  Where it has no interval, the value stands for both ends.
-        groups: the values of each arm, one per seed; the interval spans those of all arms.
-
-    Returns:
-        value, low and high; NaN if any value is not finite.
+        claim: names the statistic.
+        groups: the values of each arm, one per seed; the interval of a median spans those of all arms.
     """
     values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
     if not np.isfinite(values).all():
-        return math.nan, math.nan, math.nan
-    if claim.statistic == "range":
-        return float(np.median(values)), float(values.min()), float(values.max())
-    if claim.statistic == "median":
-        intervals = [median_interval(group) for group in groups]
-        low, high = min(one.low for one in intervals), max(one.high for one in intervals)
-        return float(np.median(values)), low, high
+        return None
+    if claim.statistic == "runs":
+        count = nonzero(values)
+        bounds = proportion_interval(count, values.size, 0.9)
+        return _exactly(count / values.size, (bounds.low, bounds.high))
+    if claim.statistic in ("sum", "max", "min"):
+        return _exactly(single(claim.statistic, values))
     if claim.statistic == "prediction":
-        interval = prediction_interval(values)
-        return float(np.median(values)), interval.low, interval.high
-    if claim.statistic == "runs":
-        value = nonzero(values) / values.size
+        intervals = [prediction_interval(values)]
     else:
-        value = float({"sum": values.sum(), "max": values.max(), "min": values.min()}[claim.statistic])
-    return value, value, value
+        intervals = [median_interval(group) for group in groups]
+    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+    return Measured(single("median", values), low, high, (low, high))
 
 
-def shown(claim: Claim, groups: Sequence[ArrayLike], low: float, high: float) -> tuple[float, float] | None:
-    """Return the interval that is printed beside the value: [low, high] or, for counts of runs, exact bounds."""
-    if claim.statistic == "runs":
-        values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
-        bounds = proportion_interval(nonzero(values), values.size, 0.9)
-        return bounds.low, bounds.high
-    return (low, high) if claim.tier == "statistical" else None
+def _exactly(value: float, shown: tuple[float, float] | None = None) -> Measured:
+    return Measured(value, value, value, shown)
 
 
-def holds(claim: Claim, low: float, high: float) -> bool:
+def holds(claim: Claim, measured: Measured) -> bool:
     """Tell whether all of [low, high] is as expected within the tolerance.
 
     With "covers": whether [low, high] holds the expected value.
     """
     expected, tolerance = claim.expected, claim.tolerance
     least, most = expected if isinstance(expected, tuple) else (expected, expected)
+    low, high = measured.low, measured.high
     return {
         "equals": least - tolerance <= low and high <= most + tolerance,
         "within": least - tolerance <= low and high <= most + tolerance,
         "at_most": high <= most + tolerance,
-        "below": high < most + tolerance,
         "at_least": low >= least - tolerance,
         "covers": low - tolerance <= least and most <= high + tolerance,
     }[claim.comparator]
@@ -199,10 +202,8 @@ def _lacking(claim: Claim, evidence: Evidence, values: Mapping[str, pd.Series[fl
         return f"needs scale {' or '.join(claims.DECIDING)}; scale {scale!r} decides nothing"
     for arm in (*needs.arms, *needs.baselines):
         updates = evidence.updates(arm)
-        judged = values.get(arm, updates)
-        count = len(updates if list(judged.index) == [table_of.NO_SEED] else judged)
-        if count < needs.seeds:
-            return f"{arm}: needs {needs.seeds} seeds that may be judged, there are {count}"
+        if (count := len(values.get(arm, updates))) < needs.seeds:
+            return f"{arm}: needs {needs.seeds} seeds, there are {count}"
         if (least := int(updates.min())) < needs.updates:
             return f"{arm}: needs runs of {needs.updates} updates, one has {least}"
     return None

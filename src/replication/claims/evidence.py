@@ -9,11 +9,10 @@ import pandas as pd
 
 from replication.claims.claims import Claim
 from replication.errors import ResultError
-from replication.experiments.quantities import QUANTITIES
 from replication.paths import PUBLISHED, REPOSITORY
 from replication.results.integrity import Records
 from replication.results.inventory import BENCHMARKS
-from replication.results.quantities import NO_SEED, Table
+from replication.results.quantities import Table
 from replication.results.read import read_config
 
 #: How the reason of a claim begins that cannot be decided because of its files.
@@ -82,10 +81,10 @@ class Evidence:
         needs = claim.needs
         if not needs.arms:
             return {"": self.table.values("", "", claim.quantity)}
-        found = {arm: self._judged(arm, claim.quantity) for arm in needs.arms}
-        for arm, baseline in zip(needs.arms, needs.baselines, strict=False):
-            found[arm] = _paired(claim, arm, found[arm], baseline, self._values(baseline, claim.quantity))
-        return found
+        if needs.baselines:
+            pairs = zip(needs.arms, needs.baselines, strict=True)
+            return {arm: self._differences(arm, baseline, claim.quantity) for arm, baseline in pairs}
+        return {arm: self._values(arm, claim.quantity) for arm in needs.arms}
 
     def updates(self, name: str) -> pd.Series[float]:
         """Return the number of updates of each run of the arm ``name``, indexed by seed."""
@@ -95,38 +94,12 @@ class Evidence:
         experiment, arm = name.split("/")
         return self.table.values(experiment, arm, quantity)
 
-    def _judged(self, name: str, quantity: str) -> pd.Series[float]:
-        """Return the values of a quantity, without those of runs that do not show how safe the bound alone is.
-
-        A verified arm refuses proposals that the bound alone would have taken, so only its runs without a refused
-        proposal count for a quantity that is judged on the bound.
-        """
-        experiment, arm = name.split("/")
-        values = self._values(name, quantity)
-        verified = self.config.section(experiment).for_arm(arm).scpo.verify
-        if not (QUANTITIES[quantity].judged and verified):
-            return values
-        refused = self._values(name, "unsafe-proposals")
-        if list(values.index) == [NO_SEED]:
-            return values if not refused.any() else values[:0]
-        return values[values.index.isin(refused.index[refused == 0])]
+    def _differences(self, name: str, baseline: str, quantity: str) -> pd.Series[float]:
+        (experiment, arm), (_, other) = name.split("/"), baseline.split("/")
+        return self.table.paired(experiment, arm, other, quantity)
 
     def _certified(self) -> int:
         section = self.config.double_integrator
         if section is None or section.certificate is None:
             raise ResultError(f"{self.results / 'config.json'}: the scale makes no certificates")
         return section.certificate.seeds
-
-
-def _paired(
-    claim: Claim, arm: str, values: pd.Series[float], baseline: str, other: pd.Series[float]
-) -> pd.Series[float]:
-    """Compare ``values`` with those of the baseline, over the seeds that both have."""
-    common = values.index.intersection(other.index)
-    if common.empty:
-        raise ResultError(f"no seed is in both {arm} and {baseline}")
-    first, second = values[common], other[common]
-    if claim.pairing == "difference":
-        return first - second
-    # where the baseline has nothing to reduce, nothing was reduced
-    return (1.0 - first / second).where(second != 0.0, 0.0)

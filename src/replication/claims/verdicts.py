@@ -18,8 +18,8 @@ NAME = "claims.json"
 #: Where the table in docs/claims.md begins and ends.
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 #: comparators with a tolerance to one side, and to which
-_ONE_SIDED = {"at_most": 1.0, "below": 1.0, "at_least": -1.0}
-_SIGNS = {"equals": "=", "at_most": "<=", "below": "<", "at_least": ">=", "within": "in", "covers": "range holds"}
+_ONE_SIDED = {"at_most": 1.0, "at_least": -1.0}
+_SIGNS = {"equals": "=", "at_most": "<=", "at_least": ">=", "within": "in", "covers": "interval holds"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from replication.cli.app import Files, app
 from replication.paths import REPOSITORY
 
-SHIPPED = REPOSITORY / "shipped/results/paper"
+SHIPPED = REPOSITORY / "shipped/results/study"
 
 
 @app.command
@@ -51,12 +51,12 @@ def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequen
 
 
 def latest_results() -> Path:
-    """Return results/paper if it is finished, else results/shipped/paper, which is restored first if it is missing."""
+    """Return results/paper if it is finished, else results/shipped/study, which is restored first if it is missing."""
     from replication.experiments import quantities
     from replication.results.quantities import FILE
     from replication.shipped import ship
 
-    own, restored = Path("results/paper"), Path("results/shipped/paper")
+    own, restored = Path("results/paper"), Path("results/shipped/study")
     if (own / FILE).is_file():
         return own
     if not (restored / "config.json").is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ ABLATIONS = {
     "scpo-adam": "Adam, its metric",
     "scpo-adam-euclidean": "Adam, Euclidean",
 }
+#: Other safe starts, by the beginning of an arm.
+STARTS = {"scpo-random-start": "random safe start", "scpo-halfway-start": "start half-way"}
 #: Points of a curve against rollouts.
 POINTS = 100
 #: The share of the seeds, in percent, that the band around a median holds.
@@ -79,31 +82,53 @@ def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) ->
     return latex.booktabs("lr" + "r" * (len(head[0]) - 2), head, rows)
 
 
-def ablations_table(results: Path, experiment: str, reference: str, arms: Mapping[str, str]) -> str:
-    """Return a table with a row for each changed setting, paired by seed with the runs without a change.
+@dataclass(frozen=True)
+class Changes:
+    """Arms that differ from one of their experiment in one thing each.
+
+    Attributes:
+        reference: the arm without a change.
+        name: what the report calls it.
+        arms: arm -> its change, in words.
+    """
+
+    reference: str
+    name: str
+    arms: Mapping[str, str]
+
+
+def ablations_table(results: Path, experiment: str, groups: Sequence[Changes]) -> str:
+    """Return a table with a row for each change, paired by seed with the runs without it.
 
     Args:
         results: results/<scale>.
         experiment: its name.
-        reference: the arm without a change.
-        arms: arm -> its change, in words; arms that the scale lacks are left out.
+        groups: the changes; arms that the scale lacks are left out.
     """
-    objective = _objective(experiment)
-    found = cells(results, experiment, [reference, *arms])
     head = [
         ["", "objective,", "difference", "", "unsafe", "worst", "bound", "rollouts"],
         ["", "median", "median", r"\SI{95}{\percent}", "seeds", r"\(g\)", "misses", "an update"],
     ]
+    rows: list[latex.Row | str] = []
+    for group in groups:
+        rows += [latex.RULE] if rows else []
+        rows += _changed(results, experiment, group)
+    return latex.booktabs("l" + "r" * (len(head[0]) - 1), head, rows)
+
+
+def _changed(results: Path, experiment: str, group: Changes) -> list[latex.Row]:
+    objective = _objective(experiment)
+    found = cells(results, experiment, [group.reference, *group.arms])
     rows: list[latex.Row] = []
     for arm, cell in found.items():
         difference, interval = latex.DASH, latex.DASH
-        if arm != reference and reference in found:
-            pair = (arm, reference)
+        if arm != group.reference and group.reference in found:
+            pair = (arm, group.reference)
             difference = shown_difference(cell.table, experiment, pair, objective, "median")
             interval = latex.small(shown_difference(cell.table, experiment, pair, objective, "interval"))
         rows.append(
             [
-                arms.get(arm, "as frozen"),
+                group.arms.get(arm, group.name),
                 cell.cell(objective, "median"),
                 difference,
                 interval,
@@ -113,7 +138,7 @@ def ablations_table(results: Path, experiment: str, reference: str, arms: Mappin
                 cell.cell("rollouts-per-update", "median"),
             ]
         )
-    return latex.booktabs("l" + "r" * (len(head[0]) - 1), head, rows)
+    return rows
 
 
 def rollouts_figure(results: Path, experiment: str, methods: Mapping[str, str], suffix: str, label: str) -> Figure:

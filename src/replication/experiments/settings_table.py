@@ -8,6 +8,7 @@ from typing import Literal
 from replication.settings import OptimizerConfig, ScpoConfig, SmoothnessSettings
 from replication.typeset import latex
 from replication.typeset.latex import GAP, Row, Title
+from scpo.options import Look
 
 #: Stated by the paper, read off its figure, our reconstruction; Cal: chosen with an expected value in view.
 Mark = Literal["S", "F", "R", "Cal"]
@@ -40,23 +41,30 @@ def method_settings(scpo: ScpoConfig) -> list[Setting]:
     directions, model = scpo.directions, scpo.smoothness
     named = {"estimated": "estimated per constraint", "proven": "proven at each iterate"}
     smoothness = named.get(model.kind) or f"fixed, {number(model.constant or 0.0)}"
-    method: list[Setting] = [
-        (r"sampled directions \(n\)", f"{integer(directions.count)}, {directions.kind}", TUNED),
-        (r"\quad of them recycled, at most", integer(directions.recycled), TUNED),
+    estimate = [(r"\quad factor, decay", ", ".join(map(number, (model.factor, model.decay))), TUNED)]
+    look = [] if scpo.look is None else _look(scpo.look)
+    return [
+        ("directions of an update, at most", f"{integer(directions.count)}, {directions.kind}", TUNED),
+        (r"\quad of the fresh derivatives they hold", number(directions.energy), OURS),
+        (r"\quad recycled, at most", integer(directions.recycled), TUNED),
         (r"probe length \(\nu\)", or_number("from curvature and rounding", directions.probe_length), OURS),
         (r"share of the slack \(\kappa\)", number(scpo.kappa), TUNED),
         (r"smoothness \(L_i\)", smoothness, OURS),
+        *(estimate if model.kind == "estimated" else []),
         *_radius(model),
+        *look,
         ("tightening", number(scpo.tightening), TUNED),
         *([("buffer", number(scpo.buffer), TUNED)] if scpo.buffer else []),
         ("projection", "sequential QP", OURS),
     ]
-    if model.kind == "estimated":
-        method[5:5] = [(r"\quad factor, decay", ", ".join(map(number, (model.factor, model.decay))), TUNED)]
-    if scpo.look is not None:
-        look = f"at {number(scpo.look.share)} of the step, factor {number(scpo.look.factor)}"
-        method[-3:-3] = [("look along the step", look, OURS)]
-    return method
+
+
+def _look(look: Look) -> list[Setting]:
+    back = "the last safe iterate" if look.go_back else "restoring steps"
+    return [
+        ("look along the step", f"at {latex.setting(look.share)} of it, factor {latex.setting(look.factor)}", TUNED),
+        (r"\quad after an unsafe iterate", back, OURS),
+    ]
 
 
 def _radius(model: SmoothnessSettings) -> list[Setting]:

@@ -17,7 +17,13 @@ VALUE = "value"
 #: Every statistic by which a quantity can be printed.
 STATISTICS = (VALUE, *statistics.SINGLE, *statistics.PAIRS)
 #: Statistics that are printed in a format of their own, whatever the quantity.
-OWN: Mapping[str, Format] = {"seeds": COUNT, "nonzero": COUNT, "coverage": SHARE, "share-interval": RATIO}
+OWN: Mapping[str, Format] = {
+    "seeds": COUNT,
+    "nonzero": COUNT,
+    "coverage": SHARE,
+    "upper-bound": SHARE,
+    "share-interval": RATIO,
+}
 
 
 def format_of(quantity: str, statistic: str) -> Format:

@@ -153,6 +153,13 @@ def _move_weight(run: Path) -> None:
     files.write_npz(run / "weights.npz", **arrays)
 
 
+def _move_label(run: Path) -> None:
+    path = run.parents[1] / "data" / "normal" / f"seed-{SEED}.npz"
+    arrays = files.read_npz(path)
+    arrays["labels"][5] += SMALL
+    files.write_npz(path, **arrays)
+
+
 def _cut(run: Path) -> None:
     path = run / "series.parquet"
     path.write_bytes(path.read_bytes()[:-100])
@@ -210,6 +217,12 @@ CASES = (
         f"one weight of the final policy moved by {SMALL:.0e}",
         _move_weight,
         frozenset({"referee", "stamp"}),
+    ),
+    Case(
+        "altered-label",
+        f"one label of the training data moved by {SMALL:.0e}",
+        _move_label,
+        frozenset({"referee"}),
     ),
     Case(
         "altered-setting",

@@ -11,7 +11,7 @@ from replication.claims.verdicts import Status, Verdict
 from replication.typeset import latex, parts
 from replication.typeset.latex import GAP, RULE, Row, Title
 
-_SIGNS = {"equals": "=", "at_most": r"\le", "below": "<", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
+_SIGNS = {"equals": "=", "at_most": r"\le", "at_least": r"\ge", "within": r"\in", "covers": r"\ni"}
 
 
 #: Where claims come from: beginning of their source -> how the table of counts calls it.

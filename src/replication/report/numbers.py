@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from replication.claims.claims import DECIDING
 from replication.config import Config
 from replication.errors import ResultError
 from replication.experiments.shown import VALUE, format_of, shown, shown_difference
@@ -54,17 +55,23 @@ def main(results: Path, out: Path, folder: Path = FOLDER) -> None:
         table, config = quantities.read(results), read_config(results)
         lines = {rf"\definenumber{{{one.key}}}{{{checked(one, table, config)}}}" for one in numbers(folder, config)}
         lines |= {rf"\definerun{{{arm}}}" for arm in conditions(folder) if runs(arm, config)}
-        head = ["% Written from the results; not to be edited.", rf"\def\ScaleNotice{{{notice(config)}}}"]
+        head = ["% Written from the results; not to be edited.", rf"\def\ScaleNotice{{{notice(config, table)}}}"]
         write_text(out, "\n".join([*head, *sorted(lines)]) + "\n")
 
 
-def notice(config: Config) -> str:
-    """Return the notice at the head of a report that is not of the paper scale; "" for the paper scale."""
-    if config.scale == "paper":
+def notice(config: Config, table: Table) -> str:
+    """Return the notice at the head of a report of a scale that decides nothing, or of a part of a study; else ""."""
+    if config.scale not in DECIDING:
+        return (
+            rf"\notice{{This copy was made with the scale ``{config.scale}''. Its numbers show that the pipeline "
+            "works and support no statement of the text.}"
+        )
+    finished, planned = (table.value("", "", name) for name in ("finished-runs", "planned-runs"))
+    if finished == planned:
         return ""
     return (
-        rf"\notice{{This copy was made with the scale ``{config.scale}''. Its numbers show that the pipeline "
-        "works and support no statement of the text.}"
+        rf"\notice{{The study is under way. This copy rests on {finished:.0f} of {planned:.0f} planned runs: "
+        "the first seeds of each arm, in their order.}"
     )
 
 

@@ -11,11 +11,11 @@ from replication.errors import ResultError
 from replication.files import read_json, sha256
 from replication.paths import PUBLISHED
 from replication.provenance.stamp import SUFFIX, load
-from replication.results.inventory import BENCHMARKS
+from replication.results.inventory import BENCHMARKS, PLANNED
 from replication.scales import digest_on_disk
 
 #: Files without a stamp of their own.  The stamp of the table of quantities holds their checksums.
-WITHOUT = ("config.json", "referee.json", BENCHMARKS)
+WITHOUT = ("config.json", "referee.json", PLANNED, BENCHMARKS)
 
 
 class Records:

@@ -15,6 +15,8 @@ STATIONARITY = "regression/stationarity.json"
 REFERENCES = ("references.json", "references.npz")
 #: The file that ``make bench`` writes, beside the folders of the scales.
 BENCHMARKS = "benchmarks.json"
+#: Part of a study: experiment/arm -> the number of seeds that the study planned.
+PLANNED = "planned.json"
 #: Files of the scale as a whole.
 WHOLE = ("config.json", "referee.json", "falsification.json")
 

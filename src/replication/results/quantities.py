@@ -62,8 +62,6 @@ class Quantity:
         format: how it is printed.
         compute: gives the value for one run, or None where the quantity does not apply to the run; None for
             quantities whose rows a :class:`Provider` gives.
-        judged: whether it measures how safe the bound alone keeps a run.  Claims about such a quantity leave out runs
-            of verified arms in which the rollout refused a proposal.
         declared: file and line of the declaration.
     """
 
@@ -72,7 +70,6 @@ class Quantity:
     unit: str = ""
     format: Format = NUMBER
     compute: Callable[[Run], float | None] | None = None
-    judged: bool = False
     declared: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -19,14 +19,21 @@ import pyarrow.parquet as pq
 
 from replication import documents
 from replication.config import Config
-from replication.documents import Benchmarks, PlantedFault, PlantedFaults, Refereed, RunSummary, Stationarity
+from replication.documents import (
+    Benchmarks,
+    PlannedSeeds,
+    PlantedFault,
+    PlantedFaults,
+    Refereed,
+    RunSummary,
+    Stationarity,
+)
 from replication.errors import NotRunError, ResultError
 from replication.files import note
-from replication.results.inventory import BENCHMARKS, STATIONARITY
+from replication.results.inventory import BENCHMARKS, PLANNED, STATIONARITY
 from replication.settings import ExperimentSettings
 from replication.tasks import BOOL, FLOAT, INT, tables_of
 from replication.training.series import COUNTED, KEPT
-from replication.upgrade import upgrade_config
 
 SERIES = {
     "early": BOOL,
@@ -124,7 +131,7 @@ def _arms(path: Path, text: str, experiment: str) -> Mapping[str, ExperimentSett
 def _config(path: Path, text: str) -> Config:
     """Validate the text of a configuration, once for each text."""
     try:
-        return Config.model_validate(upgrade_config(json.loads(text)))
+        return Config.model_validate(json.loads(text))
     except (ValueError, AttributeError) as error:
         raise ResultError(f"{path}: not a configuration of this version; run the scale again\n{error}") from error
 
@@ -210,6 +217,16 @@ def read_benchmarks(results: Path) -> Mapping[str, float]:
     if not path.is_file():
         raise ResultError(f"{BENCHMARKS}: no such file; run make bench")
     return documents.read(path, Benchmarks).ratios
+
+
+def read_planned(results: Path) -> Mapping[str, int] | None:
+    """Return experiment/arm -> the number of seeds that were planned; None where the results are all that was planned.
+
+    Raises:
+        ResultError: the file is damaged.
+    """
+    path = results / PLANNED
+    return documents.read(path, PlannedSeeds).seeds if path.is_file() else None
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -59,20 +59,10 @@ def _share_of_updates(key: str, *methods: str) -> Callable[[Run], float | None]:
     return compute
 
 
-def _unsafe_before_a_miss(run: Run) -> float:
-    unsafe, missed = run.summary.first_unsafe_update, run.summary.first_missed_update
-    return float(unsafe is not None and (missed is None or missed > unsafe))
-
-
 def _near_miss_share(run: Run) -> float | None:
-    """Return None where no constraint was near its limit, and in records that did not count them."""
+    """Return 0 for a run in which no constraint was near its limit: it missed none."""
     near = run.summary.near_constraints
-    return run.summary.near_misses / near if near and run.method == SCPO else None
-
-
-def _nominal_unsafe_share(run: Run) -> float | None:
-    checked = run.summary.nominal_checked
-    return run.summary.nominal_unsafe / checked if checked else None
+    return run.summary.near_misses / max(1, near) if run.method == SCPO else None
 
 
 def _unsafe_nominal_rejected(run: Run) -> float | None:
@@ -83,12 +73,6 @@ def _unsafe_nominal_rejected(run: Run) -> float | None:
 def _worst_miss(run: Run) -> float | None:
     worst = run.series["worst_miss_high"].max()
     return None if np.isnan(worst) else float(worst)
-
-
-def _median_miss(run: Run) -> float | None:
-    bins = run.series
-    missed = bins.loc[bins["bound_misses"] > 0, "worst_miss_high"]
-    return float(missed.median()) if len(missed) else None
 
 
 def _heldout_excess(run: Run) -> float | None:
@@ -117,7 +101,6 @@ RUN = (
         "iterates",
         COUNT,
         of_summary("unsafe_iterates"),
-        judged=True,
     ),
     Quantity(
         "unsafe-share",
@@ -125,7 +108,6 @@ RUN = (
         "",
         SHARE,
         _share_of_updates("unsafe_iterates"),
-        judged=True,
     ),
     Quantity(
         "first-unsafe-update",
@@ -134,15 +116,7 @@ RUN = (
         COUNT,
         of_summary("first_unsafe_update"),
     ),
-    Quantity(
-        "unsafe-before-a-miss",
-        "Whether the run was unsafe before any bound miss (1 or 0); the induction excludes it.",
-        "runs",
-        COUNT,
-        _unsafe_before_a_miss,
-        judged=True,
-    ),
-    Quantity("worst-g", "Largest constraint value of any iterate.", "", SAFETY, of_summary("max_g"), True),
+    Quantity("worst-g", "Largest constraint value of any iterate.", "", SAFETY, of_summary("max_g")),
     # safety on held-out points, of the evaluated iterates
     Quantity(
         "unsafe-evaluations",
@@ -157,7 +131,6 @@ RUN = (
         "",
         SAFETY,
         lambda run: float(run.evaluations["heldout_max_g"].max()),
-        judged=True,
     ),
     Quantity(
         "final-heldout-worst-g",
@@ -179,7 +152,6 @@ RUN = (
         "",
         SHARE,
         final("heldout_unsafe"),
-        judged=True,
     ),
     # the bound and the projection
     Quantity(
@@ -188,7 +160,6 @@ RUN = (
         "updates",
         COUNT,
         of_summary("bound_misses", SCPO),
-        judged=True,
     ),
     Quantity(
         "bound-miss-share",
@@ -217,13 +188,6 @@ RUN = (
         "",
         SAFETY,
         _worst_miss,
-    ),
-    Quantity(
-        "median-miss",
-        "Size of a typical bound miss: the largest in a bin of the series, median over bins with a miss.",
-        "",
-        SAFETY,
-        _median_miss,
     ),
     Quantity(
         "unsafe-proposals",
@@ -257,20 +221,6 @@ RUN = (
         lambda run: run.summary.unsafe_proposals + run.summary.unsafe_probes + run.summary.unsafe_looks,
     ),
     Quantity(
-        "returned-updates",
-        "Updates that went back from an unsafe iterate to the last safe one.",
-        "updates",
-        COUNT,
-        of_summary("returned_updates", SCPO),
-    ),
-    Quantity(
-        "restoring-updates",
-        "Updates that started unsafe and stepped back towards the safe set.",
-        "updates",
-        COUNT,
-        of_summary("restoring_updates", SCPO),
-    ),
-    Quantity(
         "solver-failures",
         "Projections that no solver solved.",
         "updates",
@@ -292,13 +242,6 @@ RUN = (
         of_summary("captured_energy", SCPO),
     ),
     # what theta + p would have been, at the evaluated iterates
-    Quantity(
-        "nominal-unsafe-share",
-        "Share of the nominal steps that a rollout at theta + p finds unsafe (evaluated iterates).",
-        "",
-        SHARE,
-        _nominal_unsafe_share,
-    ),
     Quantity(
         "unsafe-nominal-rejected",
         "Share of the nominal steps that a rollout at theta + p finds unsafe which were not taken.",

@@ -114,6 +114,7 @@ SINGLE: Mapping[str, Callable[[ArrayLike], float]] = {
     "seeds": lambda values: float(np.size(np.asarray(values))),
     "nonzero": lambda values: float(nonzero(values)),
     "coverage": lambda values: median_interval(values).coverage,
+    "upper-bound": lambda values: upper_bound(nonzero(values), np.size(np.asarray(values))),
 }
 #: Name -> statistic over seeds with a pair of numbers as its value, the lower one first.
 PAIRS: Mapping[str, Callable[[ArrayLike], tuple[float, float]]] = {

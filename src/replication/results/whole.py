@@ -1,4 +1,4 @@
-"""The quantities of the results as a whole: the referee's, the planted faults', the benchmarks'."""
+"""The quantities of the results as a whole: the runs', the referee's, the planted faults', the benchmarks'."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from replication.errors import ResultError
 from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import COUNT, NO_SEED, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row
-from replication.results.read import read_benchmarks, read_findings, read_referee
+from replication.results.read import read_benchmarks, read_config, read_findings, read_planned, read_referee
+
+RUNS = (
+    Quantity("finished-runs", "Runs that the results hold.", "runs", COUNT),
+    Quantity("planned-runs", "Runs that were planned, the finished ones among them.", "runs", COUNT),
+)
+
+
+def _runs(results: Path) -> Iterator[Row]:
+    """Yield the number of runs; results that are part of a study say in a file how many were planned."""
+    experiments = read_config(results).experiments.values()
+    finished = sum(arm.seeds for section in experiments for arm in section.arms.values())
+    planned = read_planned(results)
+    yield "", "", NO_SEED, "finished-runs", float(finished)
+    yield "", "", NO_SEED, "planned-runs", float(finished if planned is None else sum(planned.values()))
+
 
 ERROR = Format("size", 1)
 REFEREE = (
@@ -45,6 +61,7 @@ _TOTALS = ("runs", "iterates", "values", "recorded", "recomputed")
 
 def _referee(results: Path) -> Iterator[Row]:
     found = read_referee(results)
+    _require_all_runs(results, {f"{arm.experiment}/{arm.arm}": arm.runs for arm in found.arms})
     for arm in found.arms:
         of = (arm.experiment, arm.arm, NO_SEED)
         for key, name in _OF_ARM.items():
@@ -55,6 +72,15 @@ def _referee(results: Path) -> Iterator[Row]:
     yield "", "", NO_SEED, "referee-difference", max(max(arm.worst_g, arm.worst_other) for arm in found.arms)
     yield "", "", NO_SEED, "referee-tolerance", found.tolerance
     yield "", "", NO_SEED, "referee-every", float(found.every)
+
+
+def _require_all_runs(results: Path, judged: Mapping[str, int]) -> None:
+    """Refuse a referee that left out runs of the results; ``judged``: experiment/arm -> number of runs."""
+    for experiment, section in read_config(results).experiments.items():
+        for name, arm in section.arms.items():
+            if (count := judged.get(f"{experiment}/{name}", 0)) < arm.seeds:
+                path = results / "referee.json"
+                raise ResultError(f"{path}: judges {count} of {arm.seeds} runs of {experiment}/{name}; judge again")
 
 
 FAULTS = (
@@ -137,4 +163,9 @@ def _benchmarks(results: Path) -> Iterator[Row]:
                 yield "", "", NO_SEED, quantity.name, float(value)
 
 
-PROVIDERS = (Provider(REFEREE, _referee), Provider(FAULTS, _faults), Provider(SPEED, _benchmarks))
+PROVIDERS = (
+    Provider(RUNS, _runs),
+    Provider(REFEREE, _referee),
+    Provider(FAULTS, _faults),
+    Provider(SPEED, _benchmarks),
+)

@@ -20,7 +20,7 @@ from replication.documents import Document
 from replication.errors import ResultError
 from replication.paths import REPOSITORY
 
-SCALE, CLAIMS, FROZEN = (REPOSITORY / "config" / name for name in ("study.yaml", "study-claims.yaml", "frozen.json"))
+SCALE, FROZEN = (REPOSITORY / "config" / name for name in ("study.yaml", "frozen.json"))
 
 
 class Entry(Document):
@@ -45,7 +45,7 @@ class Frozen(Document):
     entries: Annotated[tuple[Entry, ...], Field(strict=False, min_length=1)]
 
 
-def today(scale: Path = SCALE, stated: Path = CLAIMS) -> dict[str, str]:
+def today(scale: Path = SCALE, stated: Path = claims.FILE) -> dict[str, str]:
     """Return the digests of the settings and of the claims as they are."""
     content = json.dumps(claims.load(stated).model_dump(mode="json"), sort_keys=True)
     return {
@@ -63,7 +63,7 @@ def entries(path: Path = FROZEN) -> tuple[Entry, ...]:
     return documents.read(path, Frozen).entries if path.exists() else ()
 
 
-def add(reason: str, path: Path = FROZEN, scale: Path = SCALE, stated: Path = CLAIMS) -> None:
+def add(reason: str, path: Path = FROZEN, scale: Path = SCALE, stated: Path = claims.FILE) -> None:
     """Write that settings and claims are fixed as they are, for ``reason``.
 
     Raises:
@@ -77,7 +77,7 @@ def add(reason: str, path: Path = FROZEN, scale: Path = SCALE, stated: Path = CL
     documents.write(path, Frozen, content)
 
 
-def problem(path: Path = FROZEN, scale: Path = SCALE, stated: Path = CLAIMS) -> str | None:
+def problem(path: Path = FROZEN, scale: Path = SCALE, stated: Path = claims.FILE) -> str | None:
     """Return what has changed since the study was frozen and has no entry; None if nothing, or before the freeze."""
     found = entries(path)
     if not found:

@@ -13,15 +13,16 @@ from typing import Any
 from replication import documents, files, scales
 from replication.bank import Bank, Key
 from replication.config import Config, dump
-from replication.documents import Refereed, RefereedArm
+from replication.documents import PlannedSeeds, Refereed, RefereedArm
 from replication.errors import ResultError
 from replication.experiments import policies, policies_of
 from replication.provenance import stamp
-from replication.results.inventory import REFERENCES, STATIONARITY
+from replication.results.inventory import BENCHMARKS, CERTIFICATE, PLANNED, REFERENCES, STATIONARITY
+from replication.shipped.ship import restored_path
+from replication.study import given
 from replication.training import datasets
 from scpo.arrays import Array
 
-PLANNED = "planned.json"
 FALSIFICATION = "falsification.json"
 
 
@@ -32,10 +33,10 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
         scale_file: config/<scale>.yaml.
         results: results/<scale>; the banked runs are restored there.
         folder: the bank.
-        referee: the referee's script, for which faults are planted.
+        referee: the referee's script.  Faults are planted for it, and it judges what the runs were given.
 
     Raises:
-        ResultError: the bank holds no run of the scale, or one of its files is damaged.
+        ResultError: the bank holds no run of the scale, one of its files is damaged, or the referee disagrees.
     """
     config, bank = scales.load_scale(scale_file), Bank(folder)
     held = held_of(config, bank)
@@ -50,14 +51,17 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
     planned = {
         f"{name}/{arm}": one.seeds for name, part in config.experiments.items() for arm, one in part.arms.items()
     }
-    files.write_json(results / PLANNED, planned)
+    documents.write(results / PLANNED, PlannedSeeds, {"seeds": planned})
     judged = [documents.read(results / key.folder / "referee.json", Refereed) for keys in runs.values() for key in keys]
     documents.write(results / "referee.json", Refereed, joined(judged))
     names += _of_the_whole(held, results, referee)
+    given.judge(held, results, [key for keys in runs.values() for key in keys], referee)
     for experiment, keys in runs.items():
-        names += _policies(results, experiment, keys)
+        names += [*_policies(results, experiment, keys), *_stamps(results, keys)]
+    if restored_path(results, BENCHMARKS).is_file():
+        names.append(BENCHMARKS)
     for name in names:
-        files.write_bytes(folder / name, (results / name).read_bytes())
+        files.write_bytes(folder / name, restored_path(results, name).read_bytes())
     bank.beside = {
         "scale": config.scale,
         "made_by": f"replicate publish --results {results.as_posix()}",
@@ -111,6 +115,7 @@ def joined(judged: Iterable[Refereed]) -> dict[str, Any]:
             {"experiment": experiment, "arm": arm}
             | {name: sum(one[name] for one in each) for name in added}
             | {name: max(one[name] for one in each) for name in largest}
+            | {"unsafe": [one.model_dump() for judged_arm in each for one in judged_arm.unsafe]}
             for (experiment, arm), each in sorted(arms.items())
         ],
     }
@@ -137,6 +142,25 @@ def _of_the_whole(config: Config, results: Path, referee: Path) -> list[str]:
         names += [f"double-integrator/{name}" for name in REFERENCES]
     stamped = [Path(name).with_suffix(stamp.SUFFIX).as_posix() for name in names]
     return [*names, *dict.fromkeys(stamped)]
+
+
+def _stamps(results: Path, keys: Iterable[Key]) -> list[str]:
+    """Write the stamps of certificates whose runs were banked without them, and return the names of the stamps."""
+    names = []
+    for key in keys:
+        made = [results / key.folder / name for name in CERTIFICATE]
+        stamped = made[0].with_suffix(stamp.SUFFIX)
+        if made[0].is_file() and not stamped.is_file():
+            stamp.write(
+                stamped,
+                module=__name__,
+                config_sha256=files.sha256(results / "config.json"),
+                seeds={},
+                inputs=[results / key.folder / "final.safetensors"],
+                outputs=made,
+            )
+            names.append(stamped.relative_to(results).as_posix())
+    return names
 
 
 def _policies(results: Path, experiment: str, keys: Iterable[Key]) -> list[str]:

@@ -34,7 +34,6 @@ ONE_DECIMAL, FOUR_DECIMALS = Format("loss", 1), Format("loss", 4)
 #: Held-out values of a policy: key in run.json -> what it is, how it is printed.
 VALUES = {
     "cost": ("closed-loop cost", ONE_DECIMAL),
-    "good_loss": ("loss against the good expert", LOSS),
     "scenario_loss": ("loss against the scenario's labels", LOSS),
     "clean_loss": ("loss on the good labels", LOSS),
     "spectral_radius": ("spectral radius of the closed loop at the origin", LOSS),
@@ -154,7 +153,6 @@ CERTIFICATES = (
         "policies",
         COUNT,
     ),
-    Quantity("uncertified", "Whether no set of starts is certified for the final policy (1 or 0).", "policies", COUNT),
     Quantity(
         "covers-starts",
         "Whether the whole set of starts is certified for the final policy (1 or 0).",
@@ -181,10 +179,8 @@ def _certificates(results: Path, arm: str) -> Iterator[Row]:
 
 
 def _certificate(one: Certificate, references: References) -> dict[str, float]:
-    certified = one.numbers.final.certified
     return {
-        "certified": float(certified),
-        "uncertified": float(not certified),
+        "certified": float(one.numbers.final.certified),
         "covers-starts": float(one.covers_starts),
         "certified-area": one.area,
         "refuted-area": one.refuted_area,

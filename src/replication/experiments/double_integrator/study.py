@@ -50,7 +50,8 @@ def methods_hostile(results: Path) -> str:
 @parts.table("double-integrator-ablations", reads=["quantities.parquet", "double-integrator/scpo-no-look/*"])
 def ablations(results: Path) -> str:
     """One setting of SCPO changed at a time in the hostile scenario, paired by seed with the runs without a change."""
-    return comparison.ablations_table(results, EXPERIMENT, "scpo-hostile", ABLATIONS)
+    changes = comparison.Changes("scpo-hostile", "as frozen", ABLATIONS | comparison.STARTS)
+    return comparison.ablations_table(results, EXPERIMENT, [changes])
 
 
 @parts.figure(

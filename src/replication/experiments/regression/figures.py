@@ -109,7 +109,7 @@ def safety(results: Path) -> Figure:
         style.note(iterates, "unsafe", x=0.98, y=0.97)
         _epochs([iterates, heldout])
         style.letters([iterates, heldout])
-        figure.legend(*iterates.get_legend_handles_labels(), ncols=3, loc="outside upper center", columnspacing=1.4)
+        figure.legend(*iterates.get_legend_handles_labels(), ncols=2, loc="outside upper center", columnspacing=1.4)
         return figure
 
 

@@ -22,7 +22,6 @@ from scpo.arrays import Array
 LOSS, POLICY = (REPOSITORY / name for name in PUBLISHED)
 SUMS = "SHA256SUMS"  # beside the figure, in the format of sha256sum
 READING_EPOCHS, READING_LOSS = 4, 0.01  # reading error of the digitised loss
-DRAWN = 100  # points at which the published policy is drawn
 OUTER_PEAK, FLANK, TAILS = 1.1, 0.3, 2.0  # where the loss above the floor is looked for, in |x|
 LATE = 1000.0  # from this epoch on the published loss is a stationary band
 
@@ -109,10 +108,10 @@ def loss_by_place(loss: float, curve: pd.DataFrame, bound: float) -> dict[str, f
     parts = {"tails": tails, "peaks": peaks, "rest": ~tails & ~peaks}
     found = {name: float(np.trapezoid(np.where(part, excess, 0.0), x)) for name, part in parts.items()}
     found["beyond"] = loss - floor(bound, "normal") - sum(found.values())
-    return found | {"inside": float(np.trapezoid(density * error, x)) / (1.0 - share_beyond())}
+    return found | {"inside": float(np.trapezoid(density * error, x)) / (1.0 - _share_beyond())}
 
 
-def share_beyond() -> float:
+def _share_beyond() -> float:
     """Return the share of N(0, 1) that lies outside [-pi, pi]."""
     return math.erfc(np.pi / math.sqrt(2.0))
 

@@ -104,17 +104,6 @@ def _harmful_part_removed(run: Run) -> float | None:
     return None if difference.empty else float(difference.median())
 
 
-def _level(sign: float) -> Callable[[Run], float]:
-    """Return a function that gives the highest (+1) or lowest (-1) value of the final policy."""
-
-    def compute(run: Run) -> float:
-        curve = run.exhibits["curve"]
-        drawn = np.interp(np.linspace(-np.pi, np.pi, published.DRAWN), curve["x"], curve["pi"])
-        return sign * float((sign * drawn).max())
-
-    return compute
-
-
 def _loss_in(place: str) -> Callable[[Run], float | None]:
     def compute(run: Run) -> float | None:
         return _places(run)[place] if _inputs(run) == "normal" else None
@@ -194,12 +183,6 @@ RUN = (
         _late_loss,
     ),
     Quantity(
-        "upper-level", "Highest value of the final policy at the published figure's points.", "", LOSS, _level(1.0)
-    ),
-    Quantity(
-        "lower-level", "Lowest value of the final policy at the published figure's points.", "", LOSS, _level(-1.0)
-    ),
-    Quantity(
         "share-inside-band",
         "Share of the published figure's columns in which the run's losses meet the published band.",
         "",
@@ -222,17 +205,10 @@ PUBLISHED = (
     Quantity("published-reading-loss", "Reading error of the digitised loss.", "", NUMBER),
     Quantity("floor-normal", "Least mean squared error of any policy within the bounds, normal inputs.", "", LOSS),
     Quantity("floor-uniform", "Least mean squared error of any policy within the bounds, uniform inputs.", "", LOSS),
-    Quantity("share-beyond", "Share of normal inputs that lie outside [-pi, pi].", "", SHARE),
     Quantity("outer-peak", "|x| of the outer peaks of f that lie beyond the bounds.", "", NUMBER),
     Quantity("flank", "Half the width of a peak with its flanks.", "", NUMBER),
     Quantity("tails", "|x| from which an input counts as in the tails.", "", NUMBER),
     Quantity("side-epochs", "Epochs of the shortest arm.", "epochs", COUNT),
-    Quantity(
-        "side-rate",
-        "Learning rate eta after the epochs of the shortest arm, in the longest one.",
-        "",
-        Format("size", 2),
-    ),
 )
 
 
@@ -249,12 +225,10 @@ def _published(results: Path) -> Iterator[Row]:
         "published-reading-loss": published.READING_LOSS,
         "floor-normal": published.floor(section.bound, "normal"),
         "floor-uniform": published.floor(section.bound, "uniform"),
-        "share-beyond": published.share_beyond(),
         "outer-peak": published.OUTER_PEAK,
         "flank": published.FLANK,
         "tails": published.TAILS,
         "side-epochs": side,
-        "side-rate": section.optimizer.rate(side / section.schedule.epochs),
     }
     for name, value in values.items():
         yield EXPERIMENT, "", NO_SEED, name, float(value)

@@ -33,7 +33,11 @@ def methods(results: Path) -> str:
 @parts.table("regression-ablations", reads=["quantities.parquet", "regression/scpo-short/*"])
 def ablations(results: Path) -> str:
     """One setting of SCPO changed at a time in the regression, paired by seed with the runs without a change."""
-    return comparison.ablations_table(results, EXPERIMENT, "scpo-short", ABLATIONS)
+    short = comparison.Changes("scpo-short", "as frozen", ABLATIONS)
+    whole = comparison.Changes(
+        "scpo", "as frozen, full length", comparison.STARTS | {"scpo-ten-updates": "ten updates an epoch"}
+    )
+    return comparison.ablations_table(results, EXPERIMENT, [short, whole])
 
 
 @parts.figure(

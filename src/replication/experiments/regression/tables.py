@@ -40,7 +40,6 @@ ALTERNATIVES = {
     "scpo": "SCPO",
     "scpo-no-margin": "no tightening",
     "scpo-no-buffer": "no buffer",
-    "scpo-curvature": "no kink constants",
     "scpo-plain": "plain reading",
     "backtracking": "backtracking",
     "unconstrained": "unconstrained",

@@ -19,6 +19,7 @@ from replication.settings import (
     SmoothnessSettings,
     count_parameters,
 )
+from scpo.options import Look
 
 
 class DoubleIntegratorData(Model):
@@ -75,14 +76,15 @@ class DoubleIntegratorConfig(ExperimentSettings):
     certificate: CertificateConfig | None = Field(CertificateConfig(), description="the certificates; null: none")
     scpo: ScpoConfig = ScpoConfig(
         directions=DirectionSettings(count=12),
-        smoothness=SmoothnessSettings(decay=0.99),
+        smoothness=SmoothnessSettings(factor=1.0, decay=0.99),
         kappa=0.9,
         verify=False,
+        look=Look(factor=1.5),
         tightening=0.04,
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig(  # 1,000 updates are enough with recycled directions
-        epochs=100, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50
+        epochs=100, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50, audited_share=0.05
     )
     datasets: dict[Name, DoubleIntegratorData] = {
         name: DoubleIntegratorData(scenario=name) for name in ("cooperative", "mixed", "hostile")
@@ -91,7 +93,7 @@ class DoubleIntegratorConfig(ExperimentSettings):
         f"{arm}-{dataset}": Arm(method=method, dataset=dataset, seeds=seeds, overrides=overrides)
         for arm, method, seeds, overrides in (
             ("scpo", "scpo", 10, {}),
-            ("scpo-verified", "scpo", 3, {"scpo": {"verify": True}}),
+            ("scpo-verified", "scpo", 6, {"scpo": {"verify": True}}),
             ("unconstrained", "unconstrained", 10, {}),
         )
         for dataset in ("cooperative", "mixed", "hostile")

@@ -22,6 +22,7 @@ from replication.settings import (
     count_parameters,
 )
 from scpo.errors import ConfigurationError
+from scpo.options import Look
 
 
 class RegressionData(Model):
@@ -40,6 +41,7 @@ ADVERSARIAL_PERCENT = (10, 30, 50)
 #: the plain method, as the abstract describes it: Gaussian directions, all of the slack, no additions
 PLAIN = {
     "directions": {"kind": "isotropic", "recycled": 0},
+    "smoothness": {"factor": 2.0},  # as without a look
     "look": None,
     "kappa": 1.0,
     "tightening": 0.0,
@@ -51,6 +53,16 @@ EPOCHS, SIDE_EPOCHS = 5000, 2000
 SHORT = {
     "schedule": {"epochs": SIDE_EPOCHS},
     "optimizer": {"final_learning_rate": round(LONG.rate(SIDE_EPOCHS / EPOCHS), 4)},
+}
+#: R: rollouts that the method takes in SIDE_EPOCHS epochs; backtracking takes one or more an update
+SIDE_ROLLOUTS = 58_000
+BACKTRACKING = {
+    "schedule": {
+        "epochs": SIDE_ROLLOUTS // 2,
+        "evaluate_every": SIDE_ROLLOUTS // 200,
+        "checkpoint_every": SIDE_ROLLOUTS // 40,
+        "max_rollouts": SIDE_ROLLOUTS,
+    }
 }
 #: for scpo-proven and scpo-small: no tightening and no buffer, so that only the step bound keeps them safe
 BARE: dict[str, Any] = {"tightening": 0.0, "buffer": 0.0}
@@ -77,14 +89,15 @@ class RegressionConfig(ExperimentSettings):
     heldout: Count = Field(10_000, description="number of held-out points on which loss and violation are measured")
     scpo: ScpoConfig = ScpoConfig(
         directions=DirectionSettings(count=32, recycled=12),
-        smoothness=SmoothnessSettings(decay=0.995),
+        smoothness=SmoothnessSettings(factor=1.0, decay=0.995),
         kappa=0.9,
         verify=False,
-        tightening=0.01,
+        look=Look(factor=1.5),
+        tightening=0.005,
         buffer=0.005,
     )
     optimizer: OptimizerConfig = LONG
-    schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256)
+    schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256, audited_share=0.05)
     datasets: dict[Name, RegressionData] = {
         "normal": RegressionData(),
         "uniform": RegressionData(inputs="uniform"),
@@ -92,12 +105,12 @@ class RegressionConfig(ExperimentSettings):
     }
     arms: dict[Name, Arm] = {
         "scpo": Arm(method="scpo", dataset="normal", seeds=10),
-        "scpo-verified": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": {"verify": True}}),
-        "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=3),
+        "scpo-verified": Arm(method="scpo", dataset="normal", seeds=6, overrides={"scpo": {"verify": True}}),
+        "scpo-uniform": Arm(method="scpo", dataset="uniform", seeds=6),
         "unconstrained": Arm(method="unconstrained", dataset="normal", seeds=10),
-        "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=3),
+        "unconstrained-uniform": Arm(method="unconstrained", dataset="uniform", seeds=6),
         **{
-            f"scpo-{name}": Arm(method="scpo", dataset="normal", seeds=3, overrides={"scpo": changed} | SHORT)
+            f"scpo-{name}": Arm(method="scpo", dataset="normal", seeds=6, overrides={"scpo": changed} | SHORT)
             for name, changed in (
                 ("no-margin", {"tightening": 0.0}),
                 ("covered", {"tightening": 0.12}),
@@ -107,20 +120,20 @@ class RegressionConfig(ExperimentSettings):
         },
         **{
             f"{method}-adversarial-{share}": Arm(
-                method=method, dataset=f"adversarial-{share}", seeds=3, overrides=SHORT
+                method=method, dataset=f"adversarial-{share}", seeds=6, overrides=SHORT
             )
             for share in ADVERSARIAL_PERCENT
             for method in ("scpo", "unconstrained")
         },
         **{
             f"scpo-{activation}": Arm(
-                method="scpo", dataset="normal", seeds=3, overrides={"activation": activation} | SHORT
+                method="scpo", dataset="normal", seeds=6, overrides={"activation": activation} | SHORT
             )
             for activation in ("tanh", "softplus")
         },
-        "backtracking": Arm(method="backtracking", dataset="normal", seeds=3, overrides=SHORT),
+        "backtracking": Arm(method="backtracking", dataset="normal", seeds=6, overrides=SHORT | BACKTRACKING),
         **{
-            name: Arm(method=method, dataset="normal", seeds=3, overrides=PROVABLE | overrides)
+            name: Arm(method=method, dataset="normal", seeds=6, overrides=PROVABLE | overrides)
             for name, method, overrides in (
                 (
                     "scpo-proven",
