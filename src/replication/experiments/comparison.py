@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from replication import files
 from replication.experiments.shown import Cells, cells, shown_difference
-from replication.results.read import Run, read_arm
+from replication.results.read import Run, read_arm, read_arms
 from replication.tasks import tables_of
 from replication.typeset import latex, plots, style
 
@@ -141,7 +141,9 @@ def _changed(results: Path, experiment: str, group: Changes) -> list[latex.Row]:
     return rows
 
 
-def rollouts_figure(results: Path, experiment: str, methods: Mapping[str, str], suffix: str, label: str) -> Figure:
+def rollouts_figure(
+    results: Path, experiment: str, methods: Mapping[str, str], suffix: str, label: str, *, logarithmic: bool = False
+) -> Figure:
     """Return the held-out objective against the rollouts spent: medians over seeds, and the middle half of the seeds.
 
     Args:
@@ -150,16 +152,24 @@ def rollouts_figure(results: Path, experiment: str, methods: Mapping[str, str], 
         methods: arm -> name of the method; arms that the scale lacks are left out.
         suffix: the end of the arms' names, on which the colours do not depend.
         label: the label of the objective's axis.
+        logarithmic: whether that axis is.
     """
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 3.4)
         axes = figure.subplots()
-        for arm in cells(results, experiment, list(methods)):
+        arms = cells(results, experiment, list(methods))
+        for arm in arms:
             colour, line = style.BASELINES[arm.removesuffix(suffix)]
             data = _against_rollouts(read_arm(results, experiment, arm))
             plots.spread(
                 axes, data, "rollouts", "objective", colour, percent=MIDDLE, label=methods[arm], linestyle=line
             )
+        if logarithmic:
+            style.log(axes)
+        settings = read_arms(results, experiment)
+        limits = [limit for arm in arms if (limit := settings[arm].schedule.max_rollouts) is not None]
+        if limits:  # those that all methods have; one that takes more is cut off
+            axes.set_xlim(0.0, max(limits))
         axes.set_xlabel("rollouts, probes counted")
         axes.set_ylabel(label)
         style.thousands(axes)

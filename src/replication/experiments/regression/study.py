@@ -58,4 +58,4 @@ def ablations(results: Path) -> str:
 )
 def rollouts(results: Path) -> Figure:
     """Loss on fresh inputs against the rollouts spent, by method: medians and the middle half of the seeds."""
-    return comparison.rollouts_figure(results, EXPERIMENT, METHODS, "", "loss, fresh inputs")
+    return comparison.rollouts_figure(results, EXPERIMENT, METHODS, "", "loss, fresh inputs", logarithmic=True)
