@@ -13,7 +13,7 @@ import pytest
 from replication.claims import decide, verdicts
 from replication.claims.claims import load
 from replication.cli import main
-from replication.config import Config
+from replication.config import Config, dump
 from replication.errors import ResultError
 from replication.experiments import quantities
 from replication.report import html, pages
@@ -148,7 +148,8 @@ def test_the_gallery_shows_figures_in_the_order_of_the_report(tmp_path: Path) ->
     ]
     for picture in pictures:
         picture.write_bytes(b"picture")
-    html.write_gallery(pictures, tmp_path / "figures.html", paper)
+    (tmp_path / "config.json").write_text(dump(Config()))
+    html.write_gallery(pictures, tmp_path, tmp_path / "figures.html", paper)
     page = (tmp_path / "figures.html").read_text()
     titles = re.findall(r"<b>([^<]*)</b>, ([a-z-]+)\.", page)
     assert titles == [

@@ -61,10 +61,10 @@ def _text(folder: Path, content: str) -> Path:
 
 def test_all_numbers_of_the_text_are_written(results: Path, tmp_path: Path) -> None:
     written = _written(results, tmp_path / "numbers.tex")
-    assert written.keys() == {one.key for one in text.numbers()}
+    assert written.keys() == {one.key for one in text.numbers(read_config(results))}
     assert len(written) > 200
     assert not any("nan" in shown for shown in written.values())
-    for one in text.numbers():
+    for one in text.numbers(read_config(results)):
         assert written[one.key] != numbers.NOT_RUN, one
 
 
@@ -125,7 +125,7 @@ def test_numbers_of_arms_that_a_scale_leaves_out_read_not_run(results: Path, tmp
     write_results(tmp_path, Config.model_validate(raw))
     write_quantities(tmp_path)
     written = _written(tmp_path, tmp_path / "numbers.tex")
-    for one in text.numbers():
+    for one in text.numbers(read_config(tmp_path)):
         left_out = one.name.startswith("double-integrator/") or not set(_arms(one)).isdisjoint(LEFT_OUT)
         if one.kind == "agree":
             assert not left_out or written[one.key] == numbers.MANY, one

@@ -22,7 +22,7 @@ def test_the_text_types_no_result() -> None:
 
 
 def test_every_figure_and_table_is_shown_with_its_stamp() -> None:
-    every = text.floats(text.typeset(config=load(PAPER.parent / "config/study.yaml")))  # with the sections that wait
+    every = text.floats(text.typeset(load(PAPER.parent / "config/study.yaml")))  # with the sections that wait
     assert {name for one in every for name in one.shows} == {
         f"{one.kind}s/{name}" for name, one in parts.all_parts().items()
     }
@@ -49,9 +49,19 @@ def test_a_section_that_waits_for_an_arm_comes_with_it(tmp_path: Path) -> None:
     (tmp_path / "sections/b.tex").write_text(r"Second \q{regression/scpo/updates}{sum}.")
     with_it, without = Config(), Config(regression=None)
     assert text.conditions(tmp_path) == ["regression/scpo"]
-    for config, there in ((with_it, True), (without, False), (None, False)):
-        assert ("Second" in text.typeset(tmp_path, config)) == there
-        assert bool(text.numbers(tmp_path, config)) == there
+    for config, there in ((with_it, True), (without, False)):
+        assert ("Second" in text.typeset(config, tmp_path)) == there
+        assert bool(text.numbers(config, tmp_path)) == there
+
+
+def test_figures_after_a_section_that_waits_have_the_number_that_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "sections").mkdir()
+    (tmp_path / "main.tex").write_text("\\sectionwhererun{regression/scpo}{sections/b}\\input{sections/a}\n")
+    for name, figure in (("a", "update"), ("b", "regression-safety")):
+        shown = rf"\begin{{figure}}\includegraphics{{figures/{figure}}}\end{{figure}}"
+        (tmp_path / f"sections/{name}.tex").write_text(shown)
+    assert text.title("figures/update", Config(), tmp_path) == "Figure 2"
+    assert text.title("figures/update", Config(regression=None), tmp_path) == "Figure 1"
 
 
 def test_sections_wait_for_arms_of_experiments_that_exist() -> None:

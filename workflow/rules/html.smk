@@ -38,7 +38,9 @@ rule gallery:
         f"{LOGS}/report/gallery.log",
     benchmark:
         f"{LOGS}/report/gallery.benchmark.tsv"
+    params:
+        results=RESULTS,
     message:
         "Writing the page of the figures"
     shell:
-        "{PYTHON:q} -m replication gallery {input.pictures} --out {output} > {log} 2>&1"
+        "{PYTHON:q} -m replication gallery {input.pictures} --results {params.results} --out {output} > {log} 2>&1"

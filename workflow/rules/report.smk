@@ -30,7 +30,7 @@ def figure_labels(wildcards):
     """A figure's number in the report, and its name, for Snakemake's own report."""
     from replication.report import text  # it imports pandas, which no job needs to start
 
-    return {"figure": text.title(f"figures/{wildcards.name}"), "name": wildcards.name}
+    return {"figure": text.title(f"figures/{wildcards.name}", SETTINGS), "name": wildcards.name}
 
 
 def drawn_from(wildcards):

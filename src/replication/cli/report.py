@@ -174,7 +174,7 @@ def explain(
     from replication.report import explain
 
     if name is None:
-        sys.stdout.write(explain.listing(paper))
+        sys.stdout.write(explain.listing(results or latest_results(), paper))
         return 0
     text, matches = explain.explain(name, results or latest_results(), paper, list_inputs=inputs)
     sys.stdout.write(text)
@@ -195,16 +195,17 @@ def page(*, claims: Path, out: Path) -> None:
 
 
 @app.command
-def gallery(*pictures: Path, out: Path) -> None:
+def gallery(*pictures: Path, results: Path, out: Path) -> None:
     """Write an HTML page that shows figures of the report at a small size.
 
     Args:
         pictures: The figures, as PNG files.
+        results: results/<scale>.
         out: The .html file.
     """
     from replication.report import html
 
-    html.write_gallery(pictures, out)
+    html.write_gallery(pictures, results, out)
 
 
 @app.command

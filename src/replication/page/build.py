@@ -61,7 +61,7 @@ def collect(results: Path) -> dict[str, Any]:
         "shipped": results.parent.name == "shipped",
         "progress": _progress(config, read_planned(results)),
         "summary": verdicts.summary(found),
-        "claims": verdict_rows.rows(found),
+        "claims": verdict_rows.rows(found, config),
         "views": {name: found for name, found in views.items() if found is not None},
         "colours": COLOURS,
         "labels": style.LABELS,

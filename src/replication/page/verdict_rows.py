@@ -9,6 +9,7 @@ from typing import Any
 from replication.claims import claims
 from replication.claims.claims import Claim
 from replication.claims.verdicts import Verdict
+from replication.config import Config
 from replication.report import parts, text
 
 #: Origin of a setting -> what it says.
@@ -17,15 +18,15 @@ ORIGINS = {"S": "stated by the paper", "F": "read off its figure", "R": "our rec
 METHOD = "method"
 
 
-def rows(found: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Return a row for each verdict, in their order.
+def rows(found: Sequence[Verdict], config: Config) -> list[dict[str, Any]]:
+    """Return a row for each verdict, in their order, with the numbers of figures in the report of the scale.
 
     Raises:
         ConfigurationError: a claim names a figure or a table that nothing makes.
     """
     stated = claims.load()
     known = {claim.id: claim for claim in stated.claims}
-    labels = {shown: one.label for one in text.floats(text.typeset()) for shown in one.shows}
+    labels = text.labels(config)
     return [_row(one, known.get(one.id), stated, labels) for one in found]
 
 

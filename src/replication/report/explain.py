@@ -93,9 +93,9 @@ def _only(content: dict[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def listing(folder: Path = text.FOLDER) -> str:
+def listing(results: Path, folder: Path = text.FOLDER) -> str:
     """Return the list of all that can be explained: figures and tables, quantities, claims."""
-    labels = {shown: one.label for one in text.floats(text.typeset(folder)) for shown in one.shows}
+    labels = text.labels(read_config(results), folder)
     lines = ["Figures and tables:"]
     for part in sorted(parts.all_parts().values(), key=lambda one: (one.kind, one.name)):
         label = labels.get(f"{part.kind}s/{part.name}", "")
@@ -126,14 +126,14 @@ def _make_if_missing(path: Path, results: Path, folder: Path) -> None:
 
 def _find(name: str, results: Path, folder: Path) -> Found:
     """Return what ``name`` stands for."""
-    found = _part(name, results / "report", folder) or _number(name, results, folder) or _claim(name, results)
+    found = _part(name, results, folder) or _number(name, results, folder) or _claim(name, results)
     if found is None:
         raise ConfigurationError(f"nothing is called {name!r}; `replicate explain` without a name lists what there is")
     return found
 
 
-def _part(name: str, made: Path, folder: Path) -> Found | None:
-    shown = {shows: one.label for one in text.floats(text.typeset(folder)) for shows in one.shows}
+def _part(name: str, results: Path, folder: Path) -> Found | None:
+    shown = text.labels(read_config(results), folder)
     numbered = {label: shows for shows, label in reversed(shown.items())}
     wanted = numbered.get(re.sub(r"^(fig|tab)[a-z]*[. -]*(?=\d)", r"\1-", name), name)
     part = parts.all_parts().get(wanted.removeprefix("figures/").removeprefix("tables/"))
@@ -141,7 +141,7 @@ def _part(name: str, made: Path, folder: Path) -> Found | None:
         return None
     path = f"{part.kind}s/{part.name}"
     lines = [f"{path}, {shown.get(path, 'not shown')} of the report", f"shows     {part.shows}"]
-    return Found(lines, made / f"{path}{part.suffix}", f"{part.file}:{part.line}, {part.function}")
+    return Found(lines, results / "report" / f"{path}{part.suffix}", f"{part.file}:{part.line}, {part.function}")
 
 
 def _number(name: str, results: Path, folder: Path) -> Found | None:
@@ -151,7 +151,7 @@ def _number(name: str, results: Path, folder: Path) -> Found | None:
     """
     source = re.fullmatch(r"\\(?:q(?:\[\d+\])?|setting)\{([^{}]*)\}(?:\{[^{}]*\})?", name)
     name = source[1] if source else name
-    used = [one for one in text.numbers(folder) if one.name == name and one.kind != "agree"]
+    used = [one for one in text.numbers(read_config(results), folder) if one.name == name and one.kind != "agree"]
     last = name.rpartition("/")[2]
     if last not in QUANTITIES:
         return Found(_used(used, results), results / "report" / text.NUMBERS) if used else None

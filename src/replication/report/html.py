@@ -11,6 +11,7 @@ from replication.claims import verdicts
 from replication.claims.verdicts import Verdict
 from replication.files import write_text
 from replication.report import parts, text
+from replication.results.read import read_config
 
 COLOURS = {"reproduced": "#00664a", "supported": "#0072b2", "deviates": "#b34700", "not-run": "#666"}
 STYLE = """body { font: 15px/1.45 sans-serif; margin: 2em; color: #222; max-width: 75em }
@@ -50,16 +51,17 @@ def _row(one: Verdict) -> str:
     return f"<tr>{status}<td>{statement}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
-def write_gallery(pictures: Sequence[Path], out: Path, folder: Path = text.FOLDER) -> None:
+def write_gallery(pictures: Sequence[Path], results: Path, out: Path, folder: Path = text.FOLDER) -> None:
     """Write a page with all ``pictures`` (figures of the report as PNG) in small, numbered as in the report."""
-    shown = sorted(pictures, key=lambda path: _number(path, folder))
-    figures = [_figure(path, text.title(f"figures/{path.stem}", folder)) for path in shown]
+    config = read_config(results)
+    titles = {path: text.title(f"figures/{path.stem}", config, folder) for path in pictures}
+    figures = [_figure(path, titles[path]) for path in sorted(pictures, key=lambda path: _order(titles[path], path))]
     head = f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Figures</title><style>{STYLE}</style>"
     write_text(out, "\n".join([f"{head}</head><body>", *figures, "</body></html>\n"]))
 
 
-def _number(picture: Path, folder: Path) -> tuple[int, str]:
-    number = text.title(f"figures/{picture.stem}", folder).rpartition(" ")[2]
+def _order(title: str, picture: Path) -> tuple[int, str]:
+    number = title.rpartition(" ")[2]
     return (int(number) if number else 10**6, picture.stem)
 
 

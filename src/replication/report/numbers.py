@@ -53,7 +53,7 @@ def main(results: Path, out: Path, folder: Path = FOLDER) -> None:
     """
     with stamped(out, results, [__name__]):
         table, config = quantities.read(results), read_config(results)
-        lines = {rf"\definenumber{{{one.key}}}{{{checked(one, table, config)}}}" for one in numbers(folder, config)}
+        lines = {rf"\definenumber{{{one.key}}}{{{checked(one, table, config)}}}" for one in numbers(config, folder)}
         lines |= {rf"\definerun{{{arm}}}" for arm in conditions(folder) if runs(arm, config)}
         head = ["% Written from the results; not to be edited.", rf"\def\ScaleNotice{{{notice(config, table)}}}"]
         write_text(out, "\n".join([*head, *sorted(lines)]) + "\n")

@@ -79,14 +79,14 @@ class Number:
         return rf"\{self.kind}{'' if self.digits is None else f'[{self.digits}]'}{{{self.name}}}{{{self.statistic}}}"
 
 
-def typeset(folder: Path = FOLDER, config: Config | None = None) -> str:
+def typeset(config: Config, folder: Path = FOLDER) -> str:
     """Return the whole text of main.tex in ``folder``, without comments, with its sections in their place.
 
     Args:
+        config: the scale that the text is typeset for; a section that depends on an arm is there if the scale runs it.
         folder: where main.tex is.
-        config: the scale that the text is typeset for; None: sections that depend on an arm are left out.
     """
-    return "\n".join(content for _, content in _files(folder, config))
+    return "\n".join(content for _, content in _files(config, folder))
 
 
 def conditions(folder: Path = FOLDER) -> list[str]:
@@ -110,17 +110,22 @@ def floats(text: str) -> list[Float]:
     return found
 
 
-def title(shown: str, folder: Path = FOLDER) -> str:
+def labels(config: Config, folder: Path = FOLDER) -> dict[str, str]:
+    """Return figures/NAME or tables/NAME -> the label under which the report of a scale shows it, as in fig-3."""
+    return {shown: one.label for one in floats(typeset(config, folder)) for shown in one.shows}
+
+
+def title(shown: str, config: Config, folder: Path = FOLDER) -> str:
     """Return what the report calls ``shown`` (figures/NAME or tables/NAME): Figure 1, or "" if it does not show it."""
-    labels = [one.label for one in floats(typeset(folder)) if shown in one.shows]
+    label = labels(config, folder).get(shown, "")
     kinds = {"fig": "Figure", "tab": "Table"}
-    return " ".join([kinds[labels[0][:3]], labels[0][4:]]) if labels else ""
+    return f"{kinds[label[:3]]} {label[4:]}" if label else ""
 
 
-def numbers(folder: Path = FOLDER, config: Config | None = None) -> list[Number]:
+def numbers(config: Config, folder: Path = FOLDER) -> list[Number]:
     """Return every use of a number in the text, in the order of the text; arguments as for :func:`typeset`."""
     found = []
-    for path, content in _files(folder, config):
+    for path, content in _files(config, folder):
         for use in _NUMBER.finditer(content):
             where = f"{path}:{content.count(chr(10), 0, use.start()) + 1}"
             if use["path"] is not None:
@@ -139,7 +144,7 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
         ResultError: a stamp is missing or damaged.
     """
     config = read_config(results)
-    text = typeset(folder, config)
+    text = typeset(config, folder)
     known, shown = set(_parts(results)), set(_SHOWN.findall(text))
     found = [f"{name}: made and not shown in the report" for name in sorted(known - shown)]
     found += [f"{name}: shown in the report and not made" for name in sorted(shown - known)]
@@ -151,7 +156,7 @@ def problems(results: Path, folder: Path = FOLDER) -> list[str]:
     defined = (results / "report" / NUMBERS).read_text(encoding="utf-8")
     found += [
         f"{one.where}: {one.source} is not in {NUMBERS}; write it again"
-        for one in numbers(folder, config)
+        for one in numbers(config, folder)
         if rf"\definenumber{{{one.key}}}" not in defined
     ]
     for path in files_of(results, known & shown):
@@ -184,12 +189,12 @@ def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
     write_text(out, "\n".join(["% Written from stamps; not to be edited.", *lines]) + "\n")
 
 
-def _files(folder: Path, config: Config | None) -> Iterator[tuple[Path, str]]:
+def _files(config: Config, folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the files of the text with their content, in order: main.tex and the sections that it inputs."""
     main = _read(folder / "main.tex")
     yield folder / "main.tex", main
     for section in _SECTION.finditer(main):
-        if section["arm"] is None or (config is not None and runs(section["arm"], config)):
+        if section["arm"] is None or runs(section["arm"], config):
             path = folder / f"{section['name']}.tex"
             yield path, _read(path)
 
