@@ -3,8 +3,9 @@
 A value in float32, or one that a simulator prints with a few decimals, changes in jumps.  A perturbation of theta by
 one unit roundoff shows little or nothing of them.  So g is evaluated at equal distances along a random direction.
 Third differences remove the smooth part; the rest is the rounding (Moré and Wild, Estimating computational noise,
-SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.  Where the values are on a grid, the rounding is
-at least the width of the grid: stairs whose steps happen to be even have no third differences.
+SIAM J. Sci. Comput. 33, 2011).  The distance grows until values move.  The rounding is at least the width of the grid
+that the values lie on: stairs whose steps happen to be even have no third differences.  Where they lie on no grid
+there is none: what third differences show then is a kink of a function in float64.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ POINTS, ORDER = 8, 3
 ROUGHNESS_FACTOR = 6.0
 #: the distance grows by this factor, at most so many times, until at least half of the values differ from the last one
 WIDENING, MOST_WIDENINGS = 8.0, 6
+#: more than so many widths of the grid are no rounding but a kink: a float32 parameter has that many digits
+MOST_STEPS = 2.0**24
 #: where probes must be safe, the points lie this many unit roundoffs of theta apart
 SHORT = 8.0
 
@@ -121,7 +124,9 @@ def measure(
         jumps = np.abs(np.diff(values, axis=0))
         seen = (jumps > 0).sum(axis=0) >= POINTS // 2
         moved = moved or bool(jumps.any())
-        level = np.where(known, level, np.maximum(_level(values, jumps, seen), grid_width(values[1:], start.values)))
+        width = grid_width(values[1:], start.values)
+        found = np.where(width > 0, np.clip(_level(values, jumps, seen), width, MOST_STEPS * width), 0.0)
+        level = np.where(known, level, found)
         known |= seen
         distance *= WIDENING
         if known.all() or POINTS * distance > longest:

@@ -146,7 +146,7 @@ def test_a_run_that_the_referee_did_not_pass_is_not_banked(study, tmp_path, monk
     good = (results / key.folder / "weights.npz").read_bytes()
     arrays = files.read_npz(results / key.folder / "weights.npz")
     files.write_npz(results / key.folder / "weights.npz", **(arrays | {"theta": arrays["theta"] + 1e-3}))
-    with pytest.raises(ResultError, match="disagreements"):
+    with pytest.raises(ResultError, match="referee: "):
         race.run(study, changes, key, results, judged=True)
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == []
     (results / key.folder / "weights.npz").write_bytes(good)
