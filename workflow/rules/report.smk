@@ -113,6 +113,7 @@ rule numbers:
     """Write every number that the report's text uses as LaTeX."""
     input:
         config=CONFIG,
+        study="config/study.yaml",  # the arms that the text may name
         quantities=QUANTITIES,
         tex=TEX_SOURCES,
         code=code("replication.report.numbers"),

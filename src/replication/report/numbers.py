@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from replication.claims.claims import DECIDING
-from replication.config import Config
+from replication.config import Config, load
 from replication.errors import ResultError
 from replication.experiments.shown import VALUE, format_of, shown, shown_difference
 from replication.files import write_text
@@ -32,6 +32,7 @@ from replication.report.text import FOLDER, Number, conditions, numbers, runs
 from replication.results import quantities
 from replication.results.quantities import Table
 from replication.results.read import read_config
+from replication.study import preregistration
 from replication.typeset import latex
 from scpo.errors import ConfigurationError
 
@@ -181,22 +182,22 @@ def _runs(experiment: str, arms: Sequence[str], config: Config) -> bool:
     """Tell whether the scale runs the experiment and all of the arms.
 
     Raises:
-        ConfigurationError: neither the scale nor the default settings know one of them.
+        ConfigurationError: neither the scale nor the study knows one of them.
     """
     if not experiment:
         return True
-    default = _default().experiments
-    if experiment not in default:
-        raise ConfigurationError(f"no experiment {experiment!r}; there are {', '.join(default)}")
+    study = _study().experiments
+    if experiment not in study:
+        raise ConfigurationError(f"no experiment {experiment!r}; there are {', '.join(study)}")
     section = config.experiments.get(experiment)
     known = {"", *(section.arms if section else ())}
-    elsewhere = default[experiment].arms
+    elsewhere = study[experiment].arms
     for arm in arms:
         if arm not in known and arm not in elsewhere:
-            raise ConfigurationError(f"{experiment} has no arm {arm!r}; it has {', '.join(default[experiment].arms)}")
+            raise ConfigurationError(f"{experiment} has no arm {arm!r}; it has {', '.join(elsewhere)}")
     return section is not None and known.issuperset(arms)
 
 
 @cache
-def _default() -> Config:
-    return Config()
+def _study() -> Config:
+    return load(preregistration.SCALE)
