@@ -44,9 +44,9 @@ reproduce: ## The first seeds of the main arms, up to paper/report.pdf (one to t
 	@$(call estimate,paper)
 	@$(SNAKEMAKE) $(call with,paper)
 
-test: ## Lint, types, unit and property tests, then the smoke pipeline (about 12 minutes)
+test: ## Lint, types, unit and property tests, then the smoke pipeline (12 to 25 minutes)
 	@echo 'test: set-up (first time: 3 to 6 minutes), lint and types, unit and property tests, then the pipeline with'
-	@echo '      tiny budgets, PDF included: about 12 minutes on two cores.'
+	@echo '      tiny budgets, PDF included: 12 to 25 minutes on two cores.'
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
 	@pytest -n $(JOBS)
