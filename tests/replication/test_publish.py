@@ -130,6 +130,18 @@ def test_runs_that_were_given_something_else_are_not_published(restored, tmp_pat
         given.judge(config, results, runs, race.REFEREE)
 
 
+def test_certificates_without_a_banked_stamp_get_one_each_time(tmp_path):
+    key = bank.Key("double-integrator", "scpo-mixed", 20002)
+    for name in (
+        "config.json",
+        *(f"{key.folder}/{name}" for name in ("certificate.json", "certificate.npz", "final.safetensors")),
+    ):
+        files.write_text(tmp_path / name, name)
+    name = f"{key.folder}/certificate.stamp.json"
+    assert [publish._stamps(tmp_path, [key], set()) for _ in range(2)] == [[name], [name]]
+    assert publish._stamps(tmp_path, [key], {name}) == []
+
+
 def test_a_bank_without_a_run_of_the_scale_is_refused(study, tmp_path):
     scale, _, out = study
     with pytest.raises(ResultError, match="holds no run"):

@@ -6,7 +6,7 @@ A bank need not be complete.  The configuration that ships names the seeds that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
     names += _of_the_whole(held, results, referee)
     given.judge(held, results, [key for keys in runs.values() for key in keys], referee)
     for experiment, keys in runs.items():
-        names += [*_policies(results, experiment, keys), *_stamps(results, keys)]
+        names += [*_policies(results, experiment, keys), *_stamps(results, keys, set(bank.names()))]
     if restored_path(results, BENCHMARKS).is_file():
         names.append(BENCHMARKS)
     for name in names:
@@ -144,13 +144,13 @@ def _of_the_whole(config: Config, results: Path, referee: Path) -> list[str]:
     return [*names, *dict.fromkeys(stamped)]
 
 
-def _stamps(results: Path, keys: Iterable[Key]) -> list[str]:
-    """Write the stamps of certificates whose runs were banked without them, and return the names of the stamps."""
+def _stamps(results: Path, keys: Iterable[Key], banked: Container[str]) -> list[str]:
+    """Write the stamps of certificates that are not among the ``banked`` files, and return the names of the stamps."""
     names = []
     for key in keys:
         made = [results / key.folder / name for name in CERTIFICATE]
         stamped = made[0].with_suffix(stamp.SUFFIX)
-        if made[0].is_file() and not stamped.is_file():
+        if made[0].is_file() and stamped.relative_to(results).as_posix() not in banked:
             stamp.write(
                 stamped,
                 module=__name__,
