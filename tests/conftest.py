@@ -35,6 +35,8 @@ SLOW = {
     "test_literal.py",
     "test_quantities.py",
     "test_referee.py",
+    "test_referee_certificates.py",
+    "test_referee_inputs.py",
     "test_regression_proof.py",
     "test_regression_tables.py",
     "test_report_figures.py",
