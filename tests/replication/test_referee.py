@@ -139,7 +139,7 @@ def _edit_config(results: Path, change: Callable[[dict[str, Any]], None]) -> Non
     path.write_text(json.dumps(config))
 
 
-def test_an_experiment_without_a_judge_isrefused(referee: ModuleType, tampered: Path) -> None:
+def test_an_experiment_without_a_judge_is_refused(referee: ModuleType, tampered: Path) -> None:
     _edit_config(tampered, lambda config: config.update(pendulum={"arms": {}}))
     assert "no judge for the experiment pendulum" in refused(referee, tampered)
 
@@ -152,7 +152,7 @@ def test_an_experiment_without_a_judge_isrefused(referee: ModuleType, tampered: 
         ("double_integrator", "scpo-mixed", "activation"),
     ],
 )
-def test_an_arm_without_a_judge_isrefused(
+def test_an_arm_without_a_judge_is_refused(
     referee: ModuleType, tampered: Path, experiment: str, arm: str, setting: str
 ) -> None:
     def change(config: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ def test_a_seed_that_was_not_run_is_missing(referee: ModuleType, tampered: Path)
     assert "regression/scpo/seed-1" in refused(referee, tampered)
 
 
-def test_no_run_at_all_isrefused(referee: ModuleType, tampered: Path) -> None:
+def test_no_run_at_all_is_refused(referee: ModuleType, tampered: Path) -> None:
     _edit_config(tampered, lambda config: config.update(regression=None, double_integrator=None))
     assert "nothing to judge" in refused(referee, tampered)
 
