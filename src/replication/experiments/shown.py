@@ -16,6 +16,8 @@ from scpo.errors import ConfigurationError
 VALUE = "value"
 #: Every statistic by which a quantity can be printed.
 STATISTICS = (VALUE, *statistics.SINGLE, *statistics.PAIRS)
+#: The interval of a median, and its coverage: with fewer than six seeds there is none, and a dash is printed.
+INTERVAL, LEVEL = "interval", 0.95
 #: Statistics that are printed in a format of their own, whatever the quantity.
 OWN: Mapping[str, Format] = {
     "seeds": COUNT,
@@ -42,7 +44,7 @@ def format_of(quantity: str, statistic: str) -> Format:
 def shown(
     table: Table, experiment: str, arm: str, quantity: str, statistic: str = VALUE, digits: int | None = None
 ) -> str:
-    """Return a statistic of a quantity as LaTeX.
+    """Return a statistic of a quantity as LaTeX; a dash for the interval of a median of too few seeds.
 
     Args:
         table: the table of quantities.
@@ -59,6 +61,8 @@ def shown(
     how = format_of(quantity, statistic)
     if statistic == VALUE:
         return latex.formatted(table.value(experiment, arm, quantity), how, digits)
+    if statistic == INTERVAL and table.statistic(experiment, arm, quantity, "coverage") < LEVEL:
+        return latex.DASH
     if statistic in statistics.PAIRS:
         low, high = table.pair(experiment, arm, quantity, statistic)
         return latex.pair(latex.formatted(low, how, digits), latex.formatted(high, how, digits))
@@ -70,12 +74,16 @@ def shown_difference(
 ) -> str:
     """Return a statistic of the difference between two arms, seed by seed, as LaTeX with its sign.
 
+    The interval of a median of too few seeds is a dash.
+
     Raises:
         ConfigurationError: there is no such quantity or statistic.
         ResultError: an arm has no value, or the arms have no seed in common.
     """
     how = format_of(quantity, statistic)
     found = table.paired(experiment, *arms, quantity)
+    if statistic == INTERVAL and statistics.median_interval(found).coverage < LEVEL:
+        return latex.DASH
     if statistic in statistics.PAIRS:
         low, high = statistics.pair(statistic, found)
         return latex.pair(latex.difference(low, how, digits), latex.difference(high, how, digits))
