@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from replication.bank import Bank
 from replication.cli import main
 from replication.errors import ResultError
 from replication.shipped import bundle, crate, ship
@@ -131,3 +132,13 @@ def test_a_stale_figure_is_refused(results: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(ResultError, match="altered since it was made; run make figures again"):
         bundle.made(copy)
+
+
+def test_the_runs_of_a_bank_are_described() -> None:
+    shipped = PROJECT / "shipped/results/study"
+    manifest = ship.read_manifest(shipped)
+    seconds = sum(
+        json.loads(contents["run.timing.json"])["seconds"] for _, contents in Bank(shipped).read("regression", "scpo")
+    )
+    assert bundle.processor_seconds(shipped, manifest) > seconds > 0
+    assert len(bundle.commits(manifest)) > 0 and all(len(commit) == 40 for commit in bundle.commits(manifest))

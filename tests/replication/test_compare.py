@@ -98,6 +98,12 @@ def test_no_arm_and_no_seed_may_be_absent(first: Path, second: Path) -> None:
     assert found == {ARM: (f"seed 3 not in {second}",), f"{EXPERIMENT}/unconstrained": (f"not in {second}",)}
 
 
+def test_arms_of_the_second_alone_are_not_judged(first: Path, second: Path) -> None:
+    _with_seeds(second, 4, without="unconstrained")
+    assert [(one.arm, one.tier) for one in compare(second, first)] == [(ARM, "exact")]
+    assert main(["compare", str(second), str(first)]) == 0
+
+
 def test_some_of_the_seeds_are_compared_run_by_run(first: Path, second: Path) -> None:
     _with_seeds(second, 2)
     assert _of(second, first).tier == "exact"

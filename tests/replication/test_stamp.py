@@ -55,6 +55,12 @@ def test_commit_and_dirty_flag_follow_the_repository(tmp_path):
     assert len(str(clean["commit"])) == 40
     (tmp_path / "a").write_text("2")
     assert stamp.commit(tmp_path) == {"commit": clean["commit"], "dirty": True}
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "shipped/results/study").mkdir(parents=True)
+    (tmp_path / "shipped/results/study/manifest.json").write_text("{}")  # a study that banks its runs
+    assert stamp.commit(tmp_path) == clean
+    (tmp_path / "shipped/other").write_text("1")
+    assert stamp.commit(tmp_path)["dirty"] is True
 
 
 def test_an_archive_within_another_repository_has_no_commit(tmp_path):

@@ -228,12 +228,14 @@ def is_repository(root: Path) -> bool:
 def commit(root: Path = REPOSITORY) -> dict[str, str | bool | None]:
     """Return commit and dirty flag of the repository with the root ``root``; both are None if it is no such root.
 
+    Shipped results do not make a checkout dirty: no run reads them, and a study writes its finished runs there.
+
     A source archive that was unpacked inside another repository has no commit.
     """
     if not is_repository(root):
         return {"commit": None, "dirty": None}
     head = _git(root, "rev-parse", "HEAD")
-    state = _git(root, "status", "--porcelain")
+    state = _git(root, "status", "--porcelain", "--", ".", ":(exclude)shipped/results")
     return {"commit": head, "dirty": None if head is None or state is None else bool(state)}
 
 

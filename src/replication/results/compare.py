@@ -99,10 +99,10 @@ class Folder:
 
 
 def compare(first: Path, second: Path, tables: tuple[Table, Table]) -> list[Agreement]:
-    """Return the agreement of every arm that either folder has.
+    """Return the agreement of every arm of the first folder; arms that the second alone has are not judged.
 
     Args:
-        first: results/<scale>; it may hold fewer seeds than the second.
+        first: results/<scale>; it may hold fewer arms and seeds than the second.
         second: another folder.
         tables: their tables of quantities.
 
@@ -110,7 +110,7 @@ def compare(first: Path, second: Path, tables: tuple[Table, Table]) -> list[Agre
         ResultError: a file is missing or damaged.
     """
     one, other = (Folder(path, read_config(path), table) for path, table in zip((first, second), tables, strict=True))
-    return [_agreement(name, one, other) for name in sorted(one.arms | other.arms)]
+    return [_agreement(name, one, other) for name in sorted(one.arms)]
 
 
 def text(found: Sequence[Agreement]) -> str:
@@ -122,8 +122,8 @@ def text(found: Sequence[Agreement]) -> str:
 
 
 def _agreement(name: str, one: Folder, other: Folder) -> Agreement:
-    if lacking := [folder.path for folder in (one, other) if name not in folder.arms]:
-        return Agreement(name, "differs", (f"not in {lacking[0]}",))
+    if name not in other.arms:
+        return Agreement(name, "differs", (f"not in {other.path}",))
     seeds = one.seeds(name)
     if absent := [seed for seed in seeds if seed not in other.seeds(name)]:
         return Agreement(name, "differs", (f"seed {absent[0]} not in {other.path}",))

@@ -8,16 +8,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from replication.bank import Bank
 from replication.errors import ResultError
-from replication.files import read_json, write_bytes
+from replication.files import write_bytes
 from replication.provenance import stamp
 from replication.shipped import crate, ship
 
@@ -52,13 +56,13 @@ def write(root: Path, results: Path, folder: Path) -> Path:
     manifest = ship.check(shipped)
     name = f"scpo-artifact-{metadata.version('scpo')}"
     content = sources(root) | made(results)
-    times = [path for path in content if path.startswith("shipped/") and path.endswith(f"/run{stamp.TIMING}")]
     described = crate.describe(
         name=name,
         version=metadata.version("scpo"),
         published=datetime.fromtimestamp(_epoch(), UTC),
         manifest=manifest,
-        seconds=sum(float(read_json(root / path)["seconds"]) for path in times),
+        commits=commits(manifest),
+        seconds=processor_seconds(shipped, manifest),
         folders=FOLDERS,
         results={
             f"shipped/results/{results.name}/": "shipped results, with a manifest of their checksums",
@@ -73,6 +77,22 @@ def write(root: Path, results: Path, folder: Path) -> Path:
     out = folder / f"{name}.tar.gz"
     write_bytes(out, archive(name, packed | {CHECKSUMS: sums.encode()}, executable))
     return out
+
+
+def commits(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the commits with which shipped results were made, those of a bank's runs included."""
+    banked = (one["commits"] for one in manifest.get("shards", {}).values())
+    return sorted({*manifest.get("stamps_by_commit", ()), *chain.from_iterable(banked)})
+
+
+def processor_seconds(shipped: Path, manifest: Mapping[str, Any]) -> float:
+    """Return the processor time of all training runs that shipped results hold, in files of their own or in a bank."""
+    name = f"run{stamp.TIMING}"
+    found = [(shipped / path).read_bytes() for path in manifest["files"] if path.endswith(f"/{name}")]
+    bank = Bank(shipped)
+    for experiment, arm in sorted({(key.experiment, key.arm) for key in bank.runs()}):
+        found += [contents[name] for _, contents in bank.read(experiment, arm) if name in contents]
+    return sum(float(json.loads(content)["seconds"]) for content in found)
 
 
 def sources(root: Path) -> dict[str, Path]:

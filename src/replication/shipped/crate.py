@@ -25,6 +25,7 @@ def describe(
     version: str,
     published: datetime,
     manifest: Mapping[str, Any],
+    commits: Sequence[str],
     seconds: float,
     folders: Mapping[str, str],
     results: Mapping[str, str],
@@ -36,6 +37,7 @@ def describe(
         version: the version of the package.
         published: date of publication.
         manifest: the manifest of the shipped results.
+        commits: the commits that the runs were made with.
         seconds: processor time of the runs.
         folders: folders of sources -> their content; each name ends with "/".
         results: files and folders that the workflow run made -> their content.
@@ -59,7 +61,7 @@ def describe(
     crate.root_dataset["author"] = context("#authors", "Organization", {"name": "The SCPO replication authors"})
     crate.root_dataset["isBasedOn"] = context(PAPER, "ScholarlyArticle", {"name": "The paper that is replicated"})
     workflow = crate.add_workflow(dest_path="Snakefile", main=True, lang="snakemake")
-    workflow["version"] = ", ".join(sorted(manifest["stamps_by_commit"]))
+    workflow["version"] = ", ".join(sorted(commits))
     workflow["softwareRequirements"] = [
         context(f"#{package}", "SoftwareApplication", {"name": package, "softwareVersion": found})
         for package, found in sorted(manifest["versions"].items())
