@@ -83,7 +83,7 @@ docs: ## The documentation as a site to read offline, with the notebooks run on 
 	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . results/site
 	@$(call made,docs,results/site/docs/index.html)
 
-review: ## One seed of every arm at full length with the whole report; compares each run with the shipped one (15 to 30 minutes)
+review: ## One seed of every arm of the scale paper at full length with the whole report; compares each run with the shipped one (15 to 30 minutes)
 	@bash workflow/setup.sh
 	@$(call estimate,review)
 	@$(SNAKEMAKE) $(call with,review)

@@ -61,7 +61,7 @@ class Directions(Options):
         ge=0,
     )
     probe_length: float | None = option(
-        None, "nu: length of a probe in weight space; none: curvature is balanced against rounding", gt=0
+        None, "nu: length of a probe in weight space; null: curvature is balanced against rounding", gt=0
     )
     safe_probes: bool = option(False, "shorten the probes until the bound covers each of them")
 

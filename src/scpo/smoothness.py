@@ -140,7 +140,7 @@ class EstimatedSmoothness(Options):
     factor: float = option(2.0, "safety factor on observed curvature", ge=1)
     decay: float = option(0.999, "factor on old maxima at each step", gt=0, le=1)
     growth: float = option(2.0, "r, as a multiple of the longest step at which L was observed", ge=1)
-    max_radius: float | None = option(None, "largest r; none: no limit", gt=0)
+    max_radius: float | None = option(None, "largest r; null: no limit", gt=0)
 
 
 class Estimate(Smoothness):

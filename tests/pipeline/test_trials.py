@@ -12,6 +12,8 @@ from tests.trials import __main__ as trials
 from tests.trials import table
 from tests.trials.common import NotRun, Options, Row
 
+#: of the trials of the test: what each tries
+TRIED = {"first": "Tries one thing.", "second": "Tries another.", "third": "Tries a third."}
 PAGE = f"before\n{table.BEGIN}old\n{table.END}after\n"
 
 
@@ -30,23 +32,23 @@ def test_each_trial_has_a_line_that_says_what_it_tries():
 
 def test_what_was_found_is_kept_and_shown_with_date_and_commit(folder: Path, tmp_path: Path):
     rows = [Row("one | thing", "this", "this", True), Row("another", "this", "that\nand more", False)]
-    table.keep(table.Outcome.of("first", "Tries one thing.\n\nMore.", rows, "", 90.0, Options(settings="only=[scpo]")))
+    table.keep(table.Outcome.of("first", "Tries one thing.", rows, "", 90.0, Options(settings="only=[scpo]")))
     table.keep(table.Outcome.of("second", "Tries another.", [], "no network", 1.0, Options()))
     content = json.loads((folder / "first.json").read_text())
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    table.update(page, ["first", "second", "third"])
+    table.update(page, TRIED)
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     first = next(line for line in text.splitlines() if line.startswith("| first "))
     assert "1 of 2 as expected, **1 not**" in first and content["date"] in first and content["commit"] in first
     assert "Tries one thing.; `--settings only=[scpo]`" in first and "| 1.5 |" in first
     assert "| one \\| thing | this | this |  |" in text and "| another | this | that and more | **not** |" in text
-    assert "not run: no network" in text and "| third |  | never run |" in text
-    table.update(page, ["first", "second", "third"])
+    assert "not run: no network" in text and "| third | Tries a third. | never run |" in text
+    table.update(page, TRIED)
     assert page.read_text() == text
     (folder / "first.json").unlink()  # another machine has not run it; the page still says what was found
-    table.update(page, ["first", "second", "third"])
+    table.update(page, TRIED)
     assert page.read_text() == text
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 
 from . import table
 from .common import NotRun, Options, show
@@ -41,15 +42,24 @@ def main() -> int:
     if unknown := set(given.names) - set(names()):
         parser.error(f"no trial {', '.join(sorted(unknown))}; there are {', '.join(names())}")
     if given.page:
-        table.update(given.page, names())
+        table.update(given.page, {name: first_line(_module(name)) for name in names()})
         return 0
     options = Options(given.jobs, given.settings, given.targets, given.sample, given.pattern)
     return max([_try(name, options) for name in given.names or names()])
 
 
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def first_line(trial: ModuleType) -> str:
+    """Return what a trial tries."""
+    return str(trial.__doc__).strip().splitlines()[0]
+
+
 def _try(name: str, options: Options) -> int:
     print(f"trials: {name} ...", flush=True)
-    trial = importlib.import_module(f"{__package__}.{name}")
+    trial = _module(name)
     began, rows, reason = time.monotonic(), [], ""
     with tempfile.TemporaryDirectory(prefix=f"scpo-{name}-") as folder:
         try:
@@ -57,7 +67,7 @@ def _try(name: str, options: Options) -> int:
         except NotRun as error:
             reason = str(error)
     seconds = time.monotonic() - began
-    table.keep(table.Outcome.of(name, str(trial.__doc__), rows, reason, seconds, options))
+    table.keep(table.Outcome.of(name, first_line(trial), rows, reason, seconds, options))
     show(name, rows)
     print(f"trials: {name}, {f'not run: {reason}' if reason else f'{seconds:.0f} s'}", flush=True)
     return int(not all(row.passed for row in rows))

@@ -1,4 +1,4 @@
-"""The scripts in examples/ in their full form: wrapped no unsafe iterate, unwrapped some, in a minute or two.
+"""The scripts in examples/ in their full form: wrapped no unsafe iterate, unwrapped some.
 
 The seconds are processor time, as the scripts print it.
 """

@@ -10,10 +10,11 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from .common import PROJECT, Options, Row
 
@@ -47,16 +48,15 @@ class Outcome:
 
     @classmethod
     def of(
-        cls, name: str, document: str, rows: Sequence[Row], reason: str, seconds: float, options: Options
+        cls, name: str, tried: str, rows: Sequence[Row], reason: str, seconds: float, options: Options
     ) -> Outcome:
         """Return what a trial found, with date, commit and machine of now."""
         plain = asdict(Options())
         changed = {key: value for key, value in asdict(options).items() if value != plain[key] and key != "jobs"}
         commit = _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain") else "")
         machine = f"{options.jobs} processes, {platform.system()}, Python {platform.python_version()}"
-        first = document.strip().splitlines()[0]
         date = datetime.now(UTC).date().isoformat()
-        return cls(name, first, list(rows), reason, date, commit, machine, round(seconds / 60, 1), changed)
+        return cls(name, tried, list(rows), reason, date, commit, machine, round(seconds / 60, 1), changed)
 
     @property
     def result(self) -> str:
@@ -84,19 +84,19 @@ def kept(folder: Path | None = None) -> list[Outcome]:
     return found
 
 
-def markdown(outcomes: Sequence[Outcome], missing: Sequence[str] = ()) -> str:
+def markdown(outcomes: Sequence[Outcome], missing: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return one table of all trials, and a table of what each of them tried.
 
     Args:
         outcomes: what is kept.
-        missing: names of trials that were never run.
+        missing: trials that were never run -> what they try.
     """
     lines = ["| trial | what is tried | result | date | commit | minutes |", "|---|---|---|---|---|---|"]
     for one in outcomes:
         options = "".join(f"; `--{key} {value}`" for key, value in one.options.items())
         cells = (one.name, one.tried + options, one.result, one.date, f"`{one.commit}`", f"{one.minutes:g}")
         lines.append(_row(cells))
-    lines += [_row((name, "", "never run", "", "", "")) for name in missing]
+    lines += [_row((name, missing[name], "never run", "", "", "")) for name in missing]
     for one in outcomes:
         if one.rows:
             lines += [
@@ -114,18 +114,22 @@ def markdown(outcomes: Sequence[Outcome], missing: Sequence[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def update(page: Path, names: Sequence[str]) -> None:
+def update(page: Path, tried: Mapping[str, str]) -> None:
     """Put the tables between the markers of ``page``; trials that were never run are named.
 
     What results/trials/ has replaces what the page has of the same trial.
+
+    Args:
+        page: a Markdown page.
+        tried: every trial -> what it tries.
     """
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     own = page.with_suffix("")
     own.mkdir(exist_ok=True)
     for path in FOLDER.glob("*.json"):
         (own / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    outcomes = [one for one in kept(own) if one.name in names]
-    missing = sorted(set(names) - {one.name for one in outcomes})
+    outcomes = [one for one in kept(own) if one.name in tried]
+    missing = {name: tried[name] for name in sorted(tried.keys() - {one.name for one in outcomes})}
     page.write_text(before + BEGIN + markdown(outcomes, missing) + END + rest.split(END)[1], encoding="utf-8")
 
 
