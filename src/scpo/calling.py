@@ -50,6 +50,8 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
         raise ConstraintError(
             f"the constraint raised {type(error).__name__}: {error}; the step was not taken"
         ) from error
+    if raw is None:
+        raise ShapeError("the constraint returned None: does it lack a return?")
     try:
         if (raw.dtype if isinstance(raw, Tensor) else np.asarray(raw).dtype) in (torch.bool, np.bool_):
             raise TypeError("truth values have no slope; return signed distances, negative where safe")
@@ -62,11 +64,22 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
             raise TypeError("complex numbers have no sign")
         values = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ShapeError(f"the constraint returned {type(raw).__name__}, not numbers: {error}") from error
+        raise ShapeError(
+            f"the constraint returned {type(raw).__name__}, not numbers: {error}; return a flat list or an array"
+        ) from error
     if values.ndim != len(batch) + 1 or values.shape[: len(batch)] != batch:
         expected = "(k,)" if not batch else f"({batch[0]}, k)"
-        raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}")
+        raise ShapeError(f"the constraint returned shape {values.shape}, expected {expected}{_remedy(values, batch)}")
     return Answer(values, roundoff)
+
+
+def _remedy(values: Array, batch: tuple[int, ...]) -> str:
+    """Return what to do about values of a wrong shape, as the end of a message."""
+    if batch:
+        return "; return one row of values for each of the stacked parameter sets"
+    if values.ndim == 0:
+        return "; return a list of values, [value]"
+    return "; return one flat row, such as values.ravel()"
 
 
 @contextmanager

@@ -160,7 +160,9 @@ class UpperMean(Sampled):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantile(Sampled):
-    """The constraint that a share of the rollouts is safe, by an upper confidence bound on that quantile of each value.
+    """The constraint that each value is safe in a share of the rollouts, by an upper confidence bound on its quantile.
+
+    Each value has its share on its own.  For rollouts that are safe in all values return the largest as the only one.
 
     The bound is the j-th smallest of m independent values.  j is the least number for which this value lies above the
     quantile with the probability asked for.  The binomial distribution gives j, for every distribution of the values.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from scpo.errors import (
     ConstraintError,
     NonDeterministicConstraintError,
     NonFiniteError,
+    ScpoError,
     UnsafeStartError,
 )
 from scpo.options import Constraint
@@ -26,6 +28,17 @@ from scpo.rest import Keeper, undisturbed
 ROUNDING_TRIALS, ROUNDING_FACTOR = 4, 8.0
 #: probes that are evaluated in one batch have so many numbers at most (16 MB), or are one
 TOGETHER = 2**21
+#: evaluations on two machines may differ by so much, relative to the values
+ELSEWHERE = 1e-6
+
+
+def differ(one: Array, other: Array, constraint: Constraint) -> bool:
+    """Tell whether two evaluations (k,) differ by more than rounding can explain, on whatever machine."""
+    given = 0.0 if constraint.rounding is None else 2.0 * per_value("rounding", constraint.rounding, one.size)
+    finite = np.isfinite(one) & np.isfinite(other)
+    if not finite.all():
+        return not np.array_equal(np.isfinite(one), np.isfinite(other))
+    return bool((np.abs(one - other) > given + ELSEWHERE * (np.abs(one) + np.abs(other))).any())
 
 
 class ConstraintEvaluator:
@@ -133,11 +146,38 @@ class ConstraintEvaluator:
         worst = int(values.argmax()) if values.size else 0
         if values.size and values[worst] + tightening > 0:
             tightened = f" under tightening {tightening!r}" if tightening else ""
+            remedy = "start from a policy with g + tightening <= 0, for example from a backup"
+            if isinstance(self.constraint.function, Sampled):
+                remedy += "; g is a bound, so more rollouts or a narrower span may do as well"
             raise UnsafeStartError(
-                f"at the start constraint value {worst} is g = {float(values[worst])!r}, which is unsafe{tightened}; "
-                "start from a policy with g + tightening <= 0, for example from a backup"
+                f"at the start constraint value {worst} is g = {float(values[worst])!r}, which is unsafe{tightened} "
+                f"(safe is g <= 0: if positive is your safe side, return the negative); {remedy}"
             )
+        if not values.size and not self.constraint.may_be_flat:
+            warnings.warn("the constraint returned no values, so nothing constrains the policy", stacklevel=3)
         return values
+
+    def check_workers(self, theta: Tensor, theirs: Array) -> None:
+        """Evaluate theta (d,) in this process and compare with the values ``theirs`` (k,) of the workers.
+
+        A constraint that fails in this process is left alone: it may be made for workers.
+
+        Raises:
+            NonDeterministicConstraintError: the values differ by more than another machine's rounding may explain.
+        """
+        if self._workers is None:
+            return
+        try:
+            own = self._one_by_one(theta[None])[0].values
+        except ScpoError:
+            return
+        self.rollouts += 1
+        if own.shape != theirs.shape or differ(own, theirs, self.constraint):
+            raise NonDeterministicConstraintError(
+                f"the workers compute another constraint than this process ({theirs.tolist()} there, {own.tolist()} "
+                "here); what changes must be an attribute of the constraint object, because the globals of a module "
+                "stay in the workers as they were; or make a new pool"
+            )
 
     def check_determinism(self, theta: Tensor, first: Array) -> None:
         """Evaluate theta (d,) again and compare with its values ``first`` (k,).
@@ -154,8 +194,9 @@ class ConstraintEvaluator:
             worst = int((np.abs(first - second) - allowed).argmax())
             raise NonDeterministicConstraintError(
                 f"two evaluations of the same parameters differ (value {worst}: {float(first[worst])!r} and "
-                f"{float(second[worst])!r}); fix the constraint's random numbers, and switch dropout off; "
-                "differences of a known size are accepted with scpo.Constraint(g, rounding=size)"
+                f"{float(second[worst])!r}); fix the constraint's random numbers, and switch dropout off; if the "
+                "constraint itself has changed, call refresh(); differences of a known size are accepted with "
+                "scpo.Constraint(g, rounding=size)"
             )
 
     @property

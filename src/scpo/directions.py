@@ -118,7 +118,10 @@ def as_directions(given: Directions | None) -> Directions:
         )
         return Isotropic()
     if not isinstance(given, Directions):
-        raise ConfigurationError(f"directions: expected Tangent, Isotropic, Mixed or your own, got {given!r}")
+        hint = "; for states give scpo.Tangent(states)" if hasattr(given, "__array__") else ""
+        raise ConfigurationError(
+            f"directions: expected Tangent, Isotropic, Mixed or your own, got {type(given).__name__}{hint}"
+        )
     return given
 
 
@@ -142,7 +145,11 @@ def _number_of(states: States) -> int:
     """
     parts = list(states.values()) if isinstance(states, Mapping) else [states]
     if not parts or any(not isinstance(part, Tensor) or part.ndim == 0 for part in parts):
-        raise ShapeError("states: expected a tensor with at least one state along its first axis, or a dict of tensors")
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        raise ShapeError(
+            "states: expected a tensor with at least one state along its first axis, or a dict of tensors, got "
+            f"{kinds or 'nothing'}; torch.as_tensor makes a tensor of an array or a list"
+        )
     sizes = {part.shape[0] for part in parts}
     if len(sizes) != 1 or 0 in sizes:
         raise ShapeError(f"states: expected at least one state, as many in each tensor; got {sorted(sizes)}")

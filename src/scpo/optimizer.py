@@ -30,7 +30,7 @@ from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carr
 from scpo.snapshot import Snapshot, array_of, learned_state, load_learned
 from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
-from scpo.watch import Watch
+from scpo.watch import Watch, check_loaded
 from scpo.wrapping import Wrapper, propose
 
 
@@ -128,6 +128,7 @@ class SafeOptimizer(Wrapper):
         self._refuge: Refuge | None = None  # the last safe iterate, while the present one is unsafe
         self._raised: Array | None = None  # the least L (k,) after an unsafe step, until a safe one is taken
         self._watch = Watch()
+        self._loaded = False  # a state was loaded, and no step taken since
         self._longest = math.inf  # the longest step, after a rollout that diverged, until a step is safe
         #: parameters (d,) of the last step's proposals that were unsafe
         self.unsafe_proposals: tuple[Tensor, ...] = ()
@@ -203,6 +204,8 @@ class SafeOptimizer(Wrapper):
         self.evaluate.begin(self.evaluate.phase + 1)
         self._values = self.evaluate(self._theta[None])[0]
         self.evaluate.check_determinism(self._theta, self._values)
+        self.evaluate.check_workers(self._theta, self._values)
+        self._loaded = False
         if math.isfinite(self._measured_at):
             self._measure_rounding()
 
@@ -222,6 +225,8 @@ class SafeOptimizer(Wrapper):
             metric = self._read_metric(self.optimizer)
             rest = self.vector.kept = self.vector.read_rest(self.policy, before.rest)
             start = replace(self._start(theta, rest, nominal.step, nominal.gradient), metric=metric)
+            if self._loaded:
+                check_loaded(self.evaluate, start, self._theta, known=start.values is self._values)
             measured_at = self._measured_at
             if start.refuge is None:
                 rounding, measured_at = self._rounding_at(theta)
@@ -235,7 +240,7 @@ class SafeOptimizer(Wrapper):
         finally:
             self.vector.kept = None
         self._take(outcome, rest)
-        self._watch = watch
+        self._watch, self._loaded = watch, False
         self.nominal, self.metric, self._measured_at = nominal.step, metric, measured_at
         nominal.run_post_hooks()
         return replace(outcome.info, closure_loss=nominal.loss)
@@ -286,12 +291,12 @@ class SafeOptimizer(Wrapper):
         """
         if absent := sorted(self.state_dict().keys() - state.keys()):
             raise ConfigurationError(f"state: lacks {', '.join(absent)}; expected what state_dict() returned")
-        before, rest = self.state_dict(), self._rest
+        before, rest, loaded = self.state_dict(), self._rest, self._loaded
         try:
             self._load(state)
         except Exception as error:
             self._load(before)
-            self._rest = rest
+            self._rest, self._loaded = rest, loaded
             if isinstance(error, ConfigurationError):
                 raise
             raise ConfigurationError(
@@ -323,6 +328,7 @@ class SafeOptimizer(Wrapper):
         self.updates = int(state["updates"])
         self.evaluate.rollouts = int(state["rollouts"])
         self.evaluate.begin(int(state["phase"]))
+        self._loaded = True
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
         """Return the state from which an update starts; if the policy was changed from outside, g is evaluated again.

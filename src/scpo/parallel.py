@@ -12,6 +12,7 @@ import threading
 import traceback
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -60,6 +61,7 @@ class Task:
         changed: pickled tensors of the policy outside theta that differ from those of the original.
         modes: whether each module of the policy is in training mode.
         original: the pickled original and the constraint, for workers that do not have them; or None.
+        place: its place among the tasks of a batch.
     """
 
     key: str
@@ -67,6 +69,7 @@ class Task:
     changed: bytes
     modes: tuple[bool, ...]
     original: tuple[bytes, Constraint] | None = None
+    place: int = 0
 
 
 class Missing:
@@ -105,12 +108,15 @@ class Workers:
         original, changed = self._current()
         modes = tuple(module.training for module in uncompiled(self.policy).modules())
         small = pickle.dumps(changed)
-        tasks = [Task(original.key, theta, small, modes) for theta in thetas.cpu().numpy()]
+        rows = thetas.cpu().numpy()
+        tasks = [Task(original.key, theta, small, modes, place=place) for place, theta in enumerate(rows)]
         answers = self._mapped(tasks)
         absent = [place for place, one in enumerate(answers) if isinstance(one, Missing)]
         if absent:
             parcel = self._parcel(original)
-            again = self._mapped([replace(tasks[place], original=parcel) for place in absent])
+            again = self._mapped(
+                [replace(tasks[place], original=parcel, place=new) for new, place in enumerate(absent)]
+            )
             for place, one in zip(absent, again, strict=True):
                 answers[place] = one
         for one in answers:
@@ -120,17 +126,27 @@ class Workers:
 
     def _mapped(self, tasks: list[Task]) -> list[Any]:
         try:
-            answers = list(self.constraint.map(work, tasks))
+            returned = self.constraint.map(work, tasks)
         except ScpoError:
             raise
         except Exception as error:
-            raise ConstraintError(
-                f"map: {type(error).__name__}: {error}; the step was not taken.  If workers died, make a new pool; the "
-                "constraint and the policy's class must be importable there: define them in a module, not in a function"
-            ) from error
-        if len(answers) != len(tasks):
-            raise ConstraintError(f"map: returned {len(answers)} answers for {len(tasks)} policies")
-        return answers
+            raise _failed(error) from error
+        if not isinstance(returned, Iterable):
+            raise ConfigurationError(
+                f"map: returned {type(returned).__name__}; expected the answers one by one, as pool.map returns them"
+            )
+        try:
+            placed = list(returned)
+        except ScpoError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+        if len(placed) != len(tasks):
+            raise ConstraintError(f"map: returned {len(placed)} answers for {len(tasks)} policies")
+        answers = dict(placed)  # in whatever order they came
+        if answers.keys() != set(range(len(tasks))):
+            raise ConstraintError("map: returned an answer twice")
+        return [answers[place] for place in range(len(tasks))]
 
     def _current(self) -> tuple[Original, Rest]:
         """Return the original, and the tensors that differ from it; if they are large, a new original is made."""
@@ -163,8 +179,19 @@ class Workers:
             ) from error
 
 
-def work(task: Task) -> Answer | Missing | Failure:
-    """Return g (k,) of one policy, evaluated in this worker; it never raises."""
+def _failed(error: Exception) -> ConstraintError:
+    return ConstraintError(
+        f"map: {type(error).__name__}: {error}.  If workers died, make a new pool; the constraint and the policy's "
+        "class must be importable there: define them in a module, not in a function"
+    )
+
+
+def work(task: Task) -> tuple[int, Answer | Missing | Failure]:
+    """Return the place of a task, and g (k,) of its policy, evaluated in this worker; it never raises."""
+    return task.place, _answer(task)
+
+
+def _answer(task: Task) -> Answer | Missing | Failure:
     try:
         worker = _worker(task)
         return Missing() if worker is None else worker.evaluate(task)

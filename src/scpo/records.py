@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -14,7 +14,7 @@ def _entry(meaning: str, default: Any = math.nan) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class StepInfo:
-    """The record of one update.  Each field has its meaning as metadata.  ``print(info)`` shows the main ones."""
+    """The record of one update.  ``print(info)`` shows the main fields."""
 
     update: int = field(metadata={"meaning": "number of the update, from 1"})
     slack: float = field(metadata={"meaning": "-max g at the new iterate, as evaluated; negative: unsafe"})
@@ -62,3 +62,9 @@ class StepInfo:
         said = ", ".join(text for text, applies in notes if applies)
         lengths = f"step {self.step_norm:.3g} of {self.nominal_norm:.3g}"
         return f"update {self.update}: slack {self.slack:.3g}, {lengths}" + (f" ({said})" if said else "")
+
+
+if StepInfo.__doc__:  # python -OO has none
+    StepInfo.__doc__ += "\n\nAttributes:\n" + "\n".join(
+        f"    {entry.name}: {entry.metadata['meaning']}." for entry in fields(StepInfo)
+    )

@@ -1,4 +1,4 @@
-"""A watch over the updates for signs that a constraint is not what it seems: noise, flat slopes, steps of 0."""
+"""A watch for signs that a constraint is not what it seems: noise, flat slopes, steps of 0, changes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from scpo.arrays import Array
+from scpo.constraint import ConstraintEvaluator, differ
+from scpo.errors import NonDeterministicConstraintError
 from scpo.probing import FLAT
 from scpo.state import Method, Start
 from scpo.update import Outcome
 
 #: so many steps of 0 in a row are reported
 STILL = 50
+#: after so many, theta is evaluated again: a constraint that has changed may hold it in place
+SUSPICIOUS = 5
 #: noise is looked for at the first step, and then after this number of updates, its square, its cube and so on
 CHECK_EVERY = 10
 
@@ -36,7 +42,7 @@ class Watch:
         """Inspect the ``outcome`` of an update, warn if needed, and return it with all its rollouts counted.
 
         Raises:
-            NonDeterministicConstraintError: the new iterate was evaluated again, and its values differ.
+            NonDeterministicConstraintError: an iterate was evaluated again, and its values differ.
         """
         info, start = outcome.info, outcome.start
         if info.step_norm > 0 and not info.returned and info.update >= self.check_at:
@@ -49,6 +55,9 @@ class Watch:
             self._say("flat", FLAT)
         stays = torch.equal(method.context.vector.rounded(outcome.theta), start.theta)
         self.still = self.still + 1 if stays and start.gradient.any() else 0
+        if self.still == SUSPICIOUS and not start.unsafe:
+            method.evaluate.check_determinism(start.theta, start.values)
+            outcome = replace(outcome, info=replace(info, rollouts=method.evaluate.rollouts))
         if self.still >= STILL:
             self._say("still", f"the last {STILL} steps were 0: {_reason(outcome, method)}")
         return outcome
@@ -57,6 +66,34 @@ class Watch:
         if name not in self.said:
             self.said = (*self.said, name)
             warnings.warn(text, stacklevel=4)
+
+
+def check_loaded(evaluate: ConstraintEvaluator, start: Start, saved: Tensor, *, known: bool) -> None:
+    """Compare policy and constraint with a state that was loaded.  The rollout that this takes is not counted.
+
+    Args:
+        evaluate: the constraint.
+        start: what the first update after loading starts from.
+        saved: the parameters of the state (d,); a warning says that those of the policy are others.
+        known: the values of the start are those of the state; if not, they were evaluated just now.
+
+    Raises:
+        NonDeterministicConstraintError: g is another now.
+    """
+    if not torch.equal(start.theta, saved):
+        text = "the policy's parameters are not those of the loaded state: load the policy's own state as well"
+        warnings.warn(text, stacklevel=4)
+    if not known:
+        return
+    now: Array = evaluate.attempt(start.theta[None])[0]
+    evaluate.rollouts -= 1
+    if differ(now, start.values, evaluate.constraint):
+        worst = int(np.nan_to_num(np.abs(now - start.values), nan=np.inf).argmax())
+        raise NonDeterministicConstraintError(
+            f"constraint value {worst} of the loaded policy is {float(now[worst])!r}, and was "
+            f"{float(start.values[worst])!r} when the state was saved; if the constraint has changed since, call "
+            "refresh() after loading"
+        )
 
 
 def _reason(outcome: Outcome, method: Method) -> str:

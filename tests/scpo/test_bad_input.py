@@ -57,7 +57,7 @@ FAULTS: dict[str, tuple[Callable[[np.ndarray], Any], type[BaseException], str]] 
     "longer": (lambda values: np.append(values, -1.0), ConstraintError, "length|values"),
     "column": (lambda values: values[:, None], ShapeError, r"expected \(k,\)"),
     "scalar": (lambda values: values.max(), ShapeError, r"expected \(k,\)"),
-    "nothing": (lambda values: None, ShapeError, r"shape \(\)"),
+    "nothing": (lambda values: None, ShapeError, "lack a return"),
     "text": (lambda values: ["unsafe"] * values.size, ShapeError, "not numbers"),
     "ragged": (lambda values: [[1.0], [1.0, 2.0]], ShapeError, "not numbers"),
     "keyboard": (_raise(KeyboardInterrupt("by hand")), KeyboardInterrupt, "by hand"),

@@ -274,6 +274,6 @@ def test_rounding_level_of_a_float32_policy_at_zero() -> None:
 
 def test_no_constraint_values() -> None:
     policy = Vector([1.0])
-    empty = evaluator(policy, lambda p: [])
+    empty = evaluator(policy, lambda p: [], may_be_flat=True)
     assert empty.check_start(torch.ones(1, dtype=torch.float64)).shape == (0,)
     assert empty.rounding_level(torch.ones(1, dtype=torch.float64), torch.Generator()).shape == (0,)

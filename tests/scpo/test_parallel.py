@@ -273,7 +273,7 @@ def test_policies_that_cannot_be_copied(threads: Executor) -> None:
 
 
 def test_a_worker_that_cannot_rebuild_the_policy_says_so() -> None:
-    answer = work(Task("unknown", np.zeros(1), b"", (), (b"spoilt", scpo.Constraint(within))))
+    _, answer = work(Task("unknown", np.zeros(1), b"", (), (b"spoilt", scpo.Constraint(within))))
     assert "could not rebuild the policy" in answer.message  # type: ignore[union-attr]
 
 

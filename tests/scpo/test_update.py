@@ -14,6 +14,7 @@ from torch import nn
 from replication.planted_faults.smooth import INNER, Smooth, Vector, away, broken_guarantees, quadratics, run, waves
 from scpo.errors import SolverError
 from scpo.optimizer import SafeOptimizer
+from scpo.options import Constraint
 from scpo.projection.project import project_onto
 from scpo.records import StepInfo
 from scpo.smoothness import EstimatedSmoothness
@@ -266,7 +267,12 @@ def test_no_constraint_at_all() -> None:
         policy, free = Vector(np.ones(3)), Vector(np.ones(3))
         plain = INNER[inner](free)
         safe = assemble(
-            INNER[inner](policy), policy, lambda p: [], smoothness=1.0, directions="isotropic", descent=False
+            INNER[inner](policy),
+            policy,
+            Constraint(lambda p: [], may_be_flat=True),
+            smoothness=1.0,
+            directions="isotropic",
+            descent=False,
         )
         for _ in range(5):
             for module, optimizer in ((policy, safe), (free, plain)):

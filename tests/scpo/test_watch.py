@@ -121,7 +121,8 @@ def test_without_a_gradient_or_a_value_nothing_is_said() -> None:
     safe = of_vector(FLAT["constant"])
     safe.policy.theta.grad = torch.zeros(2, dtype=torch.float64)
     safe.step()
-    pushed(of_vector(lambda policy: []), 1)
+    with pytest.warns(UserWarning, match="no values"):
+        pushed(of_vector(lambda policy: []), 1)
 
 
 def test_a_constraint_that_becomes_flat_is_reported_once() -> None:

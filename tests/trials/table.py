@@ -47,9 +47,7 @@ class Outcome:
     options: dict[str, object]
 
     @classmethod
-    def of(
-        cls, name: str, tried: str, rows: Sequence[Row], reason: str, seconds: float, options: Options
-    ) -> Outcome:
+    def of(cls, name: str, tried: str, rows: Sequence[Row], reason: str, seconds: float, options: Options) -> Outcome:
         """Return what a trial found, with date, commit and machine of now."""
         plain = asdict(Options())
         changed = {key: value for key, value in asdict(options).items() if value != plain[key] and key != "jobs"}

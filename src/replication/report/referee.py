@@ -22,7 +22,7 @@ def referee(results: Path) -> str:
         ["experiment", "arm", "runs", "iterates", "unsafe,", "unsafe,", Span(2, "largest difference", "r")],
         ["", "", "", "", "recorded", "recomputed", r"max.\ \(g\)", "others"],
     ]
-    return latex.booktabs("llrrrrrr", head, _rows(results), pages=True)
+    return latex.booktabs(r"llrrrr@{\hspace{8pt}}rr", head, _rows(results), pages=True)
 
 
 def _rows(results: Path) -> Iterator[Row | str]:
