@@ -14,7 +14,6 @@ from torch import nn
 from replication.planted_faults.smooth import INNER, Smooth, Vector, away, broken_guarantees, quadratics, run, waves
 from scpo.errors import SolverError
 from scpo.optimizer import SafeOptimizer
-from scpo.options import Constraint
 from scpo.projection.project import project_onto
 from scpo.records import StepInfo
 from scpo.smoothness import EstimatedSmoothness
@@ -269,8 +268,9 @@ def test_no_constraint_at_all() -> None:
         safe = assemble(
             INNER[inner](policy),
             policy,
-            Constraint(lambda p: [], may_be_flat=True),
+            lambda p: [],
             smoothness=1.0,
+            may_be_flat=True,
             directions="isotropic",
             descent=False,
         )
