@@ -265,15 +265,8 @@ def test_no_constraint_at_all() -> None:
     for inner in INNER:
         policy, free = Vector(np.ones(3)), Vector(np.ones(3))
         plain = INNER[inner](free)
-        safe = assemble(
-            INNER[inner](policy),
-            policy,
-            lambda p: [],
-            smoothness=1.0,
-            may_be_flat=True,
-            directions="isotropic",
-            descent=False,
-        )
+        free_of = {"smoothness": 1.0, "directions": "isotropic", "may_be_flat": True}
+        safe = assemble(INNER[inner](policy), policy, lambda p: [], descent=False, **free_of)
         for _ in range(5):
             for module, optimizer in ((policy, safe), (free, plain)):
                 optimizer.zero_grad()
@@ -283,7 +276,7 @@ def test_no_constraint_at_all() -> None:
         assert torch.allclose(policy.theta, free.theta, rtol=1e-14, atol=1e-15)
         assert info.slack == math.inf
         assert not info.projected
-        with_row = assemble(INNER[inner](policy), policy, lambda p: [], smoothness=1.0, directions="isotropic")
+        with_row = assemble(INNER[inner](policy), policy, lambda p: [], **free_of)
         (policy.theta**2).sum().backward()
         with_row.step()
 
