@@ -72,7 +72,8 @@ def judge(results: Path, *, strict: bool) -> tuple[str, int]:
     """
     stated = claims.load()
     if not (results / "config.json").is_file():
-        return f"{results}: no results; make them (make reproduce), or verify the shipped ones (README.md)\n", 1
+        made = "make reproduce makes them; make figures restores the shipped ones (then SCALE=shipped/study)"
+        return f"{results}: no results; {made}\n", 1
     problems = _changed_since(results)
     found = evaluate(results, stated)
     altered = [one.reason for one in found if one.reason.startswith(ALTERED)]

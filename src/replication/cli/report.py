@@ -110,7 +110,8 @@ def claims(*, results: Path, out: Path) -> None:
 def verify(*, results: Path, strict: bool = False) -> int:
     """Check every claim and print the verdicts.
 
-    Status 1 if evidence is missing or altered, or if the frozen study was changed without a stated reason.
+    Status 1 if a claim lacks evidence or seeds, if evidence was altered, or if the frozen study was changed without a
+    stated reason.
 
     Args:
         results: results/<scale>.
