@@ -78,7 +78,7 @@ def test_evidence_that_is_missing_is_not_run(results: Path) -> None:
 
 def test_without_results_there_is_nothing_to_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--results", str(tmp_path / "study")]) == 1
-    assert "no results; make them" in capsys.readouterr().out
+    assert "no results; make reproduce" in capsys.readouterr().out
 
 
 def test_too_few_seeds_and_too_short_runs_decide_nothing(results: Path) -> None:
