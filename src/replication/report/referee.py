@@ -20,9 +20,9 @@ def referee(results: Path) -> str:
     """What the independent referee recomputed, arm by arm, and how far its values were from the records."""
     head: list[Row] = [
         ["experiment", "arm", "runs", "iterates", "unsafe,", "unsafe,", Span(2, "largest difference", "r")],
-        ["", "", "", "", "recorded", "recomputed", r"max.\ \(g\)", "others"],
+        ["", "", "", "", "recorded", "recomputed", r"\quad max.\ \(g\)", "others"],
     ]
-    return latex.booktabs(r"llrrrr@{\hspace{8pt}}rr", head, _rows(results), pages=True)
+    return latex.booktabs("llrrrrrr", head, _rows(results), pages=True)
 
 
 def _rows(results: Path) -> Iterator[Row | str]:
