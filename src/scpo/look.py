@@ -23,15 +23,13 @@ import numpy as np
 from scpo.arrays import Array, length_of
 from scpo.basis import Basis
 from scpo.constraint import ConstraintEvaluator
-from scpo.options import Look
+from scpo.options import MOST_LOOKS, Look
 from scpo.probing import Probes
 from scpo.projection.region import LocalSafeRegion
 from scpo.state import Start
 
 #: a step is looked at again if a look left less than this share of it
 AGAIN = 0.8
-#: looks of an update, at most
-MOST_LOOKS = 30
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "le": (operator.le, "at most"),
 }
 
+#: looks of an update, at most
+MOST_LOOKS = 30
+
 
 def option(default: Any, description: str, **limits: float) -> Any:
     """Return a dataclass field with its meaning and its limits (``gt``, ``ge``, ``lt``, ``le``)."""

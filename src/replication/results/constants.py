@@ -7,7 +7,7 @@ from pathlib import Path
 
 from replication.results.quantities import NO_SEED, NUMBER, Provider, Quantity, Row
 from replication.seeds import FIRST_TUNING_SEED
-from scpo import buffer, look
+from scpo import buffer, options
 
 CONSTANTS: dict[Quantity, float] = {
     Quantity(
@@ -28,7 +28,7 @@ CONSTANTS: dict[Quantity, float] = {
     Quantity("buffer-softness", "How much a turned step may miss a row, against how far it moves.", "", NUMBER): (
         buffer.SOFTNESS
     ),
-    Quantity("look-most", "An update looks along its step so many times at most.", "", NUMBER): look.MOST_LOOKS,
+    Quantity("look-most", "An update looks along its step so many times at most.", "", NUMBER): options.MOST_LOOKS,
 }
 
 
