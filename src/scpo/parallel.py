@@ -125,25 +125,24 @@ class Workers:
         return answers
 
     def _mapped(self, tasks: list[Task]) -> list[Any]:
+        """Return the answers in the order of the tasks, in whatever order the map returned them."""
         try:
             returned = self.constraint.map(work, tasks)
-        except ScpoError:
-            raise
-        except Exception as error:
-            raise _failed(error) from error
-        if not isinstance(returned, Iterable):
-            raise ConfigurationError(
-                f"map: returned {type(returned).__name__}; expected the answers one by one, as pool.map returns them"
-            )
-        try:
+            if not isinstance(returned, Iterable):
+                raise ConfigurationError(
+                    f"map: returned {type(returned).__name__}; expected the answers one by one, as of pool.map"
+                )
             placed = list(returned)
+            answers = dict(placed)
         except ScpoError:
             raise
         except Exception as error:
-            raise _failed(error) from error
+            raise ConstraintError(
+                f"map: {type(error).__name__}: {error}.  If workers died, make a new pool; the constraint and the "
+                "policy's class must be importable there: define them in a module, not in a function"
+            ) from error
         if len(placed) != len(tasks):
             raise ConstraintError(f"map: returned {len(placed)} answers for {len(tasks)} policies")
-        answers = dict(placed)  # in whatever order they came
         if answers.keys() != set(range(len(tasks))):
             raise ConstraintError("map: returned an answer twice")
         return [answers[place] for place in range(len(tasks))]
@@ -177,13 +176,6 @@ class Workers:
             raise ConfigurationError(
                 f"map: the policy cannot be sent to a worker, {type(error).__name__}: {error}"
             ) from error
-
-
-def _failed(error: Exception) -> ConstraintError:
-    return ConstraintError(
-        f"map: {type(error).__name__}: {error}.  If workers died, make a new pool; the constraint and the policy's "
-        "class must be importable there: define them in a module, not in a function"
-    )
 
 
 def work(task: Task) -> tuple[int, Answer | Missing | Failure]:

@@ -85,8 +85,9 @@ def check_loaded(evaluate: ConstraintEvaluator, start: Start, saved: Tensor, *, 
         warnings.warn(text, stacklevel=4)
     if not known:
         return
+    counted = evaluate.rollouts
     now: Array = evaluate.attempt(start.theta[None])[0]
-    evaluate.rollouts -= 1
+    evaluate.rollouts = counted
     if differ(now, start.values, evaluate.constraint):
         worst = int(np.nan_to_num(np.abs(now - start.values), nan=np.inf).argmax())
         raise NonDeterministicConstraintError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from replication.config import Config, load
 from replication.report import parts, text
 
@@ -40,6 +42,14 @@ def test_citations_references_and_inputs_are_complete() -> None:
     assert referred <= set(labels)
     sections = set(re.findall(r"\\(?:input|sectionwhererun\{[^}]*\})\{(sections/[^}]*)\}", ALL))
     assert sections == {f"sections/{Path(path).stem}" for path in SECTIONS}
+
+
+@pytest.mark.parametrize("scale", ["paper", "smoke", "study"])
+def test_every_scale_has_what_its_text_refers_to(scale: str) -> None:
+    """Sections that wait for an arm of the study are left out elsewhere, and nothing else may refer to them."""
+    typeset = text.typeset(load(PAPER.parent / f"config/{scale}.yaml"))
+    referred = {key for keys in re.findall(r"\\[cC]?ref\{([^}]*)\}", typeset) for key in keys.split(",")}
+    assert referred <= set(re.findall(r"\\label\{([^}]*)\}", typeset))
 
 
 def test_a_section_that_waits_for_an_arm_comes_with_it(tmp_path: Path) -> None:

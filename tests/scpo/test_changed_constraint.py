@@ -141,6 +141,28 @@ def test_a_map_must_return_the_answers() -> None:
         wrap(scpo.Constraint(Below(1.0), map=lambda function, tasks: object()))
 
 
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [
+        (lambda function, tasks: [None for _ in tasks], "TypeError"),
+        (lambda function, tasks: [(0, function(task)[1]) for task in tasks], "twice"),
+        (lambda function, tasks: [function(task) for task in list(tasks)[1:]], "answers for"),
+    ],
+)
+def test_answers_that_are_none_of_the_workers_are_refused(by: Any, reason: str) -> None:
+    policy = nn.Linear(2, 1, bias=False).double()
+    nn.init.zeros_(policy.weight)
+    with pytest.raises(scpo.errors.ConstraintError, match=reason):
+        safe = scpo.SafeOptimizer(
+            torch.optim.SGD(policy.parameters(), lr=0.1),
+            policy,
+            scpo.Constraint(lambda policy: [policy.weight.sum().item() - 1.0], map=by),
+            directions=scpo.Isotropic(),
+        )
+        policy.weight.sum().neg().backward()
+        safe.step()
+
+
 def test_a_constraint_without_values_is_noticed() -> None:
     with pytest.warns(UserWarning, match="nothing constrains"):
         wrap(lambda policy: [])

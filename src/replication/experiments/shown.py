@@ -16,8 +16,8 @@ from scpo.errors import ConfigurationError
 VALUE = "value"
 #: Every statistic by which a quantity can be printed.
 STATISTICS = (VALUE, *statistics.SINGLE, *statistics.PAIRS)
-#: The interval of a median, and its coverage: with fewer than six seeds there is none, and a dash is printed.
-INTERVAL, LEVEL = "interval", 0.95
+#: The interval of a median; with fewer than six seeds there is none of 95 %, and a dash is printed.
+INTERVAL = "interval"
 #: Statistics that are printed in a format of their own, whatever the quantity.
 OWN: Mapping[str, Format] = {
     "seeds": COUNT,
@@ -61,7 +61,7 @@ def shown(
     how = format_of(quantity, statistic)
     if statistic == VALUE:
         return latex.formatted(table.value(experiment, arm, quantity), how, digits)
-    if statistic == INTERVAL and table.statistic(experiment, arm, quantity, "coverage") < LEVEL:
+    if statistic == INTERVAL and table.statistic(experiment, arm, quantity, "coverage") < statistics.LEVEL:
         return latex.DASH
     if statistic in statistics.PAIRS:
         low, high = table.pair(experiment, arm, quantity, statistic)
@@ -82,7 +82,7 @@ def shown_difference(
     """
     how = format_of(quantity, statistic)
     found = table.paired(experiment, *arms, quantity)
-    if statistic == INTERVAL and statistics.median_interval(found).coverage < LEVEL:
+    if statistic == INTERVAL and statistics.median_interval(found).coverage < statistics.LEVEL:
         return latex.DASH
     if statistic in statistics.PAIRS:
         low, high = statistics.pair(statistic, found)

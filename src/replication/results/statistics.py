@@ -14,6 +14,9 @@ from scipy.special import bdtr, betaincinv  # scipy.stats takes a second to impo
 
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
+#: the confidence of intervals and bounds that are called 95 %
+LEVEL = 0.95
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -34,7 +37,7 @@ def _one_per_seed(values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+def median_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     """Return the exact distribution-free confidence interval of the median of ``values`` (n,), one per seed.
 
     The interval [x_(j), x_(n+1-j)] between two order statistics covers the median with probability 1 - 2 P(B < j),
@@ -55,7 +58,7 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(float(array[rank - 1]), float(array[n - rank]), sure)
 
 
-def prediction_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+def prediction_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     """Return the exact distribution-free prediction interval for the value of one more seed, given ``values`` (n,).
 
     The next value has each rank among n + 1 exchangeable values with the same probability.  So it lies in
@@ -72,7 +75,7 @@ def prediction_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(float(array[rank - 1]), float(array[n - rank]), max(0.0, 1.0 - 2.0 * rank / (n + 1)))
 
 
-def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
+def proportion_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
     """Return the Clopper-Pearson interval of a proportion, such as the share of seeds with an unsafe iterate.
 
     It is exact, hence conservative: 0 of 10 gives [0, 0.308] at 95 %.
@@ -90,7 +93,7 @@ def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Int
     return Interval(low, high, level)
 
 
-def upper_bound(successes: int, trials: int, level: float = 0.95) -> float:
+def upper_bound(successes: int, trials: int, level: float = LEVEL) -> float:
     """Return the one-sided exact (Clopper-Pearson) upper bound of a proportion: 0 of 100 gives 0.0295 at 95 %.
 
     Raises:
