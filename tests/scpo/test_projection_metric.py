@@ -11,7 +11,7 @@ from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.projection.norm import Norm
 from scpo.projection.optimality import dual_value
-from scpo.projection.project import project, project_onto
+from scpo.projection.project import GAP_TOLERANCE, KKT_TOLERANCE, project, project_onto
 from scpo.projection.region import LocalSafeRegion
 
 from .instances import KINDS, draw
@@ -178,3 +178,29 @@ def test_tight_rows_can_leave_nothing_of_a_target() -> None:
         assert np.linalg.norm(held.point) <= 1e-6 * np.linalg.norm(target)
         free = np.linalg.solve(matrix(metric), slopes.T @ np.array([-0.5, *duals[1:]]))
         assert project(free, values, slopes, 1.0, metric=metric).point.any()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_unlike_directions_with_a_row_that_leaves_no_slack(seed: int) -> None:
+    """Rows as steep as H is large, and one that must not rise, as the loss may not with an adaptive optimiser.
+
+    The answer is short against what these rows can vary by within the radius.
+    """
+    rng = np.random.default_rng([7, seed])
+    roots = np.array([1e-4, 1e-2, 0.1, 1.0])
+    axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    metric = (axes * roots**2) @ axes.T
+    target = axes @ (rng.normal(size=4) * 0.002 / roots * np.array([0.0, 1.0, 1.0, 1.0]))
+    steep = 20.0 * (rng.normal(size=(20, 4)) * roots) @ axes.T
+    flat = 3.0 * (rng.normal(size=4) * roots) @ axes.T
+    flat *= np.copysign(1.0, flat @ target)
+    region = LocalSafeRegion.build(
+        np.append(-np.exp(rng.normal(-7, 1, 20)), 0.0),
+        np.vstack([steep, flat]),
+        np.append(np.full(20, 0.25), 0.0),
+        radius=5.0,
+    )
+    found = project_onto(region, target, metric=0.5 * (metric + metric.T))
+    assert region.contains(found.point)
+    assert found.kkt_residual <= KKT_TOLERANCE or found.gap <= GAP_TOLERANCE
+    assert found.backend != "clarabel"

@@ -1,4 +1,4 @@
-"""Projections of 12,000 random steps, many of them degenerate, by each backend and in threads: an answer for each.
+"""Projections of 14,000 random steps, many of them degenerate, by each backend and in threads: an answer for each.
 
 An answer lies in the region and is as near to the target as another backend's.  Where a slack is so small that rounding
 hides it, a SolverError will do, too.  What fails is kept, with its input, in results/trials/fuzz_projection/.
@@ -24,12 +24,12 @@ from tests.scpo.instances import KINDS, draw
 
 from .common import PROJECT, Options, Row
 
-COUNT, IN_THREADS, THREADS, SEED = 12_000, 400, 4, 30_000
+COUNT, IN_THREADS, THREADS, SEED = 14_000, 400, 4, 30_000
 BACKENDS = ("auto", "sqp", "clarabel")
 #: how far apart, relative to the longest step of the region, the distances of two answers may lie
 APART = 1e-5
 #: what is done to an instance of tests/scpo/instances.py
-TWISTS = ("as drawn", "rows repeated", "long step", "tiny slack", "repeated, long", "scaled rows")
+TWISTS = ("as drawn", "rows repeated", "long step", "tiny slack", "repeated, long", "scaled rows", "unlike directions")
 METRICS = ("none", "diagonal", "matrix")
 #: a slack below this share of its row's largest value at the target is hidden by rounding
 HIDDEN = 1e-13
@@ -92,13 +92,29 @@ def case(number: int) -> Case:
             region.radius,
             region.kappa,
         )
-    return Case(number, kind, twist, region, target, _metric(METRICS[number % 3], target.size, rng))
+    metric = _metric(METRICS[number % 3], target.size, rng, 3.0 if twist == "unlike directions" else 0.5)
+    if twist == "unlike directions":  # and a row that may not rise, as the loss may not
+        fall = target if metric is None else metric @ target if metric.ndim == 2 else metric * target
+        region = _with_row(region, length_of(fall) * rng.normal(size=target.size) - fall)
+    return Case(number, kind, twist, region, target, metric)
 
 
-def _metric(name: str, n: int, rng: np.random.Generator) -> Array | None:
+def _with_row(region: LocalSafeRegion, slope: Array) -> LocalSafeRegion:
+    """Return the region with a linear row that has no slack."""
+    return LocalSafeRegion.build(
+        np.append(region.values, 0.0),
+        np.vstack([region.slopes, slope]),
+        np.append(region.smoothness, 0.0),
+        np.append(region.probe_error, 0.0),
+        region.radius,
+        region.kappa,
+    )
+
+
+def _metric(name: str, n: int, rng: np.random.Generator, width: float) -> Array | None:
     if name == "none":
         return None
-    diagonal = np.exp(rng.normal(size=n))
+    diagonal = 10.0 ** (width * rng.normal(size=n))
     if name == "diagonal":
         return diagonal
     turned = np.linalg.qr(rng.normal(size=(n, n)))[0]

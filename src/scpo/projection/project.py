@@ -11,6 +11,7 @@ bound.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -32,6 +33,10 @@ GAP_TOLERANCE = 1e-6
 #: The rows are tightened by these shares of their size, one after the other, so that a solver's inexact point lies
 #: in Z.  Shrinking it towards 0 costs much where the slack is small, and everything where it is 0 (the descent row).
 TIGHTENINGS = (1e-9, 0.0)
+#: Where the answer is short against the size of its rows 1e-9 is too much, and 0 is too little if a row has no slack.
+FINER = (1e-12, 1e-14)
+#: In a norm with very unlike directions that is the rule.
+IN_A_NORM = (1e-9, *FINER, 0.0)
 
 
 @dataclass(frozen=True)
@@ -196,25 +201,32 @@ class _Search:
         """Return the first answer of the backends, tried in turn, that is accepted."""
         failures = []
         for number, name in enumerate(names):
-            missed = tuple(names[:number])
-            for share in TIGHTENINGS:
-                for solution in self._solutions(name, share):
-                    point, duals = self._in_full(solution)
-                    answer = self._measured(point, duals, name, missed)
-                    if answer.kkt_residual > KKT_TOLERANCE:
-                        self._remember(point, duals)
-                        answer = self._measured(self.nearest, self.proof, name, missed)
-                    if answer.kkt_residual <= KKT_TOLERANCE:
-                        return answer
-            best = self._measured(self.nearest, self.proof, name, missed)
-            failures.append(f"{name}: KKT residual {best.kkt_residual:.1e}, gap {best.gap:.1e}")
-        if best.gap <= GAP_TOLERANCE:
-            return best
+            answer = self._tried(name, tuple(names[:number]), TIGHTENINGS if self.norm is None else IN_A_NORM)
+            if answer.kkt_residual <= KKT_TOLERANCE:
+                return answer
+            failures.append(f"{name}: KKT residual {answer.kkt_residual:.1e}, gap {answer.gap:.1e}")
+        if answer.gap > GAP_TOLERANCE and self.norm is None:
+            answer = self._tried(names[0], tuple(names), FINER)
+        if answer.gap <= GAP_TOLERANCE or answer.kkt_residual <= KKT_TOLERANCE:
+            return answer
         k, n = self.region.slopes.shape
         raise SolverError(
             f"projection onto {self.kept.size} of {k} rows in {n} dimensions missed its tolerances "
             f"({'; '.join(failures)}); check the scaling of the constraints, or try another backend"
         )
+
+    def _tried(self, name: str, missed: tuple[str, ...], tightenings: Sequence[float]) -> Projection:
+        """Return a backend's first answer whose KKT residual is small, otherwise the best that is known by now."""
+        for share in tightenings:
+            for solution in self._solutions(name, share):
+                point, duals = self._in_full(solution)
+                answer = self._measured(point, duals, name, missed)
+                if answer.kkt_residual > KKT_TOLERANCE:
+                    self._remember(point, duals)
+                    answer = self._measured(self.nearest, self.proof, name, missed)
+                if answer.kkt_residual <= KKT_TOLERANCE:
+                    return answer
+        return self._measured(self.nearest, self.proof, name, missed)
 
     def _solutions(self, name: str, share: float) -> list[Solution]:
         """Return a backend's solutions, in the reduced directions; rows are tightened by ``share`` of their size."""
