@@ -72,6 +72,16 @@ class RunSummary(RunIdentity):
     initial: Values
     final: Values
 
+    @property
+    def failed(self) -> bool:
+        """Whether a run of the method could not go on, so that it ended early.  It counts as unsafe."""
+        return self.method == "scpo" and self.diverged_update is not None
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether an iterate was unsafe, or the run failed."""
+        return self.unsafe_iterates > 0 or self.failed
+
 
 class UnsafeIterate(Document):
     """An unsafe iterate: its update, the constraint with the largest value g, and by how much g exceeded its bound.

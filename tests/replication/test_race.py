@@ -14,7 +14,8 @@ from replication import bank, budget, documents, files, scales
 from replication.errors import ResultError
 from replication.results import arms_table
 from replication.study import race
-from scpo.errors import ConfigurationError
+from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.optimizer import SafeOptimizer
 
 SCALE = """
 scale: tuning
@@ -154,6 +155,38 @@ def test_a_run_that_the_referee_did_not_pass_is_not_banked(study, tmp_path, monk
     race.run(study, changes, key, results, judged=True)  # judged, and not trained again
     assert (results / key.folder / "run.stamp.json").stat().st_mtime_ns == stamp
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == [key]
+
+
+def test_a_run_that_fails_is_repeated_once_and_then_counts_as_unsafe(study, tmp_path, monkeypatch):
+    changes = ["regression.arms.unconstrained=null", "regression.arms.scpo.seeds=1"]
+    key, step, calls = bank.Key("regression", "scpo", 20002), SafeOptimizer.step, []
+
+    def fails_once(self):
+        calls.append("step")
+        if len(calls) == 5:
+            raise NonFiniteError("the constraint is not finite")
+        return step(self)
+
+    def fails(self):
+        return fails_always(self) if self.evaluate.rollouts > 40 else step(self)
+
+    def fails_always(self):
+        raise NonFiniteError("the constraint is not finite")
+
+    monkeypatch.setattr(SafeOptimizer, "step", fails_once)
+    race.run(study, changes, key, tmp_path / "once", judged=False)
+    whole = documents.read(tmp_path / "once" / key.folder / "run.json", documents.RunSummary)
+    assert not whole.failed and not whole.unsafe
+    monkeypatch.setattr(SafeOptimizer, "step", fails)
+    results = tmp_path / "always"
+    race._prepare(scales.load_scale(study, changes), results)
+    race.run(study, changes, key, results, judged=True)  # the referee agrees with the records up to there
+    ended = documents.read(results / key.folder / "run.json", documents.RunSummary)
+    assert ended.failed and ended.unsafe and ended.unsafe_iterates == 0 and 0 < ended.updates < whole.updates
+    assert "once more, from the checkpoint" in (results / key.folder).with_suffix(".log").read_text()
+    monkeypatch.setattr(SafeOptimizer, "step", fails_always)
+    with pytest.raises(NonFiniteError):  # there is no run to count
+        race.run(study, changes, key, tmp_path / "at once")
 
 
 POOL = """

@@ -87,8 +87,9 @@ class Evidence:
         return {arm: self._values(arm, claim.quantity) for arm in needs.arms}
 
     def updates(self, name: str) -> pd.Series[float]:
-        """Return the number of updates of each run of the arm ``name``, indexed by seed."""
-        return self._values(name, "updates")
+        """Return the number of updates of each run of the arm ``name`` that could go to its end, indexed by seed."""
+        updates = self._values(name, "updates")
+        return updates[self._values(name, "failed") == 0.0]
 
     def _values(self, name: str, quantity: str) -> pd.Series[float]:
         experiment, arm = name.split("/")

@@ -63,7 +63,7 @@ def _row(runs: Sequence[RunSummary], planned: int, quantity: str) -> tuple[str, 
     """Return the cells of one arm that follow its name."""
     if not runs:
         return (f"0/{planned}", *[""] * (len(HEAD) - 2))
-    unsafe = sum(run.unsafe_iterates > 0 for run in runs)
+    unsafe = sum(run.unsafe for run in runs)
     updates = sum(run.updates for run in runs)
     found = [value for run in runs if (value := run.final.get(quantity)) is not None]
     interval = statistics.median_interval(found) if found else None

@@ -86,6 +86,13 @@ CHECKED = (SCPO, "backtracking")
 
 RUN = (
     Quantity("updates", "Updates of the run.", "updates", COUNT, of_summary("updates")),
+    Quantity(
+        "failed",
+        "1 for a run that could not go on, which counts as unsafe; 0 for the others.",
+        "",
+        COUNT,
+        lambda run: int(run.summary.failed),
+    ),
     Quantity("epochs", "Epochs of the run.", "epochs", NUMBER, lambda run: run.epochs),
     Quantity(
         "evaluations",
@@ -97,10 +104,10 @@ RUN = (
     # safety on the training points, of every iterate
     Quantity(
         "unsafe-iterates",
-        "Iterates at which a constraint is above 0.",
+        "Iterates at which a constraint is above 0; at least 1 for a run that could not go on.",
         "iterates",
         COUNT,
-        of_summary("unsafe_iterates"),
+        lambda run: max(run.summary.unsafe_iterates, int(run.summary.failed)),
     ),
     Quantity(
         "unsafe-share",

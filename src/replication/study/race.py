@@ -1,6 +1,7 @@
 """Runs a scale seed by seed, without Snakemake: the first seed of every arm, then the second one, and so on.
 
-Finished runs are kept, and an unfinished one has a checkpoint, so a call that was stopped goes on.
+Finished runs are kept, and an unfinished one has a checkpoint, so a call that was stopped goes on.  A run whose
+training fails is repeated once, from its checkpoint.  If it fails again, it ends there and counts as unsafe.
 
 With a bank (:mod:`replication.bank`) finished runs move there, and those that it holds are not run.  What grows with
 the length of a run does not go with them.  So each run is judged by the referee, and certified where the scale asks for
@@ -23,6 +24,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from replication import documents, files, scales
@@ -32,7 +34,7 @@ from replication.documents import RunSummary
 from replication.errors import ResultError
 from replication.invalid import known
 from replication.paths import REPOSITORY
-from scpo.errors import ConfigurationError
+from scpo.errors import ConfigurationError, ScpoError
 
 #: the bank takes over finished runs after so many of them, and at the end
 BANK_EVERY = 20
@@ -162,7 +164,12 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: b
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
         if not is_finished(results, key, scales.digest(scales.for_arm(config, key.experiment, key.arm))):
-            run_from_files(config, key.experiment, key.arm, key.seed, data, folder, folder.with_suffix(".checkpoint"))
+            train = partial(run_from_files, config, key.experiment, key.arm, key.seed, data, folder)
+            try:
+                train(folder.with_suffix(".checkpoint"))
+            except ScpoError as error:
+                print(f"{type(error).__name__}: {error}; once more, from the checkpoint", file=sys.stderr)
+                train(folder.with_suffix(".checkpoint"), failed=True)
         if judged:
             _judge(config, key, results)
 
@@ -226,7 +233,7 @@ def _settings(config: Config, key: Key) -> str:
 
 def _was_unsafe(key: Key, results: Path, kept: Bank | None = None) -> bool:
     found = documents.read(results / key.folder / "run.json", RunSummary) if kept is None else kept.summary(key)
-    return found.unsafe_iterates > 0
+    return found.unsafe
 
 
 def _collect(running: dict[Future[None], Key], results: Path) -> dict[Key, bool]:

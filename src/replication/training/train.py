@@ -20,7 +20,7 @@ from replication.training import build, checkpoint, device, harmful_share, nomin
 from replication.training.audited import Audited
 from replication.training.run import Run
 from replication.training.run_files import Records, write_run
-from scpo.errors import NonFiniteError, SolverError
+from scpo.errors import NonFiniteError, ScpoError, SolverError
 from scpo.optimizer import SafeOptimizer
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
@@ -29,7 +29,15 @@ PROGRESS_LINES = 20
 
 
 def run_from_files(
-    config: Config, experiment: str, arm: str, seed: int, data: Path, out: Path, checkpoint_path: Path | None = None
+    config: Config,
+    experiment: str,
+    arm: str,
+    seed: int,
+    data: Path,
+    out: Path,
+    checkpoint_path: Path | None = None,
+    *,
+    failed: bool = False,
 ) -> None:
     """Train one arm with one seed on the data set in ``data`` and write the run's files to ``out``.
 
@@ -41,6 +49,7 @@ def run_from_files(
         data: the data set (npz).
         out: folder of the run's files.
         checkpoint_path: folder of the checkpoint, which is removed when the run is complete.
+        failed: the run failed before; if it does again, it ends there, and its records say so.
 
     Raises:
         ScpoError: the input is unusable, or the run cannot continue; the checkpoint stays.
@@ -63,6 +72,7 @@ def run_from_files(
         problem,
         section,
         save=None if checkpoint_path is None else lambda: checkpoint.save(checkpoint_path, run, fingerprint),
+        failed=failed,
     )
     write_run(
         out,
@@ -125,10 +135,18 @@ def _bind(
     )
 
 
-def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[], None] | None = None) -> None:
+def train(
+    run: Run,
+    problem: Task,
+    section: ExperimentSettings,
+    save: Callable[[], None] | None = None,
+    *,
+    failed: bool = False,
+) -> None:
     """Train from the present state of ``run`` to the end of the schedule; ``save`` writes a checkpoint.
 
-    If a baseline diverges, its run ends there, and its records say so.  If SCPO diverges, this is an error.
+    If a baseline diverges, its run ends there, and its records say so.  If SCPO diverges, this is an error, unless the
+    run ``failed`` before: then it ends like that of a baseline.
 
     Raises:
         NonFiniteError: a loss, a gradient or a constraint value of SCPO is NaN or infinite.
@@ -156,10 +174,11 @@ def train(run: Run, problem: Task, section: ExperimentSettings, save: Callable[[
             if evaluated:
                 directions = harmful_share.asked(problem, run.policy, batch)
             solved = _step(run, vector, update, update / per_epoch, float(loss.detach()))
-        except NonFiniteError as error:
-            if isinstance(run.method, SafeOptimizer):
+        except ScpoError as error:
+            diverged = isinstance(error, NonFiniteError) and not isinstance(run.method, SafeOptimizer)
+            if not (diverged or (failed and run.records.updates)):
                 raise
-            _say(f"update {update}: {error}; the run has diverged and ends at the policy before")
+            _say(f"update {update}: {error}; the run ends at the policy before")
             vector.write(before)
             run.records.diverged = update
             break
