@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import replace
 
@@ -204,20 +205,26 @@ class ConstraintEvaluator:
         """True if a tensor of the policy, or what the constraint returns, has a type coarser than float64."""
         return self.roundoff > UNIT_ROUNDOFF
 
-    def rounding_level(self, theta: Tensor, generator: torch.Generator) -> Array:
-        """Estimate eps_g (k,): how far g moves when theta moves by its own rounding.
+    def rounding_level(self, theta: Tensor, generator: torch.Generator, size: float = 0.0) -> Array:
+        """Estimate eps_g (k,): how far g moves when theta moves by its own rounding, or by that of a step of ``size``.
 
         The estimate is a factor times the largest move under a few perturbations of about one unit roundoff.  It is
         never below the roundoff of the values themselves, because float32 values may all round to the same one.  The
-        roundoff is that of the least precise type that was seen.
+        roundoff is that of the least precise type that was seen.  To a rounding of g that is given comes what theta's
+        moves by more than that.
         """
         scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
+        if size > 0.0:
+            scale = scale.clamp(min=size / math.sqrt(theta.numel()))
         noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64).to(theta.device)
         noise *= self.roundoff * scale
         moved = np.concatenate([self(theta + part) for part in self._parts(noise)])
         base = self(theta[None])
         spread = np.abs(moved - base).max(axis=0)
-        return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.roundoff * np.abs(base[0])))
+        if self.constraint.rounding is None:
+            return np.asarray(ROUNDING_FACTOR * np.maximum(spread, self.roundoff * np.abs(base[0])))
+        given = per_value("rounding", self.constraint.rounding, spread.size)
+        return np.asarray(given + ROUNDING_FACTOR * np.maximum(spread - 2.0 * given, 0.0))
 
     def _one_by_one(self, thetas: Tensor) -> list[Answer]:
         """Return g (k,) of each of m parameter vectors (m, d), evaluated in the policy itself."""

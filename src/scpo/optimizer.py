@@ -142,10 +142,10 @@ class SafeOptimizer(Wrapper):
         self.smoothness.start(k)
         bound, rounding = self.smoothness.gradient_bound, self.evaluate.constraint.rounding
         self._gradient_bound = None if bound is None else per_value("gradient_bound", bound, k)
-        self._measured_at = math.inf  # |theta| where the rounding was measured; infinite where it is given
+        self._measured_at = math.inf  # size of theta where the rounding was measured; infinite where it is given
         self._coarse = False  # g is known to be coarser than float64, and its rounding is not given
         self._rough_at = -math.inf  # the update that measured its roughness; -infinity: none
-        if rounding is None:
+        if rounding is None or not self.vector.exact:
             self._measure_rounding()
         else:
             self.rounding = per_value("rounding", rounding, k)
@@ -229,7 +229,7 @@ class SafeOptimizer(Wrapper):
                 check_loaded(self.evaluate, start, self._theta, known=start.values is self._values)
             measured_at = self._measured_at
             if start.refuge is None:
-                rounding, measured_at = self._rounding_at(theta)
+                rounding, measured_at = self._rounding_at(theta, nominal.step)
                 start = replace(start, rounding=rounding)
             watch = copy.copy(self._watch)
             outcome = watch.over(safe_update(start, self._method), self._method)
@@ -329,6 +329,11 @@ class SafeOptimizer(Wrapper):
         self.evaluate.rollouts = int(state["rollouts"])
         self.evaluate.begin(int(state["phase"]))
         self._loaded = True
+        given = self.evaluate.constraint.rounding
+        if given is not None and self.vector.exact:  # what is stated here holds, whatever the state was saved with
+            self.rounding, self._measured_at = per_value("rounding", given, k), math.inf
+        elif math.isinf(self._measured_at):
+            self._measure_rounding()
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
         """Return the state from which an update starts; if the policy was changed from outside, g is evaluated again.
@@ -368,14 +373,19 @@ class SafeOptimizer(Wrapper):
         """Measure eps_g (k,) at the current iterate; the next step measures roughness at the scale of its probes."""
         self.rounding = self.evaluate.rounding_level(self._theta, self._method.generator)
         self._measured_at = float(vector_norm(self._theta))
-        self._coarse, self._rough_at = self.evaluate.is_coarse, -math.inf
+        self._coarse = self.evaluate.is_coarse and self.evaluate.constraint.rounding is None
+        self._rough_at = -math.inf
 
-    def _rounding_at(self, theta: Tensor) -> tuple[Array, float]:
-        """Return eps_g (k,), and |theta| at its measurement.  It is measured again when |theta| has doubled."""
-        size = float(vector_norm(theta))
-        if size <= 2.0 * self._measured_at:
+    def _rounding_at(self, theta: Tensor, nominal: Tensor) -> tuple[Array, float]:
+        """Return eps_g (k,), and the size at its measurement: |theta| or |p|, whichever is larger.
+
+        It is measured again when the size has doubled.
+        """
+        size, step = float(vector_norm(theta)), float(vector_norm(nominal))
+        if max(size, step) <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
-        return np.maximum(self.rounding, self.evaluate.rounding_level(theta, self._method.generator)), size
+        level = self.evaluate.rounding_level(theta, self._method.generator, step if step > size else 0.0)
+        return np.maximum(self.rounding, level), max(size, step)
 
 
 def _check_arguments(policy: object, seed: object) -> None:

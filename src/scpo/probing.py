@@ -14,6 +14,7 @@ from scpo.arrays import Array, length_of
 from scpo.basis import Basis
 from scpo.errors import ConfigurationError, ShapeError
 from scpo.roughness import FEWEST, NEAR_GRID, on_a_grid
+from scpo.smoothness import safe_length
 from scpo.state import Method, Start
 
 #: length of a probe over the length that would balance curvature against rounding
@@ -288,10 +289,8 @@ def _safe_length(start: Start, basis: Basis, method: Method, constants: Constant
         error = slope_error(constants.smoothness, start.rounding, shortest, basis.size)
         bound = np.linalg.norm((values - start.values) / shortest, axis=0) + error
     slack = np.maximum(-start.values - 2.0 * start.rounding, 0.0)
-    bound = bound + constants.kinks
-    root = bound + np.sqrt(bound**2 + 2.0 * constants.smoothness * slack)
-    limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
-    return max(min(longest, float(limits.min())), SHORTEST_PROBE), unsafe
+    safe = safe_length(bound + constants.kinks, constants.smoothness, slack)
+    return max(min(longest, safe), SHORTEST_PROBE), unsafe
 
 
 def learn(required: Array, length: float, smoothness: Array, probes: Probes, method: Method) -> None:

@@ -19,6 +19,7 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array
 from scpo.constraint import ConstraintEvaluator
+from scpo.smoothness import safe_length
 from scpo.state import Method, Start
 
 #: points at equal distances at which g is evaluated, and the order of the differences
@@ -29,7 +30,7 @@ ROUGHNESS_FACTOR = 6.0
 WIDENING, MOST_WIDENINGS = 8.0, 6
 #: more than so many widths of the grid are no rounding but a kink: a float32 parameter has that many digits
 MOST_STEPS = 2.0**24
-#: where probes must be safe, the points lie this many unit roundoffs of theta apart
+#: where probes must be safe, the points lie this many unit roundoffs of theta or p apart, or less
 SHORT = 8.0
 
 #: a value is on a grid if it is a multiple of this share of its size, binary or decimal
@@ -153,6 +154,10 @@ def resolved(start: Start, method: Method, probe_length: float) -> tuple[Start, 
     distance, longest = 2.0 * probe_length / POINTS, min(unit, method.smoothness.radius(), start.longest)
     if method.directions.safe_probes:
         distance, longest = SHORT * method.evaluate.roundoff * unit, 0.0
+        if start.gradient_bound is not None and not start.unsafe:
+            model, slack = method.smoothness, np.maximum(-start.values, 0.0)
+            safe = safe_length(start.gradient_bound + model.kinks(), np.asarray(model.constants()), slack)
+            distance = min(distance, safe / POINTS)
     generator = torch.Generator()
     generator.set_state(method.generator.get_state())  # the method's own draws stay as they are
     found = measure(start, distance, longest, method.evaluate, generator)

@@ -200,6 +200,19 @@ def carried(bound: Array, smoothness: Array, kinks: Array, length: float) -> Arr
     return np.asarray(bound + 2.0 * np.sqrt(2.0) * kinks + length * smoothness)
 
 
+def safe_length(bound: Array, smoothness: Array, slack: Array) -> float:
+    """Return the longest step in any direction that leaves every constraint its limit; inf if there is none.
+
+    Args:
+        bound: bounds (k,) on |grad g_i|, with the kink constants.
+        smoothness: L (k,).
+        slack: how far each value (k,) may rise, at least 0.
+    """
+    root = bound + np.sqrt(bound**2 + 2.0 * smoothness * slack)
+    limits = np.divide(2.0 * slack, root, out=np.full_like(slack, np.inf), where=root > 0)
+    return float(limits.min(initial=np.inf))
+
+
 def as_smoothness(given: EstimatedSmoothness | Smoothness | ArrayLike | None) -> Smoothness:
     """Return the smoothness model for an argument of :class:`scpo.SafeOptimizer`.
 

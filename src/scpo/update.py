@@ -98,7 +98,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
         start=start,
         theta=start.theta if taken is None else taken.theta,
         values=start.values if taken is None else taken.values,
-        gradient_bound=_gradient_bound(start, basis, probes, search),
+        gradient_bound=_gradient_bound(start, basis, probes, search, method),
         info=record(start, basis, probes, goal, search, method),
         memory=remembered(start, basis, probes, method, search.last.projection.active[: start.values.size]),
         count=next_count(basis, method.directions),
@@ -200,7 +200,7 @@ def _slack(values: Array) -> float:
     return -float(values.max(initial=-np.inf))
 
 
-def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) -> Array | None:
+def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search, method: Method) -> Array | None:
     """Return the bound on |grad g_i| (k,) at the new iterate; None if there is none."""
     bound = start.gradient_bound
     if basis.whole:  # no gradient has a part outside the basis
@@ -208,7 +208,9 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search) 
         bound = seen if bound is None else np.minimum(bound, seen)
     if bound is None:
         return None
-    length = 0.0 if search.taken is None else search.taken.length
+    length, vector = 0.0 if search.taken is None else search.taken.length, method.evaluate.vector
+    if search.taken is not None and not vector.exact:  # writing theta may move it by more than the step
+        length = float(vector_norm(vector.rounded(search.taken.theta) - start.theta))
     return carried(bound, search.smoothness, probes.constants.kinks, length)
 
 

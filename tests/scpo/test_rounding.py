@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import scpo
 from replication.planted_faults.smooth import Vector
+from scpo.arrays import Array
 from scpo.optimizer import SafeOptimizer
 from tests.scpo.small_networks import assemble
 
@@ -150,3 +152,95 @@ def moved_under_rounding(seed: int, size: float, kappa: float) -> int:
         ample = before <= -2.0 * size / kappa
         assert (safe.values <= np.where(ample, (1.0 - kappa) * before, 0.0)).all()
     return moved
+
+
+class _Weights(nn.Module):
+    def __init__(self, w: Tensor) -> None:
+        super().__init__()
+        self.w = nn.Parameter(w)
+
+
+def test_a_stated_rounding_need_not_cover_that_of_float32_parameters() -> None:
+    """Values of six decimals are stated, and the parameters' own rounding moves g by a thousand times as much."""
+    slopes, start = np.array([10.0, 3.0]), np.array([1000.0, -500.0])
+    for seed in range(5):
+        policy = _Weights(torch.tensor(start, dtype=torch.float32))
+
+        def g(p: _Weights) -> Array:
+            return np.round(np.array([slopes @ (p.w.detach().double().numpy() - start) - 1.0]), 6)
+
+        safe = scpo.SafeOptimizer(
+            torch.optim.SGD(policy.parameters(), lr=0.02),
+            policy,
+            scpo.Constraint(g, rounding=5e-7),
+            directions=scpo.Isotropic(),
+            smoothness=0.0,
+            verify=False,
+            look=False,
+            seed=seed,
+        )
+        wish, slack = torch.tensor([1001.0 + seed / 10, -499.0]), []
+        for _ in range(40):
+            safe.zero_grad()
+            (0.5 * (policy.w.double() - wish).square().sum()).backward()
+            slack.append(safe.step().slack)
+        assert min(slack) >= 0.0
+        assert min(slack) < 0.1  # it moved
+
+
+def test_a_stated_rounding_stays_when_a_state_is_loaded() -> None:
+    def optimiser(rounding: float | None) -> scpo.SafeOptimizer:
+        policy = _Weights(torch.ones(2, dtype=torch.float64))
+        constraint = scpo.Constraint(lambda p: np.array([float(p.w[0]) - 2.0]), rounding=rounding)
+        sgd = torch.optim.SGD(policy.parameters(), lr=0.1)
+        return scpo.SafeOptimizer(sgd, policy, constraint, directions=scpo.Isotropic())
+
+    stated, measured = optimiser(1e-3), optimiser(None)
+    known = measured.rounding.copy()
+    stated.load_state_dict(measured.state_dict())
+    assert stated.rounding.tolist() == [1e-3]
+    measured.load_state_dict(optimiser(0.0).state_dict())
+    assert 0.0 < measured.rounding[0] <= 2.0 * known[0]
+
+
+@pytest.mark.parametrize(("dtype", "start", "slack"), [(torch.float32, 100.0, 1e-5), (torch.bfloat16, 1.0, 0.2)])
+def test_no_step_rolls_out_an_unsafe_policy_where_probes_are_safe(
+    dtype: torch.dtype, start: float, slack: float
+) -> None:
+    policy, seen = _Weights(torch.full((2,), start).to(dtype)), []
+
+    def g(p: _Weights) -> list[float]:
+        seen.append(float(p.w[0]) - start - slack)
+        return seen[-1:]
+
+    safe = scpo.SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=0.5),
+        policy,
+        scpo.Constraint(g, may_be_flat=True),
+        directions=scpo.Isotropic(safe_probes=True, count=4),
+        smoothness=scpo.FixedSmoothness(0.0, gradient_bound=1.0),
+        look=False,
+        verify=False,
+    )
+    seen.clear()
+    for _ in range(10):
+        safe.zero_grad()
+        (-policy.w[0].double()).backward()
+        assert safe.step().unsafe_probes == 0
+    assert max(seen) <= 0.0
+
+
+def test_a_step_that_is_long_against_theta_measures_the_rounding_anew() -> None:
+    policy = _Weights(torch.full((2,), 1e-6, dtype=torch.float64))
+    safe = scpo.SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=1.0),
+        policy,
+        lambda p: np.array([float(p.w[0]) - 1e6]),
+        directions=scpo.Isotropic(),
+        smoothness=0.0,
+    )
+    before = safe.rounding[0]
+    (-1e5 * policy.w[0]).backward()
+    safe.step()
+    assert safe.rounding[0] >= before
+    assert safe.state_dict()["measured_at"] == pytest.approx(1e5)
