@@ -14,6 +14,7 @@ from replication.results.statistics import (
     prediction_interval,
     proportion_interval,
     single,
+    upper_bound,
 )
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 
@@ -86,8 +87,14 @@ def test_bad_input_is_refused() -> None:
     for successes, trials in ((1, 0), (-1, 3), (4, 3)):
         with pytest.raises(ConfigurationError, match="successes"):
             proportion_interval(successes, trials)
-    with pytest.raises(ConfigurationError, match="level"):
-        proportion_interval(1, 3, level=1.0)
+    for level in (-0.5, 0.0, 1.0, 1.2):
+        for interval in (median_interval, prediction_interval):
+            with pytest.raises(ConfigurationError, match="level"):
+                interval([1.0, 2.0], level)
+        with pytest.raises(ConfigurationError, match="level"):
+            proportion_interval(1, 3, level)
+    with pytest.raises(ConfigurationError, match="between 0.5 and 1"):
+        upper_bound(1, 3, 0.4)
 
 
 def test_statistics_by_name() -> None:

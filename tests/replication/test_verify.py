@@ -21,6 +21,7 @@ from replication.errors import ResultError
 from replication.provenance import stamp
 from replication.results.integrity import WITHOUT
 from replication.results.quantities import of_rows
+from replication.results.statistics import proportion_interval
 
 from . import planted_claims
 from .synthetic_stamps import write_stamps
@@ -318,6 +319,30 @@ def test_a_count_of_runs_has_exact_bounds_and_is_judged_by_its_value() -> None:
     assert one.value == one.low == one.high == 1 / 200
     assert decide.holds(claim, none)
     assert not decide.holds(claim, one)
+
+
+def test_a_seed_of_several_runs_counts_once() -> None:
+    claim = _named("safe-throughout")
+    seeds = pd.Series(np.zeros(20), index=range(20))
+    unsafe = seeds.copy()
+    unsafe[[3, 4]] = 2.0
+    values = {"regression/a": seeds, "double-integrator/b": unsafe, "double-integrator/c": unsafe[:10]}
+    found = _reduced(claim, *decide._groups(claim, values))
+    assert found.value == 2 / 40
+    bounds = proportion_interval(2, 40, 0.9)
+    assert found.shown == (bounds.low, bounds.high)
+    unsafe[5] = np.nan
+    assert decide.reduce(claim, decide._groups(claim, values)) is None
+
+
+def test_of_several_arms_the_one_that_decides_is_shown() -> None:
+    claim = _named("cost-below-backup")
+    good, bad = list(np.linspace(0.5, 0.9, 20)), list(np.linspace(1.1, 1.5, 20))
+    found = _reduced(claim, good, bad)
+    assert found.value == pytest.approx(1.3)
+    assert found.shown is not None and found.shown[0] > 1.1
+    assert not decide.holds(claim, found)
+    assert decide.holds(claim, _reduced(claim, good, list(np.linspace(0.6, 0.9, 20))))
 
 
 def test_the_published_value_must_lie_where_one_more_run_would() -> None:

@@ -39,7 +39,7 @@ STATISTICS = {
     "min": "smallest of any run",
     "median": "median over seeds",
     "prediction": "median over seeds, and the interval that holds one more run with 95 %",
-    "runs": "share of runs with any, and its exact one-sided 95 % bounds",
+    "runs": "share of seeds with any, and its exact one-sided 95 % bounds",
 }
 #: How the pairing of a run with the baseline's run of the same seed is said.
 DIFFERENCE = "difference to the baseline"

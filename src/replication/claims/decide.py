@@ -28,7 +28,15 @@ from replication.results import quantities as table_of
 from replication.results.integrity import WITHOUT
 from replication.results.inventory import BENCHMARKS
 from replication.results.quantities import Table
-from replication.results.statistics import median_interval, nonzero, prediction_interval, proportion_interval, single
+from replication.results.statistics import (
+    Interval,
+    median_interval,
+    nonzero,
+    prediction_interval,
+    proportion_interval,
+    single,
+)
+from scpo.arrays import Array
 from scpo.errors import ScpoError
 
 
@@ -115,7 +123,7 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     found: dict[str, Any] = {"seeds": _seeds(values), "evidence": paths}
     if not all(map(len, values.values())):
         return Verdict.of(claim, "not-run", reason="no evidence: nothing that could be measured", **found)
-    measured = reduce(claim, [one.to_numpy() for one in values.values()])
+    measured = reduce(claim, _groups(claim, values))
     if measured is not None:
         found |= {"measured": measured.value, "interval": measured.shown}
     if lacking:
@@ -130,15 +138,28 @@ def _seeds(values: Mapping[str, pd.Series[float]]) -> list[int]:
     return sorted({int(seed) for one in values.values() for seed in one.index} - {table_of.NO_SEED})
 
 
+def _groups(claim: Claim, values: Mapping[str, pd.Series[float]]) -> list[Array]:
+    """Return the values of each arm.  Where runs are counted a seed of an experiment counts once, by its worst run.
+
+    The arms of a seed share first weights and batches, so their runs are not independent.
+    """
+    if claim.statistic != "runs":
+        return [one.to_numpy() for one in values.values()]
+    of_experiment: dict[str, list[pd.Series[float]]] = {}
+    for arm, one in values.items():
+        of_experiment.setdefault(arm.partition("/")[0], []).append(one)
+    return [pd.concat(arms, axis=1).max(axis=1, skipna=False).to_numpy() for arms in of_experiment.values()]
+
+
 @dataclass(frozen=True)
 class Measured:
     """What the evidence of a claim comes to.
 
     Attributes:
-        value: the statistic over the values of all arms.
+        value: the statistic; of a median over several arms that of the arm which is furthest from what is expected.
         low: lower end of the interval that must hold as a whole; ``value`` where the statistic has no interval.
         high: its upper end.
-        shown: the interval that is printed beside the value: (low, high), exact bounds of a share of runs, or None.
+        shown: the interval that is printed beside the value: (low, high), exact bounds of a share of seeds, or None.
     """
 
     value: float
@@ -152,7 +173,7 @@ def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> Measured | None:
 
     Args:
         claim: names the statistic.
-        groups: the values of each arm, one per seed; the interval of a median spans those of all arms.
+        groups: the values of each arm, one per seed.  Each arm's median has to be as expected.
     """
     values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
     if not np.isfinite(values).all():
@@ -164,11 +185,22 @@ def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> Measured | None:
     if claim.statistic in ("sum", "max", "min"):
         return _exactly(single(claim.statistic, values))
     if claim.statistic == "prediction":
-        intervals = [prediction_interval(values)]
+        found = [_between(values, prediction_interval(values))]
     else:
-        intervals = [median_interval(group) for group in groups]
-    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
-    return Measured(single("median", values), low, high, (low, high))
+        found = [_between(group, median_interval(group)) for group in groups]
+    return max(found, key=lambda one: _beyond(claim, one))
+
+
+def _between(values: ArrayLike, interval: Interval) -> Measured:
+    ends = interval.low, interval.high
+    return Measured(single("median", values), *ends, shown=ends)
+
+
+def _beyond(claim: Claim, measured: Measured) -> float:
+    """Return how far the interval goes beyond what is expected; negative if all of it is as expected."""
+    least, most = _expected(claim)
+    below, above = least - measured.low, measured.high - most
+    return {"at_most": above, "at_least": below}.get(claim.comparator, max(below, above))
 
 
 def _exactly(value: float, shown: tuple[float, float] | None = None) -> Measured:
@@ -180,8 +212,7 @@ def holds(claim: Claim, measured: Measured) -> bool:
 
     With "covers": whether [low, high] holds the expected value.
     """
-    expected, tolerance = claim.expected, claim.tolerance
-    least, most = expected if isinstance(expected, tuple) else (expected, expected)
+    (least, most), tolerance = _expected(claim), claim.tolerance
     low, high = measured.low, measured.high
     return {
         "equals": least - tolerance <= low and high <= most + tolerance,
@@ -190,6 +221,10 @@ def holds(claim: Claim, measured: Measured) -> bool:
         "at_least": low >= least - tolerance,
         "covers": low - tolerance <= least and most <= high + tolerance,
     }[claim.comparator]
+
+
+def _expected(claim: Claim) -> tuple[float, float]:
+    return claim.expected if isinstance(claim.expected, tuple) else (claim.expected, claim.expected)
 
 
 def _good(claim: Claim) -> Status:

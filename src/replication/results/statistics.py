@@ -37,6 +37,12 @@ def _one_per_seed(values: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
+def _check(level: float, least: float = 0.0) -> None:
+    """Refuse a confidence level that is not between ``least`` and 1."""
+    if not least < level < 1.0:
+        raise ConfigurationError(f"level: expected a number between {least:g} and 1; got {level}")
+
+
 def median_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     """Return the exact distribution-free confidence interval of the median of ``values`` (n,), one per seed.
 
@@ -47,7 +53,9 @@ def median_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     Raises:
         ShapeError: ``values`` is empty or not one-dimensional.
         NonFiniteError: a value is NaN or infinite.
+        ConfigurationError: a level outside (0, 1).
     """
+    _check(level)
     array = np.sort(_one_per_seed(values))
     n = array.size
     ranks = np.arange(1, n // 2 + 1)
@@ -68,7 +76,9 @@ def prediction_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     Raises:
         ShapeError: ``values`` is empty or not one-dimensional.
         NonFiniteError: a value is NaN or infinite.
+        ConfigurationError: a level outside (0, 1).
     """
+    _check(level)
     array = np.sort(_one_per_seed(values))
     n = array.size
     rank = max(1, int((1.0 - level) / 2.0 * (n + 1) + 1e-9))
@@ -85,8 +95,7 @@ def proportion_interval(successes: int, trials: int, level: float = LEVEL) -> In
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ConfigurationError(f"expected 0 <= successes <= trials and trials >= 1; got {successes} of {trials}")
-    if not 0.0 < level < 1.0:
-        raise ConfigurationError(f"level: expected a number between 0 and 1; got {level}")
+    _check(level)
     tail = (1.0 - level) / 2.0
     low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1.0 - tail))
@@ -97,8 +106,9 @@ def upper_bound(successes: int, trials: int, level: float = LEVEL) -> float:
     """Return the one-sided exact (Clopper-Pearson) upper bound of a proportion: 0 of 100 gives 0.0295 at 95 %.
 
     Raises:
-        ConfigurationError: as for :func:`proportion_interval`.
+        ConfigurationError: as for :func:`proportion_interval`, or a level of 0.5 or less.
     """
+    _check(level, 0.5)
     return proportion_interval(successes, trials, 2.0 * level - 1.0).high
 
 
