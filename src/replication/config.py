@@ -205,4 +205,9 @@ def load_json(path: Path | str) -> Config:
 
 def dump(config: Config) -> str:
     """Return the configuration as canonical JSON, with sorted keys: the form that is stored and hashed."""
-    return json.dumps(config.model_dump(mode="json"), sort_keys=True, indent=2) + "\n"
+    return canonical(config.model_dump(mode="json"))
+
+
+def canonical(raw: Mapping[str, Any]) -> str:
+    """Return the content of a configuration as canonical JSON, with sorted keys."""
+    return json.dumps(raw, sort_keys=True, indent=2) + "\n"

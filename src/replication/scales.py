@@ -6,15 +6,15 @@ this part changes, the job runs again.  More seeds, or another experiment, do no
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from replication import memory, strict_yaml
-from replication.config import LIMITS, Config, dump, load
+from replication.config import LIMITS, Config, canonical, load
 from replication.invalid import known
 from replication.settings import merge
 from scpo.errors import ConfigurationError
@@ -25,6 +25,9 @@ OPTIONS = {
     "set": 'settings, as set="regression.bound=1.2 regression.schedule.epochs=7"',
     "from": "from=shipped, for the report of the shipped results, or nothing",
 }
+#: Settings that are younger than banked runs, as "regression.noise" -> the value that stands for how it was before.
+#: With this value they stay out of digests, so that what is banked, and the freeze of the study, stay good.
+YOUNGER: dict[str, Any] = {}
 #: Files in config/ that are no scales.
 NO_SCALES = ("claims",)
 
@@ -145,8 +148,20 @@ def for_dataset(config: Config, experiment: str, dataset: str) -> Config:
 
 
 def digest(config: Config) -> str:
-    """Return the SHA-256 of a configuration's canonical JSON."""
-    return hashlib.sha256(dump(config).encode()).hexdigest()
+    """Return the SHA-256 of a configuration's canonical JSON, in which settings of :data:`YOUNGER` are left out."""
+    return _digest(config.model_dump(mode="json"))
+
+
+def _digest(raw: Mapping[str, Any]) -> str:
+    older = copy.deepcopy(dict(raw))
+    for path, value in YOUNGER.items():
+        *parents, last = path.split(".")
+        part: Any = older
+        for name in parents:
+            part = part.get(name) if isinstance(part, dict) else None
+        if isinstance(part, dict) and last in part and part[last] == value:
+            del part[last]
+    return hashlib.sha256(canonical(older).encode()).hexdigest()
 
 
 def require_digest(config: Config, planned: str | None) -> None:
@@ -165,7 +180,7 @@ def digest_on_disk(raw: Mapping[str, Any], experiment: str, arm: str) -> str:
     The file may be of an earlier version: its own names are kept, so the digest is the one that was stamped then.
     """
     part = _arm_part(raw, _field(experiment), arm)
-    return hashlib.sha256((json.dumps(part, sort_keys=True, indent=2) + "\n").encode()).hexdigest()
+    return _digest(part)
 
 
 def _field(experiment: str) -> str:

@@ -140,15 +140,13 @@ class SafeOptimizer(Wrapper):
         self._values = self.evaluate.check_start(self._theta)
         k = self._values.size
         self.smoothness.start(k)
-        bound, rounding = self.smoothness.gradient_bound, self.evaluate.constraint.rounding
+        bound = self.smoothness.gradient_bound
         self._gradient_bound = None if bound is None else per_value("gradient_bound", bound, k)
         self._measured_at = math.inf  # size of theta where the rounding was measured; infinite where it is given
         self._coarse = False  # g is known to be coarser than float64, and its rounding is not given
         self._rough_at = -math.inf  # the update that measured its roughness; -infinity: none
-        if rounding is None or not self.vector.exact:
+        if not self._take_rounding():
             self._measure_rounding()
-        else:
-            self.rounding = per_value("rounding", rounding, k)
 
     @property
     def values(self) -> Array:
@@ -329,10 +327,7 @@ class SafeOptimizer(Wrapper):
         self.evaluate.rollouts = int(state["rollouts"])
         self.evaluate.begin(int(state["phase"]))
         self._loaded = True
-        given = self.evaluate.constraint.rounding
-        if given is not None and self.vector.exact:  # what is stated here holds, whatever the state was saved with
-            self.rounding, self._measured_at = per_value("rounding", given, k), math.inf
-        elif math.isinf(self._measured_at):
+        if not self._take_rounding() and math.isinf(self._measured_at):
             self._measure_rounding()
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
@@ -368,6 +363,14 @@ class SafeOptimizer(Wrapper):
             constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
             bound = carried(bound, constants, kinks, moved)
         return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None, longest=math.inf)
+
+    def _take_rounding(self) -> bool:
+        """Take the rounding that the constraint states, if it does and nothing needs to be measured; return whether."""
+        given = self.evaluate.constraint.rounding
+        if given is None or not self.vector.exact:
+            return False
+        self.rounding, self._measured_at = per_value("rounding", given, self._values.size), math.inf
+        return True
 
     def _measure_rounding(self) -> None:
         """Measure eps_g (k,) at the current iterate; the next step measures roughness at the scale of its probes."""

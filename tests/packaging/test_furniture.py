@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import runpy
@@ -77,3 +78,14 @@ def test_hooks_and_ci_call_the_same_commands() -> None:
         for step in job["steps"]
     ]
     assert {"make setup", "make quick", "make test"} <= set(steps)
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    """CONTRIBUTING.md says 60 lines."""
+    long = [
+        f"{path.relative_to(PROJECT)}: {node.name}"
+        for path in sorted((PROJECT / "src").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60  # type: ignore[operator]
+    ]
+    assert not long

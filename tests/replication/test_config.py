@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -344,3 +345,19 @@ def test_an_arm_has_one_digest_in_memory_and_on_disk():
     raw = json.loads(dump(config))
     for experiment, arm in (("double-integrator", "scpo-mixed"), ("regression", "scpo")):
         assert scales.digest_on_disk(raw, experiment, arm) == scales.digest(scales.for_arm(config, experiment, arm))
+
+
+def test_a_younger_setting_at_its_old_value_changes_no_digest(monkeypatch):
+    raw = load(PROJECT / "config/smoke.yaml").model_dump(mode="json")
+    path, value = "regression.grid_size", raw["regression"]["grid_size"]
+    before = scales.digest_on_disk(raw, "regression", "scpo")
+    monkeypatch.setitem(scales.YOUNGER, path, value)
+    without = copy.deepcopy(raw)
+    del without["regression"]["grid_size"]
+    assert (
+        scales.digest_on_disk(without, "regression", "scpo")
+        == scales.digest_on_disk(raw, "regression", "scpo")
+        != before
+    )
+    raw["regression"]["grid_size"] += 1
+    assert scales.digest_on_disk(raw, "regression", "scpo") != scales.digest_on_disk(without, "regression", "scpo")

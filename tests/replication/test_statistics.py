@@ -93,7 +93,7 @@ def test_bad_input_is_refused() -> None:
                 interval([1.0, 2.0], level)
         with pytest.raises(ConfigurationError, match="level"):
             proportion_interval(1, 3, level)
-    with pytest.raises(ConfigurationError, match="between 0.5 and 1"):
+    with pytest.raises(ConfigurationError, match=r"between 0\.5 and 1"):
         upper_bound(1, 3, 0.4)
 
 

@@ -79,13 +79,7 @@ def run_from_files(
         run.records,
         run.policy,
         problem,
-        identity={
-            "experiment": experiment,
-            "arm": arm,
-            "dataset": arm_of(settings, experiment, arm).dataset,
-            "seed": seed,
-        }
-        | {"method": arm_of(settings, experiment, arm).method},
+        identity=_identity(settings, experiment, arm, seed),
         settings_digest=scales.digest(settings),
         data=data,
         seconds=time.perf_counter() - began,
@@ -94,6 +88,12 @@ def run_from_files(
     )
     if checkpoint_path is not None:
         checkpoint.remove(checkpoint_path)
+
+
+def _identity(config: Config, experiment: str, arm: str, seed: int) -> dict[str, Any]:
+    chosen = arm_of(config, experiment, arm)
+    run = {"experiment": experiment, "arm": arm, "dataset": chosen.dataset, "seed": seed}
+    return run | {"method": chosen.method}
 
 
 def arm_of(config: Config, experiment: str, arm: str) -> Any:
@@ -175,8 +175,7 @@ def train(
                 directions = harmful_share.asked(problem, run.policy, batch)
             solved = _step(run, vector, update, update / per_epoch, float(loss.detach()))
         except ScpoError as error:
-            diverged = isinstance(error, NonFiniteError) and not isinstance(run.method, SafeOptimizer)
-            if not (diverged or (failed and run.records.updates)):
+            if not _ends(run, error, failed):
                 raise
             _say(f"update {update}: {error}; the run ends at the policy before")
             vector.write(before)
@@ -193,13 +192,23 @@ def train(
         if update % max(1, total // PROGRESS_LINES) == 0:
             now = _part(schedule, run.records)
             left = (time.perf_counter() - began) / (now - first) * (1.0 - now)
-            _say(
-                f"update {update}/{total}  loss {float(loss.detach()):.4f}  max g {run.records.rows[-1]['max_g']:.2e}  "
-                f"unsafe so far {run.records.unsafe}  about {left:.0f} s left"
-            )
+            _report(run.records, update, total, float(loss.detach()), left)
     if (last := run.records.updates) > run.records.evaluations[-1]["update"]:  # the run ended before its schedule
-        measured = problem.evaluate(run.policy) | _no_step()
-        run.records.evaluated(last, last / per_epoch, measured, vector.read())
+        run.records.evaluated(last, last / per_epoch, problem.evaluate(run.policy) | _no_step(), vector.read())
+
+
+def _report(records: Records, update: int, total: int, loss: float, left: float) -> None:
+    """Say how far a run is; it takes ``left`` seconds more."""
+    _say(
+        f"update {update}/{total}  loss {loss:.4f}  max g {records.rows[-1]['max_g']:.2e}  "
+        f"unsafe so far {records.unsafe}  about {left:.0f} s left"
+    )
+
+
+def _ends(run: Run, error: ScpoError, failed: bool) -> bool:
+    """Return whether an error ends a run that is then complete: a baseline diverges, or SCPO has ``failed`` before."""
+    diverged = isinstance(error, NonFiniteError) and not isinstance(run.method, SafeOptimizer)
+    return diverged or (failed and run.records.updates > 0)
 
 
 def _no_step() -> dict[str, float]:
