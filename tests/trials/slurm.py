@@ -104,12 +104,13 @@ def _disturb(
     """Disturb the training of one run once it has a checkpoint; the same call of Snakemake is to finish it."""
     copy, log = working_copy(folder), folder / "snakemake.log"
     with log.open("wb") as output:
-        command = _command(*more, f"{RUN}/run.json", settings=SETTINGS)
+        command = _command(f"{RUN}/run.json", *more, settings=SETTINGS)
         snake = subprocess.Popen(command, cwd=copy, env=environment(copy), stdout=output, stderr=output)
         try:
             while not ((training := _training(copy)) and (copy / f"{RUN}.checkpoint/state.pt").exists()):
                 if snake.poll() is not None:
-                    raise SystemExit(f"{name}: the run ended before it could be disturbed:\n{log.read_text()[-3000:]}")
+                    said = f"the run ended before it could be disturbed: {log.read_text()[-1500:]}"
+                    return Row(name, "a run to disturb", said, passed=False)
                 time.sleep(0.02)
             disturb(training)
             status = snake.wait(LIMIT)
