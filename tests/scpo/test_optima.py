@@ -26,7 +26,7 @@ def named(given: object) -> str | None:
 
 
 def test_problems_start_safe_and_have_unsafe_optima() -> None:
-    assert len({problem.name for problem in PROBLEMS}) == 10
+    assert len({problem.name for problem in PROBLEMS}) == len(PROBLEMS)
     for problem in PROBLEMS:
         origin = np.zeros((1, problem.dimension))
         assert problem.values(origin).max() < 0.0
