@@ -102,7 +102,6 @@ class Rows:
     def update_from(self, first: int, **columns: Any) -> None:
         for name, value in columns.items():
             self.frame.loc[first:, name] = value
-        self.frame["margin"] = -self.frame["max_g"]
 
 
 def _rows(folder: Path, change: Callable[[Rows], None]) -> None:

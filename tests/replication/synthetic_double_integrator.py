@@ -53,7 +53,7 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
     blank = np.full(updates + 1, np.nan)
     metrics = pd.DataFrame(
         {"update": update, "epoch": update / 10, "loss": 0.4 + 0.1 * rng.random(updates + 1), "max_g": max_g}
-        | {"margin": -max_g, "projected": np.full(updates + 1, safe), "restoring": np.zeros(updates + 1, dtype=bool)}
+        | {"projected": np.full(updates + 1, safe), "restoring": np.zeros(updates + 1, dtype=bool)}
         | {"unsafe_iterate": max_g > 0, "unsafe_proposals": np.zeros(updates + 1, dtype=np.int64)}
         | {name: np.where(safe, update % 7 == 3, 0).astype(np.int64) for name in ("unsafe_probes", "bound_misses")}
         | dict.fromkeys(("smoothness_median", "smoothness_max", "required_median", "required_max"), blank + value)

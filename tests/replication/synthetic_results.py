@@ -162,7 +162,6 @@ def _metrics(rng: np.random.Generator, safe: bool, updates: int, per_epoch: int)
             "epoch": epoch,
             "loss": loss,
             "max_g": max_g,
-            "margin": -max_g,
             "projected": (epoch > 10) & safe,
             "restoring": np.zeros(updates + 1, dtype=bool),
             "unsafe_iterate": max_g > 0,

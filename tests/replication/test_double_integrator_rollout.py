@@ -1,4 +1,4 @@
-"""Rollouts and metrics against naive loops."""
+"""Rollouts and their constraint values against naive loops."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_bad_rollouts_are_refused() -> None:
         rollout_policy(policy, STARTS, 0)
 
 
-def naive_metrics(result: Rollout, contraction: float) -> np.ndarray:
+def naive_constraint(result: Rollout, contraction: float) -> np.ndarray:
     states, inputs = result.states.numpy(), result.inputs.numpy()
     sets_, _, count, _ = states.shape
     g = np.empty((sets_, 3 * count))
@@ -122,7 +122,7 @@ def test_constraints_agree_with_naive_loops(contraction: float) -> None:
     result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
     g = RolloutConstraint(FACETS, contraction)(result)
     assert g.shape == (3, 72)
-    np.testing.assert_allclose(g.numpy(), naive_metrics(result, contraction), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(g.numpy(), naive_constraint(result, contraction), rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
@@ -149,17 +149,19 @@ def test_the_soft_maximum_is_logsumexp_of_both_signs() -> None:
 
 def test_the_soft_maximum_of_infinity_is_infinite() -> None:
     states = torch.ones(1, 2, 1, 2, dtype=torch.float64)
-    metrics = RolloutConstraint(FACETS, aggregation="logsumexp")
-    assert metrics(Rollout(states, torch.full((1, 1, 1, 1), -math.inf).double()))[0, 1] == math.inf
-    assert metrics(Rollout(states, torch.full((1, 1, 1, 1), math.nan).double()))[0, 1].isnan()
+    constraint = RolloutConstraint(FACETS, aggregation="logsumexp")
+    assert constraint(Rollout(states, torch.full((1, 1, 1, 1), -math.inf).double()))[0, 1] == math.inf
+    assert constraint(Rollout(states, torch.full((1, 1, 1, 1), math.nan).double()))[0, 1].isnan()
 
 
 def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
     """|u| of two equal inputs: the maximum's slope jumps from -1 to 1 at zero, the smooth one's does not."""
     states = torch.ones(1, 2, 1, 2, dtype=torch.float64)
 
-    def slope(metrics: RolloutConstraint, at: float) -> float:
-        values = [metrics(Rollout(states, torch.full((1, 1, 1, 1), u).double()))[0, 1] for u in (at - 1e-6, at + 1e-6)]
+    def slope(constraint: RolloutConstraint, at: float) -> float:
+        values = [
+            constraint(Rollout(states, torch.full((1, 1, 1, 1), u).double()))[0, 1] for u in (at - 1e-6, at + 1e-6)
+        ]
         return float(values[1] - values[0]) / 2e-6
 
     hard, smooth = RolloutConstraint(FACETS), RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=50.0)

@@ -1,4 +1,4 @@
-"""The KKT residual of final policies: what of the loss gradient the active metrics cannot balance."""
+"""The KKT residual of final policies: the part of the loss gradient that active constraints cannot balance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a policy theta does not hold: changed from outside, by the constraint, or by another optimiser."""
+"""The part of a policy that theta does not hold: changed from outside, by the constraint, or by another optimiser."""
 
 from __future__ import annotations
 

@@ -246,8 +246,8 @@ def _commit(content: dict[str, Any]) -> str:
 
 def _settings(content: dict[str, Any]) -> str:
     """Return the workflow's settings with which a file was made."""
-    reference = " from=shipped" if Path(content["results"]).parent.name == "shipped" else ""
-    return f"scale={content['scale']}{reference}"
+    origin = " from=shipped" if Path(content["results"]).parent.name == "shipped" else ""
+    return f"scale={content['scale']}{origin}"
 
 
 def _ranges(seeds: list[int]) -> str:
