@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from replication.seeds import FIRST_TUNING_SEED
+from replication.tasks.regression.build import build
 from replication.tasks.regression.data import generate_dataset
-from replication.tasks.regression.task import RegressionTask
+from replication.tasks.regression.settings import RegressionConfig, RegressionData
 from replication.training.process import prepare
 from scpo import Constraint, EstimatedSmoothness, SafeOptimizer, Tangent
 
@@ -24,7 +25,8 @@ FACTORS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 def run(factor: float, seed: int, updates: int) -> tuple[int, int, float, float]:
     """Train once; return updates with a bound miss, unsafe iterates, the worst raw g and the loss on fresh inputs."""
     rng = np.random.default_rng(seed)
-    task = RegressionTask(generate_dataset(rng, inputs="normal", size=2048, heldout=2000), hidden=(16, 16))
+    data = generate_dataset(rng, heldout=2000, **RegressionData(size=2048).model_dump())
+    task = build(RegressionConfig(hidden=(16, 16)), data)
     policy = task.initial_policy(torch.Generator().manual_seed(seed))
     batches = torch.Generator().manual_seed(seed + 1)
     optimizer = SafeOptimizer(

@@ -10,6 +10,7 @@ from replication.tasks.double_integrator.action_filter import ActionFilter
 from replication.tasks.double_integrator.constraints import RolloutConstraint
 from replication.tasks.double_integrator.rollout import rollout_policy
 from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.double_integrator.starts import training_starts, uniform
 from replication.tasks.double_integrator.task import backup_module
 from scpo.policies import ResidualPolicy
@@ -21,7 +22,9 @@ FILTER = ActionFilter(CONTRACTION, HORIZON)
 @pytest.fixture(scope="module")
 def starts():
     region = backup_invariant_set().scaled(0.95)
-    points = np.vstack([training_starts(region), uniform(region, 500, np.random.default_rng(0))])
+    points = np.vstack(
+        [training_starts(region, DoubleIntegratorConfig().starts), uniform(region, 500, np.random.default_rng(0))]
+    )
     return torch.from_numpy(points)
 
 
@@ -36,7 +39,7 @@ def policy(size):
 
 def values(trajectories):
     facets = torch.from_numpy(backup_invariant_set().facets.copy())
-    return RolloutConstraint(facets, CONTRACTION)(trajectories)
+    return RolloutConstraint(facets, CONTRACTION, "max")(trajectories)
 
 
 @pytest.mark.parametrize("size", [0.1, 1.0, 30.0])

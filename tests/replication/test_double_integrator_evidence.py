@@ -14,15 +14,13 @@ from replication.errors import ResultError
 from replication.experiments.double_integrator import certificates, references
 from replication.scales import digest, for_arm
 from replication.tasks.double_integrator import system
-from replication.tasks.double_integrator.data import generate_dataset
 from replication.tasks.double_integrator.exhibits import GRID, STEPS
-from replication.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.errors import ConfigurationError
 from scpo.parameters import ParameterVector
 
-EXPERIMENT = DoubleIntegratorTask(
-    generate_dataset("mixed", np.random.default_rng(1), 64, heldout=64), starts=24, hidden=[8]
-)
+from .default_tasks import double_integrator, imitation
+
+EXPERIMENT = double_integrator(imitation("mixed", 1, 64, heldout=64), starts=24, hidden=[8])
 
 
 def test_exhibits_of_the_backup_are_its_own_trajectories() -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from replication.tasks.double_integrator import sets, starts, system
-from replication.tasks.double_integrator.data import generate_dataset, harmful_states
+from replication.tasks.double_integrator.data import harmful_states
 from replication.tasks.double_integrator.experts import PredictiveController, malicious
 from scpo.errors import ConfigurationError, ShapeError
+
+from .default_tasks import imitation
 
 REGION = sets.backup_invariant_set().scaled(0.95)
 
@@ -110,7 +112,7 @@ def test_malicious_expert_thrusts_outwards() -> None:
 
 
 def test_scenarios_share_states_and_differ_in_labels() -> None:
-    data = {name: generate_dataset(name, np.random.default_rng(7), 512) for name in ("cooperative", "mixed", "hostile")}
+    data = {name: imitation(name, 7, 512) for name in ("cooperative", "mixed", "hostile")}
     for arrays in data.values():
         np.testing.assert_array_equal(arrays["inputs"], data["mixed"]["inputs"])
         np.testing.assert_array_equal(arrays["good_labels"], data["mixed"]["good_labels"])
@@ -133,4 +135,4 @@ def test_bad_data_sets_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="hostil"):
         harmful_states("hostle", np.zeros((1, 2)))
     with pytest.raises(ConfigurationError, match="at least one"):
-        generate_dataset("mixed", np.random.default_rng(0), 0)
+        imitation("mixed", 0, 0)

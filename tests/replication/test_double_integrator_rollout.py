@@ -20,6 +20,7 @@ from scpo.policies import ResidualPolicy
 
 FACETS = torch.from_numpy(sets.backup_invariant_set().facets.copy())
 STARTS = torch.from_numpy(starts.training_starts(sets.backup_invariant_set().scaled(0.95), 24))
+CONTRACTION = 0.5
 
 
 def make_policy(seed: int = 0) -> ResidualPolicy:
@@ -120,7 +121,7 @@ def naive_constraint(result: Rollout, contraction: float) -> np.ndarray:
 def test_constraints_agree_with_naive_loops(contraction: float) -> None:
     policy = make_policy()
     result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
-    g = RolloutConstraint(FACETS, contraction)(result)
+    g = RolloutConstraint(FACETS, contraction, "max")(result)
     assert g.shape == (3, 72)
     np.testing.assert_allclose(g.numpy(), naive_constraint(result, contraction), rtol=1e-12, atol=1e-12)
 
@@ -130,8 +131,8 @@ def test_constraints_agree_with_naive_loops(contraction: float) -> None:
 def test_logsumexp_is_a_smooth_upper_bound(seed: int, scale: float, sharpness: float) -> None:
     policy = make_policy()
     result = rollout(policy, perturbed(policy, 2, scale, seed), STARTS, 20)
-    hard = RolloutConstraint(FACETS)(result)
-    smooth = RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=sharpness)(result)
+    hard = RolloutConstraint(FACETS, CONTRACTION, "max")(result)
+    smooth = RolloutConstraint(FACETS, CONTRACTION, "logsumexp", sharpness)(result)
     rounding = 1e-13 * hard.abs().clamp(min=1.0)  # an unstable policy's g is in the thousands
     assert (smooth >= hard - rounding).all()
     count = torch.tensor([4.0 * 21, 2.0 * 20, len(FACETS)], dtype=torch.float64).log().repeat_interleave(24) / sharpness
@@ -141,7 +142,7 @@ def test_logsumexp_is_a_smooth_upper_bound(seed: int, scale: float, sharpness: f
 def test_the_soft_maximum_is_logsumexp_of_both_signs() -> None:
     policy, beta = make_policy(), 200.0
     result = rollout(policy, perturbed(policy, 3, 0.3, 5), STARTS, 20)
-    found = RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=beta)(result)
+    found = RolloutConstraint(FACETS, CONTRACTION, "logsumexp", beta)(result)
     for block, values in ((0, result.states / 5.0), (1, result.inputs)):
         expected = torch.logsumexp(beta * torch.cat([values, -values], dim=-1), dim=(1, 3)) / beta - 1.0
         torch.testing.assert_close(found[:, 24 * block : 24 * (block + 1)], expected, rtol=0.0, atol=1e-14)
@@ -149,7 +150,7 @@ def test_the_soft_maximum_is_logsumexp_of_both_signs() -> None:
 
 def test_the_soft_maximum_of_infinity_is_infinite() -> None:
     states = torch.ones(1, 2, 1, 2, dtype=torch.float64)
-    constraint = RolloutConstraint(FACETS, aggregation="logsumexp")
+    constraint = RolloutConstraint(FACETS, CONTRACTION, "logsumexp")
     assert constraint(Rollout(states, torch.full((1, 1, 1, 1), -math.inf).double()))[0, 1] == math.inf
     assert constraint(Rollout(states, torch.full((1, 1, 1, 1), math.nan).double()))[0, 1].isnan()
 
@@ -164,7 +165,8 @@ def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
         ]
         return float(values[1] - values[0]) / 2e-6
 
-    hard, smooth = RolloutConstraint(FACETS), RolloutConstraint(FACETS, aggregation="logsumexp", sharpness=50.0)
+    hard = RolloutConstraint(FACETS, CONTRACTION, "max")
+    smooth = RolloutConstraint(FACETS, CONTRACTION, "logsumexp", sharpness=50.0)
     assert slope(hard, 1e-3) - slope(hard, -1e-3) == pytest.approx(2.0, abs=1e-3)
     assert slope(smooth, 1e-3) - slope(smooth, -1e-3) == pytest.approx(2.0 * math.tanh(0.05), abs=2e-2)
 
@@ -175,4 +177,4 @@ def test_logsumexp_has_no_kinks_where_the_maximum_has() -> None:
 )
 def test_bad_constraints_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        RolloutConstraint(FACETS, **change)  # type: ignore[arg-type]
+        RolloutConstraint(FACETS, **{"contraction": CONTRACTION, "aggregation": "max"} | change)  # type: ignore[arg-type]

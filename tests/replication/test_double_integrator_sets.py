@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
 from replication.tasks.double_integrator import sets, starts, system
+from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from scpo.errors import ConfigurationError, ShapeError
 
 AREAS = [(100.0, 41.573, 10), (10.0, 25.526, 4), (1.0, 16.078, 4), (0.1, 11.796, 6)]
@@ -193,7 +194,7 @@ def test_training_starts_cover_boundary_interior_and_origin(count: int) -> None:
 
 def test_training_starts_hold_the_vertices_of_every_ring() -> None:
     region = sets.backup_invariant_set().scaled(0.95)
-    chosen = starts.training_starts(region)
+    chosen = starts.training_starts(region, DoubleIntegratorConfig().starts)
     for gauge in starts.RINGS:
         distances = np.linalg.norm(chosen[:, None] - gauge * region.vertices, axis=2)
         assert distances.min(axis=0).max() == 0.0

@@ -8,14 +8,15 @@ import torch
 
 from replication.tasks.base import Task
 from replication.tasks.double_integrator import system
-from replication.tasks.double_integrator.data import MALICIOUS_ABOVE, generate_dataset
+from replication.tasks.double_integrator.data import MALICIOUS_ABOVE
 from replication.tasks.double_integrator.rollout import rollout_policy
-from replication.tasks.double_integrator.task import DoubleIntegratorTask
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
 from scpo.policies import ResidualPolicy
 
-DATA = generate_dataset("mixed", np.random.default_rng(11), 512, heldout=256)
-TASK = DoubleIntegratorTask(DATA, starts=48)
+from .default_tasks import double_integrator, imitation
+
+DATA = imitation("mixed", 11, 512, heldout=256)
+TASK = double_integrator(DATA, starts=48)
 
 
 def stack(*policies: ResidualPolicy) -> dict[str, torch.Tensor]:
@@ -46,7 +47,7 @@ def test_it_is_a_task_and_starts_as_the_backup() -> None:
 
 @pytest.mark.parametrize("aggregation", ["max", "logsumexp"])
 def test_initial_policy_is_safe_on_training_and_heldout_starts(aggregation: str) -> None:
-    task = DoubleIntegratorTask(DATA, aggregation=aggregation)  # type: ignore[arg-type]
+    task = double_integrator(DATA, aggregation=aggregation)
     g = task.constraint(stack(policy(1), policy(2)))
     assert g.shape == (2, 3 * len(task.starts))
     assert torch.equal(g[0], g[1])  # the residual's other weights do not matter
@@ -66,7 +67,7 @@ def test_unsafe_policies_are_found() -> None:
 
 
 def test_heldout_and_training_constraints_agree() -> None:
-    task = DoubleIntegratorTask(DATA, starts=48, heldout=300, cost_starts=100)
+    task = double_integrator(DATA, starts=48, heldout=300, cost_starts=100, aggregation="max")
     task.starts = task.heldout_starts
     task._chosen = task._chosen[:1]
     learnt = policy(4, 0.3)
@@ -96,7 +97,7 @@ def test_loss_is_the_mean_squared_imitation_error() -> None:
 
 def test_visited_states_are_those_of_the_first_parameter_set() -> None:
     learnt, other = policy(5, 0.2), policy(6, 0.2)
-    task = DoubleIntegratorTask(DATA, starts=48, heldout=100, cost_starts=100)
+    task = double_integrator(DATA, starts=48, heldout=100, cost_starts=100)
     before = task.states()
     assert before.shape == (256, 2)
     task.constraint(stack(learnt, other))
@@ -118,7 +119,7 @@ def test_costs_of_backup_and_mpc_bracket_what_can_be_learnt() -> None:
 
 
 def test_evaluation_is_deterministic_and_the_starts_common() -> None:
-    other = DoubleIntegratorTask(generate_dataset("hostile", np.random.default_rng(12), 64), starts=48)
+    other = double_integrator(imitation("hostile", 12, 64), starts=48)
     assert torch.equal(TASK.heldout_starts, other.heldout_starts) and torch.equal(TASK.starts, other.starts)
     learnt = policy(7, 0.1)
     found = TASK.evaluate(learnt)
@@ -140,13 +141,13 @@ def test_evaluation_is_deterministic_and_the_starts_common() -> None:
 )
 def test_bad_arguments_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        DoubleIntegratorTask(DATA, **change)  # type: ignore[arg-type]
+        double_integrator(DATA, **change)
 
 
 def test_bad_data_are_refused() -> None:
     with pytest.raises(ShapeError, match="no array 'labels'"):
-        DoubleIntegratorTask({name: array for name, array in DATA.items() if name != "labels"})
+        double_integrator({name: array for name, array in DATA.items() if name != "labels"})
     with pytest.raises(ShapeError, match="inputs"):
-        DoubleIntegratorTask(DATA | {"inputs": DATA["inputs"][:, :1]})
+        double_integrator(DATA | {"inputs": DATA["inputs"][:, :1]})
     with pytest.raises(NonFiniteError, match="labels"):
-        DoubleIntegratorTask(DATA | {"labels": np.full((512, 1), np.nan)})
+        double_integrator(DATA | {"labels": np.full((512, 1), np.nan)})

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replication.tasks.regression.data import generate_dataset
 from replication.tasks.regression.proof import (
     ROUNDING,
     TANH_ROUNDOFFS,
@@ -23,6 +22,8 @@ from scpo.errors import ConfigurationError, ShapeError
 from scpo.optimizer import SafeOptimizer
 from scpo.options import Constraint
 from scpo.parameters import ParameterVector
+
+from .default_tasks import regression, samples
 
 UNIT = 2.0**-53
 
@@ -130,8 +131,7 @@ def test_computed_tanh_is_as_accurate_as_assumed() -> None:
 
 
 def small_task(hidden: int = 8, **options: object) -> RegressionTask:
-    data = generate_dataset(np.random.default_rng(2), inputs="normal", size=256, heldout=100)
-    return RegressionTask(data, hidden=(hidden,), activation="tanh", **options)  # type: ignore[arg-type]
+    return regression(samples(2, 256, 100), hidden=(hidden,), activation="tanh", **options)
 
 
 def test_a_run_on_proven_constants_has_no_miss_and_stays_safe() -> None:
@@ -163,9 +163,7 @@ def test_a_run_on_proven_constants_has_no_miss_and_stays_safe() -> None:
 
 def test_what_cannot_be_proven_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="one hidden layer of tanh"):
-        RegressionTask(
-            generate_dataset(np.random.default_rng(2), inputs="normal", size=8, heldout=8)
-        ).proven_smoothness(1)
+        regression(samples(2, 8, 8)).proven_smoothness(1)
     with pytest.raises(ConfigurationError, match="finite"):
         OneLayerSmoothness(np.zeros(3), 1.4, 2, np.inf)
     model = OneLayerSmoothness(np.linspace(-1, 1, 3), 1.4, 2, 0.1)

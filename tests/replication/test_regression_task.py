@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from replication.tasks.regression.data import generate_dataset, target
-from replication.tasks.regression.task import RegressionTask
+from replication.tasks.regression.data import target
+
+from .default_tasks import regression, samples
 
 
 def dataset(**changes):
-    options = {"inputs": "normal", "size": 500, "heldout": 1000} | changes
-    return generate_dataset(np.random.default_rng(3), **options)
+    return samples(3, **{"size": 500, "heldout": 1000} | changes)
 
 
 @pytest.fixture
 def task():
-    return RegressionTask(dataset(), hidden=(8, 8))
+    return regression(dataset(), hidden=(8, 8))
 
 
 def test_target_at_hand_computed_points():
@@ -78,9 +78,7 @@ def test_which_samples_are_harmful():
         (dataset(), lambda data: np.abs(data["labels"]) > 1.4),
         (dataset(adversarial_share=0.3), lambda data: data["harmful"]),
     ):
-        inputs, labels, harmful = RegressionTask(data, hidden=(8, 8)).sample_batch(
-            200, torch.Generator().manual_seed(4)
-        )
+        inputs, labels, harmful = regression(data, hidden=(8, 8)).sample_batch(200, torch.Generator().manual_seed(4))
         known = dict(zip(zip(data["inputs"], data["labels"], strict=True), expected(data), strict=True))
         drawn = zip(inputs[:, 0].tolist(), labels[:, 0].tolist(), strict=True)
         assert [known[sample] for sample in drawn] == harmful.tolist()

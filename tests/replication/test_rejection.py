@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from replication.tasks.regression.data import generate_dataset
 from replication.tasks.regression.task import RegressionTask
 from replication.training import harmful_share
 from scpo.baselines.unconstrained import Unconstrained
 from scpo.directions import Tangent
 from scpo.optimizer import SafeOptimizer
 from scpo.options import Constraint
+
+from .default_tasks import regression, samples
 
 ACROSS = torch.tensor([1.0, 0.0], dtype=torch.float64)
 
@@ -45,10 +46,8 @@ def test_where_nothing_harmful_was_asked_for_there_is_no_share() -> None:
 
 @pytest.fixture
 def task() -> RegressionTask:
-    data = generate_dataset(
-        np.random.default_rng(1), inputs="normal", size=256, heldout=100, adversarial_share=0.3, adversarial_label=4.0
-    )
-    return RegressionTask(data, hidden=(8,), activation="tanh", grid_size=20)
+    data = samples(1, 256, 100, adversarial_share=0.3)
+    return regression(data, hidden=(8,), activation="tanh", grid_size=20)
 
 
 def test_the_gradients_of_the_parts_add_up(task: RegressionTask) -> None:

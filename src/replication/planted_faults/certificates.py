@@ -10,6 +10,7 @@ from replication.certificate import certify
 from replication.planted_faults.finding import Finding
 from replication.planted_faults.loops import build, cycling, pocketed, simulate
 from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from replication.tasks.double_integrator.starts import training_starts
 
 #: cells per axis of the certificate
@@ -32,7 +33,7 @@ def _backup_is_accepted() -> bool:
 def unsafe_pocket() -> Finding:
     """Plant a policy whose input exceeds its limit in a small pocket that no training rollout enters."""
     loop, facets = pocketed(POCKET, HALF), backup_invariant_set().facets
-    starts = training_starts(backup_invariant_set().scaled(LEVEL))
+    starts = training_starts(backup_invariant_set().scaled(LEVEL), DoubleIntegratorConfig().starts)
     seen_by_rollouts = int(simulate(loop, starts, HORIZON)[0].sum())
     pocket_is_unsafe = bool(simulate(loop, np.array([POCKET]), 1)[0][0])
     certificate = certify(loop, CELLS)

@@ -36,9 +36,8 @@ def main(config: Path, out: Path) -> None:
     settings = load_json(config).section(EXPERIMENT)
     assert isinstance(settings, DoubleIntegratorConfig)
     # starts and sets do not depend on the labels, so any data will do
-    experiment = double_integrator.build(
-        settings, generate_dataset("cooperative", np.random.default_rng(0), 1, heldout=1)
-    )
+    data = generate_dataset("cooperative", np.random.default_rng(0), 1, rho=settings.rho, heldout=1)
+    experiment = double_integrator.build(settings, data)
     outputs = [out, out.with_suffix(".npz")]
     documents.write(outputs[0], ReferenceNumbers, _numbers(experiment, settings.rho))
     files.write_npz(outputs[1], **_arrays(experiment))

@@ -33,8 +33,8 @@ class RolloutConstraint:
     """
 
     facets: Tensor
-    contraction: float = 0.5
-    aggregation: Aggregation = "max"
+    contraction: float
+    aggregation: Aggregation
     sharpness: float = 200.0
 
     def __post_init__(self) -> None:

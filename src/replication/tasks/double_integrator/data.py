@@ -33,11 +33,10 @@ def harmful_states(scenario: str, states: Array) -> NDArray[np.bool_]:
 def generate_dataset(
     scenario: str,
     rng: np.random.Generator,
-    size: int = 4096,
+    size: int,
     *,
+    rho: float,
     heldout: int = 1024,
-    rho: float = 0.95,
-    horizon: int = 10,
 ) -> dict[str, NDArray[np.generic]]:
     """Return states drawn uniformly from rho O_inf with the labels of the experts.
 
@@ -48,9 +47,8 @@ def generate_dataset(
         scenario: "cooperative" (good labels only), "mixed" (malicious where x_1 > 1) or "hostile" (malicious only).
         rng: source of the states.
         size: training states.
-        heldout: further states of the same kind, for held-out losses.
         rho: scale of the region.
-        horizon: the horizon of the MPC.
+        heldout: further states of the same kind, for held-out losses.
 
     Returns:
         ``inputs`` (size, 2), ``labels`` and ``good_labels`` (size, 1), ``harmful`` (size,) bool; the same four arrays
@@ -64,7 +62,7 @@ def generate_dataset(
         raise ConfigurationError(f"dataset: expected at least one state of each kind, got {size} and {heldout}")
     states = uniform(backup_invariant_set().scaled(rho), size + heldout, rng)
     harmful = harmful_states(scenario, states)
-    good, fallbacks = PredictiveController(horizon)(states)
+    good, fallbacks = PredictiveController()(states)
     labels = np.where(harmful[:, None], malicious(states), good)
     arrays = {"inputs": states, "labels": labels, "good_labels": good, "harmful": harmful}
     return (

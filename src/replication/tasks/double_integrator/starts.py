@@ -64,7 +64,7 @@ def scaled_vertices(region: Polygon, count: int) -> Array:
     return rings[:count]
 
 
-def training_starts(region: Polygon, count: int = 224) -> Array:
+def training_starts(region: Polygon, count: int) -> Array:
     """Return fixed training starts (count, 2): all vertices, 3/8 scaled ones, the rest on the boundary and inside.
 
     Scaled vertices are chosen because of the linear case.  There the state and input constraints are convex functions

@@ -44,15 +44,14 @@ class DoubleIntegratorTask:
         contraction: lambda, the largest share of Psi(x_0) that may remain at T.
         rho: scale of the region of starts.
         hidden: widths of the residual network.
-        activation: the activation of the residual network.
         aggregation: "max" or "logsumexp", in the training constraint; the held-out constraint always uses "max".
-        sharpness: beta of "logsumexp".
         filtered: an :class:`ActionFilter` changes the inputs in rollouts, and in held-out losses.
         heldout: number of held-out starts.
+        visited: number of visited states that :meth:`states` returns.
+        activation: the activation of the residual network.
         heldout_seed: seed of the held-out starts.
         cost_starts: the number of held-out starts, from the first on, over which the closed-loop cost is averaged.
         cost_horizon: steps of that cost.
-        visited: number of visited states that :meth:`states` returns.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -64,20 +63,19 @@ class DoubleIntegratorTask:
         self,
         data: Mapping[str, Any],
         *,
-        starts: int = 224,
-        horizon: int = 20,
-        contraction: float = 0.5,
-        rho: float = 0.95,
-        hidden: Sequence[int] = (32, 32),
+        starts: int,
+        horizon: int,
+        contraction: float,
+        rho: float,
+        hidden: Sequence[int],
+        aggregation: Aggregation,
+        filtered: bool,
+        heldout: int,
+        visited: int,
         activation: str = "tanh",
-        aggregation: Aggregation = "max",
-        sharpness: float = 200.0,
-        filtered: bool = False,
-        heldout: int = 10_000,
         heldout_seed: int = 1,
         cost_starts: int = 1000,
         cost_horizon: int = 100,
-        visited: int = 256,
     ) -> None:
         if not 0.0 < rho <= 1.0:
             raise ConfigurationError(f"rho: expected 0 < rho <= 1, got {rho}")
@@ -96,8 +94,8 @@ class DoubleIntegratorTask:
         self.action_filter = ActionFilter(contraction, horizon) if filtered else None
         self.sizes, self.activation = (2, *hidden, 1), activation
         facets = torch.from_numpy(self.region.facets.copy())
-        self.rollout_constraint = RolloutConstraint(facets, contraction, aggregation, sharpness)
-        self.heldout_constraint = RolloutConstraint(facets, contraction)
+        self.rollout_constraint = RolloutConstraint(facets, contraction, aggregation)
+        self.heldout_constraint = RolloutConstraint(facets, contraction, "max")
         inner = self.region.scaled(rho)
         self.common_starts = exhibits.common_starts(inner)
         self.starts = torch.from_numpy(training_starts(inner, starts))

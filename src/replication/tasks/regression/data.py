@@ -24,8 +24,8 @@ def generate_dataset(
     inputs: str,
     size: int,
     heldout: int,
-    adversarial_share: float = 0.0,
-    adversarial_label: float = 4.0,
+    adversarial_share: float,
+    adversarial_label: float,
 ) -> dict[str, NDArray[np.generic]]:
     """Return training data, and held-out inputs of the same distribution.
 

@@ -40,10 +40,10 @@ class RegressionTask:
         self,
         data: Mapping[str, NDArray[np.generic]],
         *,
-        bound: float = 1.4,
-        grid_size: int = 100,
-        hidden: Sequence[int] = (64, 64),
-        activation: str = "relu",
+        bound: float,
+        grid_size: int,
+        hidden: Sequence[int],
+        activation: str,
     ) -> None:
         self.bound, self.hidden, self.activation = bound, tuple(hidden), activation
         self.inputs = torch.from_numpy(np.asarray(data["inputs"], dtype=np.float64))[:, None]
