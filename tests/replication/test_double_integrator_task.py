@@ -37,8 +37,8 @@ def policy(seed: int = 0, last: float = 0.0) -> ResidualPolicy:
 def test_it_is_a_task_and_starts_as_the_backup() -> None:
     task: Task = TASK
     initial = task.initial_policy(torch.Generator().manual_seed(1))
-    x = torch.randn(7, 2, dtype=torch.float64)
-    np.testing.assert_allclose(initial(x).detach().numpy(), -x.numpy() @ system.backup_gain().T, rtol=1e-14)
+    x = torch.randn(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    np.testing.assert_allclose(initial(x).detach().numpy(), -x.numpy() @ system.backup_gain().T, atol=1e-15)
     learnt = policy(1, 1.0)
     assert float(learnt(torch.zeros(1, 2, dtype=torch.float64)).detach().abs().max()) < 1e-15  # anchored
     trained = sum(value.numel() for value in initial.parameters() if value.requires_grad)
