@@ -6,7 +6,9 @@ import ast
 import json
 import re
 import runpy
+import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -25,6 +27,36 @@ def test_the_floors_are_those_of_the_contract() -> None:
     module = runpy.run_path(str(PROJECT / "docs" / "architecture.py"))
     text = (PROJECT / "docs" / "architecture.md").read_text()
     assert module["page"](text) == text
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_contracts() -> None:
+    module = runpy.run_path(str(PROJECT / "docs" / "architecture.py"))
+    committed = module["PICTURE"].read_text()
+    assert module["picture"]() == committed, "run python docs/architecture.py"
+    labels = [element.text for element in ElementTree.fromstring(committed).iter("{http://www.w3.org/2000/svg}text")]
+    contract = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    rooms = [room for layer in module["layers"]("floors") for room in layer]
+    for name in (*contract["root_packages"], *rooms):
+        assert labels.count(name) == 1, name
+
+
+@pytest.mark.parametrize(("package", "title"), [("scpo", "library"), ("replication", "replication")])
+def test_every_module_has_a_row_in_the_architecture(package: str, title: str) -> None:
+    folder = PROJECT / "src" / package
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    modules |= {path.parent.name for path in folder.glob("*/__init__.py")}
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    section = text.partition(f"## Rooms of the {title}\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)/?` \|", section, re.MULTILINE)) == sorted(modules)
+
+
+def test_every_package_is_under_the_contracts_and_in_the_architecture() -> None:
+    packages = {path.parent.name for path in (PROJECT / "src").glob("*/__init__.py")}
+    contract = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    assert set(contract["root_packages"]) == packages
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    for package in packages:
+        assert f"- `{package}` is " in text
 
 
 def test_the_version_is_the_same_everywhere() -> None:
