@@ -23,7 +23,7 @@ from replication.cli import main
 from replication.config import Config, dump
 from replication.errors import ResultError
 from replication.experiments import policies
-from replication.page import build
+from replication.page import build, double_integrator, regression
 from replication.page.double_integrator import strips
 from replication.page.encode import array
 from replication.paths import REPOSITORY
@@ -100,6 +100,17 @@ def test_the_runs_are_those_of_the_records(made: Path, results: Path) -> None:
     assert decoded(run["evaluations"]["loss"])[-1] == recorded["final"]["fresh_loss"]
 
 
+def test_a_run_that_could_not_go_on_is_not_shown_as_safe(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    write_results(results, small_config(epochs=10, seeds=1, double_integrator=True))
+    for run in ("regression/scpo/seed-0", "double-integrator/scpo-mixed/seed-0"):
+        path = results / run / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"unsafe_iterates": 0, "diverged_update": 5}))
+    write_quantities(results)
+    integrator = double_integrator.view(results)["scenarios"]["mixed"]["scpo"]["0"]
+    assert regression.view(results)["arms"]["scpo"]["0"]["unsafe"] == integrator["unsafe"] == 1
+
+
 def test_policies_are_those_that_were_saved_else_the_last(made: Path, results: Path) -> None:
     views, saved = content_of(made)["views"], policies.read(results, "regression")
     arm = views["regression"]["arms"]["scpo"]
@@ -122,7 +133,8 @@ def test_the_page_refers_to_nothing_outside(made: Path) -> None:
 
 def test_its_stamp_names_what_it_was_made_from(made: Path, results: Path) -> None:
     inputs = stamp.read(made)["inputs"]
-    assert {"results:claims.json", "results:regression/policies.npz", "src/replication/page/plane.js"} <= inputs.keys()
+    assert {"results:claims.json", "results:quantities.parquet", "results:regression/policies.npz"} <= inputs.keys()
+    assert "src/replication/page/plane.js" in inputs
     assert stamp.changed(made, results) == []
 
 
@@ -138,6 +150,7 @@ def test_a_scale_without_the_arms_of_a_view_has_no_such_view(tmp_path: Path) -> 
     for experiment, arm in (("regression", "scpo-tanh"), ("double_integrator", "unconstrained-mixed")):
         raw[experiment]["arms"] = {arm: raw[experiment]["arms"][arm]}
     write_results(tmp_path, Config.model_validate(raw))
+    write_quantities(tmp_path)
     verdicts.write(tmp_path / verdicts.NAME, [])
     assert build.collect(tmp_path)["views"] == {}
 

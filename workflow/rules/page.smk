@@ -34,6 +34,7 @@ rule explorer:
     """Make the page from the results, the verdicts and the saved policies."""
     input:
         records=REPORTED,
+        quantities=QUANTITIES,
         claims=CLAIMS,
         stated="config/claims.yaml",
         policies=POLICIES,

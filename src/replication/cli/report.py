@@ -214,7 +214,7 @@ def explorer(*, results: Path, out: Path) -> None:
     """Write the explorer, a page that shows the results: one file that needs no server and no network.
 
     Args:
-        results: results/<scale>, with its claims.json.
+        results: results/<scale>, with its claims.json and its table of quantities.
         out: The .html file.
     """
     from replication.page import build

@@ -18,6 +18,7 @@ from replication.experiments.double_integrator.read import (
     read_scenario,
     read_settings,
 )
+from replication.page.counts import counts
 from replication.page.encode import array
 from replication.results.read import Run
 from replication.tasks.double_integrator.system import A, B
@@ -63,8 +64,10 @@ def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
     for method, runs in read_scenario(results, scenario).items():
         arm = f"{method}-{scenario}"
         proven = dict(zip((run.seed for run in runs), read_certificates(results, arm), strict=False))
+        counted = counts(results, EXPERIMENT, arm)
         found[method] = {
-            str(run.seed): _run(run, saved[arm, run.seed], proven.get(run.seed), whole=run.method == "scpo")
+            str(run.seed): counted[run.seed]
+            | _run(run, saved[arm, run.seed], proven.get(run.seed), whole=run.method == "scpo")
             for run in runs
             if (arm, run.seed) in saved
         }
@@ -72,13 +75,14 @@ def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
 
 
 def _run(run: Run, saved: dict[str, Array], proven: Certificate | None, *, whole: bool) -> dict[str, Any]:
-    """Return the data of a run: saved policies (all with ``whole``, else the last), held-out values, certificate."""
+    """Return the data of a run but its counts: saved policies, held-out values, certificate.
+
+    With ``whole`` it has all saved policies, else the last one.
+    """
     shown = slice(None) if whole else slice(-1, None)
     updates = saved["updates"][shown]
     held = run.evaluations.set_index("update").loc[updates.tolist()]
     return {
-        "unsafe": run.summary["unsafe_iterates"],
-        "updates": run.summary["updates"],
         "saved": updates,
         "theta": array(saved["theta"][shown]),
         "cost": array(held["cost"]),

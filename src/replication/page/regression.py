@@ -10,6 +10,7 @@ import numpy as np
 from replication.experiments import policies
 from replication.experiments.regression.published import read_policy
 from replication.experiments.regression.read import EXPERIMENT, METHODS, read_settings
+from replication.page.counts import counts
 from replication.page.encode import array
 from replication.results.read import Run, read_arm
 from replication.tasks.regression.data import target
@@ -36,15 +37,21 @@ def view(results: Path) -> dict[str, Any] | None:
         "heldout": settings.heldout,
         "target": {"x": array(x, "f4"), "y": array(target(x), "f4")},
         "published": {"x": array(published["x"], "f4"), "y": array(published["pi_theta"], "f4")},
-        "arms": {
-            arm: {str(run.seed): _run(run, saved.get((arm, run.seed))) for run in read_arm(results, EXPERIMENT, arm)}
-            for arm in arms
-        },
+        "arms": {arm: _arm(results, arm, saved) for arm in arms},
+    }
+
+
+def _arm(results: Path, arm: str, saved: dict[tuple[str, int], dict[str, Array]]) -> dict[str, dict[str, Any]]:
+    """Return seed -> run."""
+    counted = counts(results, EXPERIMENT, arm)
+    return {
+        str(run.seed): counted[run.seed] | _run(run, saved.get((arm, run.seed)))
+        for run in read_arm(results, EXPERIMENT, arm)
     }
 
 
 def _run(run: Run, saved: dict[str, Array] | None) -> dict[str, Any]:
-    """Return the data of a run: the bins of its series, its held-out evaluations, and its policies."""
+    """Return the data of a run but its counts: the bins of its series, its held-out evaluations, and its policies."""
     series, held = run.series, run.evaluations
     final = run.exhibits["curve"]
     if saved is None:
@@ -53,8 +60,6 @@ def _run(run: Run, saved: dict[str, Array] | None) -> dict[str, Any]:
         rows = np.searchsorted(held["update"], saved["updates"])
         kept = {"x": array(saved["x"], "f4"), "pi": array(saved["pi"], "f4"), "evaluations": rows.tolist()}
     return {
-        "updates": run.summary["updates"],
-        "unsafe": run.summary["unsafe_iterates"],
         "series": {
             "epoch": array(series["epoch"], "f4"),
             "update": array(series["update"], "i4"),

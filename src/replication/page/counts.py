@@ -1,0 +1,24 @@
+"""The counts of the runs that the page shows, as the table of quantities has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from replication.results import quantities
+
+#: Name on the page -> quantity.
+COUNTS = {"updates": "updates", "unsafe": "unsafe-iterates"}
+
+
+def counts(results: Path, experiment: str, arm: str) -> dict[int, dict[str, int]]:
+    """Return seed -> name on the page -> count, for every run of an arm.
+
+    Raises:
+        ResultError: the table of quantities is missing or damaged, or lacks the arm.
+    """
+    table = quantities.read(results)
+    found: dict[int, dict[str, int]] = {}
+    for name, quantity in COUNTS.items():
+        for seed, value in table.values(experiment, arm, quantity).items():
+            found.setdefault(int(seed), {})[name] = int(value)
+    return found
