@@ -11,7 +11,7 @@ claims, notebooks, figures, tables, numbers -> PDF, page
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
 
 include: "workflow/rules/common.smk"

@@ -69,6 +69,13 @@ def test_the_lock_satisfies_the_package(lock):
         assert wanted.specifier.contains(lock[canonical(wanted.name)].removeprefix("==")), text
 
 
+def test_the_workflow_asks_for_the_same_snakemake_as_the_package():
+    (stated,) = re.findall(r'^min_version\("(.+)"\)$', (PROJECT / "Snakefile").read_text(), re.MULTILINE)
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(text) for text in project["optional-dependencies"]["replication"]]
+    assert [str(one.specifier) for one in wanted if one.name == "snakemake"] == [f">={stated}"]
+
+
 def test_one_thread_per_process_leaves_every_processor_to_make() -> None:
     """A make within make sees OMP_NUM_THREADS=1, which nproc would take for the number of processors."""
     environment = {name: value for name, value in os.environ.items() if name not in ("JOBS", "MAKEFLAGS", "MFLAGS")}
