@@ -138,7 +138,7 @@ bench: ## The benchmarks, written to results/bench/ (5 to 15 minutes; best on an
 
 lab: ## JupyterLab on the notebooks, in the environment of the lock file
 	@bash workflow/setup.sh
-	@jupyter lab notebooks
+	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 lint: ## Style, formatting, types and what may import what
 	@bash workflow/setup.sh
