@@ -137,6 +137,13 @@ def test_no_number_of_the_results_is_typed_in_the_readme() -> None:
     assert not re.search(r"\d", words)
 
 
+def test_the_page_of_the_claims_has_a_command_of_its_own(tmp_path: Path) -> None:
+    verdicts.write(tmp_path / verdicts.NAME, [])
+    out = tmp_path / "claims.html"
+    assert main(["claims-page", "--claims", str(tmp_path / verdicts.NAME), "--out", str(out)]) == 0
+    assert "<th>verdict</th>" in out.read_text()
+
+
 def test_the_gallery_shows_figures_in_the_order_of_the_report(tmp_path: Path) -> None:
     paper = tmp_path / "paper"
     paper.mkdir()

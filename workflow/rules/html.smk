@@ -18,7 +18,7 @@ rule claims_page:
     message:
         "Writing the page of the claims"
     shell:
-        "{PYTHON:q} -m replication page --claims {input.claims} --out {output} > {log} 2>&1"
+        "{PYTHON:q} -m replication claims-page --claims {input.claims} --out {output} > {log} 2>&1"
 
 
 rule gallery:

@@ -183,8 +183,8 @@ def explain(
 
 
 @app.command
-def page(*, claims: Path, out: Path) -> None:
-    """Write the verdicts on the claims as an HTML page.
+def claims_page(*, claims: Path, out: Path) -> None:
+    """Write the verdicts on the claims as an HTML page, for Snakemake's own report (make html).
 
     Args:
         claims: results/<scale>/claims.json.
