@@ -19,6 +19,7 @@ def counts(results: Path, experiment: str, arm: str) -> dict[int, dict[str, int]
     table = quantities.read(results)
     found: dict[int, dict[str, int]] = {}
     for name, quantity in COUNTS.items():
-        for seed, value in table.values(experiment, arm, quantity).items():
-            found.setdefault(int(seed), {})[name] = int(value)
+        values = table.values(experiment, arm, quantity)
+        for seed, value in zip(values.index.tolist(), values.tolist(), strict=True):
+            found.setdefault(seed, {})[name] = int(value)
     return found
