@@ -144,11 +144,12 @@ def _groups(claim: Claim, values: Mapping[str, pd.Series[float]]) -> list[Array]
     The arms of a seed share first weights and batches, so their runs are not independent.
     """
     if claim.statistic != "runs":
-        return [one.to_numpy() for one in values.values()]
+        return [np.asarray(one, dtype=np.float64) for one in values.values()]
     of_experiment: dict[str, list[pd.Series[float]]] = {}
     for arm, one in values.items():
         of_experiment.setdefault(arm.partition("/")[0], []).append(one)
-    return [pd.concat(arms, axis=1).max(axis=1, skipna=False).to_numpy() for arms in of_experiment.values()]
+    worst = (pd.concat(arms, axis=1).max(axis=1, skipna=False) for arms in of_experiment.values())
+    return [np.asarray(one, dtype=np.float64) for one in worst]
 
 
 @dataclass(frozen=True)
