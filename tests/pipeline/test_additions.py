@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parents[2]
 ADDITIONS = Path(__file__).parent / "additions"
 PARTS = ("Snakefile", "workflow", "profiles", "config", "notebooks", "paper", "src", "shipped/published-figure")
-#: Written by `make schema`, by nobody's hand.
-GENERATED = {"config/default.yaml", "config/schema.json"}
+#: Written by `make schema` and `replicate freeze`, by nobody's hand.
+GENERATED = {"config/default.yaml", "config/schema.json", "config/frozen.json"}
 
 
 class Copy:
@@ -117,8 +117,16 @@ CLAIM = """\
 """
 
 
-def test_a_claim_is_one_file(copy: Copy, tmp_path: Path) -> None:
+FROZEN = """
+from replication.study import preregistration
+assert preregistration.problem() is None
+"""
+
+
+def test_a_claim_is_one_file_and_the_generated_ones(copy: Copy, tmp_path: Path) -> None:
     copy.append("config/claims.yaml", CLAIM)
+    copy.replicate("freeze", "--reason", "one more claim")
+    copy.run("-c", FROZEN)
     write_synthetic_results()
     copy.replicate("quantities", "--results", "results/synthetic", "--out", "results/synthetic/quantities.parquet")
     copy.replicate("claims", "--results", "results/synthetic", "--out", "claims.json")
@@ -171,7 +179,7 @@ def test_a_setting_is_two_files_and_the_generated_ones(copy: Copy, tmp_path: Pat
     settings, use = (f"src/replication/tasks/regression/{name}.py" for name in ("settings", "data"))
     field = '    noise: Fraction = Field(0.0, description="standard deviation of the labels")\n'
     copy.insert(settings, "    adversarial_share:", field)
-    copy.insert(use, "    adversarial_share:", "    noise: float = 0.0,\n")
+    copy.insert(use, "    adversarial_share:", "    noise: float,\n")
     copy.insert(use, "    harmful = ", "    labels += noise * rng.standard_normal(size)\n")
     copy.replicate("defaults", "--out", "config/default.yaml")
     copy.replicate("schema", "--out", "config/schema.json")
