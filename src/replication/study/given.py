@@ -1,13 +1,17 @@
 """Makes again what banked runs were given, and lets the referee judge that, and the certificates of their policies.
 
 The bank keeps neither data sets nor the starts of training rollouts.  The stamp of each run holds their checksums.
-They say whether what is made again is what the run had.
+They say whether what is made again is what the run had.  Runs of a study may come from several kinds of processors.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import runpy
+import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +26,8 @@ from replication.training import datasets
 from scpo.arrays import Array
 
 STARTS = "starts.parquet"
+#: Names by which OpenBLAS knows kinds of processors: with AVX2, and with AVX-512.  They round products differently.
+KERNEL, KERNELS = "OPENBLAS_CORETYPE", ("Haswell", "SkylakeX")
 
 
 def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> None:
@@ -37,34 +43,79 @@ def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> 
         referee: the referee's script.
 
     Raises:
-        ResultError: a file is not the one that a run had, or the referee disagrees.
+        ResultError: a file is not the one that a run had, on any kind of processor, or the referee disagrees.
     """
+    other: dict[tuple[str, ...], str] = {}
     for key in runs:
         stated = stamp.load(results / key.folder / "run.stamp.json")
         dataset = config.section(key.experiment).arms[key.arm].dataset
         data = results / key.experiment / "data" / dataset / f"seed-{key.seed}.npz"
         if not data.is_file():
             datasets.main(config, key.experiment, dataset, key.seed, data)
-        _compare(data, stated["inputs"], key)
+        if digest := _different(data, stated["inputs"], key):
+            other[key.folder, key.experiment, dataset, str(key.seed)] = digest
         if key.experiment == "double-integrator":
             starts = results / key.folder / STARTS
             if not starts.is_file():
                 _write_starts(config, key.arm, starts)
-            _compare(starts, stated["outputs"], key)
+            if digest := _different(starts, stated["outputs"], key):
+                other[key.folder, key.arm] = digest
+    _require_another_processor(config, other)
     try:
         runpy.run_path(str(referee))["judge_data"](results)
     except SystemExit as error:
         raise ResultError(str(error)) from error
 
 
-def _compare(path: Path, stated: dict[str, str], key: Key) -> None:
-    """Check that a file is the one that a run's stamp states, by its checksum."""
+def _different(path: Path, stated: dict[str, str], key: Key) -> str:
+    """Return the checksum that a run's stamp states of a file, or "" if the file at ``path`` has it.
+
+    Raises:
+        ResultError: the stamp states none.
+    """
     digests = [digest for name, digest in stated.items() if Path(name).parts[-3:] == path.parts[-3:]]
-    if digests != [files.sha256(path)]:
+    if len(digests) != 1:
+        raise ResultError(f"{key.folder}/run.stamp.json: states {len(digests)} checksums of {path.name}, not one")
+    return "" if digests[0] == files.sha256(path) else digests[0]
+
+
+def _require_another_processor(config: Config, other: dict[tuple[str, ...], str]) -> None:
+    """Check that files which are not as they were are those of a processor with other vector instructions.
+
+    Args:
+        config: the settings.
+        other: (folder of the run, experiment, data set, seed), or (folder, arm) of starts -> the stated checksum.
+    """
+    for kernel in KERNELS:
+        if not other:
+            return
+        before = os.environ.get(KERNEL)
+        os.environ[KERNEL] = kernel  # OpenBLAS reads it when a new process loads it
+        try:
+            with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+                made = {what[1:]: pool.submit(_checksum, config, *what[1:]) for what in other}
+                other = {what: digest for what, digest in other.items() if made[what[1:]].result() != digest}
+        finally:
+            del os.environ[KERNEL]
+            if before is not None:
+                os.environ[KERNEL] = before
+    for what in other:
         raise ResultError(
-            f"{path}: not the file that the run {key.folder} had; delete it and publish again, with the versions and "
-            "on the kind of processor that the run's stamp names"
+            f"{what[0]}: its {'data set' if len(what) > 2 else 'starts'} cannot be made again bit for bit; delete "
+            f"what is in {what[0]} and publish with the versions and on the kind of processor that its stamp names"
         )
+
+
+def _checksum(config: Config, *what: str) -> str:
+    """Return the checksum of a data set (experiment, name, seed), or of the starts of an arm, as made here."""
+    with tempfile.TemporaryDirectory() as folder:
+        if len(what) == 1:
+            out = Path(folder) / STARTS
+            _write_starts(config, what[0], out)
+        else:
+            out = Path(folder) / "data.npz"
+            datasets.main(config, what[0], what[1], int(what[2]), out)
+        return files.sha256(out)
 
 
 def _write_starts(config: Config, arm: str, out: Path) -> None:
