@@ -14,7 +14,7 @@ from rich.console import Console
 from replication import resources
 from replication.config import load
 from replication.paths import REPOSITORY
-from replication.progress import notes, status, training, view
+from replication.progress import handler, notes, status, training, view
 from replication.progress.notes import Note
 from replication.progress.state import UNMEASURED, State
 from replication.training import train
@@ -312,3 +312,16 @@ def test_what_was_measured_is_scaled_to_the_scale() -> None:
     paper, smoke = (resources.expected(load(REPOSITORY / f"config/{name}.yaml")) for name in ("paper", "smoke"))
     assert smoke["train_regression"] < paper["train_regression"] / 10
     assert smoke["dataset"] == paper["dataset"] == resources.measured("dataset").seconds
+
+
+def test_why_a_cluster_ended_a_job_is_said(tmp_path: Path) -> None:
+    told = event(1, "job_error", jobid=1, rule_name="train", log=[], rule_msg="SLURM status is: 'TIMEOUT'")
+    assert handler._reason(told) == "SLURM status is: 'TIMEOUT'"
+    assert handler._reason(failed(1, 1, "train")) == ""
+    log = tmp_path / "16.log"
+    log.write_text("update 1\nslurmstepd: error: *** JOB 16 ON node2 CANCELLED AT 12:00 DUE TO TIME LIMIT ***\n")
+    group = event(1, "group_error", groupid="training", aux_logs=[str(log)], job_error_info=[])
+    said = handler._group_failure(group)
+    assert "training" in said
+    assert "DUE TO TIME LIMIT" in said
+    assert str(log) in said

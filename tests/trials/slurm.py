@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import signal
 import subprocess
 import time
@@ -42,7 +41,7 @@ def main(folder: Path, options: Options) -> list[Row]:
         raise NotRun("snakemake-executor-plugin-slurm is not installed")
     cluster = folder / "slurm"
     with _cluster(cluster):
-        return [*_same(folder, options), *_disturbed(folder, cluster)]
+        return [*_same(folder, options, cluster), *_disturbed(folder, cluster)]
 
 
 @contextmanager
@@ -60,14 +59,14 @@ def _command(*more: str, settings: str) -> list[str]:
     return snakemake(*WITHOUT_ACCOUNTING, *more, settings=settings, jobs=2, profile="slurm")
 
 
-def _same(folder: Path, options: Options) -> list[Row]:
+def _same(folder: Path, options: Options, cluster: Path) -> list[Row]:
     """The smoke scale, here and on the cluster."""
     copies = [working_copy(folder / name) for name in ("local", "on the cluster")]
     targets, settings = options.targets.split(), options.settings
     commands = [snakemake(*targets, jobs=options.jobs, settings=settings), _command(*targets, settings=settings)]
     with ThreadPoolExecutor() as both:
         done = list(both.map(run, commands, copies))
-    jobs = len(re.findall(r"submitted with SLURM jobid", _said(done[1])))
+    jobs = len((cluster / "jobs.txt").read_text().splitlines()) if (cluster / "jobs.txt").exists() else 0
     observed = f"exit {done[0].returncode} and {done[1].returncode}, {jobs} Slurm jobs"
     if done[1].returncode:
         observed += f": {_said(done[1])[-1500:]}"
@@ -94,7 +93,7 @@ def _disturbed(folder: Path, cluster: Path) -> list[Row]:
     short = ["--set-resources", "train_regression:runtime=1 if attempt == 1 else 30"]
     return [
         _disturb("node killed", folder / "node", node_dies, [], "", wanted),
-        _disturb("job over its time", folder / "time", stands_still, short, "TIMEOUT", wanted),
+        _disturb("job over its time", folder / "time", stands_still, short, "TIME LIMIT", wanted),
     ]
 
 

@@ -40,6 +40,23 @@ def lively(stream: TextIO) -> bool:
     return stream.isatty() and not plain
 
 
+def _reason(record: logging.LogRecord) -> str:
+    """Return why an executor says that a job failed, such as a cluster's status of it; "" if it says nothing."""
+    told = getattr(record, "event", "") == "job_error" and getattr(record, "rule_msg", None)
+    return str(told) if told else ""
+
+
+def _group_failure(record: logging.LogRecord) -> str:
+    """Return that jobs failed which went to a cluster together, with the end of the cluster's log of them.
+
+    Snakemake passes on no reason for a group.  The log has it: a job that took too long, or was killed.
+    """
+    from replication.progress import view
+
+    group, logs = getattr(record, "groupid", "?"), getattr(record, "aux_logs", None) or []
+    return "\n".join([f"Failed: the group of jobs {group}", *(view.log_end(str(log)) for log in logs)])
+
+
 class LogHandler(LogHandlerBase):
     """The handler that Snakemake makes for ``--logger replication``."""
 
@@ -105,7 +122,9 @@ class LogHandler(LogHandlerBase):
             text = self.format(record)
             return "" if text == "None" else text
         if event in SAID_OTHERWISE:
-            return self._line(event, record.created)
+            return "\n".join(filter(None, [self._line(event, record.created), _reason(record)]))
+        if event == "group_error":
+            return _group_failure(record)
         if self._state.began is not None and record.levelno < logging.WARNING:
             return ""  # what Snakemake says of its scheduling, once the run has begun
         text = self.format(record)

@@ -129,10 +129,15 @@ def failure(job: Job, now: float) -> str:
     head = f"Failed after {spoken(job.seconds(now))}: {job.name}"
     if not job.log:
         return f"{head}; it has no log; its command: {job.command}"
-    lines = tail(Path(job.log), 16 * 1024).splitlines()[-LOG_LINES:]
+    return f"{head}; {log_end(job.log)}"
+
+
+def log_end(log: str) -> str:
+    """Return the last lines of a log, under its name."""
+    lines = tail(Path(log), 16 * 1024).splitlines()[-LOG_LINES:]
     if not lines:
-        return f"{head}; its log, {job.log}, is empty"
-    return "\n".join([f"{head}; the end of {job.log}:", *(f"    {line}" for line in lines)])
+        return f"its log, {log}, is empty"
+    return "\n".join([f"the end of {log}:", *(f"    {line}" for line in lines)])
 
 
 def failed(job: Job) -> str:
