@@ -249,12 +249,17 @@ def test_a_file_without_a_stamp_is_held_against_the_table(everything_holds: Path
     assert f"{path} is not what quantities.parquet was made of" in capsys.readouterr().out
 
 
+#: A run of 50 updates that went to its end.
+RAN = (("updates", 50.0), ("failed", 0.0))
+
+
 def test_seeds_that_only_one_of_two_arms_has_are_left_out(results: Path) -> None:
     claim = planted_claims.relaxed(_named("buffer-helps"))
     only = STATED.model_copy(update={"claims": (claim,)})
     rows = [("regression", "scpo-no-buffer", seed, claim.quantity, 0.4) for seed in (0, 1)]
     rows += [("regression", "scpo", seed, claim.quantity, 0.1) for seed in (1, 2)]
-    rows += [("regression", arm, seed, "updates", 50.0) for arm in ("scpo", "scpo-no-buffer") for seed in (0, 1)]
+    both = [(arm, seed) for arm in ("scpo", "scpo-no-buffer") for seed in (0, 1)]
+    rows += [("regression", arm, seed, name, value) for arm, seed in both for name, value in RAN]
     found = decide.evaluate(results, only, of_rows(rows))[0]
     assert (found.measured, found.seeds) == (pytest.approx(0.3), (1,))
     assert found.reason == "regression/scpo-no-buffer: needs 2 seeds, there are 1"

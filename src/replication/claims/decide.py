@@ -148,7 +148,7 @@ def _groups(claim: Claim, values: Mapping[str, pd.Series[float]]) -> list[Array]
     of_experiment: dict[str, list[pd.Series[float]]] = {}
     for arm, one in values.items():
         of_experiment.setdefault(arm.partition("/")[0], []).append(one)
-    worst = (pd.concat(arms, axis=1).max(axis=1, skipna=False) for arms in of_experiment.values())
+    worst = (pd.concat(arms).groupby(level=0).agg(lambda one: one.max(skipna=False)) for arms in of_experiment.values())
     return [np.asarray(one, dtype=np.float64) for one in worst]
 
 

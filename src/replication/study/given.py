@@ -50,16 +50,20 @@ def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> 
         stated = stamp.load(results / key.folder / "run.stamp.json")
         dataset = config.section(key.experiment).arms[key.arm].dataset
         data = results / key.experiment / "data" / dataset / f"seed-{key.seed}.npz"
-        if not data.is_file():
+        if drawn := not data.is_file():
             datasets.main(config, key.experiment, dataset, key.seed, data)
         if digest := _different(data, stated["inputs"], key):
             other[key.folder, key.experiment, dataset, str(key.seed)] = digest
+            if not drawn:
+                _require_made(data, config, key, key.experiment, dataset, str(key.seed))
         if key.experiment == "double-integrator":
             starts = results / key.folder / STARTS
-            if not starts.is_file():
+            if drawn := not starts.is_file():
                 _write_starts(config, key.arm, starts)
             if digest := _different(starts, stated["outputs"], key):
                 other[key.folder, key.arm] = digest
+                if not drawn:
+                    _require_made(starts, config, key, key.arm)
     _require_another_processor(config, other)
     try:
         runpy.run_path(str(referee))["judge_data"](results)
@@ -77,6 +81,12 @@ def _different(path: Path, stated: dict[str, str], key: Key) -> str:
     if len(digests) != 1:
         raise ResultError(f"{key.folder}/run.stamp.json: states {len(digests)} checksums of {path.name}, not one")
     return "" if digests[0] == files.sha256(path) else digests[0]
+
+
+def _require_made(path: Path, config: Config, key: Key, *what: str) -> None:
+    """Check that a file which was there before is what the settings give here."""
+    if files.sha256(path) != _checksum(config, *what):
+        raise ResultError(f"{path}: not the file that the run {key.folder} had; delete it and publish again")
 
 
 def _require_another_processor(config: Config, other: dict[tuple[str, ...], str]) -> None:
