@@ -92,7 +92,7 @@ def case(number: int) -> Case:
             region.radius,
             region.kappa,
         )
-    metric = _metric(METRICS[number % 3], target.size, rng, 3.0 if twist == "unlike directions" else 0.5)
+    metric = _metric(METRICS[number % 3], target.size, rng, 1.5 if twist == "unlike directions" else 0.5)
     if twist == "unlike directions":  # and a row that may not rise, as the loss may not
         fall = target if metric is None else metric @ target if metric.ndim == 2 else metric * target
         region = _with_row(region, length_of(fall) * rng.normal(size=target.size) - fall)
