@@ -319,7 +319,9 @@ def test_why_a_cluster_ended_a_job_is_said(tmp_path: Path) -> None:
     assert handler._reason(told) == "SLURM status is: 'TIMEOUT'"
     assert handler._reason(failed(1, 1, "train")) == ""
     log = tmp_path / "16.log"
-    log.write_text("update 1\nslurmstepd: error: *** JOB 16 ON node2 CANCELLED AT 12:00 DUE TO TIME LIMIT ***\n")
+    log.write_text(
+        "update 1\nslurmstepd: error: *** JOB 16 ON node2 CANCELLED AT 12:00 DUE TO TIME LIMIT ***\n" + "bye\n" * 50
+    )
     group = event(1, "group_error", groupid="training", aux_logs=[str(log)], job_error_info=[])
     said = handler._group_failure(group)
     assert "training" in said

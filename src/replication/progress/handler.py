@@ -34,6 +34,10 @@ SAID_OTHERWISE = (
 )
 
 
+#: Slurm's name for what watches over a job; it says why a job was ended, before the job's own last words.
+CLUSTER = "slurmstepd"
+
+
 def lively(stream: TextIO) -> bool:
     """Return whether a view can be redrawn on ``stream``: a capable terminal, and nobody asked for plain text."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
@@ -54,7 +58,7 @@ def _group_failure(record: logging.LogRecord) -> str:
     from replication.progress import view
 
     group, logs = getattr(record, "groupid", "?"), getattr(record, "aux_logs", None) or []
-    return "\n".join([f"Failed: the group of jobs {group}", *(view.log_end(str(log)) for log in logs)])
+    return "\n".join([f"Failed: the group of jobs {group}", *(view.log_end(str(log), CLUSTER) for log in logs)])
 
 
 class LogHandler(LogHandlerBase):

@@ -132,12 +132,13 @@ def failure(job: Job, now: float) -> str:
     return f"{head}; {log_end(job.log)}"
 
 
-def log_end(log: str) -> str:
-    """Return the last lines of a log, under its name."""
-    lines = tail(Path(log), 16 * 1024).splitlines()[-LOG_LINES:]
+def log_end(log: str, telling: str = "") -> str:
+    """Return the last lines of a log under its name, after earlier ones that have the word ``telling``."""
+    lines = tail(Path(log), 16 * 1024).splitlines()
     if not lines:
         return f"its log, {log}, is empty"
-    return "\n".join([f"the end of {log}:", *(f"    {line}" for line in lines)])
+    told = [line for line in lines[:-LOG_LINES] if telling and telling in line]
+    return "\n".join([f"the end of {log}:", *(f"    {line}" for line in [*told, *lines[-LOG_LINES:]])])
 
 
 def failed(job: Job) -> str:
