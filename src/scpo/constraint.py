@@ -210,8 +210,8 @@ class ConstraintEvaluator:
 
         The estimate is a factor times the largest move under a few perturbations of about one unit roundoff.  It is
         never below the roundoff of the values themselves, because float32 values may all round to the same one.  The
-        roundoff is that of the least precise type that was seen.  To a rounding of g that is given comes what theta's
-        moves by more than that.
+        roundoff is that of the least precise type that was seen.  A rounding of g that is given is the least: moves of
+        theta that change g by more than it explains add to it.
         """
         scale = torch.maximum(theta.abs(), theta.square().mean().sqrt())
         if size > 0.0:

@@ -386,26 +386,3 @@ def test_unusable_arguments(target: Any, options: dict[str, Any], error: type[Sc
 def test_an_unsafe_start_is_refused() -> None:
     with pytest.raises(UnsafeStartError, match=r"values\[0\]"):
         project([1.0], [1e-300], [[1.0]], 0.0)
-
-
-def test_a_short_answer_beside_a_row_without_slack() -> None:
-    """1e-9 of the rows' sizes is too much of a tightening here, and 0 too little; no backend solved it so.
-
-    It comes from a run of the study with Adam in the Euclidean norm.
-    """
-    found = project(
-        [0.05523, 0.01426, 0.008508, 0.000369],
-        [-0.001081, -0.007856, -0.0003669, 0.0],
-        [
-            [-5.946, 43.65, -35.16, 8.47],
-            [56.67, -221.0, -13.44, 21.04],
-            [13.1, -57.89, 12.05, -7.085],
-            [-8.315, 33.14, 0, 0],
-        ],
-        [1.006, 18.76, 1.768, 0.0],
-        probe_error=[9.281e-07, 1.676e-05, 1.597e-06, 0.0],
-        radius=0.3413,
-        kappa=0.9,
-    )
-    assert found.kkt_residual <= projection.KKT_TOLERANCE
-    assert found.point.any()

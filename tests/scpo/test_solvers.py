@@ -14,7 +14,7 @@ from scpo.arrays import Array
 from scpo.projection import project as projection
 from scpo.projection import solvers, sqp
 from scpo.projection.optimality import distance_gap, dual_distance, dual_value
-from scpo.projection.project import project_onto
+from scpo.projection.project import KKT_TOLERANCE, project, project_onto
 from scpo.projection.region import LocalSafeRegion
 
 from .instances import KINDS, Instance, draw
@@ -210,3 +210,26 @@ def test_the_sqp_repairs_an_approximate_answer(seed: int, error: float) -> None:
     repaired = sqp.solve(region, target, region.kappa * region.values, rough)
     assert repaired is not None
     assert np.linalg.norm(repaired.point - found.point) <= 1e-6 * size
+
+
+def test_a_short_answer_beside_a_row_without_slack() -> None:
+    """1e-9 of the rows' sizes is too much of a tightening here, and 0 too little; no backend solved it so.
+
+    It comes from a run of the study with Adam in the Euclidean norm.
+    """
+    found = project(
+        [0.05523, 0.01426, 0.008508, 0.000369],
+        [-0.001081, -0.007856, -0.0003669, 0.0],
+        [
+            [-5.946, 43.65, -35.16, 8.47],
+            [56.67, -221.0, -13.44, 21.04],
+            [13.1, -57.89, 12.05, -7.085],
+            [-8.315, 33.14, 0, 0],
+        ],
+        [1.006, 18.76, 1.768, 0.0],
+        probe_error=[9.281e-07, 1.676e-05, 1.597e-06, 0.0],
+        radius=0.3413,
+        kappa=0.9,
+    )
+    assert found.kkt_residual <= KKT_TOLERANCE
+    assert found.point.any()
