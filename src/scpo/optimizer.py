@@ -380,7 +380,7 @@ class SafeOptimizer(Wrapper):
         self._rough_at = -math.inf
 
     def _rounding_at(self, theta: Tensor, nominal: Tensor) -> tuple[Array, float]:
-        """Return eps_g (k,), measured anew when the larger of |theta| and |p| has doubled, and where it was measured."""
+        """Return eps_g (k,), measured anew when the larger of |theta| and |p| has doubled, and that size."""
         size, step = float(vector_norm(theta)), float(vector_norm(nominal))
         if max(size, step) <= 2.0 * self._measured_at:
             return self.rounding, self._measured_at
