@@ -17,7 +17,7 @@ from replication.errors import ResultError
 from replication.experiments.regression import figures as regression_figures
 from replication.experiments.regression import supervision
 from replication.experiments.regression.published import read_loss, read_policy
-from replication.experiments.regression.quantities import rejected, side_epochs
+from replication.experiments.regression.quantities import side_epochs
 from replication.report import parts
 from replication.results import frames, quantities
 from replication.results.read import read_arm, read_arms
@@ -198,12 +198,12 @@ def test_the_constants_are_named_and_no_extreme_is_lost(results: Path) -> None:
 
 
 def test_rejected_shares_are_those_of_the_table(results: Path) -> None:
-    runs = read_arm(results, EXPERIMENT, "scpo")
+    runs, table = read_arm(results, EXPERIMENT, "scpo"), quantities.read(results)
     epoch = side_epochs(read_arms(results, EXPERIMENT))
-    single, medians = supervision.rejected_shares({0.0: runs}, epoch, quantities.read(results))
+    single, medians = supervision.rejected_shares({0.0: runs}, epoch)
     assert set(single["adversarial"]) == set(medians["adversarial"]) == {"0 %"}
     found = medians[medians["samples"] == "harmful samples"].set_index("seed")["rejected"]
-    assert found.to_dict() == {run.seed: rejected(run, "rejected_share", epoch) for run in runs}
+    assert found.to_dict() == table.values(EXPERIMENT, "scpo", "rejected-share-at-side").to_dict()
     assert (
         single.groupby(["samples", "seed"])["rejected"].median() == medians.set_index(["samples", "seed"])["rejected"]
     ).all()

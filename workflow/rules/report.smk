@@ -34,9 +34,8 @@ def figure_labels(wildcards):
 
 
 def drawn_from(wildcards):
-    """What a figure reads: it waits for no other run, and for the table of quantities only if it shows a number."""
-    made = [*REPORTED, QUANTITIES]
-    return [name for name in made if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
+    """What a figure reads: it waits for no other run."""
+    return [name for name in REPORTED if parts.part(wildcards.name).is_read(name.removeprefix(f"{RESULTS}/"))]
 
 
 def all_pdfs():

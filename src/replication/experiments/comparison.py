@@ -157,7 +157,8 @@ def rollouts_figure(
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 3.4)
         axes = figure.subplots()
-        arms = cells(results, experiment, list(methods))
+        settings = read_arms(results, experiment)
+        arms = [arm for arm in methods if arm in settings]
         for arm in arms:
             colour, line = style.BASELINES[arm.removesuffix(suffix)]
             data = _against_rollouts(read_arm(results, experiment, arm))
@@ -166,7 +167,6 @@ def rollouts_figure(
             )
         if logarithmic:
             style.log(axes)
-        settings = read_arms(results, experiment)
         limits = [limit for arm in arms if (limit := settings[arm].schedule.max_rollouts) is not None]
         if limits:  # those that all methods have; one that takes more is cut off
             axes.set_xlim(0.0, max(limits))

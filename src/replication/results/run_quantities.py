@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -287,3 +287,14 @@ RUN = (
         of_summary("largest_required"),
     ),
 )
+
+
+def total(runs: Iterable[Run], name: str) -> float:
+    """Return the sum over ``runs`` of a quantity that every run has.
+
+    Figures count with it, so that a figure waits for its own runs and not for the table of quantities of all runs.
+    """
+    compute = {quantity.name: quantity.compute for quantity in RUN}[name]
+    assert compute is not None
+    values = [compute(run) for run in runs]
+    return float(sum(value for value in values if value is not None))

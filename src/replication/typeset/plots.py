@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from replication.results.quantities import Table
+from replication.results import run_quantities
 from replication.results.read import Run
 from replication.typeset import style
 
@@ -59,9 +59,9 @@ def cross(axes: Axes, values: pd.Series[float]) -> None:
     axes.plot(values.index, values, linestyle="", **look)
 
 
-def counted(table: Table, runs: Sequence[Run], part: str, whole: str, what: str) -> str:
-    """Return "3 of 1 000 <what>": the quantities ``part`` and ``whole``, both summed over the ``runs`` of one arm."""
-    some, every = (table.statistic(runs[0].experiment, runs[0].arm, name, "sum") for name in (part, whole))
+def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:
+    """Return "3 of 1 000 <what>": the quantities ``part`` and ``whole``, both summed over the ``runs``."""
+    some, every = (run_quantities.total(runs, name) for name in (part, whole))
     return style.spaced(f"{some:,.0f} of {every:,.0f} {what}")
 
 

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from replication.experiments.double_integrator.read import read_references, read_scenarios, read_settings
-from replication.results import frames, quantities
-from replication.results.quantities import Table
+from replication.results import frames
 from replication.results.read import Run
 from replication.typeset import parts, plots, style
 
@@ -44,7 +43,6 @@ Place = Literal["outside upper center", "outside lower center"]
 @parts.figure(
     "double-integrator-training",
     reads=[
-        "quantities.parquet",
         "double-integrator/references.*",
         "double-integrator/*-cooperative/*/[!c]*",
         "double-integrator/*-mixed/*/[!c]*",
@@ -53,7 +51,7 @@ Place = Literal["outside upper center", "outside lower center"]
 )
 def training(results: Path) -> Figure:
     """Closed-loop cost, loss on good labels and the largest constraint over training; every seed, by scenario."""
-    references, scenarios, table = read_references(results), read_scenarios(results), quantities.read(results)
+    references, scenarios = read_references(results), read_scenarios(results)
     worst = max(run.summary["max_g"] for runs in scenarios.values() for of in runs.values() for run in of)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 5.6)
@@ -66,7 +64,7 @@ def training(results: Path) -> Figure:
             plots.constraint_axis(safety, -3.0, max(3.0 * worst, 3e-2))
             for method in _order(runs):
                 _constraint(safety, runs[method], method)
-            _count_unsafe(safety, runs, table)
+            _count_unsafe(safety, runs)
             cost.set_title(scenario)
             safety.set_xlim(0.0, float(next(iter(runs.values()))[0].summary["updates"]))
             safety.xaxis.set_major_locator(MaxNLocator(4))
@@ -164,11 +162,11 @@ def _constraint(axes: Axes, runs: tuple[Run, ...], method: str) -> None:
         plots.mark_unsafe(axes, data, "at")
 
 
-def _count_unsafe(axes: Axes, runs: Scenario, table: Table) -> None:
+def _count_unsafe(axes: Axes, runs: Scenario) -> None:
     """Write the number of unsafe iterates beside the line of zero: SCPO on the bound below it, other methods above."""
     for method, side, above in (("scpo", "top", -2.5), ("unconstrained", "bottom", 2.5)):
         if method in runs:
-            text = plots.counted(table, runs[method], "unsafe-iterates", "updates", "unsafe")
+            text = plots.counted(runs[method], "unsafe-iterates", "updates", "unsafe")
             look: dict[str, Any] = {"color": style.COLOURS[method], "fontsize": 7.5, "ha": "right", "va": side}
             place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
             axes.annotate(text, (0.985, 0.0), (0.0, above), **place, **look)

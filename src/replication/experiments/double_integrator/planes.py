@@ -15,14 +15,13 @@ from matplotlib.ticker import MaxNLocator
 
 from replication.experiments.double_integrator.figures import REFERENCES, SHOWN, Scenario, legend, line
 from replication.experiments.double_integrator.read import (
-    EXPERIMENT,
     Certificate,
     References,
     read_certificates,
     read_references,
     read_scenarios,
 )
-from replication.results import frames, quantities
+from replication.results import frames
 from replication.results.read import Run
 from replication.typeset import parts, plots, style
 from scpo.arrays import Array
@@ -107,7 +106,6 @@ def policy(results: Path) -> Figure:
 @parts.figure(
     "double-integrator-certificate",
     reads=[
-        "quantities.parquet",
         "double-integrator/references.*",
         "double-integrator/*-cooperative/*/*",
         "double-integrator/*-mixed/*/*",
@@ -116,7 +114,7 @@ def policy(results: Path) -> Figure:
 )
 def certificate(results: Path) -> Figure:
     """What is proven of final policies (first seed), and the areas proven safe over training (certified seeds)."""
-    references, scenarios, table = read_references(results), read_scenarios(results), quantities.read(results)
+    references, scenarios = read_references(results), read_scenarios(results)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 6.4)
         heights = {"height_ratios": [1.25, 1.25, 1.0]}
@@ -124,10 +122,9 @@ def certificate(results: Path) -> Figure:
         for column, scenario in zip(grid.T, scenarios, strict=True):
             for plane, method in zip(column[:2], SHOWN, strict=True):
                 _ground(plane, references, fill=False)
-                if found := read_certificates(results, arm := f"{method}-{scenario}"):
+                if found := read_certificates(results, f"{method}-{scenario}"):
                     _cells(plane, found[0])
-                    area = table.values(EXPERIMENT, arm, "certified-area").iloc[0]
-                    style.note(plane, f"certified {area:.1f}", x=0.93, y=0.165)
+                    style.note(plane, f"certified {found[0].area:.1f}", x=0.93, y=0.165)
                 _plane(plane, references)
             for method in CERTIFIED:
                 for one in read_certificates(results, f"{method}-{scenario}"):

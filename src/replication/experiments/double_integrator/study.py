@@ -57,7 +57,6 @@ def ablations(results: Path) -> str:
 @parts.figure(
     "double-integrator-rollouts",
     reads=[
-        "quantities.parquet",
         "double-integrator/scpo-hostile/*",
         "double-integrator/linearised-hostile/*",
         "double-integrator/linearised-verified-hostile/*",

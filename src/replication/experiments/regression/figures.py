@@ -15,8 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from replication.errors import NotRunError
 from replication.experiments.regression.published import read_loss, read_policy
 from replication.experiments.regression.read import read_settings
-from replication.results import frames, quantities
-from replication.results.quantities import Table
+from replication.results import frames
 from replication.results.read import Run, read_arm, read_section
 from replication.tasks.regression.data import target
 from replication.training.series import EARLY
@@ -31,14 +30,13 @@ WINDOWS, EVALUATED = 100, 20
 Runs = Sequence[Run]
 
 
-@parts.figure("regression-replication", reads=["quantities.parquet", "regression/scpo/*", "regression/unconstrained/*"])
+@parts.figure("regression-replication", reads=["regression/scpo/*", "regression/unconstrained/*"])
 def replication(results: Path) -> Figure:
     """The published figure's three panels for SCPO (bound only) and for the unconstrained baseline, side by side.
 
     The first epochs of its loss panel have a row of their own, where the runs are long enough.
     """
     arms, bound = _arms(results, ("scpo", "unconstrained")), read_settings(results).bound
-    table = quantities.read(results)
     with style.look():
         first = [] if any(runs[0].early.empty for runs in arms.values()) else [("batch loss", 0.75)]
         rows = [("policy $\\pi_\\theta(x)$", 1.2), *first, ("batch loss", 1.3), ("violation", 0.8)]
@@ -56,7 +54,7 @@ def replication(results: Path) -> Figure:
                 _loss_panel(axes, runs, frames.early(runs), EARLY, published=published)
                 axes.set_ylim(bottom=0.0)
             _loss_panel(loss, runs, frames.series(runs), runs[0].epochs, published=published)
-            _violation_panel(violation, runs, table)
+            _violation_panel(violation, runs)
         style.log(grid[-2, 0])
         style.symlog(grid[-1, 0], 1e-3, 0.0, 20.0, decades=1)
         for axes, label in zip(grid[:, 0], labels, strict=True):
@@ -73,7 +71,6 @@ def replication(results: Path) -> Figure:
 @parts.figure(
     "regression-safety",
     reads=[
-        "quantities.parquet",
         "regression/scpo/*",
         "regression/scpo-no-margin/*",
         "regression/scpo-verified/*",
@@ -83,7 +80,7 @@ def replication(results: Path) -> Figure:
 )
 def safety(results: Path) -> Figure:
     """Worst constraint value over training on the grid, and the share of policies unsafe between its points, by arm."""
-    arms, table = _arms(results, SAFETY_ARMS), quantities.read(results)
+    arms = _arms(results, SAFETY_ARMS)
     top = max(3.0 * max(run.summary["max_g"] for runs in arms.values() for run in runs), 3e-2)
     longest = max(runs[0].epochs for runs in arms.values())
     with style.look():
@@ -93,7 +90,7 @@ def safety(results: Path) -> Figure:
         for name, runs in arms.items():
             colour = style.COLOURS[name]
             worst = worst_values(frames.series(runs))
-            label = f"{style.LABELS[name]} ({_unsafe_text(runs, table)})"
+            label = f"{style.LABELS[name]} ({_unsafe_text(runs)})"
             iterates.plot(worst.index, worst, color=colour, linewidth=1.2, label=label)
             if runs[0].method == "scpo":  # without the constraint nearly every window holds one
                 plots.cross(iterates, worst[worst > 0.0])
@@ -113,17 +110,17 @@ def safety(results: Path) -> Figure:
         return figure
 
 
-@parts.figure("regression-smoothness", reads=["quantities.parquet", "regression/scpo/*", "regression/scpo-uniform/*"])
+@parts.figure("regression-smoothness", reads=["regression/scpo/*", "regression/scpo-uniform/*"])
 def smoothness(results: Path) -> Figure:
     """The smoothness constant that zero misses would have needed, against the one used, over training."""
-    arms, table = _arms(results, SMOOTHNESS_ARMS), quantities.read(results)
+    arms = _arms(results, SMOOTHNESS_ARMS)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 3.1)
         heights = {"height_ratios": [1.0, 0.35]}
         grid = figure.subplots(2, len(arms), sharex=True, sharey="row", squeeze=False, gridspec_kw=heights)
         for (constants, misses), (name, runs) in zip(grid.T, arms.items(), strict=True):
             _constants_panel(constants, runs, style.COLOURS[name])
-            _miss_panel(misses, runs, table, style.COLOURS[name])
+            _miss_panel(misses, runs, style.COLOURS[name])
             constants.set_title(f"{style.LABELS[name]} ({_seeds(runs)})", loc="left")
         style.log(grid[0, 0])
         grid[0, 0].set_ylabel("smoothness constant $L$")
@@ -186,14 +183,14 @@ def _loss_panel(axes: Axes, runs: Runs, data: pd.DataFrame, until: float, *, pub
     axes.set_xlim(0.0, until)
 
 
-def _violation_panel(axes: Axes, runs: Runs, table: Table) -> None:
+def _violation_panel(axes: Axes, runs: Runs) -> None:
     data = frames.series(runs)
     data = data.assign(violation=data["max_g_high"].clip(lower=0.0))
     plots.seeds(axes, data, "epoch", "violation", style.COLOURS[runs[0].arm], linewidth=0.8, alpha=0.5)
     if runs[0].method == "scpo":  # without the constraint nearly every bin holds one
         plots.mark_unsafe(axes, data, "epoch")
     axes.set_xlim(0.0, runs[0].epochs)
-    style.aside(axes, _unsafe_text(runs, table))
+    style.aside(axes, _unsafe_text(runs))
 
 
 def _replication_legend(figure: Figure) -> None:
@@ -227,12 +224,12 @@ def _constants_panel(axes: Axes, runs: Runs, colour: str) -> None:
     axes.legend(loc="upper left", ncols=2)
 
 
-def _miss_panel(axes: Axes, runs: Runs, table: Table, colour: str) -> None:
+def _miss_panel(axes: Axes, runs: Runs, colour: str) -> None:
     shares = miss_shares(frames.series(runs))
     axes.fill_between(shares.index, shares, color=colour, alpha=0.75, linewidth=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_locator(MaxNLocator(2))
-    style.aside(axes, plots.counted(table, runs, "bound-misses", "updates", "updates with a miss"))
+    style.aside(axes, plots.counted(runs, "bound-misses", "updates", "updates with a miss"))
 
 
 def _arms(results: Path, names: Sequence[str]) -> Mapping[str, Runs]:
@@ -253,5 +250,5 @@ def _seeds(runs: Runs) -> str:
     return f"{len(runs)} seed{'s' if len(runs) != 1 else ''}"
 
 
-def _unsafe_text(runs: Runs, table: Table) -> str:
-    return plots.counted(table, runs, "unsafe-iterates", "updates", "unsafe")
+def _unsafe_text(runs: Runs) -> str:
+    return plots.counted(runs, "unsafe-iterates", "updates", "unsafe")

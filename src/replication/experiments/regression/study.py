@@ -43,7 +43,6 @@ def ablations(results: Path) -> str:
 @parts.figure(
     "regression-rollouts",
     reads=[
-        "quantities.parquet",
         "regression/scpo-short/*",
         "regression/scpo-plain/*",
         "regression/linearised/*",

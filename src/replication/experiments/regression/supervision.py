@@ -13,10 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from replication.errors import NotRunError
-from replication.experiments.regression.quantities import EXPERIMENT, side_epochs
+from replication.experiments.regression.quantities import EXPERIMENT, rejected, side_epochs
 from replication.experiments.regression.read import read_settings, supervision_arms
-from replication.results import frames, quantities
-from replication.results.quantities import Table
+from replication.results import frames
 from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style
 
@@ -28,7 +27,7 @@ SHADES = {"harmful samples": style.BLUE, "other samples": "#9CC3DE"}
 
 @parts.figure(
     "regression-supervision",
-    reads=["quantities.parquet", "regression/scpo/*", "regression/unconstrained/*", "regression/*-adversarial-*/*"],
+    reads=["regression/scpo/*", "regression/unconstrained/*", "regression/*-adversarial-*/*"],
 )
 def supervision(results: Path) -> Figure:
     """Loss of SCPO and of unconstrained training for each share of adversarial labels, and what SCPO rejects."""
@@ -55,14 +54,12 @@ def supervision(results: Path) -> Figure:
         shares = below.subplots()
         constrained = {share: runs[arms["scpo"]] for share, arms in families.items() if "scpo" in arms}
         if constrained:
-            _rejected_panel(shares, constrained, epoch, quantities.read(results))
+            _rejected_panel(shares, constrained, epoch)
         style.letters([*losses, shares])
         return figure
 
 
-def rejected_shares(
-    runs: Mapping[float, tuple[Run, ...]], epoch: float, table: Table
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def rejected_shares(runs: Mapping[float, tuple[Run, ...]], epoch: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rejected shares of SCPO's runs, by share of adversarial labels, as two long tables.
 
     Both have the columns adversarial (such as "10 %"), samples, seed and rejected.
@@ -77,16 +74,16 @@ def rejected_shares(
         for column, samples in SAMPLES.items():
             same = {"adversarial": f"{100 * adversarial:.0f} %", "samples": samples}
             single.append(rows[["seed"]].assign(rejected=rows[column], **same).dropna())
-            name = column.replace("_", "-") + "-at-side"
-            if table.has(EXPERIMENT, of[0].arm, name):
-                values = table.values(EXPERIMENT, of[0].arm, name)
-                medians.append(values.rename("rejected").reset_index().assign(**same))
-    return pd.concat(single), pd.concat(medians) if medians else pd.concat(single)[:0]
+            found = [(run.seed, rejected(run, column, epoch)) for run in of]
+            medians.append(
+                pd.DataFrame(found, columns=["seed", "rejected"]).assign(**same).dropna().astype({"rejected": float})
+            )
+    return pd.concat(single), pd.concat(medians)
 
 
-def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: float, table: Table) -> None:
+def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: float) -> None:
     """Draw the median of the evaluations with a bar over their middle half, and a dot for each seed's median."""
-    single, medians = rejected_shares(runs, epoch, table)
+    single, medians = rejected_shares(runs, epoch)
     shared: dict[str, Any] = {"x": "adversarial", "y": "rejected", "hue": "samples", "hue_order": list(SHADES)}
     shared |= {"palette": SHADES, "ax": axes}
     bars: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 50), "err_kws": {"linewidth": 8.0, "alpha": 0.4}}
