@@ -18,7 +18,7 @@ from replication.report import numbers, parts
 from replication.results.inventory import BENCHMARKS, files_of
 from replication.shipped import ship
 from replication.typeset import style
-from tests.pipeline.test_workflow import Workflow
+from tests.pipeline.test_workflow import Workflow, rules_of
 from tests.replication.synthetic_results import small_config, write_results
 from tests.replication.synthetic_stamps import write_stamps
 
@@ -206,6 +206,33 @@ def test_an_altered_file_is_refused_before_planning(workflow: Workflow) -> None:
     with pytest.raises(AssertionError, match=r"referee\.json: altered"):
         workflow.snakemake("--dry-run", scale="synthetic", origin="shipped")
     path.write_bytes(before)
+
+
+def test_copies_that_are_altered_or_missing_are_restored(workflow: Workflow) -> None:
+    """Also those that no stamp describes, and stamps, which no rule reads."""
+    asked = {"scale": "synthetic", "origin": "shipped"}
+    copies = workflow.folder / "results/shipped/synthetic"
+    names = ship.restored_names(workflow.folder / "shipped/results/synthetic")
+    paths = [ship.restored_path(copies, name).relative_to(workflow.folder) for name in names]
+    (workflow.folder / "outputs.txt").write_text("\n".join(map(str, paths)))
+    workflow.snakemake("restore", **asked)
+    ship.restore(workflow.folder / "shipped/results/synthetic", copies)
+    assert "restore" not in rules_of(workflow.snakemake("--dry-run", **asked))
+
+    referee, stamp = copies / "referee.json", copies / "regression/scpo/seed-0/run.stamp.json"
+    before = stamp.read_bytes()
+    stamp.unlink()
+    assert "restore" in rules_of(workflow.snakemake("--dry-run", **asked))
+    stamp.write_bytes(before)
+    referee.write_text("{}")
+    plan = workflow.snakemake("--dry-run", **asked)
+    assert f"{referee.relative_to(workflow.folder)}: missing, or not the shipped file" in plan
+    assert "restore" in rules_of(plan)
+    assert referee.read_text() == "{}"  # a dry run changes nothing
+    workflow.snakemake("restore", **asked)
+    assert referee.read_text() != "{}"
+    ship.restore(workflow.folder / "shipped/results/synthetic", copies)
+    assert "restore" not in rules_of(workflow.snakemake("--dry-run", **asked))
 
 
 def test_a_checkout_with_windows_line_ends_has_the_same_files(tmp_path):

@@ -7,6 +7,14 @@ try:
 except ScpoError as error:
     raise WorkflowError(str(error)) from error
 
+# Snakemake does not look at files that no job reads.  If a copy was altered or deleted, the number of times that the
+# copies were restored goes up by one; it is a parameter of the rule, so the rule runs again.
+RESTORED = Path(f"{LOGS}/restored")
+TIMES = int(RESTORED.read_text()) if RESTORED.is_file() else 1
+if workflow.is_main_process and RESTORED.is_file() and (UNLIKE := ship.unlike(Path(SHIPPED_RESULTS), Path(RESULTS))):
+    logger.warning(f"{UNLIKE[0]}: missing, or not the shipped file ({len(UNLIKE)} such); all are restored")
+    TIMES += 1
+
 
 localrules:
     restore,
@@ -27,7 +35,10 @@ rule restore:
     params:
         shipped=SHIPPED_RESULTS,
         results=RESULTS,
+        restored=RESTORED,
+        times=TIMES,
     message:
         f"Checking and restoring the shipped results of scale {SCALE}"
     shell:
         "{PYTHON:q} -m replication restore --shipped {params.shipped} --out {params.results} > {log} 2>&1"
+        " && echo {params.times} > {params.restored}"

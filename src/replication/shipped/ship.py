@@ -120,6 +120,16 @@ def restore(folder: Path, out: Path) -> None:
         bank.restore(key, out / key.folder)
 
 
+def unlike(folder: Path, out: Path) -> list[Path]:
+    """Return the copies of shipped files below ``out`` that are missing or were altered.
+
+    Files of runs are only missed here; their stamps tell whether they were altered.
+    """
+    stated = {restored_path(out, name): digest for name, digest in read_manifest(folder)["files"].items()}
+    missing = [path for name in Bank(folder).names() if not (path := out / name).is_file()]
+    return [path for path, digest in stated.items() if not path.is_file() or sha256(path) != digest] + missing
+
+
 def restored_names(folder: Path) -> list[str]:
     """Return the files that :func:`restore` writes, relative to results/<scale>, after a :func:`check`.
 
