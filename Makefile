@@ -9,6 +9,12 @@ SET ?=
 # the scale of make verify and make html
 SCALE ?= paper
 
+# a variable of another name, such as SETT=..., would change nothing without a word
+VARIABLES := JOBS SET SCALE STRICT TORCH_INDEX PYTHON
+given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(filter-out $(VARIABLES),$(given)),$(error $(name)=...: no such variable; there are $(VARIABLES)))
+
+# (tools run as modules: the scripts in .venv/bin do not work in a folder of any name)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # one thread per process; processes run in parallel
 export OMP_NUM_THREADS := 1
@@ -31,7 +37,8 @@ LINTS := lint-types lint-rules lint-imports lint-style lint-format
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
-	@echo 'Variables: JOBS (processes, now $(JOBS)), SET (settings), TORCH_INDEX (package index with CPU builds of torch)'
+	@echo 'Variables: JOBS (processes, now $(JOBS)), SET (settings), SCALE (of verify and html), STRICT (of verify),'
+	@echo '           PYTHON (interpreter for the set-up), TORCH_INDEX (package index with CPU builds of torch)'
 
 setup: ## Make .venv from requirements.lock and look for TeX (skipped while nothing has changed)
 	@bash workflow/setup.sh
@@ -49,7 +56,7 @@ test: ## Lint, types, unit and property tests, then the smoke pipeline (12 to 25
 	@echo '      tiny budgets, PDF included: 12 to 25 minutes on two cores.'
 	@bash workflow/setup.sh
 	@$(MAKE) --no-print-directory lint
-	@pytest -n $(JOBS)
+	@python -m pytest -n $(JOBS)
 	@$(MAKE) --no-print-directory smoke
 	@echo 'test: everything passed'
 
@@ -58,7 +65,7 @@ quick: ## Lint, types and the fast tests, which do not run the pipeline, for use
 	@$(beside) quick-tests $(LINTS)
 
 quick-tests:
-	@pytest -n $(JOBS) -m 'not slow'
+	@python -m pytest -n $(JOBS) -m 'not slow'
 
 smoke: ## The whole pipeline with tiny budgets, PDF included (2 to 3 minutes)
 	@bash workflow/setup.sh
@@ -80,7 +87,7 @@ page: ## The explorer, one page that shows the shipped results and needs no netw
 docs: ## The documentation as a site to read offline, with the notebooks run on the shipped results (two minutes)
 	@bash workflow/setup.sh
 	@$(SNAKEMAKE) --config scale=study from=shipped -- notebooks
-	@sphinx-build --quiet --fail-on-warning --keep-going -c docs . results/site
+	@python -m sphinx --quiet --fail-on-warning --keep-going -c docs . results/site
 	@$(call made,docs,results/site/docs/index.html)
 
 review: ## One seed of every arm of the scale paper at full length with the whole report; compares each run with the shipped one (15 to 30 minutes)
@@ -138,26 +145,26 @@ bench: ## The benchmarks, written to results/bench/ (5 to 15 minutes; best on an
 
 lab: ## JupyterLab on the notebooks, in the environment of the lock file
 	@bash workflow/setup.sh
-	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	@python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 lint: ## Style, formatting, types and what may import what
 	@bash workflow/setup.sh
 	@$(beside) $(LINTS)
 
 lint-types:
-	@mypy
+	@python -m mypy
 
 lint-rules:
-	@snakefmt --check --compact-diff Snakefile workflow
+	@python -m snakefmt --check --compact-diff Snakefile workflow
 
 lint-imports:
-	@lint-imports --no-logo
+	@python -c 'from importlinter import cli; cli.lint_imports_command()' --no-logo
 
 lint-style:
-	@ruff check .
+	@python -m ruff check .
 
 lint-format:
-	@ruff format --check .
+	@python -m ruff format --check .
 
 lock: ## For maintainers: write requirements.lock from requirements.in (needs uv and the package index)
 	@bash workflow/lock.sh

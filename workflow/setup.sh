@@ -49,6 +49,14 @@ step() {
     echo "set-up: $label, $((SECONDS - start)) s"
 }
 
+# In PATH a colon begins another folder; the scripts in .venv/bin hold the folder's name as a shell reads it.
+check_folder() {
+    case $PWD in
+        *:* | *$'\n'*) fail "the name of no folder above may hold a colon or a line break, as in $PWD" ;;
+        *[\"\$\`\\]*) echo "set-up: in a folder of this name .venv/bin/replicate fails; use: python -m replication" ;;
+    esac
+}
+
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
@@ -174,5 +182,6 @@ tex() {
     echo "        It needs latexmk and pdflatex. On Debian: apt-get install $tex_packages" >&2
 }
 
+check_folder
 python_environment
 tex

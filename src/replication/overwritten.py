@@ -1,4 +1,4 @@
-"""Finds the finished runs that a call of the workflow will replace, because they were made with other settings."""
+"""Finds finished results that a call of the workflow will replace, because they were made with other settings."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from scpo.errors import ConfigurationError
 
 
 def warning(config: Config, results: Path) -> str | None:
-    """Return a sentence on the finished runs in ``results`` (results/<scale>) that ``config`` replaces, or None."""
+    """Return a sentence on the finished results in ``results`` (results/<scale>) that ``config`` replaces, or None."""
     arms = list(_replaced(config, results))
-    if not arms:
-        return None
     try:
         changed = list(_differences(load_json(results / "config.json").model_dump(), config.model_dump(), ""))
-    except ConfigurationError:  # it is missing or older; the runs' own stamps have told enough
+    except ConfigurationError:  # it is missing or older; the runs' own stamps tell enough
         changed = []
-    settings = f" ({', '.join(changed)})" if changed else ""
-    return (
-        f"{results}: finished runs of {', '.join(arms)} were made with other settings{settings} and are replaced; to "
-        f"keep them, stop and rename the folder"
-    )
+    keep = "to keep them, stop and rename the folder"
+    if arms:
+        settings = f" ({', '.join(changed)})" if changed else ""
+        return (
+            f"{results}: finished runs of {', '.join(arms)} were made with other settings{settings} and are replaced; "
+            f"{keep}"
+        )
+    if shared := [one for one in changed if ".arms." not in one]:  # such as the settings of certificates
+        return f"{results}: results that depend on {', '.join(shared)} are replaced; {keep}"
+    return None
 
 
 def _replaced(config: Config, results: Path) -> Iterator[str]:

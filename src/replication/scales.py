@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,21 @@ class Choice:
         return f"config/{self.scale}.yaml"
 
 
-def choose(options: Mapping[str, Any]) -> Choice:
+def choose(options: Mapping[str, Any], command: Sequence[str] = ()) -> Choice:
     """Return the options that ``snakemake --config key=value`` gives.
 
+    Args:
+        options: key -> value, as Snakemake passes them on: of a key that is given twice, the last value.
+        command: the words of the command, in which such a key is found.
+
     Raises:
-        ConfigurationError: a key or a scale is unknown, or a value is not one of those that are allowed.
+        ConfigurationError: a key or a scale is unknown, a key is given twice, or a value is not one of those that are
+            allowed.
     """
+    given = [word for word in command if word.partition("=")[0] in OPTIONS and "=" in word]
+    if twice := [key for key, times in Counter(word.partition("=")[0] for word in given).items() if times > 1]:
+        values = " ".join(word for word in given if word.startswith(f"{twice[0]}="))
+        raise ConfigurationError(f"--config {values}: {twice[0]} is given twice")
     for key, value in options.items():
         if key not in OPTIONS:
             raise ConfigurationError(f"--config {key}={value}: no such key{known(key, OPTIONS)}")

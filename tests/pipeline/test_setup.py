@@ -118,6 +118,22 @@ def test_an_environment_of_another_folder_is_made_again(checkout: Path, move) ->
     assert set_up(other) == WHOLE
 
 
+def test_a_folder_that_path_cannot_hold_is_refused_at_the_start(checkout: Path) -> None:
+    folder = checkout.rename(checkout.with_name("a:b"))
+    made = subprocess.run(SCRIPT, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert made.returncode == 1
+    assert "may hold a colon" in made.stderr
+    assert not (folder / ".venv").exists()
+
+
+def test_a_misspelt_variable_of_make_is_refused(tmp_path: Path) -> None:
+    make = ["make", "--file", str(PROJECT / "Makefile"), "help"]
+    done = subprocess.run([*make, "SETT=a"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "SETT=...: no such variable; there are JOBS SET" in done.stderr
+    subprocess.run([*make, "SET=a b=c", "JOBS=1"], cwd=tmp_path, capture_output=True, check=True)
+
+
 def test_of_pip_settings_only_the_index_is_taken(checkout: Path) -> None:
     home = checkout.parent / "her home"
     (home / ".config/pip").mkdir(parents=True)

@@ -49,6 +49,13 @@ def test_the_arms_and_the_changed_settings_are_named(results):
     )
 
 
+def test_results_that_are_no_runs_are_not_replaced_without_a_word(results):
+    said = overwritten.warning(smoke("double_integrator.certificate.cells=24"), results)
+    assert said is not None
+    assert said.startswith(f"{results}: results that depend on double_integrator.certificate.cells: ")
+    assert "-> 24 are replaced" in said
+
+
 def test_a_damaged_stamp_counts_as_one_of_other_settings(results):
     (results / "regression/scpo/seed-20002/run.stamp.json").write_text("{}")
     assert "regression/scpo" in str(overwritten.warning(smoke(), results))

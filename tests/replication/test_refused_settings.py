@@ -169,6 +169,14 @@ def test_an_option_of_the_workflow_is_refused(options, said, monkeypatch):
     assert str(refused.value).startswith("--config ") and said in str(refused.value)
 
 
+def test_an_option_of_the_workflow_that_is_given_twice_is_refused(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    command = ["snakemake", "--config", "scale=smoke", "set=regression.bound=1.2", "scale=paper"]
+    with pytest.raises(ConfigurationError, match="--config scale=smoke scale=paper: scale is given twice"):
+        scales.choose({"scale": "paper"}, command)
+    assert scales.choose({"scale": "smoke"}, command[:-1]).scale == "smoke"
+
+
 @pytest.mark.parametrize(("change", "said"), LARGE)
 def test_what_cannot_fit_into_memory_is_refused(change, said, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 24e9)
