@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from replication.paths import REPOSITORY
@@ -58,9 +59,21 @@ def stated() -> dict[str, str]:
     }
 
 
+def other_checkout() -> Path | None:
+    """Return the checkout around the working folder, if this process runs the code of another one."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "Snakefile").is_file() and (folder / "src/replication").is_dir():
+            return None if folder.resolve() == REPOSITORY else folder
+    return None
+
+
 def adopt() -> None:
     """Give this process the environment of a job.  Call this before numpy, torch and matplotlib are imported."""
     values = stated()
+    shadowing = {Path(entry).resolve() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
+    shadowing.discard(REPOSITORY / "src")
+    sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() not in shadowing]
     gitconfig = Path("~/.gitconfig").expanduser()  # it may say whose repositories git may read
     os.environ.setdefault("GIT_CONFIG_GLOBAL", str(gitconfig))
     for name in set(os.environ) - {*INHERITED, *values}:

@@ -81,6 +81,26 @@ def test_the_command_adopts_the_same_environment(hostile, monkeypatch):
     }
 
 
+def command(folder: Path, variables: dict[str, str]) -> str:
+    """Run a command that imports NumPy in ``folder``, by hand and not by make, and return its message."""
+    words = [sys.executable, "-m", "replication", "quantities", "--results", "nowhere", "--out", "nowhere.parquet"]
+    run = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode == 2, run.stderr
+    return run.stderr
+
+
+def test_a_command_by_hand_takes_no_package_of_the_users(hostile, tmp_path):
+    assert "ResultError: nowhere" in command(tmp_path, hostile)
+
+
+def test_the_command_of_another_checkout_is_refused(hostile, tmp_path):
+    (tmp_path / "src/replication").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "Snakefile").touch()
+    for folder in (tmp_path, tmp_path / "docs"):
+        assert f"and {tmp_path} is another checkout; run make setup there" in command(folder, hostile)
+
+
 def test_a_notebook_is_the_same_in_any_home(hostile, tmp_path):
     results = tmp_path / "results"
     results.mkdir()
