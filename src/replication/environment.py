@@ -11,10 +11,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from replication.paths import REPOSITORY
 
+#: Day of the release, as in CITATION.cff, and its beginning in seconds since 1970, which files have as their date.
+RELEASED = "2026-12-01"
+EPOCH = int(datetime.fromisoformat(f"{RELEASED}T00:00:00+00:00").timestamp())
 #: Home of the jobs.
 HOME = REPOSITORY / "logs" / "home"
 #: What a job takes over: where programs and libraries are, where to write, who she is, which GPU; and the instruction
@@ -54,7 +58,7 @@ def stated() -> dict[str, str]:
         "MPLBACKEND": "Agg",
         "JUPYTER_PREFER_ENV_PATH": "1",
         # a fixed date makes figures and the PDF repeatable
-        "SOURCE_DATE_EPOCH": "1765756800",
+        "SOURCE_DATE_EPOCH": str(EPOCH),
         "FORCE_SOURCE_DATE": "1",
     }
 

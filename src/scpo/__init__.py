@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scpo.smoothness import FixedSmoothness as FixedSmoothness
     from scpo.smoothness import Smoothness as Smoothness
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: public name -> module that defines it; "scpo" for the modules themselves
 _PUBLIC = {

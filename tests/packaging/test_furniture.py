@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import scpo
+from replication import environment
 
 from .environments import PROJECT, project_table
 
@@ -81,6 +82,7 @@ def test_the_archive_is_told_what_the_citation_says() -> None:
 def test_the_release_has_the_date_of_the_changelog() -> None:
     citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
     assert f"## {citation['version']} - {citation['date-released']}" in (PROJECT / "CHANGELOG.md").read_text()
+    assert environment.RELEASED == citation["date-released"]
 
 
 @pytest.mark.parametrize("name", PAGES)

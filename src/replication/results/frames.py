@@ -44,5 +44,10 @@ def windows(data: pd.DataFrame, count: int) -> pd.Series[float]:
     return pd.Series((index + 0.5) * width, index=data.index)
 
 
+def worst_values(series: pd.DataFrame, count: int) -> pd.Series[float]:
+    """Return the largest constraint value of any iterate of any seed in each of ``count`` windows, by their centres."""
+    return series.groupby(windows(series, count))["max_g_high"].max()
+
+
 def _joined(runs: Iterable[Run], table: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
     return by("seed", {run.seed: table(run) for run in runs})

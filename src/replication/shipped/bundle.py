@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from replication.bank import Bank
+from replication.environment import EPOCH
 from replication.errors import ResultError
 from replication.files import write_bytes
 from replication.provenance import stamp
@@ -28,8 +29,6 @@ from replication.shipped import crate, ship
 CHECKSUMS = "SHA256SUMS"
 #: Folder of the report that was made from the shipped results, to compare a rebuilt one with.
 MADE = "made"
-#: Date of every file, unless SOURCE_DATE_EPOCH is set.
-EPOCH = 1765756800
 #: Folders of the archive, with their content.
 FOLDERS = {
     "src/": "the library and the replication",
@@ -149,4 +148,5 @@ def archive(name: str, content: Mapping[str, bytes], executable: set[str]) -> by
 
 
 def _epoch() -> int:
+    """Return the date of every file: SOURCE_DATE_EPOCH, or the day of the release."""
     return int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))

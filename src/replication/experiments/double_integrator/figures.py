@@ -22,6 +22,8 @@ REFERENCES: dict[str, dict[str, Any]] = {
     "backup": {"color": style.GREY, "linewidth": 1.1, "linestyle": style.DASHED},
     "MPC": {"color": style.OCHRE, "linewidth": 1.1, "linestyle": style.DOTTED},
 }
+#: Into so many windows training is cut for constraints; the share of the seeds, in percent, that a band holds.
+WINDOWS, MIDDLE = 100, 90.0
 #: The verified runs lie on those on the bound alone: dashed, both can be seen.
 LOOKS: dict[str, dict[str, Any]] = {
     "unconstrained": {},
@@ -50,7 +52,7 @@ Place = Literal["outside upper center", "outside lower center"]
     ],
 )
 def training(results: Path) -> Figure:
-    """Closed-loop cost, loss on good labels and the largest constraint over training; every seed, by scenario."""
+    """Closed-loop cost and loss on good labels (median, middle 90 %), and the largest constraint of any seed."""
     references, scenarios = read_references(results), read_scenarios(results)
     worst = max(run.summary["max_g"] for runs in scenarios.values() for of in runs.values() for run in of)
     with style.look():
@@ -147,19 +149,19 @@ def _evaluations(axes: Axes, runs: Scenario, column: str) -> None:
     tables = {method: frames.evaluations(runs[method]).dropna(subset=column) for method in _order(runs)}
     for method, data in tables.items():
         if len(data):
-            look = {"linewidth": 0.8, "alpha": 0.7} | LOOKS[method]
-            plots.seeds(axes, data, "update", column, style.COLOURS[method], **look)
+            plots.spread(axes, data, "update", column, style.COLOURS[method], percent=MIDDLE, **LOOKS[method])
     if not any(map(len, tables.values())):
         style.note(axes, "no good labels", x=0.5, y=0.55, ha="center", color=style.GREY)
 
 
 def _constraint(axes: Axes, runs: tuple[Run, ...], method: str) -> None:
-    """Draw the highest constraint of each bin, for each seed; crosses mark unsafe iterates of SCPO."""
-    data = frames.series(runs)
-    data = data.assign(at=data["epoch"] * runs[0].summary["updates"] / runs[0].epochs)
-    plots.seeds(axes, data, "at", "max_g_high", style.COLOURS[method], **({"alpha": 0.45} | LOOKS[method]))
+    """Draw the highest constraint of any seed in each window; crosses mark windows with unsafe iterates of SCPO."""
+    worst = frames.worst_values(frames.series(runs), WINDOWS)
+    update = worst.index.to_numpy() * runs[0].summary["updates"] / runs[0].epochs
+    worst = worst.set_axis(update)
+    axes.plot(worst.index, worst, color=style.COLOURS[method], **({"linewidth": 1.2} | LOOKS[method]))
     if runs[0].method == "scpo":
-        plots.mark_unsafe(axes, data, "at")
+        plots.cross(axes, worst[worst > 0.0])
 
 
 def _count_unsafe(axes: Axes, runs: Scenario) -> None:

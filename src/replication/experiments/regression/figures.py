@@ -89,7 +89,7 @@ def safety(results: Path) -> Figure:
         plots.constraint_axis(iterates, -3.0, top)
         for name, runs in arms.items():
             colour = style.COLOURS[name]
-            worst = worst_values(frames.series(runs))
+            worst = frames.worst_values(frames.series(runs), WINDOWS)
             label = f"{style.LABELS[name]} ({_unsafe_text(runs)})"
             iterates.plot(worst.index, worst, color=colour, linewidth=1.2, label=label)
             if runs[0].method == "scpo":  # without the constraint nearly every window holds one
@@ -130,11 +130,6 @@ def smoothness(results: Path) -> Figure:
         style.letters(grid)
         figure.align_ylabels(grid[:, 0])
         return figure
-
-
-def worst_values(series: pd.DataFrame) -> pd.Series[float]:
-    """Return the largest constraint value of any iterate of any seed, indexed by the centre of the window."""
-    return series.groupby(frames.windows(series, WINDOWS))["max_g_high"].max()
 
 
 def unsafe_shares(evaluations: pd.DataFrame, count: int) -> pd.Series[float]:
