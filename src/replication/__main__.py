@@ -7,11 +7,11 @@ import sys
 
 def start() -> int:
     """Run the command ``replicate`` in the environment of a job and return its exit status."""
-    from replication import environment
+    from replication import environment, paths
 
     if (folder := environment.other_checkout()) is not None:
         print(
-            f"replicate: {sys.executable} runs the code in {environment.REPOSITORY}, and {folder} is another checkout; "
+            f"replicate: {sys.executable} runs the code in {paths.REPOSITORY}, and {folder} is another checkout; "
             "run make setup there and take its .venv",
             file=sys.stderr,
         )
