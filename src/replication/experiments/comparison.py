@@ -159,21 +159,23 @@ def rollouts_figure(
         axes = figure.subplots()
         settings = read_arms(results, experiment)
         arms = [arm for arm in methods if arm in settings]
+        curves: dict[str, tuple[pd.Series[float], str]] = {}
         for arm in arms:
             colour, line = style.BASELINES[arm.removesuffix(suffix)]
             data = _against_rollouts(read_arm(results, experiment, arm))
-            plots.spread(
-                axes, data, "rollouts", "objective", colour, percent=MIDDLE, label=methods[arm], linestyle=line
-            )
+            plots.spread(axes, data, "rollouts", "objective", colour, percent=MIDDLE, linestyle=line)
+            curves[methods[arm]] = data.groupby("rollouts")["objective"].median(), colour
         if logarithmic:
             style.log(axes)
         limits = [limit for arm in arms if (limit := settings[arm].schedule.max_rollouts) is not None]
-        if limits:  # those that all methods have; one that takes more is cut off
-            axes.set_xlim(0.0, max(limits))
+        # those that all methods have; one that takes more is cut off
+        most = max(limits) if limits else max(float(curve.index[-1]) for curve, _ in curves.values())
+        axes.set_xlim(0.0, most)
         axes.set_xlabel("rollouts, probes counted")
         axes.set_ylabel(label)
         style.thousands(axes)
-        axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+        ends = {name: (float(np.interp(most, curve.index, curve)), colour) for name, (curve, colour) in curves.items()}
+        plots.name_lines(axes, ends)
         return figure
 
 

@@ -5,12 +5,14 @@ Tables are long: a row per seed and time, with the column seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from scipy.optimize import isotonic_regression
 
 from replication.results import run_quantities
 from replication.results.read import Run
@@ -57,6 +59,30 @@ def cross(axes: Axes, values: pd.Series[float]) -> None:
     """Mark ``values`` with crosses, at their index."""
     look: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8, "color": style.INK, "zorder": 4}
     axes.plot(values.index, values, linestyle="", **look)
+
+
+def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]], gap: float = 0.055) -> None:
+    """Write the name of each line right of ``axes``, at the height at which the line ends.
+
+    Args:
+        axes: has its final scale and limits.
+        ends: name -> last value of its line, and the line's colour.
+        gap: least distance of two names, as a share of the height; names that would be nearer move apart.
+    """
+
+    def height(name: str) -> float:
+        scaled = axes.transScale.transform((0.0, ends[name][0]))
+        return float(axes.transLimits.transform(scaled)[1])
+
+    order = sorted(ends, key=height)
+    places = np.array([height(name) for name in order])
+    lowest = gap * np.arange(len(order))
+    moved = lowest + isotonic_regression(places - lowest).x  # the least shifts, squared
+    for name, place, written in zip(order, places, moved, strict=True):
+        colour = ends[name][1]
+        look: dict[str, Any] = {"color": colour, "fontsize": 7.5, "va": "center", "annotation_clip": False}
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0.0, 0.5), "shrinkA": 0.0}
+        axes.annotate(name, (1.0, place), (1.03, written), "axes fraction", "axes fraction", arrowprops=leader, **look)
 
 
 def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:
