@@ -9,10 +9,12 @@ import pytest
 
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError, NonFiniteError, ShapeError
+from scpo.projection import project as projection
 from scpo.projection.norm import Norm
 from scpo.projection.optimality import dual_value
 from scpo.projection.project import GAP_TOLERANCE, KKT_TOLERANCE, project, project_onto
 from scpo.projection.region import LocalSafeRegion
+from tests.trials.fuzz_projection import case
 
 from .instances import KINDS, draw
 
@@ -204,3 +206,25 @@ def test_unlike_directions_with_a_row_that_leaves_no_slack(seed: int) -> None:
     assert region.contains(found.point)
     assert found.kkt_residual <= KKT_TOLERANCE or found.gap <= GAP_TOLERANCE
     assert found.backend != "clarabel"
+
+
+def test_opposite_rows_that_leave_far_less_than_each_of_them() -> None:
+    """Number 9379 of the trial fuzz_projection: the region is 8 orders shorter than the reach, which is its unit."""
+    one = case(9379)
+    least = one.region.longest_by_pairs()
+    assert least < 1e-7 * one.region.reach(one.target)
+    found = one.solve()
+    assert one.region.contains(found.point)
+    assert np.linalg.norm(found.point) < least
+    assert found.kkt_residual <= KKT_TOLERANCE
+    assert found.retries == ("sqp", "clarabel")
+    assert found.point == pytest.approx(one.solve("clarabel").point, rel=1e-6, abs=1e-6 * least)
+
+
+def test_opposite_rows_with_errors_and_no_slack_leave_only_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pair proves it where no backend does."""
+    monkeypatch.setattr(projection, "BACKENDS", dict.fromkeys(projection.BACKENDS, lambda *given: []))
+    slope = np.array([1.0, 0.3])
+    found = project([1.0, 1.0], [0.0, 0.0], [slope, -slope], 0.0, probe_error=0.1, metric=[1.0, 2.0])
+    assert (found.status, found.retries) == ("pinned", ("sqp", "clarabel"))
+    assert not found.point.any()

@@ -214,3 +214,24 @@ def test_unusable_arguments(changes: dict[str, Any], error: type[ScpoError], mes
     with pytest.raises(error, match=message):
         LocalSafeRegion.build(**arguments(**changes))
     LocalSafeRegion.build(**arguments())
+
+
+@EXAMPLES
+@given(kind=st.sampled_from(["opposite rows", "steep probe error", "plain", "zero slope", "tiny slack"]), seed=SEEDS)
+def test_pairs_of_rows_bound_every_step(kind: str, seed: int) -> None:
+    region = draw(kind, seed).region
+    bound, rng = region.longest_by_pairs(), np.random.default_rng(seed)
+    for z in rng.normal(size=(200, region.slopes.shape[1])):
+        assert region.largest_factor(z) * np.linalg.norm(z) <= bound
+
+
+@pytest.mark.parametrize("error", [1e-8, 1e-3, 0.5])
+def test_what_a_pair_of_rows_says(error: float) -> None:
+    """Of opposite rows also where their error is far below the roundoff of a squared slope; of one row with itself."""
+    slope = np.array([[1.0, 0.3, 0.2]])
+    opposite = LocalSafeRegion.build([-1.0, -3.0], np.vstack([slope, -slope]), 1.0, error, kappa=0.5)
+    assert opposite.longest_by_pairs() == pytest.approx(1.0 / error, rel=1e-5)
+    same = LocalSafeRegion.build([-1.0, -3.0], np.vstack([slope, slope]), 1.0, error)
+    assert same.longest_by_pairs() == np.inf
+    alone = LocalSafeRegion.build([-1.0], error * slope, 1.0, 2.0 * error * np.linalg.norm(slope))
+    assert alone.longest_by_pairs() == pytest.approx(1.0 / (error * np.linalg.norm(slope)), rel=1e-5)

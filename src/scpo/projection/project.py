@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scpo.arrays import Array, length_of, real_array
+from scpo.arrays import LARGEST, Array, length_of, real_array
 from scpo.errors import ConfigurationError, ShapeError, SolverError
 from scpo.projection.norm import Norm
 from scpo.projection.optimality import distance_gap, dual_distance, kkt_residual
@@ -209,11 +209,30 @@ class _Search:
             answer = self._tried(names[0], tuple(names), FINER)
         if answer.gap <= GAP_TOLERANCE or answer.kkt_residual <= KKT_TOLERANCE:
             return answer
+        if (found := self._in_smaller_radius(names)) is not None:
+            return found
         k, n = self.region.slopes.shape
         raise SolverError(
             f"projection onto {self.kept.size} of {k} rows in {n} dimensions missed its tolerances "
             f"({'; '.join(failures)}); check the scaling of the constraints, or try another backend"
         )
+
+    def _in_smaller_radius(self, names: list[str]) -> Projection | None:
+        """Return the answer in a radius that pairs of rows imply; None if that is not clearly below the reach.
+
+        Opposite rows may leave a region that is orders smaller than the reach, in whose units it would be lost.
+        """
+        radius = self.region.of_rows(self.kept).longest_by_pairs()
+        if radius > 0.5 * self.longest:
+            return None
+        if radius > 0.0:
+            radius = max(radius, 1.0 / LARGEST)
+        region = replace(self.region, radius=radius)
+        if (found := _without_a_solver(region, self.target, self.norm)) is None:
+            again = _Search(region, self.target, self.norm)
+            again.nearest, again.proof = self.nearest, self.proof
+            found = again.run(names)
+        return replace(found, retries=(*names, *found.retries))
 
     def _tried(self, name: str, missed: tuple[str, ...], tightenings: Sequence[float]) -> Projection:
         """Return a backend's first answer whose KKT residual is small, otherwise the best that is known by now."""

@@ -28,6 +28,9 @@ from scpo.errors import ConfigurationError, ShapeError, UnsafeStartError
 
 #: How often the pull-back shortens a point that rounding keeps outside of Z, before it takes 0.
 SHORTENINGS = 60
+#: Two rows bound |z| if their errors exceed |a_i + a_j| by this share of |a_i| + |a_j|.  The bound is raised by
+#: LOOSENED, so that no point of Z reaches it.
+OPPOSED, LOOSENED = 1e-9, 1e-6
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,24 @@ class LocalSafeRegion:
         with np.errstate(over="ignore"):  # a curvature of almost 0 gives no limit
             limits = (fall + root)[curved] / self.smoothness[curved]
         return min(limit, self.radius, float(limits.min(initial=np.inf)))
+
+    def longest_by_pairs(self) -> float:
+        """Return a bound on |z| for the points of Z, from the sum of each two rows; inf if no sum gives one.
+
+        With s = -kappa g it requires (e_i + e_j - |a_i + a_j|) |z| <= s_i + s_j, for any L >= 0.  Opposite rows may
+        leave far less than each of them does alone.  It takes O(k^2 n).
+        """
+        least, slack, squares = np.inf, -self.kappa * self.values, self.norms**2
+        for i in np.flatnonzero(self.probe_error):
+            sizes, errors = squares + squares[i], self.probe_error + self.probe_error[i]
+            sums = sizes + 2.0 * (self.slopes @ self.slopes[i])  # |a_i + a_j|^2, which rounding hides at opposite rows
+            near = np.flatnonzero(sums < errors**2 + 4.0 * self.roundoff * sizes)
+            together = np.linalg.norm(self.slopes[near] + self.slopes[i], axis=1)
+            left = errors[near] - together - self.roundoff * (errors[near] + together)
+            seen = left > OPPOSED * (self.norms[near] + self.norms[i])
+            with np.errstate(over="ignore"):  # an error of almost 0 gives no limit
+                least = min(least, float(((slack[near] + slack[i])[seen] / left[seen]).min(initial=np.inf)))
+        return (1.0 + LOOSENED) * least
 
     def sizes(self, length: float) -> Array:
         """Return how much each row can vary over steps of this length, shape (k,): the unit of its tolerances."""
