@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ScpoError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -32,4 +34,11 @@ class NonDeterministicConstraintError(ConstraintError):
 
 
 class SolverError(ScpoError, RuntimeError):
-    """No solver reached the accuracy that the projection needs."""
+    """No solver reached the accuracy that the projection needs.
+
+    Attributes:
+        best: the ``Projection`` at the nearest point that was found.  It certainly lies in the region and satisfies the
+            descent inequality; only that no other point is much nearer is not proven.  None: no solver found a point.
+    """
+
+    best: Any = None  # of a type that its module defines, which imports this one

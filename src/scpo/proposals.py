@@ -10,6 +10,7 @@ from torch import Tensor
 from scpo.aim import Aim
 from scpo.arrays import Array, length_of
 from scpo.basis import ORTHONORMAL, Basis
+from scpo.errors import SolverError
 from scpo.look import look_along
 from scpo.probing import Probes, learn
 from scpo.projection.project import Projection, project_onto
@@ -32,6 +33,7 @@ class Proposal:
         projection: the projection of the target.
         looks: the number of looks along the step.
         unsafe_looks: the number of those with max g > 0.
+        missed: no solver reached the tolerances, and the nearest point that was found stands for the projection.
     """
 
     step: Array
@@ -39,6 +41,12 @@ class Proposal:
     projection: Projection
     looks: int = 0
     unsafe_looks: int = 0
+    missed: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """True if the step is 0 because no solver found another point, whatever L is."""
+        return self.missed and not self.projection.point.any()
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,8 @@ class Search:
 def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
     """Propose steps until one is accepted; each rejection raises L for the next proposal.
 
-    A rollout that diverged says nothing about L.  Then the next proposal is at most half as long.
+    A rollout that diverged says nothing about L, nor does a solver that finds no step.  After a divergence the next
+    proposal is at most half as long.
     """
     smoothness, proposals, trials = probes.constants.smoothness, [], []
     while True:
@@ -119,7 +128,7 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
             probes = probes.within(0.5 * trial.length)
         if len(trials) > MAX_RETRIES:
             break
-    if goal.target.any() and all(trial.finite for trial in trials):
+    if goal.target.any() and all(trial.finite for trial in trials) and not proposal.given_up:
         method.smoothness.blocked()
     return Search(tuple(proposals), tuple(trials), smoothness, None)
 
@@ -131,22 +140,26 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
     error of its slope, which is enough for steps of at least this length.  The least length is halved until the step
     reaches it.
 
+    If no solver reaches the tolerances, the nearest point that was found is taken.  It lies in the region and satisfies
+    the descent inequality, as the projection does; it may be farther from the target, or 0.
+
     Raises:
-        SolverError: no solver reached the tolerances.
+        SolverError: no solver found any point.
     """
     region, lacking = _region(start, probes, smoothness, method), _lacking(start, method)
     least = 0.5 * region.reach(goal.target) if lacking.any() else 0.0
-    looks = unsafe = 0
+    looks, unsafe, misses = 0, 0, False
     for _ in range(MOST_LENGTHS):
         beside = np.divide(lacking, least, out=np.zeros_like(lacking), where=(lacking > 0) & (least > 0))
         rows = replace(region, probe_error=region.probe_error + beside)
-        projection = project_onto(_with_descent_row(rows, goal, method), goal.target, metric=goal.metric)
+        projection, missed = _projected(_with_descent_row(rows, goal, method), goal)
+        misses = misses or missed
         proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
         if method.look is not None and proposal.step.any() and length_of(proposal.step) >= least:
             seen = look_along(proposal.step, start, basis, probes, region, beside, method.evaluate, method.look)
             looks, unsafe = looks + seen.count, unsafe + seen.unsafe
             proposal = replace(proposal, step=seen.step, bound=seen.bound)
-        proposal = replace(proposal, looks=looks, unsafe_looks=unsafe)
+        proposal = replace(proposal, looks=looks, unsafe_looks=unsafe, missed=misses)
         length = length_of(proposal.step)
         if length >= least:
             return proposal
@@ -154,6 +167,16 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
             break
         least = 0.5 * length
     return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
+
+
+def _projected(region: LocalSafeRegion, goal: Aim) -> tuple[Projection, bool]:
+    """Return the projection of the target and False; if it missed its tolerances, the nearest point found and True."""
+    try:
+        return project_onto(region, goal.target, metric=goal.metric), False
+    except SolverError as error:
+        if error.best is None:
+            raise
+        return error.best, True
 
 
 def _region(start: Start, probes: Probes, smoothness: Array, method: Method) -> LocalSafeRegion:

@@ -42,6 +42,7 @@ class StepInfo:
     directions: int = _entry("n, the number of directions", 0)
     active: int = _entry("constraint values that held the step back", 0)
     solver_retries: int = _entry("projections that were repeated by another solver", 0)
+    solver_misses: int = _entry("1: no solver reached the tolerances, and the nearest safe point found was taken", 0)
     rollouts: int = _entry("policies evaluated since the start", 0)
     closure_loss: float = _entry("the loss that the closure of step() returned, before the step")
 
@@ -58,6 +59,7 @@ class StepInfo:
             (f"{self.unsafe_probes} unsafe probes", self.unsafe_probes),
             (f"{self.unsafe_looks} unsafe looks", self.unsafe_looks),
             (f"{self.bound_misses} bound misses", self.bound_misses),
+            ("no solver reached the tolerances", self.solver_misses),
         ]
         said = ", ".join(text for text, applies in notes if applies)
         lengths = f"step {self.step_norm:.3g} of {self.nominal_norm:.3g}"

@@ -192,6 +192,7 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
         directions=basis.size,
         active=int(search.last.projection.active[:k].sum()),
         solver_retries=sum(len(one.projection.retries) for one in search.proposals),
+        solver_misses=int(any(one.missed for one in search.proposals)),
         rollouts=method.evaluate.rollouts,
     )
 

@@ -22,6 +22,11 @@ STILL = 50
 SUSPICIOUS = 5
 #: noise is looked for at the first step, and then after this number of updates, its square, its cube and so on
 CHECK_EVERY = 10
+#: the warning that a step is not proven to be the projection
+MISSED = (
+    "no solver reached the tolerances of a projection, so the nearest point that was found was taken; bound and "
+    "descent hold for it as for the projection, and solver_misses counts such updates; please report the case"
+)
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Watch:
                 self.check_at *= CHECK_EVERY
         if outcome.flat and not method.evaluate.constraint.may_be_flat:
             self._say("flat", FLAT)
+        if info.solver_misses:
+            self._say("solver", MISSED)
         stays = torch.equal(method.context.vector.rounded(outcome.theta), start.theta)
         self.still = self.still + 1 if stays and start.gradient.any() else 0
         if self.still == SUSPICIOUS and not start.unsafe:

@@ -229,6 +229,29 @@ def test_an_unsolved_update_is_counted_and_training_goes_on(prepared, monkeypatc
     assert metrics["step_norm"][4] > 0
 
 
+@pytest.mark.filterwarnings("ignore:no solver reached")
+def test_an_update_at_an_unproven_point_is_counted_with_the_unsolved_ones(prepared, monkeypatch):
+    """Its step is the usual one here, and it has no column of its own."""
+    solve, calls = scpo.proposals.project_onto, []
+
+    def unproven_once(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            error = SolverError("planted")
+            error.best = solve(*arguments, **options)
+            raise error
+        return solve(*arguments, **options)
+
+    usual = pd.read_parquet(run(prepared, "regression", "normal", "scpo", "usual") / "metrics.parquet")
+    monkeypatch.setattr("scpo.proposals.project_onto", unproven_once)
+    out = run(prepared, "regression", "normal", "scpo", "unproven")
+    metrics = pd.read_parquet(out / "metrics.parquet")
+    assert files.read_json(out / "run.json")["solver_failures"] == 1
+    assert metrics["update"][metrics["solver_failures"] == 1].tolist() == [3]
+    metrics["solver_failures"] = 0
+    pd.testing.assert_frame_equal(metrics, usual)
+
+
 @pytest.mark.parametrize(("experiment", "dataset", "arm"), [CASES[0], CASES[3], CASES[5]])
 def test_nominal_steps_are_rolled_out_without_a_trace(prepared, experiment, dataset, arm):
     """Evaluations at every epoch, with a rollout at theta + p each, leave training as it is with few of them."""

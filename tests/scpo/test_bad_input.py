@@ -25,6 +25,7 @@ from scpo.errors import (
 )
 from scpo.optimizer import SafeOptimizer
 from scpo.options import Constraint, Descent
+from scpo.projection import project
 from scpo.sampling import Context, Directions, Sample
 from scpo.smoothness import EstimatedSmoothness, FixedSmoothness
 
@@ -202,6 +203,17 @@ def test_directions_that_are_nonsense_leave_no_trace(name: str) -> None:
     before = fingerprint(safe)
     loss_gradient(safe)
     with pytest.raises(expected, match=message):
+        safe.step()
+    assert fingerprint(safe) == before
+
+
+def test_solvers_without_any_point_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    safe = wrap(residual(), "adam", constraint=outputs_within(0.02))
+    train(safe, 8)
+    before = fingerprint(safe)
+    monkeypatch.setattr(project, "BACKENDS", dict.fromkeys(project.BACKENDS, lambda *given: []))
+    loss_gradient(safe)
+    with pytest.raises(SolverError, match="missed its tolerances"):
         safe.step()
     assert fingerprint(safe) == before
 

@@ -22,9 +22,11 @@ from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 from scpo.records import StepInfo
 
-#: Columns of metrics.parquet that are fields of a StepInfo; max_g says the slack, and the loop numbers the updates and
-#: computes the loss.
-FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in ("update", "slack", "closure_loss"))
+#: Fields of a StepInfo whose columns in metrics.parquet come otherwise: the loop numbers the updates and computes the
+#: loss, max_g says the slack, and solver_failures counts the misses.
+OTHERWISE = ("update", "slack", "solver_misses", "closure_loss")
+#: Columns of metrics.parquet that are fields of a StepInfo.
+FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in OTHERWISE)
 #: Unsafe proposals whose weights a run keeps, the first ones.
 UNSAFE_PROPOSALS_KEPT = 200
 
@@ -78,7 +80,7 @@ class Records:
         self._append(_row(info, update, epoch, loss))
 
     def failed(self, values: Array, update: int, epoch: float, loss: float) -> None:
-        """Record an update whose projection no solver could solve, so that policy and ``values`` (k,) stayed."""
+        """Record an update for whose projection no solver found a point, so that policy and ``values`` (k,) stayed."""
         info = StepInfo(
             update=update,
             slack=-float(values.max(initial=-np.inf)),
@@ -172,7 +174,7 @@ def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, An
     """Return a row of metrics.parquet."""
     row: dict[str, Any] = {"update": update, "epoch": epoch, "loss": loss, "max_g": -info.slack}
     row |= {name: getattr(info, name) for name in FROM_STEP}
-    return row | {"unsafe_iterate": info.slack < 0, "solver_failures": 0}
+    return row | {"unsafe_iterate": info.slack < 0, "solver_failures": info.solver_misses}
 
 
 def write_run(

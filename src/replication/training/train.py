@@ -224,7 +224,7 @@ def _part(schedule: ScheduleConfig, records: Records) -> float:
 
 
 def _step(run: Run, vector: ParameterVector, update: int, epoch: float, loss: float) -> bool:
-    """Take one update and record it.  Return False if no solver solved the projection, so that the policy stayed."""
+    """Take one update and record it.  Return False if no solver found a point, so that the policy stayed."""
     try:
         info = run.method.step()
     except SolverError as error:  # everything is as before the step

@@ -100,7 +100,7 @@ def project(
 
     Raises:
         ShapeError, NonFiniteError, ConfigurationError, UnsafeStartError: an argument cannot be used.
-        SolverError: no backend reached the tolerances.
+        SolverError: no backend reached the tolerances; its ``best`` is the nearest point that was found.
 
     Example:
         >>> import numpy as np
@@ -126,7 +126,12 @@ def project_onto(
         return _without_a_solver(region, target, None) or _Search(region, target).run(names)
     norm = Norm.build(metric, target.size)
     used = None if norm.trivial else norm
-    found = _without_a_solver(region, target, used) or _Search(region, target, used).run(names)
+    try:
+        found = _without_a_solver(region, target, used) or _Search(region, target, used).run(names)
+    except SolverError as error:
+        if error.best is not None:
+            error.best = replace(error.best, duals=norm.scale * error.best.duals)
+        raise
     return replace(found, duals=norm.scale * found.duals)
 
 
@@ -179,7 +184,8 @@ class _Search:
     """One projection that needs a solver, with the best answer so far.
 
     Its point and its multipliers need not come from the same try: ``nearest`` is the feasible point that is nearest to
-    the target, and ``proof`` holds the multipliers that prove the largest lower bound on the distance.
+    the target, and ``proof`` holds the multipliers that prove the largest lower bound on the distance.  ``answered`` is
+    True if a backend has proposed any point.
     """
 
     def __init__(self, region: LocalSafeRegion, target: Array, norm: Norm | None = None) -> None:
@@ -196,6 +202,7 @@ class _Search:
             self.basis = norm.axes
         self.nearest = np.zeros_like(target)
         self.proof = np.zeros(region.values.size)
+        self.answered = False
 
     def run(self, names: list[str]) -> Projection:
         """Return the first answer of the backends, tried in turn, that is accepted."""
@@ -212,10 +219,12 @@ class _Search:
         if (found := self._in_smaller_radius(names)) is not None:
             return found
         k, n = self.region.slopes.shape
-        raise SolverError(
+        error = SolverError(
             f"projection onto {self.kept.size} of {k} rows in {n} dimensions missed its tolerances "
             f"({'; '.join(failures)}); check the scaling of the constraints, or try another backend"
         )
+        error.best = answer if self.answered else None
+        raise error
 
     def _in_smaller_radius(self, names: list[str]) -> Projection | None:
         """Return the answer in a radius that pairs of rows imply; None if that is not clearly below the reach.
@@ -230,7 +239,7 @@ class _Search:
         region = replace(self.region, radius=radius)
         if (found := _without_a_solver(region, self.target, self.norm)) is None:
             again = _Search(region, self.target, self.norm)
-            again.nearest, again.proof = self.nearest, self.proof
+            again.nearest, again.proof, again.answered = self.nearest, self.proof, self.answered
             found = again.run(names)
         return replace(found, retries=(*names, *found.retries))
 
@@ -269,6 +278,7 @@ class _Search:
 
     def _remember(self, point: Array, duals: Array) -> None:
         """Keep the point if it is nearer than the kept one, and the multipliers if they prove a larger lower bound."""
+        self.answered = True
         self.nearest = min(self.nearest, point, key=self._distance)
         proofs = [self.proof, duals]
         if not self.nearest.any():
