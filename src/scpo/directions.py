@@ -98,10 +98,16 @@ class Mixed(Tangent):
     share: float = option(0.5, "share of tangent directions", ge=0, le=1)
 
     def draw(self, context: Context, count: int, generator: torch.Generator) -> Sample:
-        """Return both kinds side by side; the captured energy is that of the tangent part."""
-        inside = super().draw(context, round(self.share * count), generator)
+        """Return both kinds side by side; the captured energy is that of the policy's derivatives."""
+        tangent = round(self.share * count)
+        if tangent == 0 and self.checks == 0:
+            return Sample(_gaussian(context.vector, count, generator))
+        inside = super().draw(context, tangent, generator)
         outside = _gaussian(context.vector, count - inside.vectors.shape[1], generator)
-        return Sample(torch.cat([inside.vectors, outside], dim=1), inside.checks, inside.exact)
+        vectors = torch.cat([inside.vectors, outside], dim=1)
+        if inside.exact and outside.shape[1] and self.checks:  # more could be drawn, but no more derivatives
+            return Sample(vectors, inside.vectors)
+        return Sample(vectors, inside.checks, inside.exact and outside.shape[1] == 0)
 
 
 def as_directions(given: Directions | None) -> Directions:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from scpo.basis import WORTH_A_PASS, captured_energy, orthonormal_basis
 from scpo.directions import Isotropic, Mixed, Tangent
 from scpo.errors import ConfigurationError, NonFiniteError
+from scpo.optimizer import SafeOptimizer
 from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 from scpo.sampling import Context, Directions, Sample
@@ -182,7 +183,40 @@ def test_mixed_has_both_kinds(share: float, count: int) -> None:
 def test_few_tangent_directions_are_filled_up_by_isotropic_ones() -> None:
     found = Mixed(STATES, share=1.0).draw(context(perturbed((1, 8, 1))), 10, generator())
     assert found.vectors.shape == (25, 10)
-    assert found.exact
+    assert not found.exact
+    assert captured_energy(orthonormal_basis(found.vectors), found.checks) == pytest.approx(1.0)
+    assert Mixed(STATES, share=1.0).draw(context(perturbed((1, 8, 1))), STATES.shape[0], generator()).exact
+
+
+def test_isotropic_directions_beside_all_tangent_ones_keep_memory_and_number() -> None:
+    """More could be drawn, so the gradients are remembered; the derivatives are all held, so fewer directions do."""
+    first, second = used(wrap(residual(), directions=Mixed(STATES, count=13, recycled=0)), 2)
+    assert second == first - 1
+    safe = wrap(residual(), directions=Mixed(STATES, count=13, recycled=2))
+    train(safe, 1)
+    assert safe.state_dict()["memory"] is not None
+
+
+def used(safe: SafeOptimizer, updates: int) -> list[int]:
+    """Return how many directions each update used."""
+    numbers = []
+    for _ in range(updates):
+        safe.zero_grad()
+        loss(safe.policy).backward()
+        numbers.append(safe.step().directions)
+    return numbers
+
+
+@pytest.mark.parametrize("checks", [0, 4])
+def test_mixed_without_a_tangent_direction(checks: int) -> None:
+    """As many isotropic directions as are asked for; with checks, these measure what the directions miss."""
+    states = torch.linspace(-2, 2, 30, dtype=torch.float64)[:, None]
+    mixed = Mixed(states, share=0.0, checks=checks)
+    found = mixed.draw(context(perturbed((1, 8, 1))), 6, generator())
+    assert found.vectors.shape == (25, 6)
+    assert not found.exact
+    assert (found.checks is None) == (checks == 0)
+    assert used(wrap(residual(), directions=mixed), 2)[0] == mixed.count
 
 
 def test_users_own_directions() -> None:
