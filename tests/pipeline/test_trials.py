@@ -70,3 +70,29 @@ def test_what_cannot_be_run_here_says_so(folder: Path, monkeypatch: pytest.Monke
     assert trials.main() == 0
     assert "not run: no such machine" in capsys.readouterr().out
     assert table.kept()[0].result == "not run: no such machine"
+
+
+# Instead of the set-up: it leaves a folder behind if it is killed, and makes an environment that says yes to everything.
+SET_UP = """
+left=$(mktemp -d)
+sleep 0.5
+mkdir -p .venv/bin && ln -sf "$(type -P true)" .venv/bin/python && rmdir "$left"
+"""
+
+
+def test_killed_set_ups_leave_nothing_beside_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    setups = importlib.import_module("tests.trials.setups")
+
+    def working_copy(copy: Path) -> Path:
+        (copy / "workflow").mkdir(parents=True)
+        (copy / "workflow/setup.sh").write_text(SET_UP)
+        return copy
+
+    monkeypatch.setattr(setups, "working_copy", working_copy)
+    monkeypatch.setattr(setups, "MOMENTS", (0.2,))
+    monkeypatch.setattr(setups, "MORE", 0)
+    for name in ("theirs", "trial"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "theirs"))
+    assert [row.passed for row in setups.main(tmp_path / "trial", Options())] == [True]
+    assert not list((tmp_path / "theirs").iterdir())

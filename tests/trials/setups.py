@@ -19,13 +19,13 @@ EXPECTED = "the next set-up succeeds, and the one after it has nothing to do"
 
 def main(folder: Path, options: Options) -> list[Row]:
     """Kill one set-up after another in the same copy, then let one finish."""
-    copy = working_copy(folder / "copy")
+    copy, plain = working_copy(folder / "copy"), _plain(folder / "temporary")
     chance = random.Random(0)
     moments = [*MOMENTS, *(chance.uniform(*MOMENTS[::3]) * LATEST / MOMENTS[-1] for _ in range(MORE))]
     killed = []
     for after in moments:
         begun = subprocess.Popen(
-            ["bash", "workflow/setup.sh"], cwd=copy, env=_plain(), stdout=subprocess.DEVNULL, start_new_session=True
+            ["bash", "workflow/setup.sh"], cwd=copy, env=plain, stdout=subprocess.DEVNULL, start_new_session=True
         )
         try:
             begun.wait(after)
@@ -33,9 +33,9 @@ def main(folder: Path, options: Options) -> list[Row]:
             os.kill(begun.pid, signal.SIGKILL)  # what it started goes on, as after a kill of the shell alone
             begun.wait()
             killed.append(f"{after:.1f} s")
-    finished = run(["bash", "workflow/setup.sh"], copy, env=_plain())
-    again = run(["bash", "workflow/setup.sh"], copy, env=_plain())
-    works = run([".venv/bin/python", "-c", "import replication.cli, torch, snakemake"], copy, env=_plain())
+    finished = run(["bash", "workflow/setup.sh"], copy, env=plain)
+    again = run(["bash", "workflow/setup.sh"], copy, env=plain)
+    works = run([".venv/bin/python", "-c", "import replication.cli, torch, snakemake"], copy, env=plain)
     statuses = finished.returncode, again.returncode, works.returncode
     whole = not any(statuses) and "step" not in again.stdout
     observed = f"killed after {', '.join(killed)}; then exit {statuses[0]}, again exit {statuses[1]}, "
@@ -45,9 +45,14 @@ def main(folder: Path, options: Options) -> list[Row]:
     return [Row(f"{len(killed)} set-ups killed (SIGKILL)", EXPECTED, observed, passed=whole and bool(killed))]
 
 
-def _plain() -> dict[str, str]:
-    """This environment without the settings of make and of the environment that runs the trials."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {"PYTHON": _python()}
+def _plain(temporary: Path) -> dict[str, str]:
+    """This environment without the settings of make and of the environment that runs the trials.
+
+    A killed pip leaves its temporary files behind, so it gets a folder for them that is removed with the trial's.
+    """
+    temporary.mkdir()
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return theirs | {"PYTHON": _python(), "TMPDIR": str(temporary)}
 
 
 def _python() -> str:
