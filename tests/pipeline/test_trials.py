@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_what_cannot_be_run_here_says_so(folder: Path, monkeypatch: pytest.Monke
     assert table.kept()[0].result == "not run: no such machine"
 
 
-# Instead of the set-up: it leaves a folder behind if it is killed, and makes an environment that says yes to everything.
+# Instead of the set-up: killed, it leaves a folder behind; else it makes an environment that says yes to everything.
 SET_UP = """
 left=$(mktemp -d)
 sleep 0.5
@@ -96,3 +97,25 @@ def test_killed_set_ups_leave_nothing_beside_the_trial(tmp_path: Path, monkeypat
     monkeypatch.setenv("TMPDIR", str(tmp_path / "theirs"))
     assert [row.passed for row in setups.main(tmp_path / "trial", Options())] == [True]
     assert not list((tmp_path / "theirs").iterdir())
+
+
+def test_every_kind_of_file_must_be_the_same_in_both_clones():
+    hosts = importlib.import_module("tests.trials.hosts")
+    first = {"smoke/explorer.html": "a", "smoke/tutorial/notebook.ipynb": "a", "smoke/report/report.pdf": "a"}
+    assert all(row.passed for row in hosts.compared(first, first))
+    second = dict.fromkeys(first, "b")  # the report prints processor seconds
+    passed = {row.trial: row.passed for row in hosts.compared(first, second)}
+    assert passed == {"files .html": False, "files .ipynb": False, "files .pdf": True}
+    del second["smoke/report/report.pdf"]
+    assert not any(row.passed for row in hosts.compared(first, second))
+
+
+def test_the_second_clone_has_another_host_and_no_network():
+    hosts = importlib.import_module("tests.trials.hosts")
+    try:
+        start = hosts.elsewhere()
+    except NotRun as reason:
+        pytest.skip(str(reason))
+    asked = subprocess.run([*start, "sh", "-c", "hostname; cat /proc/net/dev"], stdout=subprocess.PIPE, text=True)
+    name, *_, interface = asked.stdout.splitlines()
+    assert name == "elsewhere" and interface.split(":")[0].strip() == "lo", asked.stdout
