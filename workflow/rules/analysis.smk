@@ -12,8 +12,7 @@ rule notebook:
     """Execute an experiment's notebook on the records of its runs; the copy of a failed run stays beside the log."""
     input:
         template="notebooks/{experiment}.ipynb",
-        records=lambda wildcards: reported_of(wildcards.experiment),
-        quantities=QUANTITIES,
+        records=QUANTITIES_AND_RECORDS,
         published=PUBLISHED,
         code=lambda wildcards: notebook_code(wildcards.experiment),
     output:

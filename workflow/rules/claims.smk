@@ -7,10 +7,9 @@ rule claims:
     """Decide every claim; evidence that does not match its stamps stops the build."""
     input:
         claims="config/claims.yaml",
-        records=REPORTED,
         published=PUBLISHED,
         beside=beside(),
-        quantities=QUANTITIES,
+        records=QUANTITIES_AND_RECORDS,
         code=code("replication.claims.decide"),
     output:
         CLAIMS,

@@ -79,14 +79,20 @@ wildcard_constraints:
     name="[a-z0-9-]+",
 
 
+@cache
+def asked(rule, arm, attempt):
+    """Memory and time of the jobs of a rule for one arm: its seeds ask for the same."""
+    return resources.megabytes(SETTINGS, rule, arm, attempt), resources.minutes(SETTINGS, rule, arm, attempt)
+
+
 def needs(rule):
     """Memory and time that the jobs of a rule ask a cluster for; the next attempt asks for more."""
 
     def mem_mb(wildcards, attempt):
-        return resources.megabytes(SETTINGS, rule, wildcards.get("arm", ""), attempt)
+        return asked(rule, wildcards.get("arm", ""), attempt)[0]
 
     def runtime(wildcards, attempt):
-        return resources.minutes(SETTINGS, rule, wildcards.get("arm", ""), attempt)
+        return asked(rule, wildcards.get("arm", ""), attempt)[1]
 
     return {"mem_mb": mem_mb, "runtime": runtime}
 
@@ -137,28 +143,31 @@ def records_of(experiment):
     return RECORDS + [f"{name}.parquet" for name in (*tables.exhibits, *tables.for_referee)]
 
 
-def runs_of(*experiments):
-    """Records of every run of these experiments."""
+def runs_of(*experiments, only=()):
+    """Records of every run of these experiments; some of them, if they are named.
+
+    A job asks for what it reads and for no more: Snakemake's time to plan grows with the inputs of all jobs.
+    """
     return [
         f"{RUN.format(experiment=experiment, arm=arm, seed=seed)}/{name}"
         for experiment in experiments
         for arm, settings in SETTINGS.experiments[experiment].arms.items()
         for seed in settings.seed_range
-        for name in records_of(experiment)
+        for name in only or records_of(experiment)
     ]
 
 
 def all_records():
-    """Every file that jobs before the report make: records, data sets, certificates and the like, with their stamps."""
-    made = [*runs_of(*EXPERIMENTS), *datasets_of(*EXPERIMENTS), *REPORTED]
+    """Files of which each job before the report makes at least one: the stamps, and whatever was deleted beside them.
+
+    Snakemake makes a deleted file again if the target asks for it, but plans faster the less it asks for.
+    """
+    made = {*runs_of(*EXPERIMENTS), *datasets_of(*EXPERIMENTS), *REPORTED}
+    looked_for = made if workflow.is_main_process else ()
+    deleted = [name for name in looked_for if os.path.isdir(os.path.dirname(name)) and not os.path.exists(name)]
     stamps = [str(Path(name).with_suffix(".stamp.json")) for name in made if name.endswith((".json", ".npz"))]
     unstamped = ("config", "referee", "weights")
-    return sorted({*made, *(name for name in stamps if Path(name).name.partition(".")[0] not in unstamped)})
-
-
-def reported_of(experiment):
-    """Files that an experiment's notebook reads."""
-    return [CONFIG, *(name for name in REPORTED if name.startswith(f"{RESULTS}/{experiment}/"))]
+    return sorted({*deleted, *(name for name in stamps if Path(name).name.partition(".")[0] not in unstamped)})
 
 
 def datasets_of(*experiments):

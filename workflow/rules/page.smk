@@ -10,7 +10,7 @@ if not FROM:
         """Keep the saved policies of some runs in one file, which the page shows and which can be shipped."""
         input:
             config=CONFIG,
-            runs=lambda wildcards: runs_of(wildcards.experiment),
+            runs=lambda wildcards: runs_of(wildcards.experiment, only=["weights.npz"]),
             code=code("replication.experiments.policies"),
         output:
             f"{RESULTS}/{{experiment}}/{experiments.POLICIES}",
@@ -33,8 +33,7 @@ if not FROM:
 rule explorer:
     """Make the page from the results, the verdicts and the saved policies."""
     input:
-        records=REPORTED,
-        quantities=QUANTITIES,
+        records=QUANTITIES_AND_RECORDS,
         claims=CLAIMS,
         stated="config/claims.yaml",
         policies=POLICIES,

@@ -3,6 +3,9 @@
 from replication.results.inventory import BENCHMARKS, PLANNED
 
 QUANTITIES = f"{RESULTS}/quantities.parquet"
+# What jobs that read the quantities beside any records ask for: a changed record makes both anew, even if all numbers
+# stay.  If each of these jobs asked for every record, Snakemake would take twice as long to plan.
+QUANTITIES_AND_RECORDS = [QUANTITIES, QUANTITIES.replace(".parquet", ".stamp.json")]
 
 
 def beside():

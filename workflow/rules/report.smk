@@ -87,8 +87,7 @@ for made_by, names in parts.tables_by_rule(SETTINGS).items():
         name:
             made_by
         input:
-            records=REPORTED,
-            quantities=QUANTITIES,
+            records=QUANTITIES_AND_RECORDS,
             claims=[CLAIMS] if made_by == "tables_report_claims" else [],
             frozen=["config/frozen.json"] if made_by == "tables_report_study" else [],
             code=code(parts.part(names[0]).module),

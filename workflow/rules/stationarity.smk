@@ -7,7 +7,7 @@ rule stationarity:
     """Measure the share of the loss gradient that the active constraints do not balance, at the end of every run."""
     input:
         config=CONFIG,
-        runs=runs_of("regression") if "regression" in EXPERIMENTS else [],
+        runs=runs_of("regression", only=["final.safetensors"]) if "regression" in EXPERIMENTS else [],
         data=datasets_of("regression") if "regression" in EXPERIMENTS else [],
         code=code("replication.experiments.regression.stationarity"),
     output:
