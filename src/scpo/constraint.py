@@ -134,6 +134,19 @@ class ConstraintEvaluator:
             raise ConstraintError(f"the constraint returned {values.shape[1]} values, and {self.length} before")
         return values
 
+    def checked(self, theta: Tensor) -> Array:
+        """Evaluate theta (d,) twice, compare with this process where workers evaluate, and return g (k,).
+
+        Raises:
+            ConstraintError: the constraint fails.
+            NonDeterministicConstraintError: the values differ.
+            NonFiniteError: a value is NaN or infinite.
+        """
+        values: Array = self(theta[None])[0]
+        self.check_determinism(theta, values)
+        self.check_workers(theta, values)
+        return values
+
     def check_start(self, theta: Tensor) -> Array:
         """Evaluate theta (d,) twice and return g (k,), which must be safe.
 

@@ -31,7 +31,7 @@ from scpo.snapshot import Snapshot, array_of, learned_state, load_learned
 from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
 from scpo.watch import Watch, check_loaded
-from scpo.wrapping import Wrapper, propose
+from scpo.wrapping import Wrapper, check_arguments, propose
 
 
 class SafeOptimizer(Wrapper):
@@ -105,7 +105,7 @@ class SafeOptimizer(Wrapper):
         seed: int = 0,
     ) -> None:
         super().__init__(optimizer)
-        _check_arguments(policy, seed)
+        check_arguments(policy, seed)
         self.policy = policy
         self.vector = ParameterVector(policy, self._held())
         threads.check(self.vector.dimension, self.vector.device)
@@ -194,18 +194,20 @@ class SafeOptimizer(Wrapper):
         last safe iterate was safe under another constraint.
 
         Raises:
-            ConstraintError: the constraint fails, or gives two answers.  The next step evaluates it again.
+            ConstraintError: the constraint fails, or gives two answers: asked twice, or here and in a worker.
             NonFiniteError: a value is NaN or infinite.
+
+        After an error ``values`` are NaN.  The next step does the same checks first, and raises until they pass.
         """
         self._refuge, self._raised, self._longest, self._gradient_bound = None, None, math.inf, None
-        self._values = np.full_like(self._values, np.nan)  # not known, should the evaluation fail
+        self._values = np.full_like(self._values, np.nan)  # not known until all checks have passed
         self.evaluate.begin(self.evaluate.phase + 1)
-        self._values = self.evaluate(self._theta[None])[0]
-        self.evaluate.check_determinism(self._theta, self._values)
-        self.evaluate.check_workers(self._theta, self._values)
-        self._loaded = False
-        if math.isfinite(self._measured_at):
+        if measured := math.isfinite(self._measured_at):
+            self._measured_at, self._rough_at = 0.0, -math.inf  # the next step measures it, should this fail
+        values = self.evaluate.checked(self._theta)
+        if measured:
             self._measure_rounding()
+        self._values, self._loaded = values, False
 
     def step(self, closure: Callable[[], float] | None = None) -> StepInfo:  # type: ignore[override]
         """Take one projected step and return its record.
@@ -333,8 +335,9 @@ class SafeOptimizer(Wrapper):
     def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
         """Return the state from which an update starts; if the policy was changed from outside, g is evaluated again.
 
-        A policy that is unsafe after such a change is restored.  The update does not go back to the last safe iterate,
-        which may be another policy's.  The gradient bound is kept if theta alone has changed, by at most r.
+        After a refresh that failed g is also checked, as the refresh does.  A policy that is unsafe after a change is
+        restored.  The update does not go back to the last safe iterate, which may be another policy's.  The gradient
+        bound is kept if theta alone has changed, by at most r.
         """
         start = Start(
             update=self.updates + 1,
@@ -353,9 +356,10 @@ class SafeOptimizer(Wrapper):
             rough_at=self._rough_at,
         )
         same = same_rest(rest, self._rest)
-        if same and torch.equal(theta, self._theta) and not np.isnan(self._values).any():
+        unknown = bool(np.isnan(self._values).any())
+        if same and torch.equal(theta, self._theta) and not unknown:
             return start
-        values: Array = self.evaluate(theta[None])[0]
+        values: Array = self.evaluate.checked(theta) if unknown else self.evaluate(theta[None])[0]
         bound, moved = self._gradient_bound, float(vector_norm(theta - self._theta))
         if not same or moved > self.smoothness.radius():
             bound = None
@@ -386,15 +390,3 @@ class SafeOptimizer(Wrapper):
             return self.rounding, self._measured_at
         level = self.evaluate.rounding_level(theta, self._method.generator, step if step > size else 0.0)
         return np.maximum(self.rounding, level), max(size, step)
-
-
-def _check_arguments(policy: object, seed: object) -> None:
-    """Refuse what is no policy, and a seed that torch's generator does not take.
-
-    Raises:
-        ConfigurationError: the policy is not a module, or the seed is not an integer of 64 bits.
-    """
-    if not isinstance(policy, nn.Module):
-        raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
-    if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
-        raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.optim import optimizer as torch_optimizer
 
@@ -197,3 +198,15 @@ def _without_global_hooks(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         yield
     finally:
         _PROPOSING.discard(id(optimizer))
+
+
+def check_arguments(policy: object, seed: object) -> None:
+    """Refuse what is no policy, and a seed that torch's generator does not take.
+
+    Raises:
+        ConfigurationError: the policy is not a module, or the seed is not an integer of 64 bits.
+    """
+    if not isinstance(policy, nn.Module):
+        raise ConfigurationError(f"policy: expected an nn.Module, got {type(policy).__name__}")
+    if not isinstance(seed, (int, np.integer)) or not -(2**63) <= seed < 2**64:
+        raise ConfigurationError(f"seed: expected an integer of 64 bits, got {seed!r}")

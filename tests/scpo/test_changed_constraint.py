@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -112,6 +113,61 @@ def test_workers_with_another_constraint_are_noticed() -> None:
         LIMIT.limit = 1.0
     safe.refresh()
     assert train(policy, safe, 5).slack >= 0
+
+
+def test_workers_that_refresh_has_refused_are_not_trusted_later() -> None:
+    """The workers keep the limit 1, and would give a policy at 0.5 the slack 0.5 under the limit 0.2."""
+    policy, safe = wrap(scpo.Constraint(by_global, map=stale))
+    train(policy, safe, 10)
+    try:
+        LIMIT.limit = 0.2
+        for again in (safe.refresh, lambda: train(policy, safe, 1), lambda: train(policy, safe, 1), safe.refresh):
+            with pytest.raises(NonDeterministicConstraintError, match="another constraint than this process"):
+                again()
+            assert np.isnan(safe.values).all()
+    finally:
+        LIMIT.limit = 1.0
+    info = train(policy, safe, 1)
+    assert info.slack == 1.0 - policy.weight.item() >= 0
+
+
+def test_two_answers_at_refresh_are_not_trusted_later() -> None:
+    """Every second answer is good, so that the first of two could pass for the truth."""
+    noise, calls = [0.0], [0]
+
+    def constraint(policy: Any) -> list[float]:
+        calls[0] += 1
+        return [policy.weight.item() - 1.0 + noise[0] * (calls[0] % 2)]
+
+    policy, safe = wrap(constraint)
+    train(policy, safe, 10)
+    noise[0] = 0.3
+    for again in (safe.refresh, lambda: train(policy, safe, 1), lambda: train(policy, safe, 1)):
+        with pytest.raises(NonDeterministicConstraintError, match="two evaluations"):
+            again()
+        assert np.isnan(safe.values).all()
+    noise[0] = 0.0
+    info = train(policy, safe, 1)
+    assert info.slack == 1.0 - policy.weight.item() >= 0
+
+
+def test_a_step_after_a_refresh_that_failed_measures_the_rounding() -> None:
+    unit, broken = [1.0], [False]
+
+    def constraint(policy: Any) -> list[float]:
+        if broken[0]:
+            raise RuntimeError("no simulator")
+        return [unit[0] * (policy.weight.item() - 1.0)]
+
+    policy, safe = wrap(constraint)
+    train(policy, safe, 4)
+    before = float(safe.rounding[0])
+    unit[0], broken[0] = 1e6, True
+    with pytest.raises(scpo.errors.ConstraintError, match="no simulator"):
+        safe.refresh()
+    broken[0] = False
+    train(policy, safe, 1)
+    assert safe.rounding[0] > 1e5 * before
 
 
 def test_answers_of_workers_may_come_in_any_order() -> None:
