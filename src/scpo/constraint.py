@@ -148,14 +148,12 @@ class ConstraintEvaluator:
         return values
 
     def check_start(self, theta: Tensor) -> Array:
-        """Evaluate theta (d,) twice and return g (k,), which must be safe.
+        """Return :meth:`checked` at theta (d,): g (k,), which must be safe.
 
         Raises:
-            NonDeterministicConstraintError: the values differ.
             UnsafeStartError: g + tightening > 0 for a constraint value.
         """
-        values: Array = self(theta[None])[0]
-        self.check_determinism(theta, values)
+        values = self.checked(theta)
         tightening = self.constraint.tightening
         worst = int(values.argmax()) if values.size else 0
         if values.size and values[worst] + tightening > 0:

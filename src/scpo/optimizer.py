@@ -68,7 +68,7 @@ class SafeOptimizer(Wrapper):
 
     Raises:
         UnsafeStartError: g + tightening > 0 at the start.
-        ConstraintError: the constraint fails, or gives two answers for the same parameters.
+        ConstraintError: the constraint fails, or gives two answers for the same parameters, or others in workers.
         ConfigurationError: an argument is unusable.
         NonFiniteError: the constraint returned NaN or infinity at the start.
         ShapeError: the constraint, a constant or a rounding has the wrong shape.

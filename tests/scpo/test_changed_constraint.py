@@ -115,6 +115,33 @@ def test_workers_with_another_constraint_are_noticed() -> None:
     assert train(policy, safe, 5).slack >= 0
 
 
+def test_workers_that_are_off_at_the_start_are_refused() -> None:
+    try:
+        LIMIT.limit = 1.2
+        with pytest.raises(NonDeterministicConstraintError, match="another constraint than this process"):
+            wrap(scpo.Constraint(by_global, map=stale))
+    finally:
+        LIMIT.limit = 1.0
+
+
+def test_a_constraint_that_works_in_workers_alone_is_left_alone() -> None:
+    inside = [False]
+
+    def elsewhere(function: Callable[[Any], Any], tasks: Iterable[Any]) -> list[Any]:
+        inside[0] = True
+        try:
+            return [function(task) for task in tasks]
+        finally:
+            inside[0] = False
+
+    def constraint(policy: Any) -> list[float]:
+        if not inside[0]:
+            raise RuntimeError("no simulator here")
+        return LIMIT(policy)
+
+    assert train(*wrap(scpo.Constraint(constraint, map=elsewhere)), 5).slack >= 0
+
+
 def test_workers_that_refresh_has_refused_are_not_trusted_later() -> None:
     """The workers keep the limit 1, and would give a policy at 0.5 the slack 0.5 under the limit 0.2."""
     policy, safe = wrap(scpo.Constraint(by_global, map=stale))

@@ -106,7 +106,7 @@ def mapped(constraint: Any, by: Any, inner: str = "adam", **options: Any) -> scp
 def test_iterates_are_the_same_to_the_last_bit(pool: Executor) -> None:
     alone, beside = mapped(within, map), mapped(within, pool.map)
     assert torch.equal(torch.stack(train(alone, 5)), torch.stack(train(beside, 5)))
-    assert alone.evaluate.rollouts == beside.evaluate.rollouts
+    assert alone.evaluate.rollouts + 1 == beside.evaluate.rollouts  # one in this process, at the start
     assert np.array_equal(alone.values, beside.values)
 
 

@@ -46,9 +46,7 @@ class Unconstrained:
         self.evaluate = ConstraintEvaluator(policy, self.vector, as_constraint(constraint))
         self.updates = 0
         self.nominal: Tensor | None = None
-        theta = self.vector.read()
-        self._values: Array = self.evaluate(theta[None])[0]
-        self.evaluate.check_determinism(theta, self._values)
+        self._values: Array = self.evaluate.checked(self.vector.read())
 
     @property
     def values(self) -> Array:
