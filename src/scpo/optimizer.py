@@ -145,6 +145,7 @@ class SafeOptimizer(Wrapper):
         self._measured_at = math.inf  # size of theta where the rounding was measured; infinite where it is given
         self._coarse = False  # g is known to be coarser than float64, and its rounding is not given
         self._rough_at = -math.inf  # the update that measured its roughness; -infinity: none
+        self._probed = False  # since the start or the last refresh, probes have shown whether g is flat
         if not self._take_rounding():
             self._measure_rounding()
 
@@ -200,6 +201,7 @@ class SafeOptimizer(Wrapper):
         After an error ``values`` are NaN.  The next step does the same checks first, and raises until they pass.
         """
         self._refuge, self._raised, self._longest, self._gradient_bound = None, None, math.inf, None
+        self._probed = False
         self._values = np.full_like(self._values, np.nan)  # not known until all checks have passed
         self.evaluate.begin(self.evaluate.phase + 1)
         if measured := math.isfinite(self._measured_at):
@@ -254,7 +256,7 @@ class SafeOptimizer(Wrapper):
         self._memory, self._count, self.unsafe_proposals = outcome.memory, outcome.count, outcome.unsafe
         self.bound = outcome.bound
         self.rounding = outcome.start.rounding
-        self._coarse, self._rough_at = outcome.start.coarse, outcome.start.rough_at
+        self._coarse, self._rough_at, self._probed = outcome.start.coarse, outcome.start.rough_at, outcome.start.probed
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -270,6 +272,7 @@ class SafeOptimizer(Wrapper):
             "measured_at": self._measured_at,
             "coarse": self._coarse,
             "rough_at": self._rough_at,
+            "probed": self._probed,
             "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
             "memory": None if self._memory is None else self._memory.state_dict(),
             "count": self._count,
@@ -289,7 +292,7 @@ class SafeOptimizer(Wrapper):
             ConfigurationError: entries are missing, or belong to other parameters, another optimiser, another
                 smoothness model or another number of constraint values.
         """
-        if absent := sorted(self.state_dict().keys() - state.keys()):
+        if absent := sorted(self.state_dict().keys() - state.keys() - {"probed"}):  # earlier versions had no "probed"
             raise ConfigurationError(f"state: lacks {', '.join(absent)}; expected what state_dict() returned")
         before, rest, loaded = self.state_dict(), self._rest, self._loaded
         try:
@@ -326,6 +329,7 @@ class SafeOptimizer(Wrapper):
         self._refuge = None if refuge is None else Refuge.of_state(refuge, device)
         self._watch = Watch(**state["watch"])
         self.updates = int(state["updates"])
+        self._probed = bool(float(state.get("probed", self.updates > 0)))
         self.evaluate.rollouts = int(state["rollouts"])
         self.evaluate.begin(int(state["phase"]))
         self._loaded = True
@@ -354,6 +358,7 @@ class SafeOptimizer(Wrapper):
             longest=self._longest,
             coarse=self._coarse,
             rough_at=self._rough_at,
+            probed=self._probed,
         )
         same = same_rest(rest, self._rest)
         unknown = bool(np.isnan(self._values).any())

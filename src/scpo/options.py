@@ -121,8 +121,8 @@ class Constraint(Options):
         timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.
         rounding: eps_g, the rounding of the values g, a number or (k,); None: it is measured.  What the rounding of
             parameters below float64 adds is measured in either case.
-        may_be_flat: accept that no probe of the first update changes any value; by default this is an error.  Accept
-            that there are no values; by default there is a warning.
+        may_be_flat: accept that the first probes change no value, at the start or after ``refresh()``; by default this
+            is an error.  Accept that there are no values; by default there is a warning.
         map: evaluates the policies of a batch side by side.  It takes the arguments of the built-in ``map``, as the
             ``map`` of an executor of threads or processes does.  Each worker has a copy of the policy.
     """

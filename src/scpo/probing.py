@@ -32,7 +32,7 @@ RELIABLE = 8.0
 #: no safe probe is shorter: its square must not underflow
 SHORTEST_PROBE = float(np.finfo(np.float64).tiny) ** 0.25
 
-#: at the first update one value on a grid shows that g is coarse, if no more than this share of the values change
+#: at the first probes one value on a grid shows that g is coarse, if no more than this share of the values change
 FEW = 0.5
 
 #: what is said where no probe changes a value
@@ -147,9 +147,9 @@ def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, met
     constraint = method.evaluate.constraint
     if start.coarse or constraint.rounding is not None or constraint.may_be_flat or values.size == 0:
         return False
-    if start.update == 1 and is_flat(start, basis, probes):
+    if not start.probed and is_flat(start, basis, probes):
         return True
-    few = start.update == 1 and int(np.count_nonzero(probes.slopes)) <= FEW * probes.slopes.size
+    few = not start.probed and int(np.count_nonzero(probes.slopes)) <= FEW * probes.slopes.size
     if not _show_grid(values, start.values, few):
         return False
     theta = start.theta.cpu().numpy()
@@ -171,18 +171,23 @@ def _show_grid(values: Array, base: Array, few: bool) -> bool:
 
 
 def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> None:
-    """Check that at least one slope of the first update is not 0.
+    """Check that at least one slope is not 0, if no basis has been probed to the end before.
 
     Raises:
         ConfigurationError: all slopes are exactly 0, and the constraint lacks ``may_be_flat``.
     """
-    if start.update == 1 and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
+    if not start.probed and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
         raise ConfigurationError(f"{FLAT}; or, if this is intended, give scpo.Constraint(g, may_be_flat=True)")
 
 
 def is_flat(start: Start, basis: Basis, probes: Probes) -> bool:
-    """Return True if all slopes are exactly 0 while the loss has a gradient, and no direction was dropped."""
-    return probes.slopes.size > 0 and not probes.slopes.any() and bool(start.gradient.any()) and basis.holds_nominal
+    """Return True if all slopes are exactly 0 although they were probed to the end."""
+    return not probes.slopes.any() and is_complete(start, basis, probes)
+
+
+def is_complete(start: Start, basis: Basis, probes: Probes) -> bool:
+    """Return True if there are slopes, the loss has a gradient, and no direction was dropped."""
+    return probes.slopes.size > 0 and bool(start.gradient.any()) and basis.holds_nominal
 
 
 def _constants(start: Start, method: Method) -> tuple[Constants, int]:

@@ -77,6 +77,7 @@ class Start:
         longest: the longest step that is allowed, because a rollout diverged at twice this length.
         coarse: g is known to be coarser than float64, and its rounding is not given.
         rough_at: the update that measured the roughness of g (:mod:`scpo.roughness`); -infinity: none.
+        probed: since the start or the last refresh, probes have changed a value, or covered a whole basis in vain.
     """
 
     update: int
@@ -94,6 +95,7 @@ class Start:
     longest: float = math.inf
     coarse: bool = False
     rough_at: float = -math.inf
+    probed: bool = False
 
     @property
     def dimension(self) -> int:

@@ -18,7 +18,7 @@ from scpo.aim import Aim, aim
 from scpo.arrays import Array
 from scpo.basis import Basis, draw_basis, next_count
 from scpo.memory import Memory, renewed
-from scpo.probing import Probes, first_length, is_flat, median, probe, refuse_flat
+from scpo.probing import Probes, first_length, is_complete, is_flat, median, probe, refuse_flat
 from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
 from scpo.roughness import resolved
@@ -31,7 +31,7 @@ class Outcome:
     """The result of an update.
 
     Attributes:
-        start: the start, with the rounding of g that the update measured.
+        start: the start, with the rounding of g that the update measured, and whether it probed a basis to the end.
         theta: the new parameters (d,).
         values: g (k,) at theta.
         gradient_bound: a bound (k,) on |grad g_i| at theta, or None if it is not known.
@@ -86,6 +86,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
         rough += more + probes.unsafe
     probes = replace(probes, unsafe=rough)
     refuse_flat(start, basis, probes, method)
+    start = replace(start, probed=start.probed or bool(probes.slopes.any()) or is_complete(start, basis, probes))
     if basis.size == 0:
         warnings.warn("the constraint diverged at every probe (NaN or infinity), so no step was taken", stacklevel=3)
         return _stay(start, method, probes.unsafe)

@@ -125,12 +125,64 @@ def test_without_a_gradient_or_a_value_nothing_is_said() -> None:
         pushed(of_vector(lambda policy: []), 1)
 
 
-def test_a_constraint_that_becomes_flat_is_reported_once() -> None:
-    flat = [False]
-    safe = of_vector(lambda policy: [-1e3] if flat[0] else policy.theta.numpy()[:1] - 1e3)
+def test_a_first_step_without_a_gradient_hides_no_flat_constraint() -> None:
+    safe = of_vector(FLAT["constant"])
+    for _ in range(3):
+        safe.policy.theta.grad = torch.zeros(2, dtype=torch.float64)
+        safe.step()
+    again = of_vector(FLAT["constant"])
+    again.load_state_dict(safe.state_dict())
+    for one in (safe, again):
+        with pytest.raises(ConfigurationError, match="piecewise constant"):
+            pushed(one, 1)
+
+
+def test_a_first_probe_that_diverges_hides_no_flat_constraint() -> None:
+    diverging = [True]
+
+    def constraint(policy: Vector) -> list[float]:
+        x, y = policy.theta.tolist()
+        return [np.inf if diverging[0] and abs(x - y) > 1e-9 else -1.0]
+
+    safe = of_vector(constraint)
     pushed(safe, 2)
-    flat[0] = True
-    safe.refresh()
+    diverging[0] = False
+    with pytest.raises(ConfigurationError, match="piecewise constant"):
+        pushed(safe, 1)
+
+
+def test_a_constraint_that_is_flat_after_refresh_is_refused_unless_meant() -> None:
+    for meant in (False, True):
+        flat = [False]
+        safe = of_vector(
+            lambda policy, flat=flat: [-1e3] if flat[0] else policy.theta.numpy()[:1] - 1e3, may_be_flat=meant
+        )
+        pushed(safe, 2)
+        flat[0] = True
+        safe.refresh()
+        if meant:
+            pushed(safe, 1)
+            continue
+        with pytest.raises(ConfigurationError, match="piecewise constant"):
+            pushed(safe, 1)
+
+
+@pytest.mark.parametrize("state", ["whole", "of an earlier version"])
+def test_a_state_knows_that_g_had_slopes(state: str) -> None:
+    safe, again = (of_vector(lambda policy: np.minimum(policy.theta.numpy()[:1], 0.15) - 1e3) for _ in range(2))
+    pushed(safe, 2)
+    saved = safe.state_dict()
+    if state != "whole":
+        del saved["probed"]
+    again.policy.load_state_dict(safe.policy.state_dict())
+    again.load_state_dict(saved)
+    with pytest.warns(UserWarning, match="no probe changed"):
+        pushed(again, 1)
+
+
+def test_a_constraint_that_becomes_flat_is_reported_once() -> None:
+    safe = of_vector(lambda policy: np.minimum(policy.theta.numpy()[:1], 0.15) - 1e3)
+    pushed(safe, 2)
     with pytest.warns(UserWarning, match="no probe changed"):
         pushed(safe, 1)
     with warnings.catch_warnings():
