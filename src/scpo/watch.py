@@ -16,8 +16,10 @@ from scpo.probing import FLAT
 from scpo.state import Method, Start
 from scpo.update import Outcome
 
-#: so many steps of 0 in a row are reported
+#: so many steps of 0, or as good as 0, in a row are reported
 STILL = 50
+#: a step of at most this share of the nominal one is as good as 0
+NEGLIGIBLE = 1e-9
 #: after so many, theta is evaluated again: a constraint that has changed may hold it in place
 SUSPICIOUS = 5
 #: noise is looked for at the first step, and then after this number of updates, its square, its cube and so on
@@ -37,11 +39,16 @@ class Watch:
         check_at: the first update at which a step is evaluated twice.
         still: the number of steps of 0 in a row, up to now.
         said: the warnings that were given; none is given twice.
+        idle: the number of steps of 0, or as good as 0, in a row.
     """
 
     check_at: int = 1
     still: int = 0
     said: tuple[str, ...] = ()
+    idle: int = 0
+
+    def __post_init__(self) -> None:
+        self.idle = max(self.idle, self.still)  # a state of an earlier version has no number of its own
 
     def over(self, outcome: Outcome, method: Method) -> Outcome:
         """Inspect the ``outcome`` of an update, warn if needed, and return it with all its rollouts counted.
@@ -62,11 +69,14 @@ class Watch:
             self._say("solver", MISSED)
         stays = torch.equal(method.context.vector.rounded(outcome.theta), start.theta)
         self.still = self.still + 1 if stays and start.gradient.any() else 0
+        idles = stays or info.step_norm <= NEGLIGIBLE * info.nominal_norm
+        self.idle = self.idle + 1 if idles and start.gradient.any() else 0
         if self.still == SUSPICIOUS and not start.unsafe:
             method.evaluate.check_determinism(start.theta, start.values)
             outcome = replace(outcome, info=replace(info, rollouts=method.evaluate.rollouts))
-        if self.still >= STILL:
-            self._say("still", f"the last {STILL} steps were 0: {_reason(outcome, method)}")
+        if self.idle >= STILL:
+            were = "0" if self.still >= STILL else f"0, or less than {NEGLIGIBLE:g} of the optimiser's own"
+            self._say("still", f"the last {STILL} steps were {were}: {_reason(outcome, method, stays)}")
         return outcome
 
     def _say(self, name: str, text: str) -> None:
@@ -104,10 +114,10 @@ def check_loaded(evaluate: ConstraintEvaluator, start: Start, saved: Tensor, *, 
         )
 
 
-def _reason(outcome: Outcome, method: Method) -> str:
-    """Return, in words, what holds theta in place."""
+def _reason(outcome: Outcome, method: Method, stays: bool) -> str:
+    """Return, in words, what holds theta in place, or nearly so where it ``stays`` not."""
     start, info = outcome.start, outcome.info
-    if info.nominal_norm == 0 or info.step_norm > 0:
+    if info.nominal_norm == 0 or (stays and info.step_norm > 0):
         return _unresolved(info.step_norm, start, method)
     if outcome.info.unsafe_proposals or outcome.info.unsafe_looks:
         return "every longer one was unsafe where it was evaluated (see unsafe_proposals and unsafe_looks)"

@@ -66,6 +66,7 @@ def resumed(limit: float, with_policy: bool = True) -> tuple[Any, scpo.SafeOptim
     return other, again
 
 
+@pytest.mark.filterwarnings("ignore:the last 50 steps")  # at the limit 0.2 they are
 @pytest.mark.parametrize("limit", [0.2, 5.0])
 def test_a_state_of_another_constraint_is_refused_until_refresh(limit: float) -> None:
     policy, safe = resumed(limit)

@@ -51,6 +51,7 @@ def left(safe: SafeOptimizer) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the last 50 steps")  # of 150, the last are taken at the optimum
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("look", [True, False])
 @pytest.mark.parametrize("rate", [0.05, 0.5])

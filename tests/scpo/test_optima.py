@@ -75,6 +75,7 @@ def test_default_settings_come_near_the_optimum(name: str, problem: Problem) -> 
     assert found["unsafe"] == found["missed"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:the last 50 steps")  # a kink ends them, and the warning says so
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if not p.smooth], ids=named)
 def test_kinks_cost_progress_and_in_verified_mode_no_safety(name: str, problem: Problem) -> None:

@@ -201,6 +201,23 @@ def test_steps_of_0_are_reported_once(verify: bool) -> None:
         pushed(safe, 60)
 
 
+def test_steps_as_good_as_0_are_reported_once() -> None:
+    """So large an L leaves steps that are 3e-12 of the optimiser's own, and move theta."""
+    safe = of_vector(lambda policy: policy.theta.numpy(), (-1e-3,), smoothness=1e22)
+    with pytest.warns(UserWarning, match="were 0, or less than 1e-09 of .*: constraint value 0 has slack") as said:
+        infos = pushed(safe, 60)
+    assert all(0.0 < info.step_norm < 1e-12 for info in infos)
+    assert len(said) == 1
+
+
+def test_short_steps_are_not_taken_for_0() -> None:
+    safe = of_vector(lambda policy: policy.theta.numpy(), (-1e-3,), smoothness=1e12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        infos = pushed(safe, 60)
+    assert all(info.step_norm < 1e-6 * info.nominal_norm for info in infos)
+
+
 @pytest.mark.parametrize(
     "value", [[False, True], (np.bool_(False),), np.array([False]), torch.tensor([False, False])], ids=str
 )
