@@ -118,7 +118,8 @@ class Constraint(Options):
         function: the black box, policy -> (k,).  With ``batched``: name -> (m, *shape) stacked parameters -> (m, k).
         batched: the function takes m stacked parameter sets at once.
         tightening: a number that is added to g in training, so that g + tightening <= 0.
-        timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.
+        timeout: longest time of one call, in seconds (main thread, Unix); None: no limit.  The projection has a limit
+            on its iterations instead.
         rounding: eps_g, the rounding of the values g, a number or (k,); None: it is measured.  What the rounding of
             parameters below float64 adds is measured in either case.
         may_be_flat: accept that the first probes change no value, at the start or after ``refresh()``; by default this
