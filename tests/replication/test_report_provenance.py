@@ -218,10 +218,23 @@ def _explain(name: str, folder: Path) -> tuple[str, bool]:
         ("table 2", "tables/regression-settings, tab-2 of the report"),
         ("tables/regression-settings", "tables/regression-settings, tab-2 of the report"),
         ("regression/scpo/updates", "quantity  updates: Updates of the run.\nunit      updates\nvalue     1000 from "),
+        (
+            "unsafe-share",
+            "quantity  unsafe-share: Share of the iterates at which a constraint is above 0.\nunit      none\n",
+        ),
         (r"\q{regression/scpo/updates}{sum}", "quantity  updates: Updates of the run."),
         ("updates", "quantity  updates: Updates of the run."),
         ("regression/floor-normal", "quantity  floor-normal: Least mean squared error"),
-        (r"\setting{regression/bound}", r"printed   \num{1.4} for \setting{regression/bound} in "),
+        (
+            r"\setting{regression/bound}",
+            "setting   regression/bound: the constraint |pi(x)| <= bound on the grid (F)\n",
+        ),
+        ("regression/scpo/scpo.kappa", "setting   regression/scpo/scpo.kappa: share of "),
+        (
+            "regression/schedule.updates",
+            "setting   regression/schedule.updates: The largest number of updates of a run.",
+        ),
+        ("regression/datasets.normal.size", "setting   regression/datasets.normal.size: number of training samples\n"),
         (CLAIM.id, f"claim {CLAIM.id} ({CLAIM.source}; setting {CLAIM.mark}): {CLAIM.statement}"),
     ],
 )
@@ -236,7 +249,11 @@ def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: s
 
 def test_a_claim_says_what_it_was_judged_on(made: Path) -> None:
     text, _ = _explain(CLAIM.id, made)
-    assert "judged on regression/scpo/seed-1/run.json" in text
+    assert "judged on regression/scpo/seed-<n>/run.json, n = " in text
+    listed, _ = explain.explain(CLAIM.id, made / "results/study", made / "text", list_inputs=True)
+    assert "judged on regression/scpo/seed-<n>/run.json, n = " in listed
+    for line in ("judged on regression/scpo/seed-1/run.json", "code      config/claims.yaml:"):
+        assert line in listed
     assert re.search(r"^runs +\d+ made at c0ffee$", text, re.MULTILINE)
     assert f"because   {CLAIM.reason}" in text
     assert f"effort    {claims.load().efforts[CLAIM.effort].command}: " in text
@@ -282,11 +299,29 @@ def test_what_the_report_lacks_is_made_before_it_is_explained(once: Path, tmp_pa
 
 
 def test_the_code_line_is_that_of_the_figure_and_of_the_quantity(made: Path) -> None:
-    for name, kind in (("fig-1", "def "), ("regression/scpo/updates", 'Quantity("updates"')):
+    declared = {
+        "fig-1": "def ",
+        "regression/scpo/updates": 'Quantity("updates"',
+        "regression/bound": "bound: Positive",
+        "regression/scpo/scpo.directions.count": "count: int = option(",
+        "regression/schedule.updates": "def updates(self)",
+        CLAIM.id: f"id: {CLAIM.id}",
+    }
+    for name, kind in declared.items():
         found = re.search(r"^code +(\S+?):(\d+)", _explain(name, made)[0], re.MULTILINE)
         assert found
         line = (stamp.REPOSITORY / found[1]).read_text().splitlines()[int(found[2]) - 1]
         assert kind in line
+
+
+def test_the_values_of_an_arm_share_a_line_and_are_listed_on_request(made: Path) -> None:
+    name, folder = "regression/scpo/updates", made / "results/study/regression/scpo"
+    short, _ = _explain(name, made)
+    assert f"value     1000 from {folder}/seed-<n>, n = 0 to 1\n" in short
+    assert not re.search(r"seed-\d", short)
+    long, _ = explain.explain(name, made / "results/study", made / "text", list_inputs=True)
+    for seed in (0, 1):
+        assert f"value     1000 from {folder}/seed-{seed}\n" in long
 
 
 def test_inputs_are_listed_on_request(made: Path) -> None:

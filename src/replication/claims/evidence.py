@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,22 @@ OTHERS = {
     "falsification": "falsification.json",
     "benchmarks": f"../{BENCHMARKS}",
 }
+
+
+def grouped(paths: Sequence[str]) -> list[str]:
+    """Return the files as lines of text; files that differ only in the seed share a line."""
+    seeds: dict[str, list[int]] = {}
+    for path in paths:
+        seed = re.search(r"/seed-(\d+)/", path)
+        seeds.setdefault(re.sub(r"/seed-\d+/", "/seed-<n>/", path), []).extend(map(int, seed.groups() if seed else ()))
+    return [f"{path}, n = {ranges(sorted(of))}" if of else path for path, of in seeds.items()]
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """Return the seeds as text: a range such as "0 to 9" if they are consecutive, else a list."""
+    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 class Evidence:

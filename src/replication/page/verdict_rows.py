@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from replication.claims import claims
+from replication.claims import claims, evidence
 from replication.claims.claims import Claim
 from replication.claims.verdicts import Verdict
 from replication.config import Config
@@ -45,7 +44,7 @@ def _row(one: Verdict, claim: Claim | None, stated: claims.Claims, labels: dict[
         "tolerance": one.tolerance,
         "tier": one.tier,
         "seeds": len(one.seeds),
-        "evidence": _grouped(one.evidence),
+        "evidence": evidence.grouped(one.evidence),
         "calibrated": one.calibrated,
         "undecided": one.reason,
     }
@@ -60,22 +59,6 @@ def _row(one: Verdict, claim: Claim | None, stated: claims.Claims, labels: dict[
         "changes": [f"{change.on}: {change.change}. {change.reason}" for change in claim.history],
         "effort": f"{effort.command}: {effort.human} of yours, {effort.compute} of the machine",
     }
-
-
-def _grouped(evidence: Sequence[str]) -> list[str]:
-    """Return the files as lines of text; files that differ only in the seed share a line."""
-    seeds: dict[str, list[int]] = {}
-    for path in evidence:
-        seed = re.search(r"/seed-(\d+)/", path)
-        seeds.setdefault(re.sub(r"/seed-\d+/", "/seed-<n>/", path), []).extend(map(int, seed.groups() if seed else ()))
-    return [f"{path}, n = {_ranges(sorted(of))}" if of else path for path, of in seeds.items()]
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    """Return the seeds as text: a range such as "0 to 9" if they are consecutive, else a list."""
-    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
 
 
 def _shown(name: str, labels: dict[str, str]) -> dict[str, str]:

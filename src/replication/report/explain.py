@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from replication import report
-from replication.claims import claims, decide, verdicts
+from replication.claims import claims, decide, evidence, verdicts
 from replication.errors import ResultError
 from replication.experiments import quantities as computed
 from replication.experiments.quantities import QUANTITIES
 from replication.provenance import stamp
 from replication.provenance.stamp import SUFFIX
-from replication.report import numbers, parts, text
+from replication.report import meaning, numbers, parts, text
 from replication.results import quantities
 from replication.results.read import read_config
 from scpo.errors import ConfigurationError
@@ -29,6 +29,7 @@ class Found:
 
     Attributes:
         lines: the lines of text that say what it is.
+        listed: what --inputs lists of it: the value of each seed, each file of the evidence.
         path: the file that has a stamp.
         code: file and line of the code that makes it, if that is in one place.
         arms: "experiment/arm" of the arms that it is about; empty: all arms that the file was made from.
@@ -36,6 +37,7 @@ class Found:
 
     lines: list[str]
     path: Path
+    listed: tuple[str, ...] = ()
     code: str = ""
     arms: tuple[str, ...] = ()
 
@@ -47,10 +49,11 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs
 
     Args:
         name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, a number as the text names it
-            (experiment/arm/quantity), the name of a quantity, or a claim's id.
+            (experiment/arm/quantity), the name of a quantity, a setting (experiment/arm/path), or a claim's id.
         results: results/<scale>.
         folder: the folder of the report's text.
-        list_inputs: whether the inputs are listed with their checksums; if not, they are only counted.
+        list_inputs: whether the inputs are listed with their checksums, and the seeds one by one; if not, they are
+            counted.
 
     Raises:
         ConfigurationError: there is nothing of that name.
@@ -67,7 +70,12 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs
     problems = stamp.changed(found.path, results) + [
         problem for path in behind for problem in stamp.changed(path, results)
     ]
-    lines = [*found.lines, *([f"code      {found.code}"] if found.code else []), f"file      {found.path}"]
+    lines = [
+        *found.lines,
+        *(found.listed if list_inputs else ()),
+        *([f"code      {found.code}"] if found.code else []),
+        f"file      {found.path}",
+    ]
     lines += [
         f"{key:<10}{value}"
         for key, value in (_facts(content, found.path) | _runs([content, *map(stamp.read, behind)], results)).items()
@@ -141,11 +149,12 @@ def _part(name: str, results: Path, folder: Path) -> Found | None:
         return None
     path = f"{part.kind}s/{part.name}"
     lines = [f"{path}, {shown.get(path, 'not shown')} of the report", f"shows     {part.shows}"]
-    return Found(lines, results / "report" / f"{path}{part.suffix}", f"{part.file}:{part.line}, {part.function}")
+    file = results / "report" / f"{path}{part.suffix}"
+    return Found(lines, file, code=f"{part.file}:{part.line}, {part.function}")
 
 
 def _number(name: str, results: Path, folder: Path) -> Found | None:
-    r"""Return what a number is: a quantity, as experiment/arm/quantity or alone, or a setting of the text.
+    r"""Return what a number is: a quantity, as experiment/arm/quantity or alone, or a setting.
 
     ``name`` may also be as in the text, with \q{...}{...} or \setting{...} around it.
     """
@@ -154,30 +163,45 @@ def _number(name: str, results: Path, folder: Path) -> Found | None:
     used = [one for one in text.numbers(read_config(results), folder) if one.name == name and one.kind != "agree"]
     last = name.rpartition("/")[2]
     if last not in QUANTITIES:
-        return Found(_used(used, results), results / "report" / text.NUMBERS) if used else None
+        return _setting(name, used, results)
     quantity = QUANTITIES[last]
-    lines = [f"quantity  {last}: {quantity.sentence}"]
-    lines += [f"unit      {quantity.unit}"] if quantity.unit else []
+    lines = [f"quantity  {last}: {quantity.sentence}", f"unit      {quantity.unit or 'none'}"]
     experiment, arm, _ = numbers.split(name)
     arms = tuple(f"{experiment}/{single}" for single in numbers.arms_of(arm)) if arm else ()
-    lines += [*_values(name, results), *_used(used, results)]
-    return Found(lines, results / quantities.FILE, quantity.declared, arms)
+    values, listed = _values(name, results)
+    return Found([*lines, *values, *_used(used, results)], results / quantities.FILE, listed, quantity.declared, arms)
 
 
-def _values(name: str, results: Path) -> list[str]:
-    """Return the values of a quantity by seed, and the folders of the runs that they are computed from."""
+def _setting(name: str, used: list[text.Number], results: Path) -> Found | None:
+    """Return what a setting is; a file that was made with it has the stamp."""
+    known = meaning.of_setting(name, read_config(results))
+    if not known and not used:
+        return None
+    lines, code = known or ([], "")
+    made = results / "report" / text.NUMBERS if used else results / quantities.FILE
+    return Found([*lines, *_used(used, results)], made, code=code)
+
+
+def _values(name: str, results: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Return the values of a quantity as a line for each arm, and as one for each seed with the folder of its run."""
     table = quantities.read(results)
     experiment, arm, quantity = numbers.split(name)
     lines: list[str] = []
+    listed: list[str] = []
     for single in numbers.arms_of(arm):
         if not table.has(experiment, single, quantity):
             continue
-        for seed, value in table.values(experiment, single, quantity).items():
-            if seed == quantities.NO_SEED:
-                lines.append(f"value     {value:.17g}")
-            else:
-                lines.append(f"value     {value:.17g} from {results / experiment / single}/seed-{seed}")
-    return lines
+        values = table.values(experiment, single, quantity)
+        if quantities.NO_SEED in values.index:
+            lines.append(f"value     {values.iloc[0]:.17g}")
+            continue
+        folder = results / experiment / single
+        low, middle, high = values.min(), values.median(), values.max()
+        span = f"{low:.17g}" if low == high else f"{low:.17g} to {high:.17g}, median {middle:.17g},"
+        seeds = evidence.ranges(sorted(values.index.tolist()))
+        lines.append(f"value     {span} from {folder}/seed-<n>, n = {seeds}")
+        listed += [f"value     {value:.17g} from {folder}/seed-{seed}" for seed, value in values.items()]
+    return lines, tuple(listed)
 
 
 def _used(used: list[text.Number], results: Path) -> list[str]:
@@ -190,7 +214,8 @@ def _claim(name: str, results: Path) -> Found | None:
     decided = results / verdicts.NAME
     for one in verdicts.read(decided):
         if one.id == name:
-            return Found(_verdict(one), decided)
+            listed = tuple(f"judged on {path}" for path in one.evidence)
+            return Found(_verdict(one), decided, listed, meaning.of_claim(name))
     return None
 
 
@@ -205,11 +230,11 @@ def _verdict(one: verdicts.Verdict) -> list[str]:
         lines += [f"changed   {change.on}: {change.change} ({change.reason})" for change in claim.history]
         lines += [f"chosen    with this in view: {', '.join(claim.calibrated)}"] if claim.calibrated else []
         lines += [f"effort    {effort.command}: {effort.human} of yours, {effort.compute} of the machine"]
-    return [*lines, *(f"judged on {path}" for path in one.evidence)]
+    return [*lines, *(f"judged on {paths}" for paths in evidence.grouped(one.evidence))]
 
 
 def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
-    seeds = "; ".join(f"{arm} {_ranges(of)}" for arm, of in content["seeds"].items())
+    seeds = "; ".join(f"{arm} {evidence.ranges(of)}" for arm, of in content["seeds"].items())
     return {
         "hash": content["hash"],
         "commit": _commit(content),
@@ -248,10 +273,3 @@ def _settings(content: dict[str, Any]) -> str:
     """Return the workflow's settings with which a file was made."""
     origin = " from=shipped" if Path(content["results"]).parent.name == "shipped" else ""
     return f"scale={content['scale']}{origin}"
-
-
-def _ranges(seeds: list[int]) -> str:
-    """Return the seeds as text: a range such as 0-9 if they are consecutive, else a list."""
-    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ",".join(map(str, seeds))

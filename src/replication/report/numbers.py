@@ -141,14 +141,26 @@ def _word(one: Number, table: Table, config: Config) -> str:
     return ONE if value == 1.0 else MANY
 
 
+def setting_of(name: str, config: Config) -> tuple[Any, str, Any]:
+    """Return the section that holds a setting, the setting's name there, and its value.
+
+    Raises:
+        ConfigurationError: there is no such setting.
+    """
+    experiment, arm, path = split(name)
+    section = config.section(experiment)
+    value: Any = section.for_arm(arm) if arm else section
+    owner, last = value, ""
+    for last in path.split("."):
+        owner, value = value, _entry(value, last)
+    return owner, last, value
+
+
 def _setting(name: str, config: Config) -> str:
     experiment, arm, path = split(name)
     if not _runs(experiment, [arm], config):
         return NOT_RUN
-    section = config.section(experiment)
-    value: Any = section.for_arm(arm) if arm else section
-    for step in path.split("."):
-        value = _entry(value, step)
+    _, _, value = setting_of(name, config)
     if value is None or isinstance(value, str):
         return value or NONE
     if isinstance(value, int | float) and not isinstance(value, bool):
