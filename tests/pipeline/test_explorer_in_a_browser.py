@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from replication.claims import claims, decide, verdicts
 from replication.cli import main
 from replication.experiments import policies, quantities
 from replication.experiments.double_integrator.read import read_references
+from replication.results import quantities as table_of
 from replication.results.quantities import FILE
 from replication.results.read import read_config
 from replication.seeds import FIRST_REPORTED_SEED as FIRST
@@ -218,17 +220,29 @@ def test_the_slider_moves_policy_time_and_text(page: Page, results: Path) -> Non
         assert f"update {update:,}," in page.element("moment").text
 
 
-def _last(results: Path) -> int:
-    """Return the last seed of the regression that both arms have: there are more than those with saved policies."""
-    arms = read_config(results).section("regression").arms
-    return min(arms[name].seed_range[-1] for name in ("scpo", "unconstrained"))
+def _last(results: Path, arm: str = "unconstrained") -> int:
+    """Return the last seed of an arm of the regression; that of "scpo" the other arm was not run with."""
+    last = read_config(results).section("regression").arms[arm].seed_range[-1]
+    assert (arm, last) not in policies.read(results, "regression")
+    return last
+
+
+def _unsafe(results: Path) -> list[int]:
+    """Return the seeds at which the regression's SCPO had an unsafe iterate."""
+    counts = table_of.read(results).values("regression", "scpo", "unsafe-iterates")
+    return counts.index[counts > 0].tolist()
 
 
 def test_slack_and_unsafe_marks_are_those_of_the_records(page: Page, results: Path) -> None:
     page.open("regression")
-    for seed in (FIRST, _last(results)):
+    for seed in (FIRST, _last(results), *_unsafe(results), _last(results, "scpo")):
         Select(page.element("seed")).select_by_value(str(seed))
         for arm in ("scpo", "unconstrained"):
+            if not (results / f"regression/{arm}/seed-{seed}").is_dir():
+                assert "this arm was not run with this seed" in page.element(f"lacking-{arm}").text
+                assert not page.element(f"slack-{arm}").is_displayed()
+                continue
+            assert page.element(f"lacking-{arm}").text == ""
             series = pd.read_parquet(results / f"regression/{arm}/seed-{seed}/series.parquet")
             bins = series[~series["early"]]
             marks, line = page.run(
@@ -241,16 +255,46 @@ def test_slack_and_unsafe_marks_are_those_of_the_records(page: Page, results: Pa
             assert shown in page.element(f"slack-{arm}").text
 
 
-def test_a_seed_without_saved_policies_says_so(page: Page, results: Path) -> None:
+def test_every_seed_of_any_arm_is_offered_and_unsafe_ones_are_marked(page: Page, results: Path) -> None:
+    arms = read_config(results).section("regression").arms
+    seeds = sorted({seed for arm in ("scpo", "unconstrained") for seed in arms[arm].seed_range})
     page.open("regression")
-    seed = _last(results)
+    offered = [one.text for one in Select(page.element("seed")).options]
+    unsafe = _unsafe(results)
+    assert offered == [f"{seed} (unsafe)" if seed in unsafe else str(seed) for seed in seeds]
+
+
+def test_the_unsafe_iterates_can_be_gone_to(page: Page, results: Path) -> None:
+    page.open("regression")
+    assert not page.element("next-unsafe").is_displayed()
+    for seed in _unsafe(results):
+        Select(page.element("seed")).select_by_value(str(seed))
+        series = pd.read_parquet(results / f"regression/scpo/seed-{seed}/series.parquet")
+        for _, bin_ in series[~series["early"] & (series["unsafe_iterates"] > 0)].iterrows():
+            page.element("next-unsafe").click()
+            span = f"updates {bin_['update'] - bin_['updates'] + 1:,} to {bin_['update']:,}"
+            assert re.search(
+                rf"least slack on the grid, {span}, \N{{MINUS SIGN}}\S+, unsafe", page.element("moment").text
+            )
+            lines = page.run("return document.getElementById('slack-scpo').layout.shapes.map((one) => one.x0)")
+            assert lines[-1] == pytest.approx(bin_["epoch"])
+    Select(page.element("seed")).select_by_value(str(FIRST))
+    assert not page.element("next-unsafe").is_displayed()
+
+
+@pytest.mark.parametrize("arm", ["scpo", "unconstrained"])
+def test_a_seed_without_saved_policies_says_so(page: Page, results: Path, arm: str) -> None:
+    page.open("regression")
+    seed = _last(results, arm)
     Select(page.element("seed")).select_by_value(str(seed))
-    assert ("scpo", seed) not in policies.read(results, "regression")
     assert f"only the final policy of seed {seed}" in page.element("kept").text
-    assert not page.element("time").is_enabled()
-    curve = pd.read_parquet(results / f"regression/scpo/seed-{seed}/curve.parquet")
-    drawn = page.run("return Array.from(document.getElementById('policy-scpo').data.at(-1).y)")
-    np.testing.assert_array_equal(np.float32(drawn), np.float32(curve["pi"]))
+    curve = pd.read_parquet(results / f"regression/{arm}/seed-{seed}/curve.parquet")
+    for key in (Keys.END, Keys.HOME):
+        page.element("time").send_keys(key)
+        assert "final policy" in page.element(f"policy-{arm}").text
+        drawn = page.run(f"return Array.from(document.getElementById('policy-{arm}').data.at(-1).y)")
+        np.testing.assert_array_equal(np.float32(drawn), np.float32(curve["pi"]))
+    assert "Epoch 0." in page.element("moment").text
 
 
 def current(page: Page) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import json
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from safetensors.numpy import save_file
 
 from replication import files
 from replication.bank import Bank
@@ -25,7 +27,7 @@ from replication.errors import ResultError
 from replication.experiments import policies
 from replication.page import build, double_integrator, regression
 from replication.page.double_integrator import strips
-from replication.page.encode import array
+from replication.page.encode import array, shared
 from replication.paths import REPOSITORY
 from replication.provenance import stamp
 from replication.report import parts
@@ -60,10 +62,17 @@ def made(results: Path) -> Path:
 
 
 def content_of(page: Path) -> dict:
-    """Return the data in a page."""
+    """Return the data in a page, with every array in its place."""
     text = page.read_text(encoding="utf-8")
     (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    return json.loads(found)
+    content = json.loads(found)
+    return _whole(content, content["arrays"])
+
+
+def _whole(one: Any, arrays: list[Any]) -> Any:
+    if isinstance(one, dict):
+        return arrays[one["same"]] if one.keys() == {"same"} else {key: _whole(of, arrays) for key, of in one.items()}
+    return [_whole(of, arrays) for of in one] if isinstance(one, list) else one
 
 
 def decoded(encoded: dict) -> np.ndarray:
@@ -95,9 +104,9 @@ def test_the_runs_are_those_of_the_records(made: Path, results: Path) -> None:
     run = content_of(made)["views"]["regression"]["arms"]["scpo"]["1"]
     recorded = json.loads((results / "regression/scpo/seed-1/run.json").read_text())
     assert (run["updates"], run["unsafe"]) == (recorded["updates"], recorded["unsafe_iterates"])
-    assert decoded(run["series"]["slack"]).min() == -recorded["max_g"]
+    assert decoded(run["series"]["slack"]).min() == np.float32(-recorded["max_g"])
     assert decoded(run["series"]["updates"]).sum() == recorded["updates"]
-    assert decoded(run["evaluations"]["loss"])[-1] == recorded["final"]["fresh_loss"]
+    assert decoded(run["evaluations"]["loss"])[-1] == np.float32(recorded["final"]["fresh_loss"])
 
 
 def test_a_run_that_could_not_go_on_is_not_shown_as_safe(tmp_path: Path) -> None:
@@ -108,7 +117,44 @@ def test_a_run_that_could_not_go_on_is_not_shown_as_safe(tmp_path: Path) -> None
         path.write_text(json.dumps(json.loads(path.read_text()) | {"unsafe_iterates": 0, "diverged_update": 5}))
     write_quantities(results)
     integrator = double_integrator.view(results)["scenarios"]["mixed"]["scpo"]["0"]
-    assert regression.view(results)["arms"]["scpo"]["0"]["unsafe"] == integrator["unsafe"] == 1
+    for run in (regression.view(results)["arms"]["scpo"]["0"], integrator):
+        assert (run["unsafe"], run["failed"]) == (1, 1)
+
+
+def test_an_unsafe_run_without_saved_policies_is_shown_by_its_last_one(tmp_path: Path) -> None:
+    results, layers = tmp_path / "results", list(itertools.pairwise((2, 32, 32, 1)))
+    write_results(results, small_config(epochs=10, seeds=2, double_integrator=True))
+    folder = results / "double-integrator/scpo-mixed/seed-1"
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"unsafe_iterates": 0, "diverged_update": 5}))
+    numbers = np.random.default_rng(0)
+    weights = {f"weights.{layer}": numbers.normal(size=shape) for layer, shape in enumerate(layers)}
+    biases = {f"biases.{layer}": numbers.normal(size=width) for layer, (_, width) in enumerate(layers)}
+    save_file(weights | biases, folder / "final.safetensors")
+    write_quantities(results)
+    found = double_integrator.view(results)
+    shown = found["scenarios"]["mixed"]["scpo"]
+    assert list(shown) == ["0", "1"]
+    assert shown["1"]["saved"].tolist() == [record["updates"]]
+    parts = [
+        part[f"{name}.{layer}"].ravel()
+        for layer in range(3)
+        for name, part in (("weights", weights), ("biases", biases))
+    ]
+    np.testing.assert_array_equal(decoded(shown["1"]["theta"])[0], np.concatenate(parts))
+    assert [run["failed"] for run in found["counts"]["mixed"]["scpo"]] == [0, 1]
+    (folder / "final.safetensors").write_bytes(b"")
+    with pytest.raises(ResultError, match=r"final\.safetensors: cannot be read"):
+        double_integrator.view(results)
+
+
+def test_an_array_that_occurs_several_times_is_stored_once() -> None:
+    once, twice = array([1.0, 2.0]), array([3.0])
+    content = {"a": {"once": once, "runs": [dict(twice), dict(twice)]}, "b": [array([3.0], "f4"), 1, None]}
+    found = shared(content)
+    assert found["arrays"] == [twice]
+    assert found["a"]["runs"] == [{"same": 0}, {"same": 0}]
+    assert _whole({key: of for key, of in found.items() if key != "arrays"}, found["arrays"]) == content
 
 
 def test_policies_are_those_that_were_saved_else_the_last(made: Path, results: Path) -> None:

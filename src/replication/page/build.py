@@ -15,6 +15,7 @@ from replication import files
 from replication.claims import verdicts
 from replication.config import Config
 from replication.page import double_integrator, regression, verdict_rows
+from replication.page.encode import shared
 from replication.provenance.stamp import stamped
 from replication.results.read import read_config, read_planned
 from replication.typeset import style
@@ -78,7 +79,7 @@ def _progress(config: Config, planned: Mapping[str, int] | None) -> str:
 
 def page(content: dict[str, Any]) -> str:
     """Return the page that shows ``content`` (from :func:`collect`)."""
-    data = json.dumps(files.plain(content), separators=(",", ":"), allow_nan=False)
+    data = json.dumps(shared(files.plain(content)), separators=(",", ":"), allow_nan=False)
     scripts = [get_plotlyjs(), *map(_asset, SCRIPTS)]
     parts = {
         "style": _asset("page.css"),

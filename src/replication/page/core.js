@@ -5,8 +5,12 @@ const explorer = { views: {}, shown: {} };
 
 explorer.data = JSON.parse(document.getElementById("data").textContent);
 
+// Return an array as Python encoded it; one that occurs several times stands in a list.
+explorer.whole = (encoded) => ("same" in encoded ? explorer.data.arrays[encoded.same] : encoded);
+
 // Return the numbers of an array that Python encoded, as a typed array.
-explorer.decode = ({ type, bytes }) => {
+explorer.decode = (encoded) => {
+  const { type, bytes } = explorer.whole(encoded);
   const raw = Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0));
   const kinds = { f8: Float64Array, f4: Float32Array, i4: Int32Array, i2: Int16Array };
   return new kinds[type](raw.buffer);
@@ -14,7 +18,7 @@ explorer.decode = ({ type, bytes }) => {
 
 // Return row `index` of a two-dimensional encoded array; a negative index counts from the end.
 explorer.row = (encoded, index) => {
-  const [rows, width] = encoded.shape;
+  const [rows, width] = explorer.whole(encoded).shape;
   const at = index < 0 ? rows + index : index;
   return explorer.decode(encoded).subarray(at * width, (at + 1) * width);
 };
@@ -34,6 +38,21 @@ explorer.options = (select, pairs) => {
   const before = select.value;
   select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value)));
   if (pairs.some(([value]) => String(value) === before)) select.value = before;
+};
+
+// Return the seeds of some arms (seed -> run) as entries of a select; seeds of unsafe or failed runs of `judged` say so.
+explorer.seeds = (arms, judged) => {
+  const is = (seed, kind) => judged.some((arm) => arm[seed]?.[kind]);
+  const mark = (seed) => (is(seed, "failed") ? " (failed)" : is(seed, "unsafe") ? " (unsafe)" : "");
+  const seeds = [...new Set(arms.flatMap(Object.keys))].sort((a, b) => a - b);
+  return seeds.map((seed) => [seed, `${seed}${mark(seed)}`]);
+};
+
+// Return how many iterates of some runs were unsafe, and how many runs failed, as a line of text.
+explorer.unsafe = (label, runs) => {
+  const sum = (name) => runs.reduce((total, one) => total + one[name], 0);
+  const failed = sum("failed") ? `, ${explorer.count(sum("failed"))} failed runs among them` : "";
+  return `${explorer.count(sum("unsafe"))} of ${explorer.count(sum("updates"))} (${label}${failed})`;
 };
 
 explorer.count = (value) => value.toLocaleString("en-US");

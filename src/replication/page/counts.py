@@ -7,7 +7,7 @@ from pathlib import Path
 from replication.results import quantities
 
 #: Name on the page -> quantity.
-COUNTS = {"updates": "updates", "unsafe": "unsafe-iterates"}
+COUNTS = {"updates": "updates", "unsafe": "unsafe-iterates", "failed": "failed"}
 
 
 def counts(results: Path, experiment: str, arm: str) -> dict[int, dict[str, int]]:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from replication.experiments import policies
+from replication.experiments.double_integrator.policies import of_final
 from replication.experiments.double_integrator.read import (
     EXPERIMENT,
+    METHODS,
     SCENARIOS,
     Certificate,
     Mask,
@@ -55,16 +57,30 @@ def view(results: Path) -> dict[str, Any] | None:
         "costHorizon": references.numbers.cost_horizon,
         "harmfulAbove": references.numbers.malicious_above,
         "scenarios": scenarios,
+        "counts": {scenario: _counts(results, scenario) for scenario in scenarios},
     }
 
 
+def _counts(results: Path, scenario: str) -> dict[str, list[dict[str, int]]]:
+    """Return method -> the counts of each of its runs, those without a saved policy among them."""
+    arms = {method: f"{method}-{scenario}" for method in METHODS}
+    known = read_settings(results).arms
+    return {name: list(counts(results, EXPERIMENT, arm).values()) for name, arm in arms.items() if arm in known}
+
+
 def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
-    """Return method -> seed -> run, for the runs whose policies are saved."""
+    """Return method -> seed -> run, for the runs whose policies are saved and for the unsafe ones of SCPO.
+
+    Of an unsafe run without saved policies the final one is shown.
+    """
     saved, found = policies.read(results, EXPERIMENT), {}
     for method, runs in read_scenario(results, scenario).items():
         arm = f"{method}-{scenario}"
         proven = dict(zip((run.seed for run in runs), read_certificates(results, arm), strict=False))
         counted = counts(results, EXPERIMENT, arm)
+        for run in runs:
+            if (arm, run.seed) not in saved and run.method == "scpo" and counted[run.seed]["unsafe"]:
+                saved[arm, run.seed] = _final(results, run)
         found[method] = {
             str(run.seed): counted[run.seed]
             | _run(run, saved[arm, run.seed], proven.get(run.seed), whole=run.method == "scpo")
@@ -72,6 +88,13 @@ def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
             if (arm, run.seed) in saved
         }
     return {method: shown for method, shown in found.items() if shown}
+
+
+def _final(results: Path, run: Run) -> dict[str, Array]:
+    """Return the final policy of a run as a saved one."""
+    path = results / EXPERIMENT / run.arm / f"seed-{run.seed}" / "final.safetensors"
+    updates = run.evaluations["update"].to_numpy()[-1:]
+    return {"updates": updates, "theta": of_final(read_settings(results).for_arm(run.arm), path)}
 
 
 def _run(run: Run, saved: dict[str, Array], proven: Certificate | None, *, whole: bool) -> dict[str, Any]:

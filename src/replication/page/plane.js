@@ -146,6 +146,8 @@
       `least slack over ${count(view.heldout)} held-out starts ${number(decode(of.slack)[index])},`,
       `mean cost over ${view.costHorizon} steps ${number(decode(of.cost)[index])}.`,
     ];
+    if (of.unsafe) told.push(`This run had ${count(of.unsafe)} unsafe iterates${of.failed ? ", and it failed" : ""}.`);
+    if (!run(BASELINE)) told.push("No policy of unconstrained training is kept with this seed.");
     if (loops.gauge(start) > view.rho) {
       told.push(`The start lies outside the set of starts, ${view.rho} O∞: nothing is promised here.`);
     }
@@ -186,16 +188,19 @@
     const runs = view.scenarios[scenario.value];
     const methods = Object.keys(runs).filter((name) => name !== BASELINE);
     options(method, methods.map((name) => [name, labels[name]]));
-    options(seed, Object.keys(runs[method.value]).map((one) => [one, one]));
+    options(seed, explorer.seeds([runs[method.value]], [runs[method.value]]));
     const last = chosen().saved.length - 1;
     const atEnd = iterate.value === iterate.max;
     iterate.max = last;
     if (atEnd) iterate.value = last;
+    const counted = Object.entries(view.counts[scenario.value]);
+    const total = counted.map(([name, of]) => explorer.unsafe(labels[name], of));
     element("judged").textContent = [
       `The constraint looks at ${view.horizon} steps: |xᵢ| ≤ ${view.stateBound}, |u| ≤ ${view.inputBound},`,
       `and at most ${view.contraction} of the start's gauge left at the end. The cost is the sum over these steps.`,
       `The plane shows ${view.steps} steps. The page holds ${last + 1} iterates of this SCPO run,`,
-      "and the final policy of unconstrained training.",
+      "and the final policy of unconstrained training. It offers the seeds whose policies are kept.",
+      `Unsafe iterates, all seeds together: ${total.join(", ")}.`,
     ].join(" ");
     update();
     explain();

@@ -9,13 +9,14 @@
     element("regression").replaceChildren(make("p", {}, "This scale runs none of the arms that are shown here."));
     return;
   }
+  const BASELINE = "unconstrained";
   const colours = explorer.data.colours;
   const labels = explorer.data.labels;
   const arms = Object.keys(view.arms);
-  const [seed, time, play] = ["seed", "time", "play"].map(element);
+  const [seed, time, play, next] = ["seed", "time", "play", "next-unsafe"].map(element);
   const { scale, ticks } = explorer.symlog(1e-5);
 
-  // Both arms share the axes, so that their heights can be compared.
+  // All arms share the axes, so that their heights can be compared.
   const slacks = arms.flatMap((arm) => Object.values(view.arms[arm]).map((run) => decode(run.series.slack)));
   const low = Math.min(-1e-3, ...slacks.map((values) => Math.min(...values.filter(Number.isFinite))));
   const high = Math.max(...slacks.map((values) => Math.max(...values.filter(Number.isFinite))));
@@ -27,18 +28,46 @@
       policy: make("div", { class: "plot", id: `policy-${arm}` }),
       slack: make("div", { class: "plot low", id: `slack-${arm}` }),
     };
-    element("curves").append(make("div", {}, plots[arm].policy, plots[arm].slack));
+    plots[arm].lacking = make("p", { id: `lacking-${arm}` });
+    element("curves").append(make("div", {}, plots[arm].lacking, plots[arm].policy, plots[arm].slack));
   }
 
+  // The run of an arm with the seed chosen, and the arms that have one.
   const run = (arm) => view.arms[arm][seed.value];
+  const shown = () => arms.filter(run);
 
-  // Return the row of the saved policy shown, and the evaluation of the same iterate.
+  // Return the bins of a run that hold an unsafe iterate.
+  const unsafeBins = (arm) => Array.from(decode(run(arm).series.unsafe).entries()).filter(([, bad]) => bad).map(([bin]) => bin);
+
+  // Return the epochs at which SCPO had an unsafe iterate.
+  const unsafeEpochs = () =>
+    shown().filter((arm) => arm !== BASELINE).flatMap((arm) => {
+      const epochs = decode(run(arm).series.epoch);
+      return unsafeBins(arm).map((bin) => epochs[bin]);
+    });
+
+  // The epochs at which the slider stops: every evaluation, and every unsafe iterate of SCPO.
+  let stops = [];
+  const findStops = () => {
+    const evaluated = shown().flatMap((arm) => [...decode(run(arm).evaluations.epoch)]);
+    return [...new Set([...evaluated, ...unsafeEpochs()])].sort((a, b) => a - b);
+  };
+
+  // Return the place in `values` (ascending) of the last one up to `most`, and that of the nearest one.
+  const upTo = (values, most) => Math.max(0, values.findLastIndex((value) => value <= most));
+  const nearest = (values, to) => {
+    const before = upTo(values, to);
+    return before + 1 < values.length && values[before + 1] - to < to - values[before] ? before + 1 : before;
+  };
+
+  // Return what is shown of a run: a saved policy (its row), the last evaluation, and the bin of updates.
   const moment = (arm) => {
-    const saved = run(arm).policies.evaluations;
-    const epochs = decode(run(arm).evaluations.epoch);
-    if (saved[0] === -1) return { row: 0, evaluation: epochs.length - 1, epoch: epochs[epochs.length - 1] };
-    const index = Math.min(Number(time.value), saved.length - 1);
-    return { row: index, evaluation: saved[index], epoch: epochs[saved[index]] };
+    const { policies, evaluations, series } = run(arm);
+    const epoch = stops[time.value];
+    const evaluation = upTo(decode(evaluations.epoch), epoch);
+    const final = policies.evaluations[0] === -1;
+    const saved = final ? 0 : upTo(policies.evaluations, evaluation);
+    return { epoch, evaluation, final, row: saved, bin: nearest(decode(series.epoch), epoch) };
   };
 
   const line = (x, y, look, more = {}) => ({ x, y, mode: "lines", line: look, hoverinfo: "skip", ...more });
@@ -55,12 +84,14 @@
     const traces = [curve(view.target, { color: ink, width: 1, dash: "dot" })];
     if (arm === "scpo") traces.push(curve(view.published, { color: colours.published, width: 6 }, { opacity: 0.5 }));
     const hover = { hoverinfo: "all", hovertemplate: "x %{x:.2f}<br>policy %{y:.3f}<extra></extra>" };
-    const shown = row(policies.pi, moment(arm).row);
-    traces.push(line(decode(policies.x), shown, { color: colours[arm], width: 2.2 }, hover));
+    const now = moment(arm);
+    traces.push(line(decode(policies.x), row(policies.pi, now.row), { color: colours[arm], width: 2.2 }, hover));
+    const update = () => decode(run(arm).evaluations.update)[policies.evaluations[now.row]];
+    const which = now.final ? "final policy" : `update ${count(update())}`;
     const limit = { color: ink, width: 1, dash: "dash" };
     const sides = [-view.bound, 0, view.bound];
     return draw(plots[arm].policy, traces, {
-      title: heading(`<b>${labels[arm]}</b>`, 15),
+      title: heading(`<b>${labels[arm]}</b>, ${which}`, 15),
       xaxis: axis("input x", { range: [-Math.PI, Math.PI], tickvals: [-Math.PI, 0, Math.PI], ticktext: ["−π", "0", "π"] }),
       yaxis: axis("policy", { range: [-2.4, 2.4], tickvals: sides, ticktext: sides.map(number) }),
       shapes: [band(-view.bound, view.bound, tint(colours.set, 0.25)), level(-view.bound, limit), level(view.bound, limit)],
@@ -68,12 +99,12 @@
   };
 
   const drawSlack = (arm) => {
-    const { series, unsafe, updates } = run(arm);
+    const { series, unsafe, updates, failed } = run(arm);
     const [epoch, slack, bad, held] = [series.epoch, series.slack, series.unsafe, series.updates].map(decode);
     const scaled = Array.from(slack, scale);
     const text = Array.from(slack, (value, bin) => `least slack ${number(value)}<br>${bad[bin]} of ${held[bin]} unsafe`);
     const hovertemplate = "epoch %{x:.0f}<br>%{text}<extra></extra>";
-    const at = Array.from(epoch.keys()).filter((bin) => bad[bin] > 0);
+    const at = unsafeBins(arm);
     const marks = {
       x: at.map((bin) => epoch[bin]),
       y: at.map((bin) => scaled[bin]),
@@ -83,11 +114,11 @@
       marker: { symbol: "x-thin", size: 7, line: { color: look("ink"), width: 1.3 } },
     };
     const least = line(epoch, scaled, { color: colours[arm], width: 1.5 }, { text, hovertemplate, hoverinfo: "all" });
-    const last = Math.max(...arms.map((one) => decode(run(one).series.epoch).at(-1)));
+    const last = Math.max(...shown().map((one) => decode(run(one).series.epoch).at(-1)));
     const note = { text: "unsafe", showarrow: false, font: { color: look("soft"), size: 12 } };
     const corner = { x: 1, xref: "paper", xanchor: "right", y: range[0], yanchor: "bottom" };
     return draw(plots[arm].slack, [marks, least], {
-      title: heading(`${count(unsafe)} of ${count(updates)} iterates unsafe`),
+      title: heading(`${count(unsafe)} of ${count(updates)} iterates unsafe${failed ? ", and the run failed" : ""}`),
       xaxis: axis("epoch", { range: [0, last], nticks: 5, tickformat: ",d" }),
       yaxis: axis("slack", { range, ...ticks(low, high, 2) }),
       shapes: slackShapes(arm),
@@ -107,40 +138,62 @@
   };
 
   const say = () => {
-    const told = arms.map((arm) => {
-      const { evaluation } = moment(arm);
-      const { loss, slack, update } = run(arm).evaluations;
-      const held = decode(slack)[evaluation];
+    const slackOf = (value) => `${number(value)}${value < 0 ? ", unsafe" : ""}`;
+    const told = shown().map((arm) => {
+      const { evaluation, bin } = moment(arm);
+      const { evaluations, series } = run(arm);
+      const { loss, slack, update } = evaluations;
+      const last = decode(series.update)[bin];
+      const first = last - decode(series.updates)[bin] + 1;
+      const span = first < last ? `updates ${count(Math.max(first, 0))} to ${count(last)}` : `update ${count(last)}`;
       return [
         `${labels[arm]}: update ${count(decode(update)[evaluation])}`,
         `loss on fresh inputs ${number(decode(loss)[evaluation])}`,
-        `least slack on ${count(view.heldout)} held-out points ${number(held)}${held < 0 ? ", unsafe" : ""}`,
+        `least slack on ${count(view.heldout)} held-out points ${slackOf(decode(slack)[evaluation])}`,
+        `least slack on the grid, ${span}, ${slackOf(decode(series.slack)[bin])}`,
       ].join(", ");
     });
-    element("moment").textContent = `Epoch ${count(moment(arms[0]).epoch)}. ${told.join(". ")}.`;
-    time.setAttribute("aria-valuetext", `epoch ${count(moment(arms[0]).epoch)}`);
+    const epoch = Math.round(stops[time.value]);
+    element("moment").textContent = `Epoch ${count(epoch)}. ${told.join(". ")}.`;
+    time.setAttribute("aria-valuetext", `epoch ${count(epoch)}`);
   };
 
   // Redraw what the slider moves.
   const move = () => {
     say();
-    for (const arm of arms) {
+    for (const arm of shown()) {
       drawPolicy(arm);
       Plotly.relayout(plots[arm].slack, { shapes: slackShapes(arm) });
     }
   };
 
+  // Let the slider stop where the runs of the seed have something to show; keep its epoch, or the end.
+  const setStops = () => {
+    const before = time.value === time.max ? Infinity : stops[time.value];
+    stops = findStops();
+    time.max = stops.length - 1;
+    time.value = nearest(stops, Math.min(before ?? Infinity, stops.at(-1)));
+    time.disabled = play.disabled = stops.length < 2;
+    next.hidden = unsafeEpochs().length === 0;
+  };
+
   const all = () => {
-    const saved = Math.max(...arms.map((arm) => run(arm).policies.evaluations.length));
-    time.max = saved - 1;
-    time.disabled = play.disabled = saved < 2;
+    setStops();
+    const saved = Math.max(...shown().map((arm) => run(arm).policies.evaluations.length));
     element("kept").textContent = saved < 2
-      ? `These results hold only the final policy of seed ${seed.value}: the slider rests. The slack is that of all iterates.`
+      ? `These results hold only the final policy of seed ${seed.value}, which the upper panels show wherever the slider is.`
       : `These results hold ${saved} policies of seed ${seed.value} over training; the slider goes through them.`;
     say();
     for (const arm of arms) {
-      drawPolicy(arm);
-      drawSlack(arm);
+      plots[arm].lacking.textContent = run(arm) ? "" : `${labels[arm]}: this arm was not run with this seed.`;
+      for (const plot of [plots[arm].policy, plots[arm].slack]) {
+        if (!run(arm)) Plotly.purge(plot);
+        plot.hidden = !run(arm);
+      }
+      if (run(arm)) {
+        drawPolicy(arm);
+        drawSlack(arm);
+      }
     }
     explain();
   };
@@ -173,29 +226,29 @@
     }, 120);
     return move();
   });
-  const seeds = Object.keys(view.arms[arms[0]]).filter((one) => arms.every((arm) => one in view.arms[arm]));
-  options(seed, seeds.map((one) => [one, one]));
+  next.addEventListener("click", () => {
+    stop();
+    const places = unsafeEpochs().map((epoch) => stops.indexOf(epoch)).sort((a, b) => a - b);
+    time.value = places.find((place) => place > Number(time.value)) ?? places[0];
+    move();
+  });
+  options(seed, explorer.seeds(Object.values(view.arms), arms.filter((arm) => arm !== BASELINE).map((arm) => view.arms[arm])));
   seed.addEventListener("change", () => {
     stop();
     all();
   });
   time.addEventListener("input", move);
-  time.max = Math.max(...arms.map((arm) => run(arm).policies.evaluations.length)) - 1;
   time.value = time.max;
-  const total = arms.map((arm) => {
-    const runs = Object.values(view.arms[arm]);
-    const sum = (name) => count(runs.reduce((total, one) => total + one[name], 0));
-    return `${sum("unsafe")} of ${sum("updates")} (${labels[arm]})`;
-  });
+  const total = arms.map((arm) => explorer.unsafe(labels[arm], Object.values(view.arms[arm])));
   element("total").textContent = `Unsafe iterates, all seeds together: ${total.join(", ")}.`;
-  const widest = Math.max(...decode(run(arms[0]).series.updates));
+  const widest = Math.max(...arms.flatMap((arm) => [...decode(Object.values(view.arms[arm])[0].series.updates)]));
   element("bins").textContent = [
     `The slack of an iterate is the distance to the nearest limit over the ${view.grid} points of the constraint's grid.`,
     widest > 1
       ? `In the lower panels a point is the least slack among up to ${widest} successive iterates: no unsafe one is hidden.`
       : "In the lower panels a point is an iterate.",
-    "A cross marks every point with an unsafe iterate.",
-    "The vertical line marks the iterate shown above.",
+    "A cross marks every point with an unsafe iterate; the list of seeds marks those at which SCPO had one.",
+    "The vertical line marks where the slider is.",
   ].join(" ");
   explorer.views.regression = all;
 })();

@@ -63,15 +63,15 @@ def _run(run: Run, saved: dict[str, Array] | None) -> dict[str, Any]:
         "series": {
             "epoch": array(series["epoch"], "f4"),
             "update": array(series["update"], "i4"),
-            "slack": array(-series["max_g_high"]),
+            "slack": array(-series["max_g_high"], "f4"),
             "updates": array(series["updates"], "i2"),
             "unsafe": array(series["unsafe_iterates"], "i2"),
         },
         "evaluations": {
             "epoch": array(held["epoch"], "f4"),
             "update": array(held["update"], "i4"),
-            "loss": array(held["fresh_loss"]),
-            "slack": array(-held["heldout_max_g"]),
+            "loss": array(held["fresh_loss"], "f4"),
+            "slack": array(-held["heldout_max_g"], "f4"),
         },
         "policies": kept,
     }

@@ -7,9 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from replication.errors import ResultError
 from replication.experiments.double_integrator.read import METHODS, SCENARIOS
+from replication.files import note
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 from scpo.arrays import Array
 
@@ -30,9 +33,25 @@ def of_run(settings: DoubleIntegratorConfig, weights: Mapping[str, Array], path:
     wanted |= {f"biases.{layer}": (outputs,) for layer, (_, outputs) in enumerate(widths)}
     if {name: array.shape[1:] for name, array in parts.items()} != wanted:
         raise ResultError(f"{path}: not the weights of a policy with hidden widths {settings.hidden}")
-    layers = [parts[f"{kind}.{layer}"] for layer in range(len(widths)) for kind in ("weights", "biases")]
-    theta = np.concatenate([array.reshape(len(array), -1) for array in layers], axis=1)
-    return {"updates": weights["updates"], "theta": theta}
+    return {"updates": weights["updates"], "theta": _joined(parts, len(widths))}
+
+
+def of_final(settings: DoubleIntegratorConfig, path: Path) -> Array:
+    """Return the weights of a run's final policy, ``theta`` (1, d) as in :func:`of_run`, from its final.safetensors.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    try:
+        return _joined({name: array[None] for name, array in load_file(note(path)).items()}, len(settings.hidden) + 1)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ResultError(f"{path}: cannot be read as the weights of a policy: {error}") from error
+
+
+def _joined(parts: Mapping[str, Array], layers: int) -> Array:
+    """Return the weights (n, d) of a network of so many layers from its parameters (n, *shape) by name."""
+    order = [parts[f"{kind}.{layer}"] for layer in range(layers) for kind in ("weights", "biases")]
+    return np.concatenate([array.reshape(len(array), -1) for array in order], axis=1)
 
 
 def _parts(weights: Mapping[str, Array]) -> dict[str, Array]:
