@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -172,6 +173,20 @@ def test_verify_writes_nothing_and_exits_with_0(everything_holds: Path, capsys) 
     assert "not-run  speed-literal: benchmarks.json: no such file; run make bench" in out
     assert "5 claims: 1 reproduced, 3 supported, 0 deviates, 1 not-run" in out
     assert _contents(everything_holds) == before
+
+
+def test_verify_prints_what_is_claimed_and_measured(everything_holds: Path, capsys) -> None:
+    assert main(["verify", "--results", str(everything_holds)]) == 0
+    out = capsys.readouterr().out
+    for one in _stated(everything_holds):
+        below = out.partition(f"  {one.id} ")[2].partition("\n")[2]
+        assert " ".join(below.split()).startswith(f"{one.statement} [{one.quantity}]")
+    assert max(map(len, re.findall("^    .*", out, re.MULTILINE))) <= verdicts.WIDTH
+
+
+def _stated(results: Path) -> list[Verdict]:
+    """Return the verdicts on the claims that a test has put in place."""
+    return decide.evaluate(results, claims.load())
 
 
 def test_verify_writes_nothing_on_incomplete_results(everything_holds: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +15,8 @@ from replication.errors import ResultError
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 NAME = "claims.json"
+#: How wide the statements of the claims are on a terminal, and how far they are indented.
+WIDTH, INDENT = 110, " " * 4
 
 #: Where the table in docs/claims.md begins and ends.
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
@@ -143,7 +146,10 @@ def _tuples(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(verdicts: Sequence[Verdict]) -> str:
-    """Return an aligned table for a terminal.  Below it stands why claims were not decided."""
+    """Return an aligned table for a terminal, with the statement of each claim and what is measured below its row.
+
+    Below the table stands why claims were not decided.
+    """
     heading = ("status", "claim", "measured", "expected", "source", "setting", "seeds")
     rows = [
         heading,
@@ -151,9 +157,15 @@ def text(verdicts: Sequence[Verdict]) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    head = [lines[0], "  ".join("-" * width for width in widths)]
+    lines = [*head, *(line for row, one in zip(lines[1:], verdicts, strict=True) for line in (row, *_said(one)))]
     undecided = [f"{one.status}  {one.id}: {one.reason}" for one in verdicts if one.reason]
     return "\n".join([*lines, "", *undecided, *([""] if undecided else []), summary(verdicts)]) + "\n"
+
+
+def _said(one: Verdict) -> list[str]:
+    """Return what a claim states and what is measured for it, wrapped and indented."""
+    return textwrap.wrap(f"{one.statement} [{one.quantity}]", WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
