@@ -7,6 +7,7 @@ import doctest
 import importlib
 import inspect
 import re
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,11 +70,51 @@ def test_the_guide_has_code_that_checks_itself():
     assert all(any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(source))) for source in sources)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def links(text):
+    """Return the targets of a page's links, but those to other hosts."""
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"(https?|mailto):", target)]
+
+
+def anchors(text):
+    """Return the anchors of a page: those that GitHub and the site give its headings, and explicit labels."""
+    text = re.sub(r"^(```+|~~~+).*?^\1 *$", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = set(re.findall(r"^\(([^()\s]+)\)= *$", text, re.MULTILINE))
+    counts = Counter()
+    for heading in re.findall(r"^#{1,3} +(.*?)[ #]*$", text, re.MULTILINE):  # the site gives deeper ones no anchor
+        shown = re.sub(r"<!--.*?-->|`|\*", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading))
+        slug = re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")
+        found.add(f"{slug}-{counts[slug]}" if counts[slug] else slug)
+        counts[slug] += 1
+    return found
+
+
+def test_anchors_are_those_that_a_reader_can_follow():
+    page = """# A `name`, and *more* (1.5)
+## Twice
+## Twice
+(label)=
+### A [link](other.md) — it's here
+#### too deep
+```python
+# no heading
+```
+"""
+    assert anchors(page) == {"a-name-and-more-15", "twice", "twice-1", "label", "a-link--its-here"}
+    assert links("[a](b.md#c) [d](https://e#f) [g](#h)") == ["b.md#c", "#h"]
+
+
+def test_some_links_have_anchors():
+    assert any("#" in target for page in PAGES for target in links(page.read_text()))
+
+
+@pytest.mark.parametrize("page", [*PAGES, PROJECT / "CONTRIBUTING.md"], ids=lambda page: page.stem)
 def test_links_and_mentioned_names_exist(page):
     text = page.read_text()
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert target.startswith("http") or (page.parent / target).exists(), target
+    for target in links(text):
+        file, _, anchor = target.partition("#")
+        place = page.parent / file if file else page
+        assert place.exists(), target
+        assert not anchor or (place.suffix == ".md" and anchor in anchors(place.read_text())), target
     for error in set(re.findall(r"\b[A-Z][A-Za-z]+Error\b", text)) - {"OSError", "TimeoutError"}:
         assert issubclass(getattr(scpo.errors, error), scpo.errors.ScpoError)
     for module, name in re.findall(r"`scpo\.([a-z_]+)\.([A-Za-z_]+)`", text):
