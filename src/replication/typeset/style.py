@@ -1,7 +1,9 @@
 """One look for every figure: the report's fonts, colours that colour-blind readers can tell apart, no dates.
 
-A colour means the same in all figures.  An arm has its colour in ``COLOURS``, most of them those of Okabe and Ito.
-Ink marks what is unsafe or missed, yellow the published figure, grey the backup.
+A colour means the same in all figures.  An arm has its colour in ``COLOURS``, most of them those of Okabe and Ito, or
+in ``BASELINES``, most of them those of Tol.  No arm has ink, grey or yellow.  Ink marks what is unsafe or missed, and
+draws what arms are held against: targets, limits, sets, starts, what a bound needed.  Yellow is the published figure.
+Grey is the backup, what is undecided, and lines of construction.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ TEXT_WIDTH = 6.3  # inches, the report's
 BLUE, GREEN, SKY = "#0072B2", "#009E73", "#2F9BD8"
 VERMILION, YELLOW, PURPLE = "#D55E00", "#E69F00", "#CC79A7"
 INK, GREY, SAND, OCHRE = "#222222", "#7A7A7A", "#D9CDB4", "#8F6200"
+BROWN, FOREST = "#661100", "#117733"
 #: cells from which a policy is proven to be safe and to reach the origin, and proven to be unsafe
 CERTIFIED, REFUTED = "#A8CF9A", "#BEBEBE"
 DASHED, DOTTED = (0, (4, 2)), (0, (1, 1.5))
@@ -53,7 +56,7 @@ LABELS = {
 BASELINES: dict[str, tuple[str, Any]] = {
     "scpo": (BLUE, "-"),
     "scpo-short": (BLUE, "-"),
-    "scpo-plain": (GREY, DOTTED),
+    "scpo-plain": (BROWN, DOTTED),
     "unconstrained": (VERMILION, "-"),
     "penalty": ("#CC6677", "-"),
     "primal-dual": ("#882255", "-"),
@@ -63,7 +66,7 @@ BASELINES: dict[str, tuple[str, Any]] = {
     "linearised-verified": ("#332288", DASHED),
     "scaling": ("#999933", "-"),
     "backtracking": ("#B08D2E", DASHED),
-    "filtered": (GREY, "-"),
+    "filtered": (FOREST, "-"),
 }
 
 _OURS: dict[str, Any] = {
