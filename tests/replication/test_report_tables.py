@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from replication.config import Config
 from replication.experiments.regression import tables
 from replication.report import claims as claim_tables
 from replication.report import study as study_tables
-from replication.results.quantities import COUNT, LOSS, NUMBER, SAFETY, SHARE
+from replication.results.quantities import COUNT, LOSS, NUMBER, RATIO, SAFETY, SHARE, Format, Kind
 from replication.results.read import read_arm
 from replication.typeset import latex
 from replication.typeset.latex import GAP, RULE, Span, Title
@@ -113,7 +114,7 @@ def test_a_constraint_value_of_common_size_has_no_exponent(value: float, digits:
         (latex.fixed(1e30, 0), f"{1e30:.0f}"),
         (latex.formatted(18333.1, LOSS), "1.8e4"),
         (latex.size(7e-15), "7e-15"),
-        (claim_tables._number(1.5e10), "1.5e10"),
+        (claim_tables._number(1.5e10, "size"), "1.5e10"),
         (latex.text_with_numbers("1e+03"), "1e3"),
     ],
 )
@@ -131,6 +132,11 @@ def test_an_exponent_is_printed_without_plus_and_leading_zeros(printed: str, exp
         (latex.formatted(-1e-9, LOSS), r"\num{0.000}"),
         (latex.formatted(-1e-9, SAFETY), r"\num{-1.000e-9}"),
         (latex.formatted(0.01, NUMBER), r"\num{0.01}"),
+        (latex.formatted(1e-12, NUMBER), r"\num{1e-12}"),
+        (latex.formatted(7.7e-12, Format("size", 1)), r"\num{8e-12}"),
+        (latex.formatted(-5.551e-16, SHARE), r"\SI{0}{\percent}"),
+        (latex.formatted(-5.551e-16, RATIO), r"\num{0.00}"),
+        (latex.difference(-5.551e-16, SHARE), r"\SI{0}{\percent}"),
         (latex.difference(0.0441, LOSS), r"\num{+0.044}"),
         (latex.difference(-2.0, COUNT, 2), r"\num{-2.0}"),
     ],
@@ -226,7 +232,43 @@ def test_claims_are_printed_with_what_is_measured(results: Path, monkeypatch: py
     claim = next(one for one in load_claims().claims if one.id == "regression-rejects")
     made = [Verdict.of(claim, "supported", measured=0.5)]
     monkeypatch.setattr(verdicts, "read", lambda path: made)
-    assert rf"\range{{[{claim.measures}]}} & \R \Cal & \num{{0.5}}" in claim_tables.of_abstract(results)
+    assert rf"\range{{[{claim.measures}]}} & \R \Cal & \SI{{50}}{{\percent}}" in claim_tables.of_abstract(results)
+
+
+@pytest.mark.parametrize(
+    ("kind", "measured", "interval", "plain", "typeset"),
+    [
+        ("ratio", 0.0, (-5.551e-16, 4.441e-16), "0 [0, 0]", r"\num{0} \range{[\num{0}, \num{0}]}"),
+        ("share", -5.551e-16, None, "0 %", r"\SI{0}{\percent}"),
+        ("share", 0.07, None, "7 %", r"\SI{7}{\percent}"),
+        (
+            "share",
+            0.006944,
+            (0.0003561, 0.03252),
+            "0.6944 % [0.03561 %, 3.252 %]",
+            r"\SI{0.694}{\percent} \range{[\SI{0.0356}{\percent}, \SI{3.25}{\percent}]}",
+        ),
+        ("safety", -5.551e-16, None, "-5.551e-16", r"\num{-5.55e-16}"),
+        ("size", 7.737e-12, None, "7.737e-12", r"\num{7.74e-12}"),
+    ],
+)
+def test_what_is_measured_for_a_claim_is_the_same_in_text_and_in_tables(
+    kind: Kind, measured: float, interval: tuple[float, float] | None, plain: str, typeset: str
+) -> None:
+    claim = load_claims().claims[0]
+    one = replace(Verdict.of(claim, "supported", measured=measured, interval=interval), kind=kind)
+    assert one.found == plain
+    assert claim_tables._measured(one) == typeset
+
+
+def test_what_is_expected_of_a_share_is_a_percentage() -> None:
+    claim = load_claims().claims[0]
+    one = replace(
+        Verdict.of(claim, "supported"), kind="share", comparator="within", expected=(0.05, 0.15), tolerance=0.01
+    )
+    assert one.wanted == "in [5 %, 15 %] +- 1 %"
+    shown = rf"\({claim_tables._SIGNS['within']}\) [\SI{{5}}{{\percent}}, \SI{{15}}{{\percent}}]"
+    assert claim_tables._expected(one).startswith(shown)
 
 
 def test_a_claim_has_one_number_in_all_tables(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from replication import strict_yaml
 from replication.experiments.quantities import QUANTITIES
 from replication.files import note
 from replication.paths import REPOSITORY
+from replication.results.quantities import Kind
 from replication.settings import Count, Model, Name
 from scpo.errors import ConfigurationError
 
@@ -112,6 +113,11 @@ class Claim(Model):
     )
     shown_in: tuple[Name, ...] = Field((), description="figures and tables of the report that show what is measured")
     history: tuple[Change, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of format in which the measured value is printed."""
+        return "share" if self.statistic == "runs" else QUANTITIES[self.quantity].format.kind
 
     @property
     def measures(self) -> str:

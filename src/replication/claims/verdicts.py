@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from replication import files
 from replication.claims.claims import Claim
 from replication.errors import ResultError
+from replication.results.quantities import Format, Kind
 
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -33,6 +34,7 @@ class Verdict:
         id: of the claim, as are statement, source, mark, comparator, expected, tolerance, tier.
         status: the verdict.
         quantity: what was measured, in words.
+        kind: the kind of format in which it is printed.
         measured: its value; None if there is none.
         interval: over the seeds, for statistical claims.
         seeds: those that were judged.
@@ -47,6 +49,7 @@ class Verdict:
     mark: str
     status: Status
     quantity: str
+    kind: Kind
     measured: float | None
     interval: tuple[float, float] | None
     comparator: str
@@ -78,6 +81,7 @@ class Verdict:
             mark=claim.mark,
             status=status,
             quantity=claim.measures,
+            kind=claim.kind,
             measured=measured,
             interval=interval,
             comparator=claim.comparator,
@@ -100,16 +104,26 @@ class Verdict:
         """The measured value with its interval, in plain text."""
         if self.measured is None:
             return "--"
-        if self.interval is None:
-            return number(self.measured)
-        return f"{number(self.measured)} [{number(self.interval[0])}, {number(self.interval[1])}]"
+        measured, *ends = (self._printed(value) for value in self.cleared)
+        return f"{measured} [{', '.join(ends)}]" if ends else measured
+
+    @property
+    def cleared(self) -> tuple[float, ...]:
+        """The measured value and the ends of its interval, as far as there are any, with 0 for mere rounding."""
+        values = (() if self.measured is None else (self.measured,)) + (self.interval or ())
+        return tuple(map(Format(self.kind).cleared, values))
 
     @property
     def wanted(self) -> str:
         """The expected value with its tolerance, in plain text."""
         expected, tolerance = self.expected_within
-        text = f"[{number(expected[0])}, {number(expected[1])}]" if isinstance(expected, tuple) else number(expected)
-        return f"{_SIGNS[self.comparator]} {text}" + (f" +- {number(tolerance)}" if tolerance else "")
+        ends = map(self._printed, expected if isinstance(expected, tuple) else (expected,))
+        text = f"[{', '.join(ends)}]" if isinstance(expected, tuple) else next(ends)
+        return f"{_SIGNS[self.comparator]} {text}" + (f" +- {self._printed(tolerance)}" if tolerance else "")
+
+    def _printed(self, value: float) -> str:
+        """Return a number, a share as a percentage."""
+        return f"{number(round(100.0 * value, 10))} %" if self.kind == "share" else number(value)
 
     @property
     def expected_within(self) -> tuple[float | tuple[float, float], float]:

@@ -8,6 +8,7 @@ from typing import get_args
 
 from replication.claims import claims, verdicts
 from replication.claims.verdicts import Status, Verdict
+from replication.results.quantities import Kind
 from replication.typeset import latex, parts
 from replication.typeset.latex import GAP, RULE, Row, Title
 
@@ -101,20 +102,22 @@ def _verdicts(results: Path, source: str) -> Iterator[Row | str]:
 def _measured(one: Verdict) -> str:
     if one.measured is None:
         return "--"
-    if one.interval is None:
-        return _number(one.measured)
-    return f"{_number(one.measured)} {latex.small(latex.pair(*map(_number, one.interval)))}"
+    measured, *ends = (_number(value, one.kind) for value in one.cleared)
+    return f"{measured} {latex.small(latex.pair(*ends))}" if ends else measured
 
 
 def _expected(one: Verdict) -> str:
     expected, tolerance = one.expected_within
-    text = latex.pair(*map(_number, expected)) if isinstance(expected, tuple) else _number(expected)
-    within = " " + latex.small(rf"\(\pm\)\,{_number(tolerance)}") if tolerance else ""
+    ends = [_number(value, one.kind) for value in (expected if isinstance(expected, tuple) else (expected,))]
+    text = latex.pair(*ends) if isinstance(expected, tuple) else ends[0]
+    within = " " + latex.small(rf"\(\pm\)\,{_number(tolerance, one.kind)}") if tolerance else ""
     return rf"\({_SIGNS[one.comparator]}\) {text}{within}"
 
 
-def _number(value: float) -> str:
-    """Return a value to three significant digits, or to four if three would make it a whole number."""
+def _number(value: float, kind: Kind) -> str:
+    """Return a value to three significant digits, or to four if three would make it whole; a share as a percentage."""
+    value = round(100.0 * value, 10) if kind == "share" else float(value)
     short = f"{value:.3g}"
-    whole = float(short).is_integer() and not float(value).is_integer()
-    return latex.number(verdicts.number(value) if whole or float(value).is_integer() else short)
+    whole = float(short).is_integer() and not value.is_integer()
+    printed = verdicts.number(value) if whole or value.is_integer() else short
+    return rf"\SI{{{printed}}}{{\percent}}" if kind == "share" else latex.number(printed)

@@ -28,8 +28,13 @@ FILE = "quantities.parquet"
 COLUMNS = ("experiment", "arm", "seed", "quantity", "value")
 #: The seed in rows that belong to no seed.
 NO_SEED = -1
+#: The size below which a loss, a ratio or a share is rounding, and is printed as 0.
+ROUNDING = 1e-9
 #: A row of the table: experiment, arm ("" for none), seed, quantity, value.
 Row = tuple[str, str, int, str, float]
+
+
+Kind = Literal["count", "share", "loss", "safety", "ratio", "size", "number"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,15 @@ class Format:
         digits: decimals, or significant digits of safety and size; unused for count and number.
     """
 
-    kind: Literal["count", "share", "loss", "safety", "ratio", "size", "number"]
+    kind: Kind
     digits: int = 3
+
+    def cleared(self, value: float) -> float:
+        """Return ``value``, or 0 for a loss, a ratio or a share that is nothing but rounding: below :data:`ROUNDING`.
+
+        A constraint's value and the size of an error stay as they are: a violation of 1e-12 is one.
+        """
+        return 0.0 if abs(value) < ROUNDING and self.kind in ("loss", "ratio", "share") else value
 
 
 COUNT, NUMBER = Format("count"), Format("number")

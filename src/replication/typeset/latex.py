@@ -1,7 +1,7 @@
 r"""LaTeX for numbers and tables: siunitx's \num and \SI, booktabs' tabular.
 
-Losses and other values are rounded.  A constraint's value is not: it is printed with its sign and significant digits,
-so that a violation of 1e-12 stays a violation, and 0 means exactly 0.
+Losses, ratios and shares are rounded, sizes below 1e-9 to 0.  A constraint's value is not: it is printed with its sign
+and significant digits, so that a violation of 1e-12 stays a violation, and 0 means exactly 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGE = 1e4
 
 def formatted(value: float, how: Format, digits: int | None = None) -> str:
     """Return ``value`` in a quantity's format; ``digits`` replaces those of the format."""
-    digits = how.digits if digits is None else digits
+    digits, value = how.digits if digits is None else digits, how.cleared(value)
     match how.kind:
         case "count":
             return count(round(value))
@@ -40,7 +40,7 @@ def formatted(value: float, how: Format, digits: int | None = None) -> str:
 
 def difference(value: float, how: Format, digits: int | None = None) -> str:
     """Return a difference of two values with its sign, with the decimals of the values' format."""
-    digits = how.digits if digits is None else digits
+    digits, value = how.digits if digits is None else digits, how.cleared(value)
     if how.kind in ("loss", "ratio"):
         return number(f"{round(value, digits) + 0.0:+.{digits}f}")
     if how.kind == "share":
