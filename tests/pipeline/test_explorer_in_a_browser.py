@@ -17,8 +17,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from replication.claims import claims, decide, verdicts
 from replication.cli import main
@@ -29,20 +28,10 @@ from replication.results.quantities import FILE
 from replication.results.read import read_config
 from replication.seeds import FIRST_REPORTED_SEED as FIRST
 from replication.shipped import ship
+from tests.pipeline.browser import BROWSERS, FLAGS, Page
 from tests.replication.test_explorer import rollout
 
 PROJECT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 VIEWS = ("verdicts", "regression", "plane")
 WIDTHS = (400, 900, 1400)
 #: Largest difference between the loops of the page and those of NumPy, relative where they are large.
@@ -72,51 +61,6 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield opened
     opened.quit()
-
-
-class Page:
-    """The explorer in a browser, opened at one view."""
-
-    def __init__(self, chrome: webdriver.Chrome, file: Path) -> None:
-        self.chrome, self.file = chrome, file
-
-    def open(self, view: str, width: int = 1200, look: str = "light") -> None:
-        """Open a view at a width (pixels) and in a look."""
-        media = {"features": [{"name": "prefers-color-scheme", "value": look}]}
-        self.chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-        self.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.chrome.get("about:blank")
-        self.chrome.get(f"{self.file.as_uri()}#view-{view}")
-        self.wait(f"return document.getElementById('{view}').hidden === false")
-
-    def run(self, script: str, *given: Any) -> Any:
-        """Return what a script returns."""
-        return self.chrome.execute_script(script, *given)
-
-    def wait(self, condition: str) -> None:
-        """Wait until a script returns true."""
-        WebDriverWait(self.chrome, 20).until(lambda _: self.run(condition))
-
-    def element(self, name: str) -> WebElement:
-        """Return the element with this id."""
-        return self.chrome.find_element(By.ID, name)
-
-    def drawn(self, plot: str) -> list[str]:
-        """Return the lines of a plot as the browser draws them."""
-        return self.run(
-            "return [...document.querySelectorAll(`#${arguments[0]} .scatterlayer path.js-line`)]"
-            ".map((one) => one.getAttribute('d'))",
-            plot,
-        )
-
-    def changed(self, plot: str, before: list[str]) -> None:
-        """Wait until a plot is drawn in another way than ``before``."""
-        WebDriverWait(self.chrome, 20).until(lambda _: self.drawn(plot) != before)
-
-    def complaints(self) -> list[str]:
-        """Return what the browser has complained about since the last call."""
-        return [line["message"] for line in self.chrome.get_log("browser") if line["level"] in ("WARNING", "SEVERE")]
 
 
 @pytest.fixture
@@ -154,7 +98,7 @@ def test_the_numbers_shown_are_those_of_the_claims(page: Page, results: Path) ->
         if one.measured is not None:
             assert float(node.get_attribute("data-measured")) == one.measured
             text = node.find_element(By.CLASS_NAME, "measured").text.replace("\N{MINUS SIGN}", "-")
-            assert text.startswith(verdicts.number(one.measured).partition("e")[0])
+            assert text.startswith(one.found.partition(" ")[0].partition("e")[0])
     for status, count in Counter(one.status for one in decided).items():
         assert f"{count} {status}" in page.element("count").text
 
@@ -262,6 +206,19 @@ def test_every_seed_of_any_arm_is_offered_and_unsafe_ones_are_marked(page: Page,
     offered = [one.text for one in Select(page.element("seed")).options]
     unsafe = _unsafe(results)
     assert offered == [f"{seed} (unsafe)" if seed in unsafe else str(seed) for seed in seeds]
+
+
+def test_failed_runs_are_marked_and_counted(page: Page) -> None:
+    page.open("regression")
+    runs = {
+        "1": {"updates": 500, "unsafe": 0, "failed": 0},
+        "2": {"updates": 7, "unsafe": 1, "failed": 1},
+        "30": {"updates": 500, "unsafe": 2, "failed": 0},
+    }
+    offered = page.run("return explorer.seeds([arguments[0], {4: {unsafe: 9}}], [arguments[0]])", runs)
+    assert offered == [["1", "1"], ["2", "2 (failed)"], ["4", "4"], ["30", "30 (unsafe)"]]
+    said = page.run("return explorer.unsafe('SCPO', Object.values(arguments[0]))", runs)
+    assert said == "3 of 1,007 (SCPO, with 1 failed run)"
 
 
 def test_the_unsafe_iterates_can_be_gone_to(page: Page, results: Path) -> None:

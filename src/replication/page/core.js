@@ -51,7 +51,7 @@ explorer.seeds = (arms, judged) => {
 // Return how many iterates of some runs were unsafe, and how many runs failed, as a line of text.
 explorer.unsafe = (label, runs) => {
   const sum = (name) => runs.reduce((total, one) => total + one[name], 0);
-  const failed = sum("failed") ? `, ${explorer.count(sum("failed"))} failed runs among them` : "";
+  const failed = sum("failed") ? `, with ${explorer.count(sum("failed"))} failed run${sum("failed") > 1 ? "s" : ""}` : "";
   return `${explorer.count(sum("unsafe"))} of ${explorer.count(sum("updates"))} (${label}${failed})`;
 };
 
