@@ -58,7 +58,10 @@ def main(scale_file: Path, results: Path, folder: Path, referee: Path) -> None:
     given.judge(held, results, [key for keys in runs.values() for key in keys], referee)
     for experiment, keys in runs.items():
         names += [*_policies(results, experiment, keys), *_stamps(results, keys, set(bank.names()))]
-    if restored_path(results, BENCHMARKS).is_file():
+    measured = restored_path(results, BENCHMARKS)
+    if not measured.is_file() and (folder / BENCHMARKS).is_file():  # not measured on this machine
+        files.write_bytes(measured, (folder / BENCHMARKS).read_bytes())
+    if measured.is_file():
         names.append(BENCHMARKS)
     for name in names:
         files.write_bytes(folder / name, restored_path(results, name).read_bytes())
