@@ -26,6 +26,8 @@ SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "uncon
 SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
 #: Into so many windows training is cut for constraints and constants, and for the fewer evaluated policies.
 WINDOWS, EVALUATED = 100, 20
+#: The share of the seeds, in percent, that the band around a median holds.
+MIDDLE = 90.0
 
 Runs = Sequence[Run]
 
@@ -154,8 +156,7 @@ def _fit_panel(axes: Axes, runs: Runs, bound: float, *, published: bool) -> None
         policy = read_policy()
         axes.plot(policy["x"], policy["pi_theta"], color=style.YELLOW, linewidth=3.0, alpha=0.5)
     curves, colour = frames.exhibit(runs, "curve"), style.COLOURS[runs[0].arm]
-    plots.seeds(axes, curves, "x", "pi", colour)
-    plots.median(axes, curves, "x", "pi", colour)
+    plots.spread(axes, curves, "x", "pi", colour, percent=MIDDLE)
     axes.set_xlabel("input $x$")
     axes.set_xlim(-np.pi, np.pi)
     axes.set_ylim(-2.3, 2.5)
@@ -164,7 +165,7 @@ def _fit_panel(axes: Axes, runs: Runs, bound: float, *, published: bool) -> None
 
 
 def _loss_panel(axes: Axes, runs: Runs, data: pd.DataFrame, until: float, *, published: bool) -> None:
-    """Draw each seed's median loss in each bin, and the medians over the seeds of lowest, highest and median loss."""
+    """Draw the median loss in each bin: its median and middle 90 % over seeds; pale: median lowest to highest loss."""
     if published:
         band = read_loss()
         band = band[band["epoch"] <= until]
@@ -172,9 +173,9 @@ def _loss_panel(axes: Axes, runs: Runs, data: pd.DataFrame, until: float, *, pub
         axes.fill_between(band["epoch"], low, high, color=style.YELLOW, alpha=0.5, linewidth=0)
     colour = style.COLOURS[runs[0].arm]
     edges = data.groupby("epoch")[["loss_low", "loss_high"]].median()
-    axes.fill_between(edges.index, edges["loss_low"], edges["loss_high"], color=colour, alpha=0.22, linewidth=0)
-    plots.seeds(axes, data, "epoch", "loss_median", colour, alpha=0.25)
-    plots.median(axes, data, "epoch", "loss_median", colour, linewidth=1.2)
+    axes.fill_between(edges.index, edges["loss_low"], edges["loss_high"], color=colour, alpha=0.14, linewidth=0)
+    look: dict[str, Any] = {"linewidth": 1.2, "err_kws": {"alpha": 0.35, "linewidth": 0}}
+    plots.spread(axes, data, "epoch", "loss_median", colour, percent=MIDDLE, **look)
     axes.set_xlim(0.0, until)
 
 
@@ -193,7 +194,7 @@ def _replication_legend(figure: Figure) -> None:
 
     looks: dict[str, dict[str, Any]] = {
         "median of seeds": {"color": style.BLUE, "linewidth": 1.3},
-        "each seed": {"color": style.BLUE, "linewidth": 0.5},
+        "middle 90 % of seeds": {"color": style.BLUE, "linewidth": 4.0, "alpha": 0.35},
         "published": {"color": style.YELLOW, "linewidth": 4.0, "alpha": 0.5},
         "target $f$": {"color": style.INK, "linewidth": 0.8, "linestyle": style.DOTTED},
         "limits": {"color": style.INK, "linewidth": 0.6, "linestyle": style.DASHED},

@@ -19,6 +19,8 @@ from replication.results import frames
 from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style
 
+#: The share of the seeds, in percent, that the band around a median holds.
+MIDDLE = 90.0
 LOW, HIGH = -0.3, 1.2  # of the rejected share's axis
 #: Column of the evaluations -> which samples it is about.  The quantity of a run is the median over its second half.
 SAMPLES = {"rejected_share": "harmful samples", "clean_rejected_share": "other samples"}
@@ -43,8 +45,8 @@ def supervision(results: Path) -> Figure:
             axes.set_title(f"{100 * share:.0f} % adversarial", loc="left")
             for method, arm in arms.items():
                 data = frames.evaluations(runs[arm], epoch)
-                plots.seeds(axes, data, "epoch", "clipped_loss", style.COLOURS[method])
-                plots.median(axes, data, "epoch", "clipped_loss", style.COLOURS[method], label=style.LABELS[method])
+                colour, label = style.COLOURS[method], style.LABELS[method]
+                plots.spread(axes, data, "epoch", "clipped_loss", colour, percent=MIDDLE, label=label)
             axes.set_xlim(0.0, epoch)
             axes.set_xlabel("epoch")
             style.thousands(axes)
@@ -88,8 +90,8 @@ def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: fl
     shared |= {"palette": SHADES, "ax": axes}
     bars: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 50), "err_kws": {"linewidth": 8.0, "alpha": 0.4}}
     sns.pointplot(single, dodge=0.4, linestyle="none", marker="_", markersize=22, markeredgewidth=1.6, **bars, **shared)
-    dots: dict[str, Any] = {"size": 3.5, "edgecolor": style.INK, "linewidth": 0.6, "legend": False}
-    sns.swarmplot(medians, dodge=True, zorder=3, **dots, **shared)
+    dots: dict[str, Any] = {"size": 3.5, "edgecolor": style.INK, "linewidth": 0.3, "alpha": 0.5, "legend": False}
+    sns.stripplot(medians, dodge=True, jitter=False, zorder=3, **dots, **shared)
     for reference in (0.0, 1.0):
         axes.axhline(reference, color=style.INK, linewidth=0.6, linestyle=style.DASHED, zorder=0)
     axes.set_ylim(LOW, HIGH)
