@@ -93,5 +93,5 @@ def test_make_lab_lets_root_start_it(tmp_path: Path, user: int, asked: bool) -> 
         text=True,
         check=True,
     )
-    assert "jupyter lab" in done.stdout
+    assert "-m jupyterlab" in done.stdout
     assert ("--allow-root" in done.stdout) == asked
