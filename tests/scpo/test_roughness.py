@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from replication.planted_faults.smooth import Vector
+from scpo.arrays import UNIT_ROUNDOFF, hidden_roundoff
 from scpo.optimizer import SafeOptimizer
 from scpo.roughness import grid_width, measure, on_a_grid
 from scpo.state import Start
@@ -153,6 +154,8 @@ def test_even_stairs_do_not_hide_their_rounding() -> None:
     ("kind", "number"),
     [
         ("mixed: float64 policy, float32 constraint", 148),  # one parameter is finer than the others
+        ("mixed: float64 policy, float32 constraint", 395),  # a list of Python's floats, all alike where g is measured
+        ("mixed: float64 policy, float32 constraint", 863),  # a list; coarser where the run gets to
         ("values of 4 decimals", 30),  # one of 57 values changes at the first probes
         ("values of 4 decimals", 37),  # even stairs, so that no probe changed a value
         ("values of 6 decimals", 90),  # one parameter, 11 values
@@ -160,6 +163,21 @@ def test_even_stairs_do_not_hide_their_rounding() -> None:
 )
 def test_problems_that_once_failed(kind: str, number: int) -> None:
     assert run(kind, number).unsafe == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "coarse"),
+    [
+        (np.array([0.1, -0.7], dtype=np.float32).astype(np.float64), True),  # computed in float32
+        (np.array([0.1, -0.7]), False),
+        (np.array([-1.0, 0.5, -0.125]), False),  # half precision holds them: they tell nothing
+        (np.array([-4097.0, 100001.0]), False),  # counts
+        (np.array([float(np.float32(0.1)), 0.1]), False),
+        (np.array([np.nan, float(np.float32(0.1))]), False),
+    ],
+)
+def test_values_that_float32_holds_exactly_are_taken_for_float32(values: np.ndarray, coarse: bool) -> None:
+    assert (hidden_roundoff(values) > UNIT_ROUNDOFF) == coarse
 
 
 @pytest.mark.slow
