@@ -11,7 +11,7 @@ from pathlib import Path
 from .common import PROJECT, NotRun, Options, Row, differences, fingerprints, named, run, snakemake
 
 #: They hold processor seconds, which differ from run to run.
-TIMED = ("*/report/tables/*-methods*.tex", "*/report/report.pdf")
+TIMED = ("*/report/tables/*-methods*.tex", "*/report/tables/budget.tex", "*/report/report.pdf")
 
 
 def main(folder: Path, options: Options) -> list[Row]:

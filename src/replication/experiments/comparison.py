@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication import files
 from replication.experiments.shown import Cells, cells, shown_difference
-from replication.results.read import Run, read_arm, read_arms
+from replication.results.read import Run, read_arm, read_arms, read_processor_seconds
+from replication.results.run_quantities import equal_rollouts, objective_after
 from replication.tasks import tables_of
 from replication.typeset import latex, plots, style
 
@@ -146,6 +146,8 @@ def rollouts_figure(
 ) -> Figure:
     """Return the held-out objective against the rollouts spent: medians over seeds, and the middle half of the seeds.
 
+    A run that has ended keeps its last objective.
+
     Args:
         results: results/<scale>.
         experiment: its name.
@@ -158,39 +160,32 @@ def rollouts_figure(
         figure = style.new_figure(style.TEXT_WIDTH, 3.4)
         axes = figure.subplots()
         settings = read_arms(results, experiment)
-        arms = [arm for arm in methods if arm in settings]
-        curves: dict[str, tuple[pd.Series[float], str]] = {}
-        for arm in arms:
+        runs = {arm: read_arm(results, experiment, arm) for arm in methods if arm in settings}
+        # those that all methods have; one that takes more is cut off
+        most = equal_rollouts(settings) or max(run.summary.rollouts for of in runs.values() for run in of)
+        ends: dict[str, tuple[float, str]] = {}
+        for arm, of in runs.items():
             colour, line = style.BASELINES[arm.removesuffix(suffix)]
-            data = _against_rollouts(read_arm(results, experiment, arm))
+            data = _against_rollouts(of, most)
             plots.spread(axes, data, "rollouts", "objective", colour, percent=MIDDLE, linestyle=line)
-            curves[methods[arm]] = data.groupby("rollouts")["objective"].median(), colour
+            ends[methods[arm]] = float(data.loc[data["rollouts"] == most, "objective"].median()), colour
         if logarithmic:
             style.log(axes)
-        limits = [limit for arm in arms if (limit := settings[arm].schedule.max_rollouts) is not None]
-        # those that all methods have; one that takes more is cut off
-        most = max(limits) if limits else max(float(curve.index[-1]) for curve, _ in curves.values())
         axes.set_xlim(0.0, most)
         axes.set_xlabel("rollouts, probes counted")
         axes.set_ylabel(label)
         style.thousands(axes)
-        ends = {name: (float(np.interp(most, curve.index, curve)), colour) for name, (curve, colour) in curves.items()}
         plots.name_lines(axes, ends)
         return figure
 
 
-def _against_rollouts(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return the objective of runs at evenly spaced shares of the rollouts that each has spent.
-
-    Runs of an arm end after slightly different numbers of rollouts.  The column ``rollouts`` is their median.
-    """
-    shares, parts = np.linspace(0.0, 1.0, POINTS), []
-    whole = float(np.median([run.summary.rollouts for run in runs]))
-    for run in runs:
-        series, evaluations = run.series, run.evaluations
-        spent = np.interp(evaluations["update"], series["update"], series["rollouts"]) / run.summary.rollouts
-        value = np.interp(shares, spent, evaluations[tables_of(run.experiment).objective])
-        parts.append(pd.DataFrame({"seed": run.seed, "rollouts": whole * shares, "objective": value}))
+def _against_rollouts(runs: Sequence[Run], most: float) -> pd.DataFrame:
+    """Return the objective of runs at evenly spaced numbers of rollouts up to ``most``: rollouts, objective, seed."""
+    rollouts = np.linspace(0.0, most, POINTS)
+    parts = [
+        pd.DataFrame({"seed": run.seed, "rollouts": rollouts, "objective": objective_after(run, rollouts)})
+        for run in runs
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -201,9 +196,5 @@ def _objective(experiment: str) -> str:
 
 def _processor_seconds(results: Path, experiment: str, cell: Cells) -> str:
     """Return the median of the processor seconds over the seeds as LaTeX, or a dash if a run does not state them."""
-    seeds = cell.table.values(experiment, cell.arm, "updates").index
-    paths = [results / experiment / cell.arm / f"seed-{seed}" / "run.timing.json" for seed in seeds]
-    found = [files.read_json(path).get("processor_seconds") for path in paths if path.is_file()]
-    if len(found) < len(paths) or None in found:
-        return latex.DASH
-    return latex.fixed(float(np.median(np.array(found, dtype=np.float64))), 0)
+    found = read_processor_seconds(results, experiment, cell.arm)
+    return latex.DASH if found is None else latex.fixed(float(np.median(found)), 0)

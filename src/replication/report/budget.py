@@ -1,4 +1,4 @@
-"""The table of the effort of the reported runs, in counts.  Times depend on the machine and are not reported."""
+"""The table of the effort of the reported runs: counts, and the processor time, which depends on the machines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from replication.experiments.shown import shown
 from replication.results import quantities
-from replication.results.read import read_config
+from replication.results.read import read_config, read_processor_seconds
 from replication.typeset import latex, parts
 from replication.typeset.latex import Row
 
@@ -16,13 +16,22 @@ COLUMNS = {"runs": ("updates", "seeds"), "updates": ("updates", "sum"), "rollout
 
 @parts.table("budget")
 def budget(results: Path) -> str:
-    """Runs, updates and rollouts of training, by experiment."""
+    """Runs, updates, rollouts and processor hours of training, by experiment."""
     table = quantities.read(results)
     rows: list[Row] = [
         [
             experiment.replace("-", " "),
             *(shown(table, experiment, "+".join(section.arms), *of) for of in COLUMNS.values()),
+            _hours(results, experiment, list(section.arms)),
         ]
         for experiment, section in read_config(results).experiments.items()
     ]
-    return latex.booktabs("lrrr", [["experiment", *COLUMNS]], rows)
+    return latex.booktabs("lrrrr", [["experiment", *COLUMNS, "processor hours"]], rows)
+
+
+def _hours(results: Path, experiment: str, arms: list[str]) -> str:
+    """Return the processor hours of all runs as LaTeX, or a dash if a run does not state them."""
+    each = [read_processor_seconds(results, experiment, arm) for arm in arms]
+    if any(found is None for found in each):
+        return latex.DASH
+    return latex.fixed(sum(sum(found) for found in each if found is not None) / 3600.0, 1)

@@ -29,7 +29,7 @@ from replication.documents import (
     Stationarity,
 )
 from replication.errors import NotRunError, ResultError
-from replication.files import note
+from replication.files import note, read_json
 from replication.results.inventory import BENCHMARKS, PLANNED, STATIONARITY
 from replication.settings import ExperimentSettings
 from replication.tasks import BOOL, FLOAT, INT, tables_of
@@ -159,6 +159,16 @@ def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
     if arm not in settings.arms:
         raise NotRunError(f"{results / 'config.json'}: {experiment} has no arm {arm!r}, only {sorted(settings.arms)}")
     return tuple(read_run(results, experiment, arm, seed) for seed in settings.arms[arm].seed_range)
+
+
+def read_processor_seconds(results: Path, experiment: str, arm: str) -> list[float] | None:
+    """Return the processor seconds that each run of an arm took, or None if one of them does not state it."""
+    folder = results / experiment / arm
+    paths = [
+        folder / f"seed-{seed}" / "run.timing.json" for seed in read_section(results, experiment).arms[arm].seed_range
+    ]
+    found = [read_json(path).get("processor_seconds") for path in paths if path.is_file()]
+    return found if len(found) == len(paths) and None not in found else None
 
 
 def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:

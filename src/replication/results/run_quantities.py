@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from replication.results.quantities import (
     Quantity,
 )
 from replication.results.read import Run
+from replication.settings import ExperimentSettings
+from replication.tasks import tables_of
+from scpo.arrays import Array
 
 
 def of_summary(key: str, *methods: str) -> Callable[[Run], float | None]:
@@ -44,6 +47,23 @@ def initial(key: str) -> Callable[[Run], float]:
 def reduction(key: str) -> Callable[[Run], float]:
     """Return a function that gives the fall of a loss over training, as a share of its initial value."""
     return lambda run: 1.0 - final(key)(run) / initial(key)(run)
+
+
+def equal_rollouts(arms: Mapping[str, ExperimentSettings]) -> int | None:
+    """Return the rollouts after which an experiment's baselines end; None if it has none."""
+    limits = [arm.schedule.max_rollouts for arm in arms.values() if arm.schedule.max_rollouts is not None]
+    return max(limits, default=None)
+
+
+def objective_after(run: Run, rollouts: Array) -> Array:
+    """Return the held-out objective (n,) after so many ``rollouts`` (n,); once the run has ended, its last one."""
+    spent = np.interp(run.evaluations["update"], run.series["update"], run.series["rollouts"])
+    return np.asarray(np.interp(rollouts, spent, run.evaluations[tables_of(run.experiment).objective]))
+
+
+def _at_equal_rollouts(run: Run) -> float | None:
+    rollouts = equal_rollouts(run.arms)
+    return None if rollouts is None else float(objective_after(run, np.array([rollouts], dtype=np.float64))[0])
 
 
 def _finite(value: float | None) -> float:
@@ -263,6 +283,13 @@ RUN = (
         "rollouts",
         Format("size", 2),
         _share_of_updates("rollouts"),
+    ),
+    Quantity(
+        "objective-at-rollouts",
+        "Held-out objective after the rollouts that the baselines have; for a run that ends before, the final one.",
+        "",
+        LOSS,
+        _at_equal_rollouts,
     ),
     Quantity("median-step", "Length of a step, median over the updates.", "", SIZE, of_summary("median_step")),
     Quantity(

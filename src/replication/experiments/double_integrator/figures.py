@@ -93,7 +93,7 @@ def training(results: Path) -> Figure:
     ],
 )
 def gauge(results: Path) -> Figure:
-    """Largest relative gauge Psi(x_t) / Psi(x_0) over the shown starts, along closed-loop trajectories; every seed."""
+    """Largest Psi(x_t) / Psi(x_0) over the shown starts, along closed loops (median and middle 90 % of the seeds)."""
     references, scenarios, settings = read_references(results), read_scenarios(results), read_settings(results)
     psi = (references.arrays["backup_states"] @ references.arrays["facets"].T).max(axis=-1)  # (T + 1, S)
     with style.look():
@@ -104,7 +104,7 @@ def gauge(results: Path) -> Figure:
             for method in reversed(SHOWN):
                 if method in runs:
                     data = relative_gauge(runs[method])
-                    plots.seeds(axes, data, "t", "gauge", style.COLOURS[method], linewidth=0.9, alpha=0.7)
+                    plots.spread(axes, data, "t", "gauge", style.COLOURS[method], percent=MIDDLE)
             axes.plot([settings.horizon], [settings.contraction], zorder=5, **ASKED)
             axes.axhline(1.0, color=style.INK, linewidth=0.5, linestyle=style.DOTTED)
             axes.set_title(scenario)
@@ -112,7 +112,7 @@ def gauge(results: Path) -> Figure:
         grid[0].set_yscale("log")
         grid[0].set_ylim(3e-5, 30.0)
         grid[0].set_xlim(0, len(psi) - 1)
-        grid[0].set_ylabel(r"$\max_{x_0}\,\Psi(x_t)/\Psi(x_0)$")
+        grid[0].set_ylabel("largest $\\Psi(x_t)/\\Psi(x_0)$")
         style.letters(grid)
         lines = {style.LABELS[name]: line(name) for name in SHOWN}
         legend(figure, lines | {"backup": REFERENCES["backup"], "contraction asked for": ASKED})

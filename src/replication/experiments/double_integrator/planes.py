@@ -13,7 +13,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from replication.experiments.double_integrator.figures import REFERENCES, SHOWN, Scenario, legend, line
+from replication.experiments.double_integrator.figures import MIDDLE, REFERENCES, SHOWN, Scenario, legend, line
 from replication.experiments.double_integrator.read import (
     Certificate,
     References,
@@ -75,7 +75,7 @@ def portraits(results: Path) -> Figure:
     ],
 )
 def policy(results: Path) -> Figure:
-    """The learned input over the plane (first seeds), and its slice at x_2 = 0 (every seed)."""
+    """The learned input over the plane (first seeds), and its slice at x_2 = 0 (median, middle 90 % of seeds)."""
     references, scenarios = read_references(results), read_scenarios(results)
     with style.look():
         figure = style.new_figure(style.TEXT_WIDTH, 5.6)
@@ -210,7 +210,7 @@ def _slice(axes: Axes, runs: Scenario, references: References) -> None:
         if method in runs:
             data = frames.exhibit(runs[method], "surface")
             data = data[np.isclose(data["x2"], 0.0)]
-            plots.seeds(axes, data, "x1", "u", style.COLOURS[method], linewidth=0.9, alpha=0.7)
+            plots.spread(axes, data, "x1", "u", style.COLOURS[method], percent=MIDDLE)
     axes.set_ylim(-2.2 * references.input_bound, 2.2 * references.input_bound)
 
 
