@@ -13,9 +13,9 @@ refuse() {
     exit 1
 }
 
-# Succeed if a process of this number exists, and is Snakemake where the system tells.
+# Succeed if a process of this number exists, whoever owns it, and is Snakemake where the system tells.
 at_work() {
-    kill -0 "$1" 2>/dev/null && { [ ! -r "/proc/$1/cmdline" ] || grep -qa snakemake "/proc/$1/cmdline"; }
+    ps -p "$1" >/dev/null 2>&1 && { [ ! -r "/proc/$1/cmdline" ] || grep -qa snakemake "/proc/$1/cmdline"; }
 }
 
 if compgen -G '.snakemake/locks/*' >/dev/null; then

@@ -98,7 +98,7 @@ def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkey
     (tmp_path / "results/paper/quantities.parquet").touch()
     assert main(["figure", "a", "b", "--out", "c", "d"]) == 0
     own = Path("results/paper")
-    shipped = Path("results/shipped/study")
+    shipped = Path("results/read/study")  # and nothing where the workflow writes
     assert drawn == [
         ("restored", PROJECT / "shipped/results/study", shipped),
         ("counted", shipped, shipped / "quantities.parquet"),
@@ -109,3 +109,8 @@ def test_a_figure_by_name_alone_is_drawn_of_the_shipped_results(tmp_path, monkey
         ("a", own, Path("c")),
         ("b", own, Path("d")),
     ]
+    (tmp_path / "results/paper/quantities.parquet").unlink()
+    (tmp_path / "results/shipped/study").mkdir(parents=True)
+    (tmp_path / "results/shipped/study/quantities.parquet").touch()
+    assert main(["table", "referee"]) == 0
+    assert drawn[-1] == ("referee", Path("results/shipped/study"), Path("referee.tex"))

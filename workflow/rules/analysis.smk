@@ -29,6 +29,7 @@ rule notebook:
         f"{LOGS}/{{experiment}}/notebook.benchmark.tsv"
     wildcard_constraints:
         experiment="|".join(EXPERIMENTS),
+    retries: 0  # a cell that fails once fails again
     resources:
         **needs("notebook"),
     params:
@@ -58,6 +59,7 @@ rule tutorial:
         f"{LOGS}/tutorial/notebook.log",
     benchmark:
         f"{LOGS}/tutorial/notebook.benchmark.tsv"
+    retries: 0  # a cell that fails once fails again
     resources:
         **needs("tutorial"),
     params:

@@ -9,9 +9,9 @@ except ScpoError as error:
 
 # Snakemake does not look at files that no job reads.  If a copy was altered or deleted, the number of times that the
 # copies were restored goes up by one; it is a parameter of the rule, so the rule runs again.
-RESTORED = Path(f"{LOGS}/restored")
+RESTORED = Path(f"{RESULTS}/restored")
 TIMES = int(RESTORED.read_text()) if RESTORED.is_file() else 1
-if workflow.is_main_process and RESTORED.is_file() and (UNLIKE := ship.unlike(Path(SHIPPED_RESULTS), Path(RESULTS))):
+if workflow.is_main_process and Path(CONFIG).parent.is_dir() and (UNLIKE := ship.unlike(Path(SHIPPED_RESULTS), Path(RESULTS))):
     logger.warning(f"{UNLIKE[0]}: missing, or not the shipped file ({len(UNLIKE)} such); all are restored")
     TIMES += 1
 

@@ -10,6 +10,8 @@ from replication.cli.app import Files, app
 from replication.paths import REPOSITORY
 
 SHIPPED = REPOSITORY / "shipped/results/study"
+#: A checked copy of them, which commands by hand read where the workflow has made none.
+COPY = Path("results/read/study")
 
 
 @app.command
@@ -51,19 +53,23 @@ def _render(names: Sequence[str], suffix: str, results: Path | None, out: Sequen
 
 
 def latest_results() -> Path:
-    """Return results/paper if it is finished, else results/shipped/study, which is restored first if it is missing."""
+    """Return results/paper or results/shipped/study if the workflow has made it, else a copy of the shipped results.
+
+    The copy is for reading alone, so that commands by hand write nothing that the workflow owns.
+    """
     from replication.experiments import quantities
     from replication.results.quantities import FILE
     from replication.shipped import ship
 
-    own, restored = Path("results/paper"), Path("results/shipped/study")
-    if (own / FILE).is_file():
-        return own
-    if not (restored / "config.json").is_file():
-        ship.restore(SHIPPED, restored)
-    if not (restored / FILE).is_file():
-        quantities.main(restored, restored / FILE)
-    return restored
+    for made in (Path("results/paper"), Path("results/shipped/study")):
+        if (made / FILE).is_file():
+            return made
+    if ship.unlike(SHIPPED, COPY):
+        ship.restore(SHIPPED, COPY)
+        (COPY / FILE).unlink(missing_ok=True)
+    if not (COPY / FILE).is_file():
+        quantities.main(COPY, COPY / FILE)
+    return COPY
 
 
 @app.command
