@@ -130,6 +130,7 @@ def test_edited_commands_and_comments_repeat_nothing(finished):
         ("regression/scpo/seed-20002/run.stamp.json", "train_regression"),
         ("double-integrator/scpo-mixed/seed-20002/certificate.npz", "certificate"),
         ("quantities.stamp.json", "quantities"),
+        ("referee.stamp.json", "referee"),
         ("report/figures/regression-safety.stamp.json", "figure"),
     ],
 )

@@ -264,6 +264,21 @@ def test_a_file_without_a_stamp_is_held_against_the_table(everything_holds: Path
     assert f"{path} is not what quantities.parquet was made of" in capsys.readouterr().out
 
 
+def test_an_altered_answer_of_the_referee_stops_the_claims(everything_holds: Path, tmp_path: Path) -> None:
+    """Its job stamps it, whatever the table was made of."""
+    path, script = everything_holds / "referee.json", tmp_path / "referee.py"
+    script.write_text(f"import sys; open(sys.argv[2], 'w').write({path.read_text()!r})")
+    assert main(["referee", "--script", str(script), "--results", str(everything_holds), "--out", str(path)]) == 0
+    before = _decide(everything_holds).read_bytes()
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(ResultError, match=r"altered evidence: .*referee\.json: not the file that referee\.stamp\.json"):
+        decide.write(everything_holds, everything_holds / "claims.json")
+    assert main(["referee", "--script", str(script), "--results", str(everything_holds), "--out", str(path)]) == 0
+    assert _decide(everything_holds).read_bytes() == before
+    script.write_text("raise SystemExit('referee: it differs')")
+    assert main(["referee", "--script", str(script), "--results", str(everything_holds), "--out", str(path)]) == 1
+
+
 #: A run of 50 updates that went to its end.
 RAN = (("updates", 50.0), ("failed", 0.0))
 

@@ -166,7 +166,7 @@ def all_records():
     looked_for = made if workflow.is_main_process else ()
     deleted = [name for name in looked_for if os.path.isdir(os.path.dirname(name)) and not os.path.exists(name)]
     stamps = [str(Path(name).with_suffix(".stamp.json")) for name in made if name.endswith((".json", ".npz"))]
-    unstamped = ("config", "referee", "weights")
+    unstamped = ("config", "weights")
     return sorted({*deleted, *(name for name in stamps if Path(name).name.partition(".")[0] not in unstamped)})
 
 

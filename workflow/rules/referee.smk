@@ -14,6 +14,7 @@ rule referee:
         certificates=all_certificates(),
     output:
         REFEREE,
+        REFEREE.replace(".json", ".stamp.json"),
     log:
         f"{LOGS}/referee.log",
     benchmark:
@@ -26,4 +27,4 @@ rule referee:
     message:
         "Refereeing every run"
     shell:
-        "{PYTHON:q} {input.script} {params.results} {output} > {log} 2>&1"
+        "{PYTHON:q} -m replication referee --script {input.script} --results {params.results} --out {output[0]} > {log} 2>&1"

@@ -259,6 +259,22 @@ def policies(*, results: Path, experiment: str, out: Path) -> None:
 
 
 @app.command
+def referee(*, script: Path = Path("workflow/scripts/referee.py"), results: Path, out: Path) -> int:
+    """Run the referee, a script that shares no code with this package, and stamp what it found.
+
+    Status 1 if it disagrees with a record or cannot judge one.
+
+    Args:
+        script: The referee.
+        results: results/<scale>, with every run.
+        out: The .json file.
+    """
+    from replication.provenance import referee
+
+    return referee.run(script, results, out)
+
+
+@app.command
 def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Path) -> None:
     """Plant faults on purpose, and fail if the checks miss one of them.
 

@@ -14,7 +14,7 @@ from replication.provenance.stamp import SUFFIX, load
 from replication.results.inventory import BENCHMARKS, PLANNED
 from replication.scales import digest_on_disk
 
-#: Files without a stamp of their own.  The stamp of the table of quantities holds their checksums.
+#: Files that may have no stamp of their own.  The stamp of the table of quantities holds their checksums.
 WITHOUT = ("config.json", "referee.json", PLANNED, BENCHMARKS)
 
 
@@ -31,9 +31,13 @@ class Records:
 
         A stamp names all files of its job.  Files that are present must match.  Readers report missing files.
         """
-        inside = [path for path in paths if path not in PUBLISHED and Path(path).name not in WITHOUT]
+        inside = [path for path in paths if path not in PUBLISHED and self._stamped(path)]
         found = [problem for path in inside for problem in self._checked(self.results / path)]
         return list(dict.fromkeys(found))
+
+    def _stamped(self, path: str) -> bool:
+        """Tell whether a file must have a stamp, or has one: the referee's answer has none in a bank."""
+        return Path(path).name not in WITHOUT or (self.results / path).with_suffix(SUFFIX).is_file()
 
     def _check(self, path: Path) -> list[str]:
         if not path.is_file():
