@@ -29,18 +29,18 @@ def unit_roundoff(dtype: Any) -> float:
     return float(np.finfo(dtype).eps) if np.issubdtype(dtype, np.floating) else UNIT_ROUNDOFF
 
 
-def hidden_roundoff(values: Array) -> float:
-    """Return the unit roundoff of float32 if all values look as if they had been computed in it, otherwise float64's.
+def in_float32(values: Array) -> bool | None:
+    """Tell whether values look as if they had been computed in float32; None: they do not tell.
 
     A simulator may compute in float32 and return Python's floats.  Then float32 holds each value exactly, which is the
     case for one in 2^29 of the values that are computed in float64.  Values that half precision holds, and integers,
-    tell nothing.
+    tell nothing, nor do values that are not finite.
     """
+    values = values[np.isfinite(values)]
     with np.errstate(over="ignore"):
         if not (values.astype(np.float32) == values).all():
-            return UNIT_ROUNDOFF
-        telling = (values.astype(np.float16) != values) & (values != np.round(values))
-    return float(np.finfo(np.float32).eps) if telling.any() else UNIT_ROUNDOFF
+            return False
+        return True if ((values.astype(np.float16) != values) & (values != np.round(values))).any() else None
 
 
 def real_array(name: str, argument: ArrayLike) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scpo.arrays import Array, hidden_roundoff, unit_roundoff
+from scpo.arrays import Array, unit_roundoff
 from scpo.errors import ConfigurationError, ConstraintError, ScpoError, ShapeError
 from scpo.options import Constraint
 from scpo.parameters import tensor_roundoff
@@ -63,7 +63,6 @@ def answer(constraint: Constraint, argument: Any, batch: tuple[int, ...] = ()) -
         if np.iscomplexobj(raw):
             raise TypeError("complex numbers have no sign")
         values = np.array(raw, dtype=np.float64)
-        roundoff = max(roundoff, hidden_roundoff(values))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ShapeError(
             f"the constraint returned {type(raw).__name__}, not numbers: {error}; return a flat list or an array"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scpo.arrays import UNIT_ROUNDOFF, Array, per_value
+from scpo.arrays import UNIT_ROUNDOFF, Array, in_float32, per_value
 from scpo.calling import Answer, answer
 from scpo.chance import Sampled
 from scpo.errors import (
@@ -55,9 +55,10 @@ class ConstraintEvaluator:
         self.policy, self.vector, self.constraint = policy, vector, constraint
         self.length: int | None = None
         self.rollouts = 0
-        #: the unit roundoff of the least precise type among the policy's tensors and what the constraint returns
+        # the unit roundoff of the least precise type among the policy's tensors and what the constraint returns
         rest = [one for one in vector.present_rest(policy).values() if one is not None]
-        self.roundoff = max([vector.roundoff, *map(tensor_roundoff, rest)])
+        self._roundoff = max([vector.roundoff, *map(tensor_roundoff, rest)])
+        self._in_float32: bool | None = None  # whether all values so far look as if they had been computed in it
         self._workers = None if constraint.map is map else Workers(policy, vector, constraint)
         self._careful = False  # the constraint writes to the policy in a way that leaves no marks
 
@@ -127,7 +128,9 @@ class ConstraintEvaluator:
                     raise ConstraintError(f"the constraint changed its length: {sorted(sizes)} values")
                 values, roundoff = np.stack([row.values for row in rows]), max(row.roundoff for row in rows)
         self.rollouts += count
-        self.roundoff = max(self.roundoff, roundoff)
+        self._roundoff = max(self._roundoff, roundoff)
+        if self._in_float32 is not False and (told := in_float32(values)) is not None:
+            self._in_float32 = told
         if self.length is None:
             self.length = values.shape[1]
         elif values.shape[1] != self.length:
@@ -212,6 +215,11 @@ class ConstraintEvaluator:
             )
 
     @property
+    def roundoff(self) -> float:
+        """The unit roundoff of the least precise type that was seen, or of float32 if all values look like it."""
+        return max(self._roundoff, float(np.finfo(np.float32).eps) if self._in_float32 else 0.0)
+
+    @property
     def is_coarse(self) -> bool:
         """True if a tensor of the policy, or what the constraint returns, has a type coarser than float64."""
         return self.roundoff > UNIT_ROUNDOFF
@@ -228,6 +236,8 @@ class ConstraintEvaluator:
         if size > 0.0:
             scale = scale.clamp(min=size / math.sqrt(theta.numel()))
         noise = torch.randn(ROUNDING_TRIALS, theta.numel(), generator=generator, dtype=torch.float64).to(theta.device)
+        if self._in_float32:  # by chance, perhaps: values computed in float64 at another place show it
+            self(theta + float(np.finfo(np.float32).eps) * torch.where(scale > 0, scale, 1.0) * noise[:1])
         noise *= self.roundoff * scale
         moved = np.concatenate([self(theta + part) for part in self._parts(noise)])
         base = self(theta[None])

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from replication.planted_faults.smooth import Vector
-from scpo.arrays import UNIT_ROUNDOFF, hidden_roundoff
+from scpo.arrays import in_float32
 from scpo.optimizer import SafeOptimizer
 from scpo.roughness import grid_width, measure, on_a_grid
 from scpo.state import Start
@@ -166,18 +166,33 @@ def test_problems_that_once_failed(kind: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "coarse"),
+    ("values", "found"),
     [
-        (np.array([0.1, -0.7], dtype=np.float32).astype(np.float64), True),  # computed in float32
+        (np.array([0.1, -0.7], dtype=np.float32).astype(np.float64), True),
         (np.array([0.1, -0.7]), False),
-        (np.array([-1.0, 0.5, -0.125]), False),  # half precision holds them: they tell nothing
-        (np.array([-4097.0, 100001.0]), False),  # counts
         (np.array([float(np.float32(0.1)), 0.1]), False),
-        (np.array([np.nan, float(np.float32(0.1))]), False),
+        (np.array([-1.0, 0.5, -0.125]), None),  # half precision holds them
+        (np.array([-4097.0, 100001.0]), None),  # counts
+        (np.array([np.nan, np.inf]), None),
+        (np.array([np.nan, float(np.float32(0.1))]), True),
     ],
 )
-def test_values_that_float32_holds_exactly_are_taken_for_float32(values: np.ndarray, coarse: bool) -> None:
-    assert (hidden_roundoff(values) > UNIT_ROUNDOFF) == coarse
+def test_values_that_float32_holds_exactly_look_like_it(values: np.ndarray, found: bool | None) -> None:
+    assert in_float32(values) is found
+
+
+@pytest.mark.parametrize(("precise", "coarse"), [(True, False), (False, True)])
+def test_float32_is_seen_in_values_that_come_as_floats(precise: bool, coarse: bool) -> None:
+    """Values at the start may be made of numbers that were read as float32; those nearby tell."""
+    limits = np.array([0.1, 0.7], dtype=np.float32)
+    dtype = np.float64 if precise else np.float32
+
+    def constraint(policy: Vector) -> list[float]:
+        return list(map(float, policy.theta.detach().numpy().astype(dtype) - limits.astype(dtype)))
+
+    policy = Vector(np.zeros(2))
+    safe = assemble(torch.optim.SGD(policy.parameters(), lr=0.1), policy, constraint)
+    assert safe.evaluate.is_coarse == coarse
 
 
 @pytest.mark.slow
