@@ -7,13 +7,15 @@ that grow with the length of a run are left out: the record of each update, and 
 Beside the shards a bank may hold plain files that were made of all runs, as the shipped results of other scales do.
 
 The settings of a banked run have a digest (:func:`replication.scales.for_arm`).  A run that the bank holds with the
-present settings is finished: nothing trains it again.
+present settings is finished: nothing trains it again.  A shard holds runs of one setting.  New runs of other settings
+are refused, unless their arm is to be replaced.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,23 +144,50 @@ class Bank:
         judged = self.records_only or (results / key.folder / JUDGED).is_file()
         return judged and is_finished(results, key, settings)
 
-    def collect(self, results: Path, wanted: Mapping[Key, str]) -> list[Key]:
+    def require_room(self, wanted: Mapping[Key, str], replace: Collection[str] = ()) -> None:
+        """Refuse runs whose shards hold runs of other settings, which would be lost.
+
+        Args:
+            wanted: the runs with the digest of their settings.
+            replace: experiment/arm of each arm whose runs of other settings may be lost.
+
+        Raises:
+            ResultError: runs of an arm that is not in ``replace`` would be lost; the message says how many.
+        """
+        lost = Counter[str]()
+        for shard, (key, digest) in {key.shard: (key, digest) for key, digest in wanted.items()}.items():
+            arm, one = f"{key.experiment}/{key.arm}", self._shards.get(shard)
+            if one is not None and one["settings"] != digest and arm not in replace:
+                lost[arm] += len(one["seeds"])
+        if lost:
+            parts = [f"{number} of {arm}" for arm, number in sorted(lost.items())]
+            named = ", ".join(parts[:5]) + (f" and those of {len(parts) - 5} other arms" if len(parts) > 5 else "")
+            raise ResultError(
+                f"{self.folder}: {lost.total()} runs of other settings would be lost: {named}; to keep them, name "
+                "another folder with --bank, or rename this one; to lose them on purpose, name their arms with "
+                "--replace"
+            )
+
+    def collect(self, results: Path, wanted: Mapping[Key, str], replace: Collection[str] = ()) -> list[Key]:
         """Add the finished runs in ``results`` (results/<scale>) that the bank lacks; return them.
 
         Args:
             results: results/<scale>.
-            wanted: the runs of the scale with the digest of their settings; others in the same shard are dropped.
+            wanted: the runs of the scale with the digest of their settings.
+            replace: experiment/arm of each arm whose runs of other settings are dropped, once there is a new run in
+                their shard.
 
         Raises:
-            ResultError: a file of a run is not the one that its stamp states.
+            ResultError: a file of a run is not the one that its stamp states, or runs of other settings would be lost.
         """
         new = [
             key for key, digest in wanted.items() if not self.holds(key, digest) and self.takes(results, key, digest)
         ]
-        for shard in sorted({key.shard for key in new}):
-            own = {key: digest for key, digest in wanted.items() if key.shard == shard}
-            runs = {key: contents for key in own if (contents := self._contents(results, key, own[key]))}
-            self._write(shard, runs, next(iter(own.values())))
+        self.require_room({key: wanted[key] for key in new}, replace)
+        for shard, digest in sorted({key.shard: wanted[key] for key in new}.items()):
+            own = [key for key in {*wanted, *self.runs()} if key.shard == shard]
+            runs = {key: contents for key in own if (contents := self._contents(results, key, digest))}
+            self._write(shard, runs, digest)
         return sorted(new)
 
     def _contents(self, results: Path, key: Key, settings: str) -> dict[str, bytes] | None:

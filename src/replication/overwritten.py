@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ from replication.config import Config, load_json
 from scpo.errors import ConfigurationError
 
 
-def warning(config: Config, results: Path) -> str | None:
-    """Return a sentence on the finished results in ``results`` (results/<scale>) that ``config`` replaces, or None."""
-    arms = list(_replaced(config, results))
+def warning(config: Config, results: Path, only: Collection[str] = ()) -> str | None:
+    """Return a sentence on the finished results in ``results`` (results/<scale>) that ``config`` replaces, or None.
+
+    ``only`` names the arms that are run, as regression/scpo; none: all.
+    """
+    arms = [name for name in _replaced(config, results) if not only or name in only]
     try:
         changed = list(_differences(load_json(results / "config.json").model_dump(), config.model_dump(), ""))
     except ConfigurationError:  # it is missing or older; the runs' own stamps tell enough

@@ -112,7 +112,15 @@ def train(
 
 
 @app.command
-def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int = 1, bank: Path | None = None) -> None:
+def race(
+    *,
+    scale_file: Path,
+    changes: Changes = None,
+    results: Path,
+    jobs: int = 1,
+    bank: Path | None = None,
+    replace: Texts = None,
+) -> None:
     """Run a scale seed by seed and print its table.  An arm with an unsafe iterate gets no further seeds.
 
     Args:
@@ -121,10 +129,13 @@ def race(*, scale_file: Path, changes: Changes = None, results: Path, jobs: int 
         results: results/<scale>; runs that are finished there stay.
         jobs: Processes that run side by side.
         bank: shipped/<scale>, which keeps the counts of finished runs; runs that it holds are not run again.
+        replace: Arms, as regression/scpo, whose settings were changed on purpose: the bank's runs of their former
+            settings are lost.  Without this such runs are refused.
     """
     from replication.study import race
 
-    race.main(scale_file, changes or [], results, jobs, bank, racing=True)
+    part = race.Part(replace=tuple(replace or ()))
+    race.main(scale_file, changes or [], results, jobs, bank, racing=True, part=part)
     arms(scale_file=scale_file, changes=changes, results=results, bank=bank)
 
 
@@ -138,6 +149,7 @@ def study(
     jobs: int = 1,
     arms: Texts = None,
     seeds: int | None = None,
+    replace: Texts = None,
 ) -> None:
     """Run the unfinished runs of a study, seed by seed, and collect the finished ones in its bank.
 
@@ -149,14 +161,17 @@ def study(
         jobs: Processes that run side by side.
         arms: Run these alone now, as regression/scpo; by default all arms.
         seeds: Run so many seeds of each arm alone now, from its first on; by default all seeds.
+        replace: Arms, as regression/scpo, whose settings were changed on purpose: the bank's runs of their former
+            settings are lost.  Without this such runs are refused.
     """
     from replication.study import race
 
-    race.main(scale_file, changes or [], results, jobs, bank, part=race.Part(tuple(arms or ()), seeds))
+    part = race.Part(tuple(arms or ()), seeds, tuple(replace or ()))
+    race.main(scale_file, changes or [], results, jobs, bank, part=part)
 
 
 @app.command
-def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path) -> None:
+def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path, replace: Texts = None) -> None:
     """Collect the finished runs of a study in its bank, and print how many of the planned runs it holds.
 
     Args:
@@ -164,12 +179,13 @@ def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path)
         changes: Settings to change, as a.b=c; several are separated by blanks.
         results: results/<scale>.
         out: The bank, shipped/results/<scale>.
+        replace: Arms, as regression/scpo, whose runs of other settings the bank loses to the new ones.
     """
     from replication import scales
     from replication.bank import Bank, runs_of
 
     wanted, found = runs_of(scales.load_scale(scale_file, changes or [])), Bank(out)
-    new = found.collect(results, wanted)
+    new = found.collect(results, wanted, replace or ())
     held = sum(found.holds(key, digest) for key, digest in wanted.items())
     print(f"{out}: {held} of {len(wanted)} runs, {len(new)} of them new")
 

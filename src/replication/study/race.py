@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from replication import documents, files, scales
+from replication import documents, files, overwritten, scales
 from replication.bank import JUDGED, Bank, Key, is_finished, runs_of
 from replication.config import TUNING, Config, dump
 from replication.documents import RunSummary
@@ -48,10 +48,13 @@ class Part:
     Attributes:
         arms: experiment/arm of each; empty: all arms.
         seeds: the number of seeds of each arm, from its first on; None: all.
+        replace: experiment/arm of each arm whose settings were changed on purpose: its runs of other settings leave the
+            bank.
     """
 
     arms: tuple[str, ...] = ()
     seeds: int | None = None
+    replace: tuple[str, ...] = ()
 
     def of(self, config: Config, wanted: Mapping[Key, str]) -> dict[Key, str]:
         """Return the runs of ``wanted`` that belong to this part.
@@ -62,9 +65,10 @@ class Part:
         if self.seeds is not None and self.seeds < 1:
             raise ConfigurationError(f"--seeds {self.seeds}: expected 1 or more")
         there = {f"{key.experiment}/{key.arm}" for key in wanted}
-        for name in self.arms:
-            if name not in there:
-                raise ConfigurationError(f"--arms {name}: the scale has no such arm{known(name, there)}")
+        for option, names in (("--arms", self.arms), ("--replace", self.replace)):
+            for name in names:
+                if name not in there:
+                    raise ConfigurationError(f"{option} {name}: the scale has no such arm{known(name, there)}")
         return {
             key: digest
             for key, digest in wanted.items()
@@ -81,7 +85,7 @@ def main(
     bank: Path | None = None,
     *,
     racing: bool = False,
-    part: Part | None = None,
+    part: Part = Part(),
 ) -> None:
     """Run every run of the scale that is finished neither in ``results`` nor in the bank.
 
@@ -92,14 +96,18 @@ def main(
         jobs: processes.
         bank: folder of the bank, if there is one.
         racing: the runs are a race.  The bank of a race, or of tuning runs, keeps their records alone.
-        part: the runs that are made now; None: all.
+        part: the runs that are made now, and those that may be replaced.
 
     Raises:
-        ScpoError: the scale is unusable, or a run failed.
+        ScpoError: the scale is unusable, a run failed, or the bank would lose runs of other settings.
     """
     config = scales.load_scale(scale_file, changes, jobs)
-    wanted, out = runs_of(config), set[str]()
+    wanted, out = part.of(config, runs_of(config)), set[str]()
     kept = None if bank is None else Bank(bank, records_only=racing or config.scale in TUNING)
+    if kept is not None:
+        kept.require_room(wanted, part.replace)
+    if replaced := overwritten.warning(config, results, part.arms):
+        print(replaced, file=sys.stderr, flush=True)
     judged = kept is not None and not kept.records_only
     if judged:
         _prepare(config, results)
@@ -107,7 +115,7 @@ def main(
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_end_with_parent) as pool:
         try:
-            for key, digest in (wanted if part is None else part.of(config, wanted)).items():
+            for key, digest in wanted.items():
                 settings = _settings(config, key)
                 if racing and settings in out:
                     continue
@@ -122,7 +130,7 @@ def main(
                     since += len(ended)
                     out |= {_settings(config, key) for key, unsafe in ended.items() if unsafe}
                 if since >= BANK_EVERY:
-                    _move(kept, results, wanted)
+                    _move(kept, results, wanted, part)
                     since = 0
             while running:
                 _collect(running, results)
@@ -130,7 +138,7 @@ def main(
             pool.shutdown(cancel_futures=True)
             raise
         finally:
-            _move(kept, results, wanted)
+            _move(kept, results, wanted, part)
 
 
 def _end_with_parent() -> None:
@@ -218,10 +226,10 @@ def _judge(config: Config, key: Key, results: Path) -> None:
         raise ResultError(f"{key.folder}: {error}") from error
 
 
-def _move(kept: Bank | None, results: Path, wanted: Mapping[Key, str]) -> None:
-    """Move the finished runs to the bank, if there is one."""
+def _move(kept: Bank | None, results: Path, wanted: Mapping[Key, str], part: Part) -> None:
+    """Move the finished runs of ``wanted`` to the bank, if there is one."""
     if kept is not None:
-        for key in kept.collect(results, wanted):
+        for key in kept.collect(results, wanted, part.replace):
             shutil.rmtree(results / key.folder)
 
 
