@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from replication import strict_yaml
+from replication.files import mend
 from replication.invalid import known, problems
 from replication.seeds import FIRST_STUDY_SEED, FIRST_TUNING_SEED, are_reported, are_tuning
 from replication.settings import Count, ExperimentSettings, Model, Name, merge
@@ -200,7 +201,9 @@ def load_json(path: Path | str) -> Config:
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path}: no such configuration file") from error
     except (ValueError, AttributeError) as error:  # not JSON, not a mapping, or not valid
-        raise ConfigurationError(f"{path}: not a configuration that this version wrote: {error}") from error
+        raise ConfigurationError(
+            f"{path}: not a configuration that this version wrote: {error}; {mend(path)}"
+        ) from error
 
 
 def dump(config: Config) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from replication.errors import ResultError
-from replication.files import note, plain, write_json
+from replication.files import mend, note, plain, write_json
 
 #: Held-out values of a policy by name; null where a value was not finite.
 Values = Mapping[str, float | None]
@@ -181,9 +181,9 @@ def read(path: Path, model: type[D]) -> D:
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error}") from error
     except ValidationError as error:
-        raise ResultError(f"{path}: {_problems(error)}; make it again") from error
+        raise ResultError(f"{path}: {_problems(error)}; {mend(path)}") from error
     except ValueError as error:
-        raise ResultError(f"{path}: damaged, not valid JSON: {error}") from error
+        raise ResultError(f"{path}: damaged, not valid JSON: {error}; {mend(path)}") from error
 
 
 def write(path: Path, model: type[Document], content: Mapping[str, Any]) -> None:

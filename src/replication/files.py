@@ -24,10 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replication.errors import ResultError
+from replication.paths import REPOSITORY
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+#: Folders of the repository whose files no job of the pipeline makes, and the file that lists those of a bank.
+KEPT, LISTED = ("config", "shipped"), "manifest.json"
 
 _read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
 
@@ -48,6 +52,14 @@ def note(path: Path | str) -> Path:
     if (found := _read.get()) is not None:
         found.add(path)
     return path
+
+
+def mend(path: Path | str) -> str:
+    """Return what mends a damaged file, in words: a result is made again, a file of the repository is restored."""
+    found = Path(path).resolve()
+    if found.name == LISTED or any(found.is_relative_to(REPOSITORY / folder) for folder in KEPT):
+        return f"restore it: git checkout -- {path}"
+    return f"delete it and run {'make bench' if found.name == 'benchmarks.json' else 'the pipeline again'}"
 
 
 @contextmanager
@@ -149,7 +161,7 @@ def read_json(path: Path | str) -> Any:
     except FileNotFoundError as error:
         raise ResultError(f"{path}: no such file") from error
     except ValueError as error:
-        raise ResultError(f"{path}: not valid JSON: {error}") from error
+        raise ResultError(f"{path}: not valid JSON: {error}; {mend(path)}") from error
 
 
 def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
@@ -165,7 +177,7 @@ def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         raise ResultError(f"{path}: no such file") from error
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise ResultError(f"{path}: not a readable npz archive: {error}") from error
+        raise ResultError(f"{path}: not a readable npz archive: {error}; {mend(path)}") from error
 
 
 class _Arrays(dict[str, NDArray[Any]]):
@@ -176,7 +188,7 @@ class _Arrays(dict[str, NDArray[Any]]):
         self.path = path
 
     def __missing__(self, name: str) -> NDArray[Any]:
-        raise ResultError(f"{self.path}: holds no array {name!r}, only {sorted(self)}; make it again")
+        raise ResultError(f"{self.path}: holds no array {name!r}, only {sorted(self)}; {mend(self.path)}")
 
 
 def sha256(path: Path | str) -> str:

@@ -149,11 +149,12 @@ def load(stamp: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         ResultError: it is missing or damaged.
     """
-    mend = "delete it and run the pipeline again"
     try:
         content = files.read_json(stamp)
     except ResultError as error:
-        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {mend}: {error}") from error
+        if not stamp.exists():
+            raise
+        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {files.mend(stamp)}") from error
     kinds: dict[str, type | tuple[type, ...]] = {
         "module": (str, list),
         "config_sha256": str,
@@ -165,7 +166,7 @@ def load(stamp: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
         or not all(isinstance(content.get(key), kind) for key, kind in kinds.items())
         or not content.keys() >= {"commit", "dirty", *keys}
     ):
-        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {mend}")
+        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {files.mend(stamp)}")
     return content
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from replication.errors import ResultError
-from replication.files import note
+from replication.files import mend, note
 from replication.paths import REPOSITORY
 from replication.results import statistics
 from replication.results.read import Run
@@ -250,7 +250,7 @@ def _read(path: Path, _changed: int) -> Table:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
+        raise ResultError(f"{path}: damaged, not a Parquet file: {error}; {mend(path)}") from error
     if tuple(frame.columns) != COLUMNS:
-        raise ResultError(f"{path}: has the columns {', '.join(frame.columns)}, not {', '.join(COLUMNS)}")
+        raise ResultError(f"{path}: has the columns {', '.join(frame.columns)}, not {', '.join(COLUMNS)}; {mend(path)}")
     return Table(frame)

@@ -29,7 +29,7 @@ from replication.documents import (
     Stationarity,
 )
 from replication.errors import NotRunError, ResultError
-from replication.files import note, read_json
+from replication.files import mend, note, read_json
 from replication.results.inventory import BENCHMARKS, PLANNED, STATIONARITY
 from replication.settings import ExperimentSettings
 from replication.tasks import BOOL, FLOAT, INT, tables_of
@@ -287,17 +287,18 @@ def _table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         with pq.ParquetFile(note(path), pre_buffer=False) as file:  # for small files twice as fast as read_table
             frame = file.read(use_threads=False).replace_schema_metadata().to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ResultError(f"{path}: damaged, not a Parquet file: {error}") from error
+        raise ResultError(f"{path}: damaged, not a Parquet file: {error}; {mend(path)}") from error
     return _checked(path, frame, columns)
 
 
 def _checked(path: Path, frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     missing = [name for name in columns if name not in frame]
     if missing:
-        raise ResultError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, frame))}")
+        has = ", ".join(map(str, frame))
+        raise ResultError(f"{path}: lacks the columns {', '.join(missing)}; it has {has}; {mend(path)}")
     wrong = [f"{name} ({frame[name].dtype})" for name, kind in columns.items() if frame[name].dtype.kind != kind]
     if wrong:
-        raise ResultError(f"{path}: columns of the wrong type: {', '.join(wrong)}")
+        raise ResultError(f"{path}: columns of the wrong type: {', '.join(wrong)}; {mend(path)}")
     if frame.empty:
-        raise ResultError(f"{path}: has no rows")
+        raise ResultError(f"{path}: has no rows; {mend(path)}")
     return frame

@@ -166,4 +166,4 @@ def _require(path: Path, content: Mapping[str, Array], names: tuple[str, ...]) -
     """Refuse an archive without some of the arrays ``names``."""
     missing = [name for name in names if name not in content]
     if missing:
-        raise ResultError(f"{path}: lacks {', '.join(missing)}")
+        raise ResultError(f"{path}: lacks {', '.join(missing)}; {files.mend(path)}")
