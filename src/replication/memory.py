@@ -1,4 +1,4 @@
-"""Refuses settings whose runs need more memory than this machine has, before anything is run."""
+"""Refuses settings whose runs are too many, or need more memory than this machine has, before anything is run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from scpo.errors import ConfigurationError
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 #: Bytes that a process of a run takes beside its settings' and what processes share: interpreter, torch, SciPy.
 PROCESS = 2.5e8
+#: The most runs of a scale.  To plan one run takes Snakemake about 10 ms and 90 kB, so to plan these takes 9 GB.
+MOST_RUNS = 100_000
 
 
 def available() -> float:
@@ -42,9 +44,11 @@ def require(config: Config, jobs: int = 1, most: float | None = None) -> None:
         most: bytes; by default the memory of this machine.
 
     Raises:
-        ConfigurationError: a run does not fit, and the message names the arm and the setting that takes most memory; or
-            one run fits and ``jobs`` runs do not, and the message says how many fit.
+        ConfigurationError: there are more than :data:`MOST_RUNS` runs; or a run does not fit, and the message names the
+            arm and the setting that takes most memory; or one run fits and ``jobs`` runs do not, and the message says
+            how many fit.
     """
+    _require_few(config)
     most = available() if most is None else most
     sizes: list[float] = []
     for experiment, section in config.experiments.items():
@@ -66,6 +70,20 @@ def require(config: Config, jobs: int = 1, most: float | None = None) -> None:
         raise ConfigurationError(
             f"{len(together)} runs side by side need about {_gigabytes(together[-1])} of memory; this machine has "
             f"{_gigabytes(most)}, enough for {fitting}: make JOBS={fitting}, or snakemake --cores {fitting}"
+        )
+
+
+def _require_few(config: Config) -> None:
+    """Refuse more runs than can be planned, and name the arm with the most seeds."""
+    seeds = {
+        f"{experiment.replace('-', '_')}.arms.{arm}.seeds": chosen.seeds
+        for experiment, section in config.experiments.items()
+        for arm, chosen in section.arms.items()
+    }
+    if (runs := sum(seeds.values())) > MOST_RUNS:
+        largest = max(seeds, key=lambda name: seeds[name])
+        raise ConfigurationError(
+            f"{largest} = {seeds[largest]}: the scale has {runs:,} runs; more than {MOST_RUNS:,} cannot be planned"
         )
 
 

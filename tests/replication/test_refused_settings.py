@@ -135,6 +135,12 @@ LARGE = [
     ("double_integrator.horizon=100000000", "horizon = 100000000"),
     ("double_integrator.certificate.cells=100000", "certificate.cells = 100000"),
 ]
+# too many runs to plan: (changes, the arm with the most)
+MANY = [
+    ("regression.arms.scpo.seeds=100000000", "regression.arms.scpo.seeds = 100000000"),
+    ("double_integrator.arms.scpo-mixed.seeds=100000", "double_integrator.arms.scpo-mixed.seeds = 100000"),
+    ("regression.arms.scpo.seeds=60000 regression.arms.unconstrained.seeds=60001", "unconstrained.seeds = 60001"),
+]
 
 
 def refusal(text: str, folder: Path, *changes: str) -> str:
@@ -182,6 +188,12 @@ def test_what_cannot_fit_into_memory_is_refused(change, said, tmp_path, monkeypa
     monkeypatch.setattr(memory, "available", lambda: 24e9)
     message = refusal("scale: scale", tmp_path, change)
     assert said in message and "this machine has 24.0 GB" in message
+
+
+@pytest.mark.parametrize(("change", "said"), MANY)
+def test_more_runs_than_can_be_planned_are_refused(change, said, tmp_path):
+    message = refusal("scale: scale", tmp_path, change)
+    assert said in message and "more than 100,000 cannot be planned" in message
 
 
 def test_a_file_that_is_no_text_and_a_folder_are_refused(tmp_path):
