@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,41 @@ def test_the_second_clone_has_another_host_and_no_network():
     asked = subprocess.run([*start, "sh", "-c", "hostname; cat /proc/net/dev"], stdout=subprocess.PIPE, text=True)
     name, *_, interface = asked.stdout.splitlines()
     assert name == "elsewhere" and interface.split(":")[0].strip() == "lo", asked.stdout
+
+
+def audited(monkeypatch: pytest.MonkeyPatch, said: dict[str, list[dict[str, object]]]) -> Callable[[Path], list[Row]]:
+    """Return the audit, in which pip-audit says what ``said`` has for each file of requirements."""
+    trial, read = importlib.import_module("tests.trials.audit"), []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        if "pip" in command:
+            return subprocess.CompletedProcess(command, 0, "", "")
+        path = Path(command[command.index("--requirement") + 1])
+        read.append(path.read_text())
+        return subprocess.CompletedProcess(command, 0, json.dumps({"dependencies": said[path.name]}), "")
+
+    def main(folder: Path) -> list[Row]:
+        rows: list[Row] = trial.main(folder, Options())
+        assert [line.partition("==")[0] for line in read[1].splitlines()] == ["torch"]
+        return rows
+
+    monkeypatch.setattr(trial.subprocess, "run", run)
+    return main
+
+
+def test_torch_which_is_outside_the_lock_is_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lock = [{"name": "numpy", "version": "1", "vulns": []}, {"name": "scipy", "version": "1", "vulns": []}]
+    torch = {"name": "torch", "version": "2", "vulns": [{"id": "CVE-1"}]}
+    rows = audited(monkeypatch, {"requirements.lock": lock, "torch.txt": [torch]})(tmp_path)
+    assert [(row.trial, row.observed, row.passed) for row in rows] == [
+        ("packages in requirements.lock: 2", "none", True),
+        ("torch in requirements.in: 1", "1: torch 2 (CVE-1)", False),
+    ]
+
+
+def test_what_the_audit_skips_is_not_known_to_be_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    good, skipped = {"name": "numpy", "version": "1", "vulns": []}, {"name": "torch", "skip_reason": "not found"}
+    rows = audited(monkeypatch, {"requirements.lock": [good], "torch.txt": [skipped]})(tmp_path)
+    assert [row.passed for row in rows] == [True, False] and "torch was skipped: not found" in rows[1].observed
+    with pytest.raises(NotRun, match="no package was found in the advisories: not found"):
+        audited(monkeypatch, {"requirements.lock": [skipped], "torch.txt": [skipped]})(tmp_path)
