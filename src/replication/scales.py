@@ -53,17 +53,20 @@ class Choice:
         return f"config/{self.scale}.yaml"
 
 
-def choose(options: Mapping[str, Any], command: Sequence[str] = ()) -> Choice:
-    """Return the options that ``snakemake --config key=value`` gives.
+def choose(options: Mapping[str, Any], command: Sequence[str] = (), given_in: Iterable[Path] = ()) -> Choice:
+    """Return the options that ``snakemake --config key=value`` gives, or ``--configfile``.
 
     Args:
         options: key -> value, as Snakemake passes them on: of a key that is given twice, the last value.
         command: the words of the command, in which such a key is found.
+        given_in: files of ``--configfile``, in which such a key is found too.
 
     Raises:
         ConfigurationError: a key or a scale is unknown, a key is given twice, or a value is not one of those that are
             allowed.
     """
+    for path in given_in:
+        strict_yaml.read(path)
     given = [word for word in command if word.partition("=")[0] in OPTIONS and "=" in word]
     if twice := [key for key, times in Counter(word.partition("=")[0] for word in given).items() if times > 1]:
         values = " ".join(word for word in given if word.startswith(f"{twice[0]}="))

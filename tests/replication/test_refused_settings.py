@@ -183,6 +183,16 @@ def test_an_option_of_the_workflow_that_is_given_twice_is_refused(monkeypatch):
     assert scales.choose({"scale": "smoke"}, command[:-1]).scale == "smoke"
 
 
+def test_a_key_that_a_file_of_options_gives_twice_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    path = tmp_path / "options.yaml"
+    path.write_text("scale: smoke\nscale: paper\n")
+    with pytest.raises(ConfigurationError, match=r"options\.yaml: not valid YAML: the key 'scale' is given twice"):
+        scales.choose({"scale": "paper"}, given_in=[path])
+    path.write_text("scale: paper\n")
+    assert scales.choose({"scale": "paper"}, given_in=[path]).scale == "paper"
+
+
 @pytest.mark.parametrize(("change", "said"), LARGE)
 def test_what_cannot_fit_into_memory_is_refused(change, said, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 24e9)
@@ -256,10 +266,15 @@ print(json.dumps(peaks))
 
 
 @pytest.mark.slow
-def test_snakemake_ends_with_the_message_and_plans_nothing():
-    for options, said in ((["profil=smoke"], "no such key"), (["scale=smoke", "set=5"], "set=5: expected settings")):
+def test_snakemake_ends_with_the_message_and_plans_nothing(tmp_path):
+    (tmp_path / "twice.yaml").write_text("scale: smoke\nscale: paper\n")
+    for options, said in (
+        (["--config", "profil=smoke"], "no such key"),
+        (["--config", "scale=smoke", "set=5"], "set=5: expected settings"),
+        (["--configfile", str(tmp_path / "twice.yaml")], "the key 'scale' is given twice"),
+    ):
         run = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--config", *options],
+            [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", *options],
             cwd=PROJECT,
             capture_output=True,
             text=True,

@@ -40,7 +40,8 @@ PYTHON = sys.executable
 # runs side by side on this machine; on a cluster, the nodes' memory is the cluster's affair
 JOBS_HERE = workflow.resource_settings.cores or 1 if workflow.is_main_process and workflow.local_exec else 1
 try:
-    CHOICE = scales.choose(config, sys.argv if workflow.is_main_process else ())
+    COMMAND = (sys.argv, workflow.config_settings.configfiles) if workflow.is_main_process else ()
+    CHOICE = scales.choose(config, *COMMAND)
     SCALE, SET, FROM, SCALE_FILE = CHOICE.scale, CHOICE.changes, CHOICE.origin, CHOICE.file
     # from=shipped makes everything from the shipped results and trains nothing
     SHIPPED_RESULTS = f"shipped/results/{SCALE}"
