@@ -276,7 +276,11 @@ def runs_of(config: Config) -> dict[Key, str]:
 
 def is_finished(results: Path, key: Key, settings: str) -> bool:
     """Return True if ``results`` holds the finished run, made with these settings; a run writes its stamp last."""
-    path = results / key.folder / "run.stamp.json"
+    return is_made(results / key.folder / "run.stamp.json", settings)
+
+
+def is_made(path: Path, settings: str) -> bool:
+    """Return True if the stamp ``path`` is there, and says that its job had the settings with this digest."""
     try:
         return bool(_stamp(path.read_bytes(), str(path))["config_sha256"] == settings)
     except (OSError, ResultError):

@@ -189,6 +189,17 @@ def test_a_run_that_fails_is_repeated_once_and_then_counts_as_unsafe(study, tmp_
         race.run(study, changes, key, tmp_path / "at once")
 
 
+def test_data_of_other_settings_are_drawn_anew(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("replication.training.train.run_from_files", lambda *arguments, **options: None)
+    data = tmp_path / "regression/data/normal/seed-20002.npz"
+    for changes, size in (([], 64), (["regression.datasets.normal.size=32"], 32)):
+        race.run(study, changes, bank.Key("regression", "scpo", 20002), tmp_path)
+        assert {len(array) for array in files.read_npz(data).values()} >= {size}
+    before = data.stat().st_mtime_ns
+    race.run(study, changes, bank.Key("regression", "scpo", 20002), tmp_path)
+    assert data.stat().st_mtime_ns == before
+
+
 POOL = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor

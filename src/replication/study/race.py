@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 
 from replication import documents, files, overwritten, scales
-from replication.bank import JUDGED, Bank, Key, is_finished, runs_of
+from replication.bank import JUDGED, Bank, Key, is_finished, is_made, runs_of
 from replication.config import TUNING, Config, dump
 from replication.documents import RunSummary
 from replication.errors import ResultError
@@ -165,7 +165,8 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: b
     config = scales.load_scale(scale_file, changes)
     dataset = config.section(key.experiment).arms[key.arm].dataset
     data = results / key.experiment / "data" / dataset / f"seed-{key.seed}.npz"
-    if not data.with_suffix(".stamp.json").exists():
+    drawn_with = scales.digest(scales.for_dataset(config, key.experiment, dataset))
+    if not is_made(data.with_suffix(".stamp.json"), drawn_with):
         datasets.main(config, key.experiment, dataset, key.seed, data)
     folder = results / key.folder
     log = folder.with_suffix(".log")
@@ -189,7 +190,7 @@ def _prepare(config: Config, results: Path) -> None:
     files.write_text(results / "config.json", dump(config))
     if config.double_integrator is not None:
         out = results / "double-integrator" / "references.json"
-        if not out.with_suffix(".stamp.json").exists():
+        if not is_made(out.with_suffix(".stamp.json"), files.sha256(results / "config.json")):
             references.main(results / "config.json", out)
 
 
