@@ -200,6 +200,14 @@ def test_data_of_other_settings_are_drawn_anew(study, tmp_path, monkeypatch):
     assert data.stat().st_mtime_ns == before
 
 
+def test_a_run_that_is_made_anew_is_judged_anew(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("replication.training.train.run_from_files", lambda *arguments, **options: None)
+    key = bank.Key("regression", "scpo", 20002)
+    files.write_json(tmp_path / key.folder / bank.JUDGED, {})
+    race.run(study, [], key, tmp_path)  # killed before it is judged
+    assert not (tmp_path / key.folder / bank.JUDGED).exists()
+
+
 POOL = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor

@@ -173,6 +173,7 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: b
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
         if not is_finished(results, key, scales.digest(scales.for_arm(config, key.experiment, key.arm))):
+            (folder / JUDGED).unlink(missing_ok=True)  # it is of a run with other settings
             train = partial(run_from_files, config, key.experiment, key.arm, key.seed, data, folder)
             try:
                 train(folder.with_suffix(".checkpoint"))
