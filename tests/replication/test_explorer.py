@@ -28,6 +28,7 @@ from replication.experiments import policies
 from replication.page import build, double_integrator, regression
 from replication.page.double_integrator import strips
 from replication.page.encode import array, shared
+from replication.page.verdict_rows import SOURCES
 from replication.paths import REPOSITORY
 from replication.provenance import stamp
 from replication.report import parts
@@ -91,6 +92,14 @@ def test_the_verdicts_are_those_of_the_claims(made: Path, results: Path) -> None
             line.partition(", n =")[0] for line in row["evidence"]
         }
         assert "seed" in listed or not any("/seed-" in path for path in one["evidence"])
+
+
+def test_every_claim_has_a_source_that_the_page_can_filter_by(made: Path, results: Path) -> None:
+    decided = verdicts.read(results / verdicts.NAME)
+    for row, one in zip(content_of(made)["claims"], decided, strict=True):
+        assert row["origin"] == SOURCES[next(source for source in SOURCES if one.source.startswith(source))]
+        assert row["setting"].startswith(f"{one.mark}: ")
+    assert {row["origin"] for row in content_of(made)["claims"]} == set(SOURCES.values())
 
 
 def test_every_figure_that_a_claim_names_is_made() -> None:

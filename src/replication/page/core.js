@@ -25,11 +25,14 @@ explorer.row = (encoded, index) => {
 
 explorer.element = (id) => document.getElementById(id);
 
+// Return a text in which no line ends before a per cent sign or within "not-run".
+explorer.unbroken = (text) => text.replaceAll(" %", "\u00a0%").replaceAll("not-run", "not\u2011run");
+
 // Return a new element with attributes and children (elements or text).
 explorer.make = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
+  made.append(...children.map((one) => (typeof one === "string" ? explorer.unbroken(one) : one)));
   return made;
 };
 

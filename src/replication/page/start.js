@@ -7,7 +7,7 @@
   const views = tabs.map((tab) => tab.getAttribute("aria-controls"));
 
   const from = data.shipped ? "from the shipped results" : "from results made here";
-  element("about").textContent = `Scale ${data.scale}, ${from}. ${data.progress}${data.summary}.`;
+  element("about").textContent = explorer.unbroken(`Scale ${data.scale}, ${from}. ${data.progress}${data.summary}.`);
   element("made").textContent = "This page holds its data and loads nothing. Colours mean the same as in the report's figures.";
 
   for (const [index, tab] of tabs.entries()) {

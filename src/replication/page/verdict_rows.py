@@ -11,8 +11,10 @@ from replication.claims.verdicts import Verdict
 from replication.config import Config
 from replication.report import parts, text
 
-#: Origin of a setting -> what it says.
-ORIGINS = {"S": "stated by the paper", "F": "read off its figure", "R": "our reconstruction"}
+#: Mark of a setting -> what it says.
+SETTINGS = {"S": "stated by the paper", "F": "read off its figure", "R": "our reconstruction"}
+#: Beginning of a claim's source -> what the page calls it.
+SOURCES = {"abstract": "stated by the abstract", "figure": "read off the published figure", "ours": "ours"}
 #: The experiment of a claim that is about none.
 METHOD = "method"
 
@@ -35,8 +37,8 @@ def _row(one: Verdict, claim: Claim | None, stated: claims.Claims, labels: dict[
         "status": one.status,
         "statement": one.statement,
         "source": one.source,
-        "origin": one.mark,
-        "originSays": ORIGINS[one.mark],
+        "origin": SOURCES[one.source.partition(" ")[0]],
+        "setting": f"{one.mark}: {SETTINGS[one.mark]}",
         "quantity": one.quantity,
         "measured": one.measured,
         "found": one.found,

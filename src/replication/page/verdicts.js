@@ -2,7 +2,7 @@
 // View (a): the claims, their numbers and what decides them.
 
 (() => {
-  const { make, element, options, pretty } = explorer;
+  const { make, element, options, pretty, unbroken } = explorer;
   const claims = explorer.data.claims;
   const SIGNS = { reproduced: "●", supported: "◐", deviates: "✕", "not-run": "○" };
   const EXPERIMENTS = { regression: "regression", "double-integrator": "double integrator", method: "the method itself" };
@@ -18,7 +18,7 @@
       ["expected", `${pretty(claim.wanted)}${claim.tolerance ? "" : ", without a tolerance"} (${claim.tier})`],
       ["because", claim.reason],
       ["source", claim.source],
-      ["setting", `${claim.origin}: ${claim.originSays}`],
+      ["setting", claim.setting],
       ["not decided", claim.undecided],
       ["chosen", claim.chosen.length ? `with this value in view: ${claim.chosen.join(", ")}` : ""],
       ["shown in", claim.shown.length ? listed(claim.shown.map(exhibit)) : "no figure or table of the report"],
@@ -61,7 +61,8 @@
       .map((status) => [status, shown.filter((one) => one.status === status).length])
       .filter(([, count]) => count)
       .map(([status, count]) => `${count} ${status}`);
-    element("count").textContent = `${shown.length} of ${claims.length} claims${counts.length ? ": " : ""}${counts.join(", ")}`;
+    const said = `${shown.length} of ${claims.length} claims${counts.length ? ": " : ""}${counts.join(", ")}`;
+    element("count").textContent = unbroken(said);
   };
 
   const offered = (values) => [["", "all"], ...values];
@@ -70,9 +71,8 @@
   options(element("status"), offered(present(Object.keys(SIGNS), (one) => [one.status]).map((name) => [name, name])));
   const experiments = present(Object.keys(EXPERIMENTS), (one) => one.experiments);
   options(element("experiment"), offered(experiments.map((name) => [name, EXPERIMENTS[name]])));
-  const says = Object.fromEntries(claims.map((one) => [one.origin, one.originSays]));
-  const origins = present(["S", "F", "R"], (one) => [one.origin]);
-  options(element("origin"), offered(origins.map((name) => [name, `${name}: ${says[name]}`])));
+  const origins = [...new Set(claims.map((one) => one.origin))];
+  options(element("origin"), offered(origins.map((name) => [name, name])));
   element("claims").append(...items.map(([, node]) => node));
   for (const kind of ["input", "change"]) element("filters").addEventListener(kind, filter);
   element("filters").addEventListener("submit", (event) => event.preventDefault());
