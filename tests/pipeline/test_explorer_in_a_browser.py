@@ -95,11 +95,13 @@ def test_the_numbers_shown_are_those_of_the_claims(page: Page, results: Path) ->
     shown = page.chrome.find_elements(By.CSS_SELECTOR, "#claims > li")
     assert [node.get_attribute("data-id") for node in shown] == [one.id for one in decided]
     for node, one in zip(shown, decided, strict=True):
-        assert node.find_element(By.CLASS_NAME, "status").text.replace("\N{NON-BREAKING HYPHEN}", "-") == one.status
+        assert node.find_element(By.CLASS_NAME, "status").text.replace("\N{NON-BREAKING HYPHEN}", "-") == one.said
         if one.measured is not None:
             assert float(node.get_attribute("data-measured")) == one.measured
             text = node.find_element(By.CLASS_NAME, "measured").text.replace("\N{MINUS SIGN}", "-")
             assert text.startswith(one.found.partition(" ")[0].partition("e")[0])
+    left = sum(one.left_open for one in decided)
+    assert f" deviates ({left} left open)" in page.element("count").text
     for status, count in Counter(one.status for one in decided).items():
         assert f"{count} {status}".replace("not-run", "not\N{NON-BREAKING HYPHEN}run") in page.element("count").text
 
@@ -134,6 +136,8 @@ def test_filters_leave_what_they_ask_for(page: Page, results: Path) -> None:
             Select(page.element("origin")).select_by_value(said)
             assert shown() == {one.id for one in decided if one.status == status and one.source.startswith(source)}
         Select(page.element("origin")).select_by_value("")
+    Select(page.element("status")).select_by_value(verdicts.OPEN)
+    assert shown() == {one.id for one in decided if one.left_open} != set()
     Select(page.element("status")).select_by_value("")
     for experiment in ("regression", "double-integrator"):
         Select(page.element("experiment")).select_by_value(experiment)

@@ -12,6 +12,7 @@ import pytest
 
 from replication.claims import decide, verdicts
 from replication.claims.claims import load
+from replication.claims.verdicts import Verdict
 from replication.cli import main
 from replication.config import Config, dump
 from replication.errors import ResultError
@@ -60,6 +61,7 @@ def _filled(page: str, table: Table) -> str:
         ("setting regression/bound", "1.4"),
         ("count all", "0"),
         ("count deviates", "0"),
+        ("count open", "0"),
     ],
 )
 def test_a_number_between_marks_is_that_of_the_results(table: Table, mark: str, shown: str) -> None:
@@ -67,6 +69,13 @@ def test_a_number_between_marks_is_that_of_the_results(table: Table, mark: str, 
     wanted = page.format(mark, shown, mark, shown)
     assert _filled(page.format(mark, "", mark, "1 of yesterday"), table) == wanted
     assert _filled(wanted, table) == wanted
+
+
+def test_claims_that_are_left_open_are_counted(table: Table) -> None:
+    first = load().claims[0]
+    found = [Verdict.of(first, "deviates", left_open=True), Verdict.of(first, "deviates")]
+    page = "<!--count deviates-->{}<!--/q--> deviate, <!--count open-->{}<!--/q--> of them left open"
+    assert pages.filled(page.format("", ""), "page.md", table, Config(), found) == page.format(2, 1)
 
 
 @pytest.mark.parametrize(

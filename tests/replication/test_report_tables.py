@@ -271,6 +271,22 @@ def test_what_is_expected_of_a_share_is_a_percentage() -> None:
     assert claim_tables._expected(one).startswith(shown)
 
 
+def test_claims_that_are_left_open_are_counted_beside_those_that_deviate(tmp_path: Path) -> None:
+    assert set(claim_tables.COLUMNS) == {*verdicts.STATUSES, claim_tables.LEFT_OPEN}
+    stated = {one.source: one for one in load_claims().claims}
+    found = [
+        Verdict.of(stated["figure"], "deviates", left_open=True),
+        Verdict.of(stated["figure"], "deviates"),
+        Verdict.of(stated["ours"], "supported"),
+    ]
+    verdicts.write(tmp_path / verdicts.NAME, found)
+    shown = claim_tables.counts(tmp_path)
+    assert r"claims of & reproduced & supported & deviates & of which left open & not-run & all \\" in shown
+    figure, total = ([rf"\num{{{count}}}" for count in row] for row in ((0, 0, 2, 1, 0, 2), (0, 1, 2, 1, 0, 3)))
+    assert f"the published figure & {' & '.join(figure)}" in shown
+    assert f"all & {' & '.join(total)}" in shown
+
+
 def test_a_claim_has_one_number_in_all_tables(tmp_path: Path) -> None:
     stated = load_claims().claims
     verdicts.write(tmp_path / verdicts.NAME, [verdicts.Verdict.of(claim, "not-run", reason="none") for claim in stated])

@@ -1,8 +1,8 @@
 """Decides every claim from the results of a scale.
 
 A claim that holds is *reproduced* in a setting of the source (S, F) and *supported* in one that is our reconstruction
-(R).  A claim that does not hold *deviates*.  It is *not-run* where evidence is missing, too little or not what its
-stamps say, and at a scale that decides nothing.
+(R).  A claim that does not hold *deviates*; :func:`left_open` tells whether the data leave it open.  It is *not-run*
+where evidence is missing, too little or not what its stamps say, and at a scale that decides nothing.
 """
 
 from __future__ import annotations
@@ -123,14 +123,17 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     found: dict[str, Any] = {"seeds": _seeds(values), "evidence": paths}
     if not all(map(len, values.values())):
         return Verdict.of(claim, "not-run", reason="no evidence: nothing that could be measured", **found)
-    measured = reduce(claim, _groups(claim, values))
+    groups = _groups(claim, values)
+    measured = reduce(claim, groups)
     if measured is not None:
         found |= {"measured": measured.value, "interval": measured.shown}
     if lacking:
         return Verdict.of(claim, "not-run", reason=lacking, **found)
     if measured is None:
         return Verdict.of(claim, "deviates", reason="a value is not finite", **found)
-    return Verdict.of(claim, _good(claim) if holds(claim, measured) else "deviates", **found)
+    if holds(claim, measured):
+        return Verdict.of(claim, _good(claim), **found)
+    return Verdict.of(claim, "deviates", left_open=left_open(claim, groups), **found)
 
 
 def _seeds(values: Mapping[str, pd.Series[float]]) -> list[int]:
@@ -176,20 +179,23 @@ def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> Measured | None:
         claim: names the statistic.
         groups: the values of each arm, one per seed.  Each arm's median has to be as expected.
     """
+    return max(_each(claim, groups), key=lambda one: _beyond(claim, one), default=None)
+
+
+def _each(claim: Claim, groups: Sequence[ArrayLike]) -> list[Measured]:
+    """Return what each arm's median comes to, any other statistic of all arms together; [] if a value is not finite."""
     values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
     if not np.isfinite(values).all():
-        return None
+        return []
     if claim.statistic == "runs":
         count = nonzero(values)
         bounds = proportion_interval(count, values.size, 0.9)
-        return _exactly(count / values.size, (bounds.low, bounds.high))
+        return [_exactly(count / values.size, (bounds.low, bounds.high))]
     if claim.statistic in ("sum", "max", "min"):
-        return _exactly(single(claim.statistic, values))
+        return [_exactly(single(claim.statistic, values))]
     if claim.statistic == "prediction":
-        found = [_between(values, prediction_interval(values))]
-    else:
-        found = [_between(group, median_interval(group)) for group in groups]
-    return max(found, key=lambda one: _beyond(claim, one))
+        return [_between(values, prediction_interval(values))]
+    return [_between(group, median_interval(group)) for group in groups]
 
 
 def _between(values: ArrayLike, interval: Interval) -> Measured:
@@ -222,6 +228,31 @@ def holds(claim: Claim, measured: Measured) -> bool:
         "at_least": low >= least - tolerance,
         "covers": low - tolerance <= least and most <= high + tolerance,
     }[claim.comparator]
+
+
+def left_open(claim: Claim, groups: Sequence[ArrayLike]) -> bool:
+    """Tell whether a claim does not hold and is not refuted either.
+
+    It is refuted if the printed interval of one of its arms has no value in common with what is expected within the
+    tolerance: with "at_most" if all of it lies above, with "at_least" if all of it lies below, with "equals", "within"
+    and "covers" if it lies on either side.  Of a share of seeds the exact bounds are that interval.  A value without an
+    interval (a sum or an extreme) that is not as expected refutes, and so does one that is not finite.
+
+    Args:
+        claim: says what is expected.
+        groups: as for :func:`reduce`.
+    """
+    found = _each(claim, groups)
+    if not found or all(holds(claim, one) for one in found):
+        return False
+    return all(one.shown is not None and _meets(claim, *one.shown) for one in found)
+
+
+def _meets(claim: Claim, low: float, high: float) -> bool:
+    """Tell whether [low, high] has a value in common with what is expected within the tolerance."""
+    (least, most), tolerance = _expected(claim), claim.tolerance
+    not_above, not_below = low <= most + tolerance, high >= least - tolerance
+    return {"at_most": not_above, "at_least": not_below}.get(claim.comparator, not_above and not_below)
 
 
 def _expected(claim: Claim) -> tuple[float, float]:

@@ -16,6 +16,8 @@ from replication.results.quantities import Format, Kind
 Status = Literal["reproduced", "supported", "deviates", "not-run"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 NAME = "claims.json"
+#: What is said of a claim that deviates and is not refuted.
+OPEN = "left open"
 #: How wide the statements of the claims are on a terminal, and how far they are indented.
 WIDTH, INDENT = 110, " " * 4
 
@@ -33,6 +35,7 @@ class Verdict:
     Attributes:
         id: of the claim, as are statement, source, mark, comparator, expected, tolerance, tier.
         status: the verdict.
+        left_open: whether it deviates and the data do not refute it: its interval overlaps what is expected.
         quantity: what was measured, in words.
         kind: the kind of format in which it is printed.
         measured: its value; None if there is none.
@@ -48,6 +51,7 @@ class Verdict:
     source: str
     mark: str
     status: Status
+    left_open: bool
     quantity: str
     kind: Kind
     measured: float | None
@@ -67,6 +71,7 @@ class Verdict:
         claim: Claim,
         status: Status,
         *,
+        left_open: bool = False,
         measured: float | None = None,
         interval: tuple[float, float] | None = None,
         seeds: Sequence[int] = (),
@@ -80,6 +85,7 @@ class Verdict:
             source=claim.source,
             mark=claim.mark,
             status=status,
+            left_open=left_open,
             quantity=claim.measures,
             kind=claim.kind,
             measured=measured,
@@ -98,6 +104,11 @@ class Verdict:
     def setting(self) -> str:
         """The mark of its setting, and "cal" if settings were chosen with the expected value in view."""
         return f"{self.mark} cal" if self.calibrated else self.mark
+
+    @property
+    def said(self) -> str:
+        """The verdict in words: its status, and whether it is left open."""
+        return f"{self.status}, {OPEN}" if self.left_open else self.status
 
     @property
     def found(self) -> str:
@@ -167,7 +178,7 @@ def text(verdicts: Sequence[Verdict]) -> str:
     heading = ("status", "claim", "measured", "expected", "source", "setting", "seeds")
     rows = [
         heading,
-        *((one.status, one.id, one.found, one.wanted, one.source, one.setting, _seeds(one)) for one in verdicts),
+        *((one.said, one.id, one.found, one.wanted, one.source, one.setting, _seeds(one)) for one in verdicts),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -183,9 +194,12 @@ def _said(one: Verdict) -> list[str]:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the number of claims of each status, as a line of text."""
+    """Return the number of claims of each status, and of those left open, as a line of text."""
     counts = {status: sum(one.status == status for one in verdicts) for status in STATUSES}
-    return f"{len(verdicts)} claims: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+    left = sum(one.left_open for one in verdicts)
+    notes = {"deviates": f" ({left} {OPEN})"} if left else {}
+    said = (f"{count} {status}{notes.get(status, '')}" for status, count in counts.items())
+    return f"{len(verdicts)} claims: {', '.join(said)}"
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
@@ -196,7 +210,7 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
     ]
     lines += [
         f"| {one.statement} | {one.source} | {one.setting} | {one.quantity} | {one.found} | {one.wanted} "
-        f"| **{one.status}** |"
+        f"| **{one.said}** |"
         for one in verdicts
     ]
     return "\n".join([BEGIN, *lines, END]) + "\n"

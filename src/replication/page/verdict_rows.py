@@ -35,6 +35,8 @@ def _row(one: Verdict, claim: Claim | None, stated: claims.Claims, labels: dict[
     row: dict[str, Any] = {
         "id": one.id,
         "status": one.status,
+        "said": one.said,
+        "leftOpen": one.left_open,
         "statement": one.statement,
         "source": one.source,
         "origin": SOURCES[one.source.partition(" ")[0]],

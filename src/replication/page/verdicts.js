@@ -8,6 +8,10 @@
   const EXPERIMENTS = { regression: "regression", "double-integrator": "double integrator", method: "the method itself" };
   const filters = ["status", "experiment", "origin", "search"].map(element);
 
+  // The verdicts that the filter offers; a claim that is left open deviates too.
+  const OPEN = "left open";
+  const is = (claim, status) => (status === OPEN ? claim.leftOpen : claim.status === status);
+
   const listed = (items) => make("ul", {}, ...items.map((one) => make("li", {}, one)));
 
   const exhibit = ({ label, name, shows }) => `${label} of the report (${name}): ${shows}`;
@@ -32,7 +36,7 @@
   };
 
   const item = (claim) => {
-    const status = make("span", { class: "status", "data-sign": SIGNS[claim.status] }, claim.status);
+    const status = make("span", { class: "status", "data-sign": SIGNS[claim.status] }, claim.said);
     const expected = make("small", {}, `expected ${pretty(claim.wanted)}`);
     const measured = make("span", { class: "measured" }, pretty(claim.found), expected);
     const summary = make("summary", {}, status, make("span", {}, claim.statement), measured);
@@ -45,7 +49,7 @@
     const [status, experiment, origin, search] = filters.map((one) => one.value);
     const words = `${claim.id} ${claim.statement} ${claim.quantity}`.toLowerCase();
     return (
-      (!status || claim.status === status) &&
+      (!status || is(claim, status)) &&
       (!experiment || claim.experiments.includes(experiment)) &&
       (!origin || claim.origin === origin) &&
       words.includes(search.trim().toLowerCase())
@@ -57,10 +61,12 @@
   const filter = () => {
     for (const [claim, node] of items) node.hidden = !matches(claim);
     const shown = claims.filter(matches);
+    const left = shown.filter((one) => one.leftOpen).length;
+    const note = (status) => (status === "deviates" && left ? ` (${left} ${OPEN})` : "");
     const counts = Object.keys(SIGNS)
       .map((status) => [status, shown.filter((one) => one.status === status).length])
       .filter(([, count]) => count)
-      .map(([status, count]) => `${count} ${status}`);
+      .map(([status, count]) => `${count} ${status}${note(status)}`);
     const said = `${shown.length} of ${claims.length} claims${counts.length ? ": " : ""}${counts.join(", ")}`;
     element("count").textContent = unbroken(said);
   };
@@ -68,7 +74,8 @@
   const offered = (values) => [["", "all"], ...values];
   const present = (names, of) => names.filter((name) => claims.some((claim) => of(claim).includes(name)));
 
-  options(element("status"), offered(present(Object.keys(SIGNS), (one) => [one.status]).map((name) => [name, name])));
+  const offeredStatus = [...Object.keys(SIGNS), OPEN].filter((status) => claims.some((one) => is(one, status)));
+  options(element("status"), offered(offeredStatus.map((name) => [name, name === OPEN ? `deviates, ${OPEN}` : name])));
   const experiments = present(Object.keys(EXPERIMENTS), (one) => one.experiments);
   options(element("experiment"), offered(experiments.map((name) => [name, EXPERIMENTS[name]])));
   const origins = [...new Set(claims.map((one) => one.origin))];

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 from replication.claims import claims, verdicts
-from replication.claims.verdicts import Status, Verdict
+from replication.claims.verdicts import Verdict
 from replication.results.quantities import Kind
 from replication.typeset import latex, parts
 from replication.typeset.latex import GAP, RULE, Row, Title
@@ -17,24 +16,30 @@ _SIGNS = {"equals": "=", "at_most": r"\le", "at_least": r"\ge", "within": r"\in"
 
 #: Where claims come from: beginning of their source -> how the table of counts calls it.
 SOURCES = {"abstract": "the abstract", "figure": "the published figure", "ours": "this replication"}
+LEFT_OPEN = f"of which {verdicts.OPEN}"
+COLUMNS = ("reproduced", "supported", "deviates", LEFT_OPEN, "not-run")
 
 
 @parts.table("claims-counts")
 def counts(results: Path) -> str:
-    """How many claims of each source have each verdict."""
-    found, statuses = verdicts.read(results / verdicts.NAME), get_args(Status)
+    """How many claims of each source have each verdict, and how many of those that deviate are left open."""
+    found = verdicts.read(results / verdicts.NAME)
 
     def row(name: str, chosen: Sequence[Verdict]) -> Row:
         return [
             name,
-            *(latex.count(sum(one.status == status for one in chosen)) for status in statuses),
+            *(latex.count(sum(_is(one, column) for one in chosen)) for column in COLUMNS),
             latex.count(len(chosen)),
         ]
 
     rows: list[Row | str] = [
         row(name, [one for one in found if one.source.startswith(source)]) for source, name in SOURCES.items()
     ]
-    return latex.booktabs("lrrrrr", [["claims of", *statuses, "all"]], [*rows, RULE, row("all", found)])
+    return latex.booktabs("lrrrrrr", [["claims of", *COLUMNS, "all"]], [*rows, RULE, row("all", found)])
+
+
+def _is(one: Verdict, column: str) -> bool:
+    return one.left_open if column == LEFT_OPEN else one.status == column
 
 
 @parts.table("claims-abstract")

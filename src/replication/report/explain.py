@@ -221,7 +221,7 @@ def _claim(name: str, results: Path) -> Found | None:
 
 def _verdict(one: verdicts.Verdict) -> list[str]:
     lines = [f"claim {one.id} ({one.source}; setting {one.mark}): {one.statement}"]
-    lines += [f"verdict   {one.status}{f': {one.reason}' if one.reason else ''}"]
+    lines += [f"verdict   {one.said}{f': {one.reason}' if one.reason else ''}"]
     lines += [f"measured  {one.found}, expected {one.wanted} ({one.tier})"]
     stated = claims.load()
     for claim in (claim for claim in stated.claims if claim.id == one.id):

@@ -47,7 +47,7 @@ def _row(one: Verdict) -> str:
     notes = "".join(f"<br><small>{escape(note)}</small>" for note in (one.quantity, one.reason) if note)
     statement = escape(one.statement) + notes
     cells = (one.source, one.setting, one.found, one.wanted, str(len(one.seeds)))
-    status = f"<td class='status' style='color: {COLOURS[one.status]}'>{escape(one.status)}</td>"
+    status = f"<td class='status' style='color: {COLOURS[one.status]}'>{escape(one.said)}</td>"
     return f"<tr>{status}<td>{statement}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 

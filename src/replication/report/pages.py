@@ -5,7 +5,8 @@ A page writes a number between two marks, as the report's text does with \q:
     <!--q regression/scpo/unsafe-iterates sum-->2<!--/q-->    a statistic of a quantity
     <!--q[1] regression/scpo/final-loss median-->...          the same with a number of digits
     <!--setting regression/bound-->1.4<!--/q-->               a setting
-    <!--count supported-->21<!--/q-->                         how many claims have a verdict; "all": how many there are
+    <!--count supported-->21<!--/q-->                         how many claims have a verdict; "all": how many there are;
+                                                              "open": how many deviate and are left open
 
 The table of all claims stands between the marks of :mod:`replication.claims.verdicts`.  An image figures/NAME.png is
 the figure NAME of the report.
@@ -111,6 +112,6 @@ def _grouped(number: str) -> str:
 
 
 def _count(status: str, decided: Sequence[Verdict], where: str) -> str:
-    if status not in ("all", *verdicts.STATUSES):
-        raise ConfigurationError(f"{where}: no verdict {status!r}; there are all, {', '.join(verdicts.STATUSES)}")
-    return str(sum(status in ("all", one.status) for one in decided))
+    if status not in ("all", "open", *verdicts.STATUSES):
+        raise ConfigurationError(f"{where}: no verdict {status!r}; there are all, open, {', '.join(verdicts.STATUSES)}")
+    return str(sum(one.left_open if status == "open" else status in ("all", one.status) for one in decided))
