@@ -242,9 +242,32 @@ def test_a_figure_a_table_a_number_and_a_claim_are_explained(made: Path, name: s
     text, matches = _explain(name, made)
     assert text.startswith(heading)
     assert matches
-    for fact in ("hash", "commit", "module", "sources", "config", "seeds", "versions", "host", "again", "inputs"):
+    assert "seeds     none" not in text
+    for fact in ("hash", "commit", "module", "sources", "config", "versions", "host", "again", "inputs"):
         assert re.search(rf"^{fact} +\S", text, re.MULTILINE), fact
     assert re.search(r"^state +as made$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [*PARTS, "numbers", "quantities", "claims"])
+def test_the_hash_in_the_report_says_what_is_behind_it(made: Path, name: str) -> None:
+    hashes = dict(re.findall(r"definestamp\{(.*?)\}\{(.*?)\}", _write(made)))
+    for digits in (hashes[name], hashes[name][:6]):
+        text, matches = _explain(digits, made)
+        assert text.startswith(f"{name}, ")
+        assert f"\nhash      {hashes[name]}\n" in text
+        assert matches
+    if name not in PARTS:
+        assert _explain(name, made) == (text, matches)
+
+
+def test_digits_that_are_no_hash_or_several_are_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="has the hash 00000000"):
+        _explain("00000000", made)
+    with pytest.raises(ConfigurationError, match="nothing is called '0000000000'"):
+        _explain("0000000000", made)
+    monkeypatch.setattr(stamp, "read", lambda path: {"hash": "c0ffee00"})
+    with pytest.raises(ConfigurationError, match=r"the hashes of figures/.*, claims begin with c0ff; give more digits"):
+        _explain("c0ff", made)
 
 
 def test_a_claim_says_what_it_was_judged_on(made: Path) -> None:

@@ -173,7 +173,8 @@ def explain(
 
     Args:
         name: fig-3, tab-2, a figure's or table's name, a number as in regression/scpo/unsafe-iterates, a setting as in
-            regression/scpo/scpo.kappa, or a claim's id; without it: what can be explained.
+            regression/scpo/scpo.kappa, a claim's id, numbers, quantities, claims, or the grey hash that the report
+            prints beside one of these; without it: what can be explained.
         inputs: List the files that it was made from, with their checksums, and the value of each seed.
         results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         paper: Folder of the report's text.

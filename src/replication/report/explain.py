@@ -21,6 +21,13 @@ from replication.results.read import read_config
 from scpo.errors import ConfigurationError
 
 SHORT = 12  # digits of a checksum in print
+LEAST = 4  # digits of a hash that are enough to look for it
+#: Name of a file that is explained as a whole -> what it holds.
+WHOLE = {
+    "numbers": "all numbers of the report's text",
+    "quantities": "the table of quantities, with one row for each arm, seed and quantity",
+    "claims": "the verdicts on all claims",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs
 
     Args:
         name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, a number as the text names it
-            (experiment/arm/quantity), the name of a quantity, a setting (experiment/arm/path), or a claim's id.
+            (experiment/arm/quantity), the name of a quantity, a setting (experiment/arm/path), a claim's id, one of
+            :data:`WHOLE`, or the hash that the report prints beside one of these (or its first digits).
         results: results/<scale>.
         folder: the folder of the report's text.
         list_inputs: whether the inputs are listed with their checksums, and the seeds one by one; if not, they are
@@ -134,7 +142,8 @@ def _make_if_missing(path: Path, results: Path, folder: Path) -> None:
 
 def _find(name: str, results: Path, folder: Path) -> Found:
     """Return what ``name`` stands for."""
-    found = _part(name, results, folder) or _number(name, results, folder) or _claim(name, results)
+    found = _part(name, results, folder) or _whole(name, results)
+    found = found or _number(name, results, folder) or _claim(name, results) or _hashed(name, results, folder)
     if found is None:
         raise ConfigurationError(f"nothing is called {name!r}; `replicate explain` without a name lists what there is")
     return found
@@ -151,6 +160,24 @@ def _part(name: str, results: Path, folder: Path) -> Found | None:
     lines = [f"{path}, {shown.get(path, 'not shown')} of the report", f"shows     {part.shows}"]
     file = results / "report" / f"{path}{part.suffix}"
     return Found(lines, file, code=f"{part.file}:{part.line}, {part.function}")
+
+
+def _whole(name: str, results: Path) -> Found | None:
+    """Return one of the files that the report is made from."""
+    return Found([f"{name}, {WHOLE[name]}"], text.stamped(results)[name]) if name in WHOLE else None
+
+
+def _hashed(digits: str, results: Path, folder: Path) -> Found | None:
+    """Return what has a stamp whose hash begins with ``digits``."""
+    if not re.fullmatch(rf"[0-9a-f]{{{LEAST},{stamp.LENGTH}}}", digits):
+        return None
+    made = {name: path for name, path in text.stamped(results).items() if stamp.beside(path).is_file()}
+    names = [name for name, path in made.items() if stamp.read(path)["hash"].startswith(digits)]
+    if len(names) > 1:
+        raise ConfigurationError(f"the hashes of {', '.join(names)} begin with {digits}; give more digits")
+    if not names:
+        raise ConfigurationError(f"nothing in {results} has the hash {digits}; what is made anew may have another one")
+    return _part(names[0], results, folder) or _whole(names[0], results)
 
 
 def _number(name: str, results: Path, folder: Path) -> Found | None:
@@ -241,7 +268,7 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
         "module": ", ".join(content["module"]),
         "sources": content["code_sha256"][:SHORT],
         "config": f"{content['config_sha256'][:SHORT]}  {content['results']}/config.json",
-        "seeds": seeds or "none",
+        **({"seeds": seeds} if seeds else {}),
         "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
         "host": f"{content['host']}, {content['processor']}, {content['platform']}",
         "again": f"snakemake --profile profiles/default --config {_settings(content)} -- {path}",

@@ -172,6 +172,12 @@ def files_of(results: Path, names: Iterable[str]) -> list[Path]:
     return [*paths, made / NUMBERS, results / quantities.FILE, results / verdicts.NAME]
 
 
+def stamped(results: Path) -> dict[str, Path]:
+    """Return name in a stamp of the text -> file, for everything that :func:`write_stamps` writes the hash of."""
+    names = _parts(results)
+    return dict(zip([*names, "numbers", "quantities", "claims"], files_of(results, names), strict=True))
+
+
 def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
     """Write the hashes that the captions print, unless anything in the report is stale or unreferenced.
 
@@ -180,12 +186,7 @@ def write_stamps(results: Path, out: Path, folder: Path = FOLDER) -> None:
     """
     if found := problems(results, folder):
         raise ResultError("the report cannot be typeset:\n" + "\n".join(f"  {problem}" for problem in found))
-    names = _parts(results)
-    hashes = {
-        name: stamp.read(path)["hash"]
-        for name, path in zip([*names, "numbers", "quantities", "claims"], files_of(results, names), strict=True)
-    }
-    lines = [rf"\definestamp{{{name}}}{{{found}}}" for name, found in hashes.items()]
+    lines = [rf"\definestamp{{{name}}}{{{stamp.read(path)['hash']}}}" for name, path in stamped(results).items()]
     write_text(out, "\n".join(["% Written from stamps; not to be edited.", *lines]) + "\n")
 
 
