@@ -8,7 +8,8 @@ import nbformat
 import pytest
 
 from replication.experiments import quantities
-from replication.experiments.overview import overview
+from replication.experiments.overview import by_seed, overview, summary
+from replication.results.quantities import of_rows
 from tests.replication.synthetic_results import small_config, write_results
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -50,3 +51,21 @@ def test_every_cell_runs(
     shown = overview(quantities.collect(tmp_path), experiment, space["safety"])  # type: ignore[arg-type]
     assert set(shown.index) == set(config.experiments[experiment].arms)
     assert (shown != "").any().all()
+
+
+def test_a_summary_is_no_wider_with_more_seeds_and_has_only_arms_with_a_value() -> None:
+    values = {"scpo": range(100), "unconstrained": (3,)}
+    rows = [("regression", arm, seed, "gap-closed", seed / 100) for arm, seeds in values.items() for seed in seeds]
+    table = of_rows([*rows, ("regression", "scpo-plain", 0, "updates", 10.0)])
+    shown = summary(table, "regression", "gap-closed")
+    assert shown.to_dict("list") == {
+        "seeds": ["100", "1"],
+        "median": ["49.5 %", "3.0 %"],
+        "interval": ["[39.0 %, 60.0 %]", "[3.0 %, 3.0 %]"],
+        "range": ["[0.0 %, 99.0 %]", "[3.0 %, 3.0 %]"],
+    }
+    assert list(shown.index) == ["scpo", "unconstrained"]
+    assert list(summary(table, "regression", "gap-closed", ["unconstrained", "other"]).index) == ["unconstrained"]
+    single = by_seed("share", table.values, "regression", "scpo", "gap-closed")
+    assert not isinstance(single, str)
+    assert single.shape == (100, 1)

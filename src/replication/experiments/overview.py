@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,24 @@ def overview(table: Table, experiment: str, columns: Mapping[str, tuple[str, str
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
 
 
+def summary(table: Table, experiment: str, quantity: str, arms: Collection[str] = ()) -> pd.DataFrame:
+    """Return a row for each arm that has the quantity: how many seeds, their median, its exact interval, the range.
+
+    Args:
+        table: the quantities of a scale.
+        experiment: its name.
+        quantity: its name.
+        arms: which arms are shown; empty: all that have the quantity.
+    """
+    columns = {statistic: (quantity, statistic) for statistic in ("seeds", "median", "interval", "range")}
+    shown = overview(table, experiment, columns)
+    return shown[[table.has(experiment, arm, quantity) and (not arms or arm in arms) for arm in shown.index]]
+
+
 def by_seed(heading: str, look_up: Callable[..., pd.Series[float]], *what: str) -> pd.DataFrame | str:
-    """Return what ``look_up(*what)`` finds, as a row with a column for each seed, or the message of its error."""
+    """Return what ``look_up(*what)`` finds, as a column with a row for each seed, or the message of its error."""
     try:
-        return pd.DataFrame({heading: look_up(*what)}).T.round(4)
+        return pd.DataFrame({heading: look_up(*what)}).round(4)
     except ResultError as error:
         return str(error)
 
