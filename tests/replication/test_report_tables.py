@@ -20,9 +20,13 @@ from replication.claims.verdicts import Verdict
 from replication.config import Config
 from replication.experiments.regression import tables
 from replication.report import claims as claim_tables
+from replication.report import referee as referee_table
 from replication.report import study as study_tables
+from replication.report.arm_names import arm_name
 from replication.results.quantities import COUNT, LOSS, NUMBER, RATIO, SAFETY, SHARE, Format, Kind
 from replication.results.read import read_arm
+from replication.scales import load_scale
+from replication.study import preregistration
 from replication.typeset import latex
 from replication.typeset.latex import GAP, RULE, Span, Title
 
@@ -48,6 +52,24 @@ def test_unsafe_iterates_are_listed_with_their_size(results: Path, tmp_path: Pat
     cells = _rows(study_tables.unsafe(copy))["regression"]
     assert cells[:3] == ["1", latex.count(12), "1"]
     assert cells[3:] == [latex.formatted(3e-9, SAFETY), latex.DASH]
+
+
+def test_every_arm_of_the_study_has_a_name_of_its_own_in_the_report() -> None:
+    for experiment, section in load_scale(preregistration.SCALE).experiments.items():
+        names = {arm: arm_name(experiment, arm) for arm in section.arms}
+        assert len(set(names.values())) == len(names)
+        same = {arm for arm, name in names.items() if arm == name}
+        assert same <= {"backtracking", "primal-dual", "unconstrained"}
+    assert arm_name("regression", "scpo-no-margin") == "SCPO, no tightening"
+    assert arm_name("regression", "scpo-tightened") == "SCPO, tightening 0.01"
+    assert arm_name("double-integrator", "lb-sgd-isotropic-mixed") == "LB-SGD, isotropic, mixed"
+    assert arm_name("regression", "of-my-own") == arm_name("another", "of-my-own") == "of-my-own"
+
+
+def test_the_referee_calls_arms_as_the_other_tables_do(results: Path) -> None:
+    shown = referee_table.referee(results)
+    assert "SCPO, bound only" in shown
+    assert "scpo" not in shown
 
 
 def test_the_headline_says_how_many_runs_were_planned(results: Path, tmp_path: Path) -> None:

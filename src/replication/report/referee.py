@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from replication.experiments.shown import Cells
+from replication.report.arm_names import arm_name
 from replication.results import quantities
 from replication.results.read import read_config
 from replication.typeset import latex, parts
@@ -33,4 +34,4 @@ def _rows(results: Path) -> Iterator[Row | str]:
         for line, arm in enumerate(section.arms):
             cells = Cells(table, experiment, arm)
             found = [cells.cell(name, "value") for name in (*COUNTS, *DIFFERENCES)]
-            yield [experiment if line == 0 else "", arm, *found]
+            yield [experiment if line == 0 else "", arm_name(experiment, arm), *found]
