@@ -65,8 +65,11 @@ def test_a_job_runs_the_code_of_its_folder(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs TeX")
-def test_every_rule_and_tex_work_in_a_folder_with_all_of_them(tmp_path: Path) -> None:
+def test_every_rule_and_tex_work_in_a_folder_with_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "".join(NAMES)
+    temporary = tmp_path / "a$HOME b{c,d}"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     workflow = checkout(folder)
     shutil.rmtree(folder / "bin")
     (folder / "paper/main.tex").write_text(TEXT)

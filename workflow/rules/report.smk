@@ -170,6 +170,7 @@ rule pdf:
     shell:
         """
         # TeX cannot read every path, so it works in a folder of its own and sees this one through links
+        case "${{TMPDIR:-}}" in *[!A-Za-z0-9/._-]*) export TMPDIR=/tmp ;; esac
         build=$(mktemp -d)
         trap 'rm -rf "$build"' EXIT
         ln -s "$PWD/paper" "$build/paper"
