@@ -205,8 +205,8 @@ def test_a_part_without_a_stamp_stops_the_report(made: Path) -> None:
         _write(made)
 
 
-def _explain(name: str, folder: Path) -> tuple[str, bool]:
-    return explain.explain(name, folder / "results/study", folder / "text")
+def _explain(name: str, folder: Path, *, make: bool = False) -> tuple[str, bool]:
+    return explain.explain(name, folder / "results/study", folder / "text", make=make)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,10 @@ def test_what_the_report_lacks_is_made_before_it_is_explained(once: Path, tmp_pa
     for name in ("claims.json", "quantities.parquet"):
         (results / name).unlink()
     for name in ("fig-1", "tab-1", CLAIM.id, r"\setting{regression/bound}"):
-        text, matches = _explain(name, copy)
+        with pytest.raises(ResultError, match="no such file; the workflow makes it"):
+            _explain(name, copy)  # a command that reads writes nothing that the workflow owns
+    for name in ("fig-1", "tab-1", CLAIM.id, r"\setting{regression/bound}"):
+        text, matches = _explain(name, copy, make=True)
         assert matches, text
         assert re.search(r"^file +\S", text, re.MULTILINE)
     assert (results / "report/figures/falsification-smoothness.png").is_file()

@@ -184,7 +184,8 @@ def explain(
     if name is None:
         sys.stdout.write(explain.listing(results or latest_results(), paper))
         return 0
-    text, matches = explain.explain(name, results or latest_results(), paper, list_inputs=inputs)
+    chosen = results or latest_results()
+    text, matches = explain.explain(name, chosen, paper, list_inputs=inputs, make=chosen == COPY)
     sys.stdout.write(text)
     return 0 if matches else 1
 

@@ -49,10 +49,10 @@ class Found:
     arms: tuple[str, ...] = ()
 
 
-def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs: bool = False) -> tuple[str, bool]:
+def explain(
+    name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs: bool = False, make: bool = False
+) -> tuple[str, bool]:
     """Return an explanation of ``name`` as text, and whether everything still matches.
-
-    Files that the results lack are made first: the table of quantities, the verdicts, the part of the report.
 
     Args:
         name: fig-3 or tab-2 as numbered in the report, the name of a figure or a table, a number as the text names it
@@ -62,6 +62,8 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs
         folder: the folder of the report's text.
         list_inputs: whether the inputs are listed with their checksums, and the seeds one by one; if not, they are
             counted.
+        make: whether files that the results lack are made first: the table of quantities, the verdicts, the part of the
+            report.  Only for a copy that the workflow does not own.
 
     Raises:
         ConfigurationError: there is nothing of that name.
@@ -69,10 +71,10 @@ def explain(name: str, results: Path, folder: Path = text.FOLDER, *, list_inputs
     """
     if not (results / "config.json").is_file():
         raise ResultError(f"{results}: no results of a scale")
-    _make_if_missing(results / quantities.FILE, results, folder)
-    _make_if_missing(results / verdicts.NAME, results, folder)
+    for needed in (results / quantities.FILE, results / verdicts.NAME):
+        _require(needed, results, folder, make)
     found = _find(name, results, folder)
-    _make_if_missing(found.path, results, folder)
+    _require(found.path, results, folder, make)
     content = _only(stamp.read(found.path), found.arms)
     behind = _behind(content, results)
     problems = stamp.changed(found.path, results) + [
@@ -125,10 +127,12 @@ def listing(results: Path, folder: Path = text.FOLDER) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _make_if_missing(path: Path, results: Path, folder: Path) -> None:
-    """Make a file that can be explained, if it is missing."""
+def _require(path: Path, results: Path, folder: Path, make: bool) -> None:
+    """Make a file that can be explained if it is missing, or say what makes it."""
     if path.is_file():
         return
+    if not make:
+        raise ResultError(f"{path}: no such file; the workflow makes it (make figures, make reproduce)")
     match path.name:
         case quantities.FILE:
             computed.main(results, path)
