@@ -195,13 +195,14 @@ def _replication_legend(figure: Figure) -> None:
     looks: dict[str, dict[str, Any]] = {
         "median of seeds": {"color": style.BLUE, "linewidth": 1.3},
         "middle 90 % of seeds": {"color": style.BLUE, "linewidth": 4.0, "alpha": 0.35},
+        "lowest to highest loss": {"color": style.BLUE, "linewidth": 4.0, "alpha": 0.14},
         "published": {"color": style.YELLOW, "linewidth": 4.0, "alpha": 0.5},
         "target $f$": {"color": style.INK, "linewidth": 0.8, "linestyle": style.DOTTED},
         "limits": {"color": style.INK, "linewidth": 0.6, "linestyle": style.DASHED},
         "unsafe": {"color": style.INK, "marker": "x", "markersize": 4, "linestyle": ""},
     }
     handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", handlelength=1.6, columnspacing=1.4)
+    figure.legend(handles=handles, ncols=4, loc="outside upper center", handlelength=1.6, columnspacing=1.4)
 
 
 def _constants_panel(axes: Axes, runs: Runs, colour: str) -> None:
