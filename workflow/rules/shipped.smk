@@ -11,7 +11,11 @@ except ScpoError as error:
 # copies were restored goes up by one; it is a parameter of the rule, so the rule runs again.
 RESTORED = Path(f"{RESULTS}/restored")
 TIMES = int(RESTORED.read_text()) if RESTORED.is_file() else 1
-if workflow.is_main_process and Path(CONFIG).parent.is_dir() and (UNLIKE := ship.unlike(Path(SHIPPED_RESULTS), Path(RESULTS))):
+if (
+    workflow.is_main_process
+    and Path(CONFIG).parent.is_dir()
+    and (UNLIKE := ship.unlike(Path(SHIPPED_RESULTS), Path(RESULTS)))
+):
     logger.warning(f"{UNLIKE[0]}: missing, or not the shipped file ({len(UNLIKE)} such); all are restored")
     TIMES += 1
 
