@@ -18,6 +18,7 @@ from replication.provenance import stamp
 from replication.results import quantities as table
 from replication.results.quantities import Table, of_rows
 from replication.results.read import read_arm
+from replication.results.run_quantities import equal_rollouts, objective_after
 from scpo.errors import ConfigurationError, NonFiniteError
 
 from .synthetic_results import small_config, write_results
@@ -143,3 +144,15 @@ def test_what_is_not_there_is_named(small: Table) -> None:
         of_rows([("e", "one", 0, "loss", 1.0), ("e", "one", 0, "loss", 2.0)])
     with pytest.raises(NonFiniteError):
         of_rows([("e", "one", 0, "loss", float("nan"))]).statistic("e", "one", "loss", "median")
+
+
+def test_the_objective_after_so_many_rollouts_is_that_of_each_run(made: Path) -> None:
+    for run in read_arm(made, REGRESSION, "scpo"):
+        spent = np.interp(run.evaluations["update"], run.series["update"], run.series["rollouts"])
+        objective = run.evaluations["fresh_loss"].to_numpy()
+        assert objective_after(run, spent) == pytest.approx(objective)
+        assert objective_after(run, np.array([2.0 * spent[-1]])) == objective[-1]  # a run that has ended keeps its last
+        between = objective_after(run, np.array([spent[-2:].mean()]))
+        assert between == pytest.approx(objective[-2:].mean())
+        limits = {"a": run.settings, "b": run.settings}
+        assert equal_rollouts(limits) is None
