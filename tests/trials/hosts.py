@@ -33,11 +33,13 @@ def main(folder: Path, options: Options) -> list[Row]:
 
 def compared(first: Mapping[str, str], second: Mapping[str, str]) -> list[Row]:
     """Return a row for each kind of file: are those of two folders the same?"""
-    rows, differing = [], [name for name in differences(first, second) if not _timed(name, first, second)]
+    rows, differing = [], differences(first, second)
     for kind in sorted({Path(name).suffix for name in first | second}):
         of_kind = [name for name in first | second if name.endswith(kind)]
-        different = [name for name in differing if name.endswith(kind)]
-        observed = f"{len(of_kind) - len(different)} of {len(of_kind)} identical"
+        timed = [name for name in differing if name.endswith(kind) and _timed(name, first, second)]
+        different = [name for name in differing if name.endswith(kind) and name not in timed]
+        observed = f"{len(of_kind) - len(different) - len(timed)} of {len(of_kind)} identical"
+        observed += f", {len(timed)} but for processor seconds" if timed else ""
         if different:
             observed += f"; different: {named(different)}"
         rows.append(Row(f"files {kind}", "identical, but for processor seconds", observed, passed=not different))
