@@ -64,13 +64,13 @@ def test_the_bank_is_restored_as_the_results_of_a_scale(study, tmp_path, monkeyp
         files.write_json(path.with_suffix(".stamp.json"), {})
 
     monkeypatch.setattr(planted, "main", without_planting)
-    (out / BENCHMARKS).write_text("{}")  # measured elsewhere, and kept
+    (out / BENCHMARKS).write_text('{"ratios": {}}')  # measured elsewhere, and kept
     publish.main(scale, results, out, race.REFEREE)
     restored = tmp_path / "results" / "shipped" / "small"
     ship.restore(out, restored)
     names = {path.relative_to(restored).as_posix() for path in restored.rglob("*") if path.is_file()}
     assert names | {BENCHMARKS} == set(ship.restored_names(out))
-    assert (restored.parent / BENCHMARKS).read_text() == "{}"
+    assert (restored.parent / BENCHMARKS).read_text() == '{"ratios": {}}'
     config = read_config(restored)
     assert {arm: one.seeds for arm, one in config.regression.arms.items()} == {"scpo": 2, "unconstrained": 1}
     assert json.loads((restored / publish.PLANNED).read_text())["seeds"]["regression/scpo"] == 3

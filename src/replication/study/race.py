@@ -103,9 +103,7 @@ def main(
     """
     config = scales.load_scale(scale_file, changes, jobs)
     wanted, out = part.of(config, runs_of(config)), set[str]()
-    kept = None if bank is None else Bank(bank, records_only=racing or config.scale in TUNING)
-    if kept is not None:
-        kept.require_room(wanted, part.replace)
+    kept = None if bank is None else _with_room(Bank(bank, records_only=racing or config.scale in TUNING), wanted, part)
     if replaced := overwritten.warning(config, results, part.arms):
         print(replaced, file=sys.stderr, flush=True)
     judged = kept is not None and not kept.records_only
@@ -139,6 +137,12 @@ def main(
             raise
         finally:
             _move(kept, results, wanted, part)
+
+
+def _with_room(kept: Bank, wanted: Mapping[Key, str], part: Part) -> Bank:
+    """Return the bank, if it would lose no run of other settings to the wanted ones."""
+    kept.require_room(wanted, part.replace)
+    return kept
 
 
 def _end_with_parent() -> None:
