@@ -61,7 +61,7 @@ def test_every_arm_of_the_study_has_a_name_of_its_own_in_the_report() -> None:
         same = {arm for arm, name in names.items() if arm == name}
         assert same <= {"backtracking", "primal-dual", "unconstrained"}
     assert arm_name("regression", "scpo-no-margin") == "SCPO, no tightening"
-    assert arm_name("regression", "scpo-tightened") == "SCPO, tightening 0.01"
+    assert arm_name("regression", "scpo-tightened") == "SCPO, larger tightening"
     assert arm_name("double-integrator", "lb-sgd-isotropic-mixed") == "LB-SGD, isotropic, mixed"
     assert arm_name("regression", "of-my-own") == arm_name("another", "of-my-own") == "of-my-own"
 

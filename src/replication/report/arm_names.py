@@ -27,7 +27,7 @@ ARMS: Mapping[str, Mapping[str, str]] = {
         {
             "scpo-short": "bound only, short",
             "scpo-ten-updates": "ten updates an epoch",
-            "scpo-covered": "tightening 0.12",
+            "scpo-covered": "tightening that covers the grid",
             "scpo-tanh": "tanh",
             "scpo-softplus": "softplus",
             "scpo-proven": r"proven \(L\)",

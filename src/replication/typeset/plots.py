@@ -18,6 +18,8 @@ from replication.results import run_quantities
 from replication.results.read import Run
 from replication.typeset import style
 
+#: The share of the seeds, in percent, that a band around a median holds.
+BAND = 90.0
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
@@ -28,13 +30,7 @@ def seeds(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, **look: A
     _unlabelled(axes)
 
 
-def median(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, **look: Any) -> None:
-    """Draw the median over seeds of ``y`` at each ``x``, a bold line."""
-    middle = data.groupby(x)[y].median()
-    axes.plot(middle.index, middle, color=colour, **({"linewidth": 1.3} | look))
-
-
-def spread(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, *, percent: float, **look: Any) -> None:
+def spread(axes: Axes, data: pd.DataFrame, x: str, y: str, colour: str, *, percent: float = BAND, **look: Any) -> None:
     """Draw the median of ``y`` at each ``x``, and around it the interval of the middle ``percent`` of the values."""
     options: dict[str, Any] = {"linewidth": 1.3, "err_kws": {"alpha": 0.22, "linewidth": 0}} | look
     sns.lineplot(

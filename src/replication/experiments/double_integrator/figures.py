@@ -22,8 +22,8 @@ REFERENCES: dict[str, dict[str, Any]] = {
     "backup": {"color": style.GREY, "linewidth": 1.1, "linestyle": style.DASHED},
     "MPC": {"color": style.OCHRE, "linewidth": 1.1, "linestyle": style.DOTTED},
 }
-#: Into so many windows training is cut for constraints; the share of the seeds, in percent, that a band holds.
-WINDOWS, MIDDLE = 100, 90.0
+#: Into so many windows training is cut for constraints.
+WINDOWS = 100
 #: The verified runs lie on those on the bound alone: dashed, both can be seen.
 LOOKS: dict[str, dict[str, Any]] = {
     "unconstrained": {},
@@ -104,7 +104,7 @@ def gauge(results: Path) -> Figure:
             for method in reversed(SHOWN):
                 if method in runs:
                     data = relative_gauge(runs[method])
-                    plots.spread(axes, data, "t", "gauge", style.COLOURS[method], percent=MIDDLE)
+                    plots.spread(axes, data, "t", "gauge", style.COLOURS[method])
             axes.plot([settings.horizon], [settings.contraction], zorder=5, **ASKED)
             axes.axhline(1.0, color=style.INK, linewidth=0.5, linestyle=style.DOTTED)
             axes.set_title(scenario)
@@ -149,7 +149,7 @@ def _evaluations(axes: Axes, runs: Scenario, column: str) -> None:
     tables = {method: frames.evaluations(runs[method]).dropna(subset=column) for method in _order(runs)}
     for method, data in tables.items():
         if len(data):
-            plots.spread(axes, data, "update", column, style.COLOURS[method], percent=MIDDLE, **LOOKS[method])
+            plots.spread(axes, data, "update", column, style.COLOURS[method], **LOOKS[method])
     if not any(map(len, tables.values())):
         style.note(axes, "no good labels", x=0.5, y=0.55, ha="center", color=style.GREY)
 

@@ -13,7 +13,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from replication.experiments.double_integrator.figures import MIDDLE, REFERENCES, SHOWN, Scenario, legend, line
+from replication.experiments.double_integrator.figures import REFERENCES, SHOWN, Scenario, legend, line
 from replication.experiments.double_integrator.read import (
     Certificate,
     References,
@@ -210,7 +210,7 @@ def _slice(axes: Axes, runs: Scenario, references: References) -> None:
         if method in runs:
             data = frames.exhibit(runs[method], "surface")
             data = data[np.isclose(data["x2"], 0.0)]
-            plots.spread(axes, data, "x1", "u", style.COLOURS[method], percent=MIDDLE)
+            plots.spread(axes, data, "x1", "u", style.COLOURS[method])
     axes.set_ylim(-2.2 * references.input_bound, 2.2 * references.input_bound)
 
 

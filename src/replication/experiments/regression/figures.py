@@ -26,8 +26,6 @@ SAFETY_ARMS = ("scpo", "scpo-no-margin", "scpo-verified", "scpo-uniform", "uncon
 SMOOTHNESS_ARMS = ("scpo", "scpo-uniform")
 #: Into so many windows training is cut for constraints and constants, and for the fewer evaluated policies.
 WINDOWS, EVALUATED = 100, 20
-#: The share of the seeds, in percent, that the band around a median holds.
-MIDDLE = 90.0
 
 Runs = Sequence[Run]
 
@@ -156,7 +154,7 @@ def _fit_panel(axes: Axes, runs: Runs, bound: float, *, published: bool) -> None
         policy = read_policy()
         axes.plot(policy["x"], policy["pi_theta"], color=style.YELLOW, linewidth=3.0, alpha=0.5)
     curves, colour = frames.exhibit(runs, "curve"), style.COLOURS[runs[0].arm]
-    plots.spread(axes, curves, "x", "pi", colour, percent=MIDDLE)
+    plots.spread(axes, curves, "x", "pi", colour)
     axes.set_xlabel("input $x$")
     axes.set_xlim(-np.pi, np.pi)
     axes.set_ylim(-2.3, 2.5)
@@ -175,7 +173,7 @@ def _loss_panel(axes: Axes, runs: Runs, data: pd.DataFrame, until: float, *, pub
     edges = data.groupby("epoch")[["loss_low", "loss_high"]].median()
     axes.fill_between(edges.index, edges["loss_low"], edges["loss_high"], color=colour, alpha=0.14, linewidth=0)
     look: dict[str, Any] = {"linewidth": 1.2, "err_kws": {"alpha": 0.35, "linewidth": 0}}
-    plots.spread(axes, data, "epoch", "loss_median", colour, percent=MIDDLE, **look)
+    plots.spread(axes, data, "epoch", "loss_median", colour, **look)
     axes.set_xlim(0.0, until)
 
 

@@ -19,7 +19,7 @@ METHODS = (
 ABLATIONS = comparison.ABLATIONS | {
     "scpo-directions-80": "80 directions at most",
     "scpo-no-margin": "no tightening",
-    "scpo-tightened": "tightening 0.01",
+    "scpo-tightened": "larger tightening",
     "scpo-no-buffer": "no buffer",
 }
 

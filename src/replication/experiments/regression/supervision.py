@@ -19,8 +19,6 @@ from replication.results import frames
 from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style
 
-#: The share of the seeds, in percent, that the band around a median holds.
-MIDDLE = 90.0
 LOW, HIGH = -0.3, 1.2  # of the rejected share's axis
 #: Column of the evaluations -> which samples it is about.  The quantity of a run is the median over its second half.
 SAMPLES = {"rejected_share": "harmful samples", "clean_rejected_share": "other samples"}
@@ -46,7 +44,7 @@ def supervision(results: Path) -> Figure:
             for method, arm in arms.items():
                 data = frames.evaluations(runs[arm], epoch)
                 colour, label = style.COLOURS[method], style.LABELS[method]
-                plots.spread(axes, data, "epoch", "clipped_loss", colour, percent=MIDDLE, label=label)
+                plots.spread(axes, data, "epoch", "clipped_loss", colour, label=label)
             axes.set_xlim(0.0, epoch)
             axes.set_xlabel("epoch")
             style.thousands(axes)
