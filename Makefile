@@ -43,9 +43,9 @@ help: ## Show this list
 setup: ## Make .venv from requirements.lock and look for TeX (skipped while nothing has changed)
 	@bash workflow/setup.sh
 
-reproduce: ## The first seeds of the main arms, up to paper/report.pdf (one to three hours on two cores)
+reproduce: ## Six seeds of what the paper trains, up to paper/report.pdf (20 to 60 minutes on two cores)
 	@echo 'reproduce: set-up (first time: 3 to 6 minutes), then data, training, notebooks, figures, tables and'
-	@echo '           paper/report.pdf with $(JOBS) processes: one to three hours on two cores. Stop it at any time;'
+	@echo '           paper/report.pdf with $(JOBS) processes: 20 to 60 minutes on two cores. Stop it at any time;'
 	@echo '           the same command goes on where it was.'
 	@bash workflow/setup.sh
 	@$(call estimate,paper)
