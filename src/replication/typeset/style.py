@@ -165,12 +165,13 @@ def symlog(axes: Axes, threshold: float, bottom: float, top: float, decades: int
     ticks = np.r_[-powers[::-1], 0.0, powers]
     axes.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= bottom) & (ticks <= top)].tolist()))
     axes.yaxis.set_minor_locator(FixedLocator([]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
 
 
 def log(axes: Axes) -> None:
     """Scale y of ``axes`` as logarithm, with labels at powers of ten only."""
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -184,8 +185,6 @@ def spaced(text: str) -> str:
     return re.sub(r"(?<=\d),(?=\d)", r"$\\,$", text)
 
 
-def _power(value: float) -> str:
-    if value == 0.0:
-        return "$0$"
-    sign = "-" if value < 0 else ""
-    return f"${sign}10^{{{round(np.log10(abs(value)))}}}$"
+def plain(value: float) -> str:
+    """Return the label of a tick as 0.01 or 1e-5: an exponent above the line would be smaller than 7 pt."""
+    return f"{value:g}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")

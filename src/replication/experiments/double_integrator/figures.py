@@ -109,7 +109,7 @@ def gauge(results: Path) -> Figure:
             axes.axhline(1.0, color=style.INK, linewidth=0.5, linestyle=style.DOTTED)
             axes.set_title(scenario)
             axes.set_xlabel("step $t$")
-        grid[0].set_yscale("log")
+        style.log(grid[0])
         grid[0].set_ylim(3e-5, 30.0)
         grid[0].set_xlim(0, len(psi) - 1)
         grid[0].set_ylabel("largest $\\Psi(x_t)/\\Psi(x_0)$")
