@@ -100,7 +100,8 @@ class ConstraintEvaluator:
             ConstraintError, ShapeError: as for a call.
         """
         values = self._evaluate(thetas)
-        return np.where(np.isfinite(values), values, np.inf)
+        finite = np.isfinite(values)
+        return values if finite.all() else np.where(finite, values, np.inf)
 
     def attempt_along(self, theta: Tensor, directions: Tensor, length: float) -> Array:
         """Return :meth:`attempt` at theta (d,) + length * direction, for each of ``directions`` (m, d).

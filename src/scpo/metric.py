@@ -98,7 +98,7 @@ RULES: dict[type[torch.optim.Optimizer], tuple[Scaling, str | None]] = {
 
 
 def own_metric(optimizer: torch.optim.Optimizer, vector: ParameterVector) -> Tensor | None:
-    """Return the diagonal of M^-1 (d,) of an optimiser's last step, or None if the optimiser has none.
+    """Return the diagonal of M^-1 (d,) of an optimiser's last step, or None if it has none or scales all entries alike.
 
     An entry is NaN, for unknown, if the optimiser has seen no gradient but 0 there: its step is 0 whatever M is.  Call
     this with the policy at the parameters from which the step was proposed.
@@ -107,6 +107,8 @@ def own_metric(optimizer: torch.optim.Optimizer, vector: ParameterVector) -> Ten
     if rule is None:
         return None
     groups = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    if rule[0] is _plain and len({float(groups[id(p)]["lr"]) for p in vector.parameters}) == 1:
+        return None
     parts = [_of_parameter(*rule, groups[id(p)], optimizer.state.get(p, {}), p) for p in vector.parameters]
     return torch.cat([part.reshape(-1) for part in parts])
 

@@ -31,7 +31,7 @@ from scpo.snapshot import Snapshot, array_of, learned_state, load_learned
 from scpo.state import Method, Refuge, Start
 from scpo.update import Outcome, safe_update
 from scpo.watch import Watch, check_loaded
-from scpo.wrapping import Wrapper, check_arguments, propose
+from scpo.wrapping import Nominal, Wrapper, check_arguments, propose
 
 
 class SafeOptimizer(Wrapper):
@@ -226,13 +226,12 @@ class SafeOptimizer(Wrapper):
             nominal = propose(self.optimizer, self.vector, theta, closure)
             metric = self._read_metric(self.optimizer)
             rest = self.vector.kept = self.vector.read_rest(self.policy, before.rest)
-            start = replace(self._start(theta, rest, nominal.step, nominal.gradient), metric=metric)
+            start = self._start(theta, rest, nominal, metric)
             if self._loaded:
                 check_loaded(self.evaluate, start, self._theta, known=start.values is self._values)
             measured_at = self._measured_at
             if start.refuge is None:
-                rounding, measured_at = self._rounding_at(theta, nominal.step)
-                start = replace(start, rounding=rounding)
+                start, measured_at = self._with_rounding(start)
             watch = copy.copy(self._watch)
             outcome = watch.over(safe_update(start, self._method), self._method)
         except BaseException:
@@ -245,7 +244,7 @@ class SafeOptimizer(Wrapper):
         self._watch, self._loaded = watch, False
         self.nominal, self.metric, self._measured_at = nominal.step, metric, measured_at
         nominal.run_post_hooks()
-        return replace(outcome.info, closure_loss=nominal.loss)
+        return outcome.info if closure is None else replace(outcome.info, closure_loss=nominal.loss)
 
     def _take(self, outcome: Outcome, rest: Rest) -> None:
         """Store the result of an update."""
@@ -336,7 +335,7 @@ class SafeOptimizer(Wrapper):
         if not self._take_rounding() and math.isinf(self._measured_at):
             self._measure_rounding()
 
-    def _start(self, theta: Tensor, rest: Rest, nominal: Tensor, gradient: Tensor) -> Start:
+    def _start(self, theta: Tensor, rest: Rest, nominal: Nominal, metric: Tensor | None) -> Start:
         """Return the state from which an update starts; if the policy was changed from outside, g is evaluated again.
 
         After a refresh that failed g is also checked, as the refresh does.  A policy that is unsafe after a change is
@@ -347,12 +346,13 @@ class SafeOptimizer(Wrapper):
             update=self.updates + 1,
             theta=theta,
             values=self._values,
-            nominal=nominal,
-            gradient=gradient,
+            nominal=nominal.step,
+            gradient=nominal.gradient,
             rounding=self.rounding,
             gradient_bound=self._gradient_bound,
             memory=self._memory,
             count=self._count,
+            metric=metric,
             refuge=self._refuge,
             raised=self._raised,
             longest=self._longest,
@@ -388,10 +388,10 @@ class SafeOptimizer(Wrapper):
         self._coarse = self.evaluate.is_coarse and self.evaluate.constraint.rounding is None
         self._rough_at = -math.inf
 
-    def _rounding_at(self, theta: Tensor, nominal: Tensor) -> tuple[Array, float]:
-        """Return eps_g (k,), measured anew when the larger of |theta| and |p| has doubled, and that size."""
-        size, step = float(vector_norm(theta)), float(vector_norm(nominal))
-        if max(size, step) <= 2.0 * self._measured_at:
-            return self.rounding, self._measured_at
-        level = self.evaluate.rounding_level(theta, self._method.generator, step if step > size else 0.0)
-        return np.maximum(self.rounding, level), max(size, step)
+    def _with_rounding(self, start: Start) -> tuple[Start, float]:
+        """Return the start, with eps_g (k,) measured anew if the larger of |theta| and |p| doubled, and that size."""
+        if start.scale <= 2.0 * self._measured_at:
+            return start, self._measured_at
+        step = start.nominal_norm if start.nominal_norm > float(vector_norm(start.theta)) else 0.0
+        level = self.evaluate.rounding_level(start.theta, self._method.generator, step)
+        return replace(start, rounding=np.maximum(self.rounding, level)), start.scale

@@ -154,20 +154,21 @@ class ResidualPolicy(nn.Module):
         return jacobian
 
     def _jacobian(self, x: Tensor) -> dict[str, Tensor]:
-        last = len(self.weights) - 1
+        weights, biases = _listed(self.weights), _listed(self.biases)
+        last = len(weights) - 1
         inputs, slopes = [x], []
         for layer in range(last):
-            before = inputs[-1] @ self.weights[layer] + self.biases[layer]
+            before = inputs[-1] @ weights[layer] + biases[layer]
             inputs.append(self.activation(before))
             slopes.append(SLOPES[self.activation](before, inputs[-1]))
         jacobian = {}
-        outputs = self.biases[last].shape[0]
+        outputs = biases[last].shape[0]
         delta = torch.eye(outputs, dtype=x.dtype, device=x.device).expand(x.shape[0], outputs, outputs)
         for layer in range(last, -1, -1):
             jacobian[f"biases.{layer}"] = delta
             jacobian[f"weights.{layer}"] = inputs[layer][:, None, :, None] * delta[:, :, None, :]
             if layer:
-                delta = (delta @ self.weights[layer].T) * slopes[layer - 1][:, None, :]
+                delta = (delta @ weights[layer].T) * slopes[layer - 1][:, None, :]
         return jacobian
 
 

@@ -135,7 +135,7 @@ def _probe_at(length: float, start: Start, basis: Basis, method: Method, constan
         basis, values = basis.without(diverged), values[~diverged]
     slopes = ((values - start.values) / length).T
     probes = Probes(slopes, length, unsafe, constants, start.rounding)
-    return basis, replace(probes, coarse=_shows_coarse(values, start, basis, probes, method))
+    return basis, replace(probes, coarse=True) if _shows_coarse(values, start, basis, probes, method) else probes
 
 
 def _shows_coarse(values: Array, start: Start, basis: Basis, probes: Probes, method: Method) -> bool:
@@ -265,7 +265,7 @@ def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> flo
         return present
     sizes, noise = np.linalg.norm(probes.slopes, axis=1), probes.noise
     slack = np.maximum(-start.values - method.tightening_at(start), 0.0)
-    hidden = (noise > NOISY * sizes) & (method.step.kappa * slack <= noise * float(vector_norm(start.nominal)))
+    hidden = (noise > NOISY * sizes) & (method.step.kappa * slack <= noise * start.nominal_norm)
     if not hidden.any():
         return present
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -276,7 +276,7 @@ def _length_beyond_rounding(start: Start, probes: Probes, method: Method) -> flo
 
 def first_length(start: Start) -> float:
     """Return the length of probes before L is known: a small part of |theta| or of |p|, whichever part is smaller."""
-    nominal = FIRST_PROBE * float(vector_norm(start.nominal))
+    nominal = FIRST_PROBE * start.nominal_norm
     return min(LARGEST_PROBE * (start.scale or 1.0), nominal or math.inf)
 
 

@@ -129,6 +129,8 @@ class Keeper:
 
     def restore(self, everything: bool = False) -> None:
         """Write back what has changed, or ``everything``."""
+        if not self.copies:
+            return
         marks = self._read_marks()
         changed = [name for name, mark in marks.items() if everything or not _alike(mark, self._marks.get(name))]
         if changed:
@@ -141,6 +143,8 @@ class Keeper:
         return any(name in self.copies for name in differing(present, self.copies))
 
     def _read_marks(self) -> dict[str, Mark]:
+        if not self.copies:
+            return {}
         return {name: _mark(table[key]) for name, table, key in _places(self.policy, self.own)}
 
 

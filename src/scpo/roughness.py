@@ -73,19 +73,33 @@ def grid_width(values: Array, base: Array, within: float = ON_GRID) -> Array:
         base: (k,) or (n, k).
         within: differences may miss the grid by this share of its width.
     """
-    size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
-    shown = differences > SHOWN * size
-    largest, widest = np.maximum(size.max(axis=0, initial=0.0), TINY), 1.5 * differences.max(axis=0, initial=0.0)
-    found = np.zeros_like(largest)
-    for root, finest in FINEST.items():
-        width, on = finest * float(root) ** np.ceil(np.log(largest) / math.log(root)), shown.any(axis=0)
+    differences, shown, largest = _seen(values, base)
+    widest, found = 1.5 * differences.max(axis=0, initial=0.0), np.zeros_like(largest)
+    for root in FINEST:
+        width, on = _finest(root, largest), shown.any(axis=0)
         while on.any():
-            multiples = differences / width
-            on &= ((np.abs(multiples - np.rint(multiples)) <= within) | ~shown).all(axis=0)
+            on &= _multiples(differences, shown, width, within).all(axis=0)
             found = np.where(on, np.maximum(found, width), found)
             width = width * root
             on &= width <= widest  # wider than all differences it would show nothing
     return np.asarray(found)
+
+
+def _seen(values: Array, base: Array) -> tuple[Array, np.ndarray, Array]:
+    """Return the differences (n, k), which of them show a grid if there is one, and the sizes (k,) of the values."""
+    size, differences = np.maximum(np.abs(values), np.abs(base)), np.abs(values - base)
+    return differences, differences > SHOWN * size, np.maximum(size.max(axis=0, initial=0.0), TINY)
+
+
+def _finest(root: int, size: Array) -> Array:
+    """Return the width of the finest grid that numbers of this ``size`` (k,) can show."""
+    return np.asarray(FINEST[root] * float(root) ** np.ceil(np.log(size) / math.log(root)))
+
+
+def _multiples(differences: Array, shown: np.ndarray, width: Array, within: float) -> np.ndarray:
+    """Return which differences are multiples of ``width``; those that are not ``shown`` count as such."""
+    multiples = differences / width
+    return np.asarray((np.abs(multiples - np.rint(multiples)) <= within) | ~shown)
 
 
 def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRID) -> np.ndarray:
@@ -93,10 +107,16 @@ def on_a_grid(values: Array, base: Array, least: int = 0, within: float = ON_GRI
 
     At least ``least`` differences must not be 0 (by default FEWEST, or 1 for a single column).
     """
-    differences = np.abs(values - base)
-    shown = differences > SHOWN * np.maximum(np.abs(values), np.abs(base))
+    differences, shown, largest = _seen(values, base)
     enough = shown.sum(axis=0) >= (least or min(FEWEST, values.shape[1]))
-    return np.asarray(enough & (grid_width(values, base, within) > 0))
+    found = np.zeros_like(enough)
+    for root in FINEST:
+        width = _finest(root, largest)
+        on = enough & _multiples(differences[:1], shown[:1], width, within).all(axis=0)  # mostly none
+        if on.any():
+            on &= _multiples(differences, shown, width, within).all(axis=0)
+        found |= on
+    return np.asarray(found)
 
 
 def measure(

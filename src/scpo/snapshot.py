@@ -34,10 +34,14 @@ class Snapshot:
 
         ``known`` is an earlier copy of the policy's tensors outside theta; it is used again if it is still the same.
         """
-        ours = {id(parameter) for parameter in method.context.policy.parameters()}
         held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        moved = {id(parameter) for parameter in method.context.vector.parameters}
+        others = [parameter for parameter in held if id(parameter) not in moved]
+        if others:  # a critic's, or frozen ones of the policy, which are in the rest
+            ours = {id(parameter) for parameter in method.context.policy.parameters()}
+            others = [parameter for parameter in others if id(parameter) not in ours]
         return cls(
-            others=[(parameter, parameter.detach().clone()) for parameter in held if id(parameter) not in ours],
+            others=[(parameter, parameter.detach().clone()) for parameter in others],
             gradients=[(p, p.grad, None if p.grad is None else p.grad.detach().clone()) for p in held],
             rest=method.context.vector.read_rest(method.context.policy, known),
             state={key: copy.deepcopy(value) for key, value in optimizer.state.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -102,12 +103,22 @@ class Start:
         """The number d of parameters."""
         return self.theta.numel()
 
-    @property
+    @cached_property
+    def nominal_norm(self) -> float:
+        """The length |p| of the nominal step."""
+        return float(vector_norm(self.nominal))
+
+    @cached_property
+    def gradient_norm(self) -> float:
+        """The length of the gradient."""
+        return float(vector_norm(self.gradient))
+
+    @cached_property
     def scale(self) -> float:
         """A length to compare lengths in weight space with: |theta| or |p|, whichever is larger."""
-        return max(float(vector_norm(self.theta)), float(vector_norm(self.nominal)))
+        return max(float(vector_norm(self.theta)), self.nominal_norm)
 
-    @property
+    @cached_property
     def unsafe(self) -> bool:
         """True if theta violates a constraint.  Then the update is a restoring step."""
         return bool((self.values > 0).any())
@@ -143,9 +154,10 @@ class Method:
         """
         if self.descent is None:
             return False
-        force, least = start.nominal, 1.0
+        force, nominal, least = start.nominal, start.nominal_norm, 1.0
         if start.metric is not None:
             force, least = start.metric * force, float(start.metric.min())
-        nominal, gradient = float(vector_norm(force)), float(vector_norm(start.gradient))
+            nominal = float(vector_norm(force))
+        gradient = start.gradient_norm
         parallel = float(-force @ start.gradient) >= PARALLEL * nominal * gradient
         return not (parallel and self.descent.loss_smoothness * nominal <= 2.0 * least * gradient)

@@ -86,7 +86,8 @@ def safe_update(start: Start, method: Method) -> Outcome:
         rough += more + probes.unsafe
     probes = replace(probes, unsafe=rough)
     refuse_flat(start, basis, probes, method)
-    start = replace(start, probed=start.probed or bool(probes.slopes.any()) or is_complete(start, basis, probes))
+    if not start.probed:
+        start = replace(start, probed=bool(probes.slopes.any()) or is_complete(start, basis, probes))
     if basis.size == 0:
         warnings.warn("the constraint diverged at every probe (NaN or infinity), so no step was taken", stacklevel=3)
         return _stay(start, method, probes.unsafe)
@@ -127,7 +128,7 @@ def _go_back(start: Start, refuge: Refuge, method: Method) -> Outcome:
         slack=_slack(refuge.values),
         returned=True,
         step_bound=-_slack(refuge.values),
-        nominal_norm=float(vector_norm(start.nominal)),
+        nominal_norm=start.nominal_norm,
         step_norm=float(vector_norm(refuge.theta - start.theta)),
         rollouts=method.evaluate.rollouts,
     )
@@ -151,7 +152,7 @@ def _stay(start: Start, method: Method, unsafe_probes: int = 0) -> Outcome:
         slack=_slack(start.values),
         restoring=start.unsafe,
         unsafe_probes=unsafe_probes,
-        nominal_norm=float(vector_norm(start.nominal)),
+        nominal_norm=start.nominal_norm,
         step_norm=0.0,
         rollouts=method.evaluate.rollouts,
     )
@@ -182,7 +183,7 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
         near=sum(int(one.sum()) for one in near),
         near_misses=sum(int((one & other).sum()) for one, other in zip(near, missed, strict=True)),
         worst_miss=max(worst, default=math.nan),
-        nominal_norm=float(vector_norm(start.nominal)),
+        nominal_norm=start.nominal_norm,
         step_norm=0.0 if taken is None else taken.length,
         smoothness_median=median(search.smoothness),
         smoothness_max=float(search.smoothness.max(initial=0.0)),

@@ -166,17 +166,21 @@ class LocalSafeRegion:
         return self.longest(length_of(target))
 
     def longest(self, limit: float) -> float:
-        """Return a bound on |z| for the points of Z with |z| <= ``limit``.
+        """Return a bound on |z| for the points of Z with |z| <= ``limit``."""
+        return min(limit, self.radius, self._longest_in_rows)
 
-        It is the least of the limit, r and the longest step that each row leaves.  Row i requires
-        kappa g_i - (|a_i| - e_i) |z| + (L_i / 2) |z|^2 <= 0, which bounds |z| by the larger root.
+    @cached_property
+    def _longest_in_rows(self) -> float:
+        """The longest step that the rows leave.
+
+        Row i requires kappa g_i - (|a_i| - e_i) |z| + (L_i / 2) |z|^2 <= 0, which bounds |z| by the larger root.
         """
         fall = np.maximum(self.norms - self.probe_error, 0.0)
         root = np.sqrt(fall**2 - 2.0 * self.smoothness * self.kappa * self.values)
         curved = self.smoothness > 0
         with np.errstate(over="ignore"):  # a curvature of almost 0 gives no limit
             limits = (fall + root)[curved] / self.smoothness[curved]
-        return min(limit, self.radius, float(limits.min(initial=np.inf)))
+        return float(limits.min(initial=np.inf))
 
     def longest_by_pairs(self) -> float:
         """Return a bound on |z| for the points of Z, from the sum of each two rows; inf if no sum gives one.
