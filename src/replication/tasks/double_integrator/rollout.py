@@ -58,18 +58,19 @@ def rollout(
         raise ConfigurationError(f"horizon: expected at least 1, got {horizon}")
     sets = next(iter(parameters.values())).shape[0]
     drift, push = torch.tensor(A).to(starts).expand(sets, -1, -1), torch.tensor(B).to(starts)
-    states = starts.new_empty(horizon + 1, sets, 2, len(starts))  # in columns, as the policy reads them
-    inputs = starts.new_empty(horizon, sets, 1, len(starts))
-    states[0] = starts.T
     act = policy.on_columns(parameters)
+    state = starts.T.expand(sets, -1, -1).contiguous()  # in columns, as the policy reads them
+    states, inputs = [state], []
     for t in range(horizon):
-        inputs[t] = act(states[t])
+        applied = act(state)
         if action_filter is not None:
             if t % action_filter.horizon == 0:
-                level = action_filter.level(states[t])
-            inputs[t] = action_filter(t, states[t], inputs[t], level)
-        torch.baddbmm(push * inputs[t], drift, states[t], out=states[t + 1])
-    return Rollout(states.permute(1, 0, 3, 2), inputs.permute(1, 0, 3, 2))
+                level = action_filter.level(state)
+            applied = action_filter(t, state, applied, level)
+        state = torch.baddbmm(push * applied, drift, state)
+        states.append(state)
+        inputs.append(applied)
+    return Rollout(torch.stack(states).permute(1, 0, 3, 2), torch.stack(inputs).permute(1, 0, 3, 2))
 
 
 def rollout_policy(
