@@ -82,7 +82,7 @@ class ParameterVector:
 
     def read(self) -> Tensor:
         """Return a copy of theta, shape (d,)."""
-        return torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters]).to(torch.float64)
+        return torch.cat([parameter.detach().reshape(-1).to(torch.float64) for parameter in self.parameters])
 
     def read_rest(self, policy: nn.Module, known: Rest | str | None = None) -> Rest:
         """Return copies of all policy tensors outside theta; ``known`` itself, without a copy, if it holds the same."""

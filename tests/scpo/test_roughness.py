@@ -275,6 +275,18 @@ def test_the_width_of_a_grid(width: float, offset: float) -> None:
     assert found == pytest.approx([width, 0.0])
 
 
+@pytest.mark.parametrize("first", ["still", "coarse", "fine"])
+@pytest.mark.parametrize("later", ["still", "coarse", "fine", "one fine"])
+def test_what_is_on_a_grid_has_a_width(first: str, later: str) -> None:
+    fine, base = np.random.default_rng(1).uniform(-1.0, 1.0, (4, 6)), np.full(6, 0.25)
+    kinds = {"still": np.tile(base, (4, 1)), "coarse": fine.round(5), "fine": fine}
+    kinds["one fine"] = np.vstack([fine[:3].round(5), fine[3:]])
+    values = np.vstack([kinds[first][:1], kinds[later][1:]])
+    on = on_a_grid(values, base, least=1)
+    assert (on == (grid_width(values, base) > 0)).all()
+    assert on.all() == ("fine" not in f"{first} {later}" and {first, later} != {"still"})
+
+
 def test_numbers_too_small_for_the_grid_of_the_largest_end_the_search() -> None:
     values, base = np.array([[1e6], [1e-10]]), np.array([[1e6], [0.0]])
     assert 0.0 <= grid_width(values, base)[0] < 1e-3
