@@ -154,13 +154,15 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
         rows = replace(region, probe_error=region.probe_error + beside)
         projection, missed = _projected(_with_descent_row(rows, goal, method), goal)
         misses = misses or missed
-        proposal = Proposal(projection.point, region.bound(projection.point, start.values), projection)
-        if method.look is not None and proposal.step.any() and length_of(proposal.step) >= least:
-            seen = look_along(proposal.step, start, basis, probes, region, beside, method.evaluate, method.look)
+        step = projection.point
+        if method.look is not None and step.any() and length_of(step) >= least:
+            seen = look_along(step, start, basis, probes, region, beside, method.evaluate, method.look)
             looks, unsafe = looks + seen.count, unsafe + seen.unsafe
-            proposal = replace(proposal, step=seen.step, bound=seen.bound)
-        proposal = replace(proposal, looks=looks, unsafe_looks=unsafe, missed=misses)
-        length = length_of(proposal.step)
+            step, bound = seen.step, seen.bound
+        else:
+            bound = region.bound(step, start.values)
+        proposal = Proposal(step, bound, projection, looks, unsafe, misses)
+        length = length_of(step)
         if length >= least:
             return proposal
         if length == 0.0:
