@@ -28,7 +28,10 @@ OPTIONS = {
 }
 #: Settings that are younger than banked runs, as "regression.noise" -> the value that stands for how it was before.
 #: With this value they stay out of digests, so that what is banked, and the freeze of the study, stay good.
-YOUNGER: dict[str, Any] = {}
+YOUNGER: dict[str, Any] = {
+    "regression.scpo.directions.pieces": 0,
+    "double_integrator.scpo.directions.pieces": 0,
+}
 #: Files in config/ that are no scales.
 NO_SCALES = ("claims",)
 

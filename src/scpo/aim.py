@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scpo.arrays import LARGEST, Array, length_of
-from scpo.basis import Basis
+from scpo.basis import Basis, foreseen_step
 from scpo.buffer import turned
+from scpo.pieces import Rows
 from scpo.probing import Probes
 from scpo.state import Method, Start
 
@@ -22,10 +23,11 @@ class Aim:
 
     Attributes:
         target: t (n,).
-        turned: the target is not the nominal step because the buffer turned it.
+        turned: the target is not the nominal step: planes of kinks or the buffer turned it.
         restoring: the target leads back to the safe set instead of along the loss.
         descent_row: Q^T grad loss (n,) if the loss needs a row of its own, else None.
         metric: Q^T M^-1 Q (n, n), in whose norm the target is projected; None: Euclidean.
+        pieces: the rows of planes that the step must satisfy, too, or None.
     """
 
     target: Array
@@ -33,6 +35,7 @@ class Aim:
     restoring: bool = False
     descent_row: Array | None = None
     metric: Array | None = None
+    pieces: Rows | None = None
 
 
 def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
@@ -47,12 +50,18 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
     elif method.may_rise(start):
         row = basis.coordinates(start.gradient)
     width = method.step.buffer
-    if start.metric is not None and not basis.holds_nominal:  # then Q^T p is not what is nearest to p in this norm
+    planes = None if start.memory is None else start.memory.pieces
+    foreseen = foreseen_step(start, method) if planes is not None and target.any() else None
+    if foreseen is not None:  # what is nearest to it need not descend
+        target = basis.coordinates(foreseen)
+        row = None if method.descent is None else basis.coordinates(start.gradient)
+    elif start.metric is not None and not basis.holds_nominal:  # then Q^T p is not what is nearest to p in this norm
         force = basis.coordinates(start.metric * start.nominal)
         target = np.asarray(np.linalg.solve(basis.in_coordinates(start.metric), force))
     aimed = turned(target, probes.slopes, tightened, width) if width > 0.0 and target.any() else target
     metric = basis.in_coordinates(start.metric) if start.metric is not None and aimed.any() else None
-    return Aim(aimed, turned=aimed is not target, descent_row=row, metric=metric)
+    rows = None if planes is None else planes.rows(start.theta, basis.vectors, start.values, probes.slopes)
+    return Aim(aimed, turned=aimed is not target or foreseen is not None, descent_row=row, metric=metric, pieces=rows)
 
 
 def _restoring(start: Start, probes: Probes, tightened: Array) -> Array:

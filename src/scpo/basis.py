@@ -90,7 +90,7 @@ def draw_basis(start: Start, method: Method) -> Basis:
     leading = [start.nominal]
     if count > 1 and (start.metric is not None or method.may_rise(start)):
         leading.append(start.gradient)
-    if count > len(leading) + 1 and (step := _foreseen(start, method)) is not None:
+    if count > len(leading) + 1 and (step := foreseen_step(start, method)) is not None:
         leading.append(step)
     vectors = orthonormal_basis(torch.stack(leading, dim=1))
     places = count - vectors.shape[1]
@@ -109,12 +109,13 @@ def draw_basis(start: Start, method: Method) -> Basis:
     return Basis(vectors, energy, vectors.shape[1] == start.dimension)
 
 
-def _foreseen(start: Start, method: Method) -> Tensor | None:
+def foreseen_step(start: Start, method: Method) -> Tensor | None:
     """Return the nominal step projected onto the remembered half-spaces up to the buffer; None if it lies in them."""
     if start.memory is None or start.unsafe:
         return None
     slack = -(start.values + method.tightening_at(start) + method.step.buffer)
-    return foreseen(start.memory, start.nominal, method.step.kappa * slack, start.metric)
+    memory, slack = start.memory.with_pieces(start.theta, start.values, slack)
+    return foreseen(memory, start.nominal, method.step.kappa * slack, start.metric)
 
 
 def next_count(basis: Basis, directions: Directions) -> int:

@@ -12,7 +12,7 @@ A memory that is wrong costs progress and never safety: the region is built on w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError
+from scpo.pieces import Pieces
 
 #: so many numbers (half a MB) are kept at most, unless as many gradients as are recycled need more
 NUMBERS = 2**16
@@ -42,14 +43,17 @@ class Memory:
     Attributes:
         indices: which constraints they belong to (m,).
         gradients: the gradients (m, d), as far as probes have shown them.
+        pieces: planes of constraints with kinks, or None.
     """
 
     indices: np.ndarray
     gradients: Tensor
+    pieces: Pieces | None = None
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Any]:
         """Return copies of all entries as tensors."""
-        return {"indices": torch.from_numpy(self.indices.copy()), "gradients": self.gradients.clone()}
+        state = {"indices": torch.from_numpy(self.indices.copy()), "gradients": self.gradients.clone()}
+        return state if self.pieces is None else state | {"pieces": self.pieces.state_dict()}
 
     @classmethod
     def of_state(cls, state: dict[str, Any], values: int, theta: Tensor) -> Memory:
@@ -64,7 +68,32 @@ class Memory:
                 f"state: gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
                 f"{theta.numel()} parameters and {values} constraint values"
             )
-        return cls(indices, gradients.clone().to(theta.device))
+        pieces = state.get("pieces")
+        kept = None if pieces is None else Pieces.of_state(pieces, theta.device)
+        return cls(indices, gradients.clone().to(theta.device), kept)
+
+    def standing(self, theta: Tensor, values: Array) -> Memory:
+        """Return the memory without the planes that lie above g (k,) at theta (d,)."""
+        return self if self.pieces is None else replace(self, pieces=self.pieces.standing(theta, values))
+
+    def with_pieces(self, theta: Tensor, values: Array, slack: Array) -> tuple[Memory, Array]:
+        """Return the memory with planes as gradients of further constraints, and the slack of all: first (k,)."""
+        if self.pieces is None:
+            return self, slack
+        more = slack.size + np.arange(self.pieces.indices.size)
+        every = Memory(np.append(self.indices, more), torch.cat([self.gradients, self.pieces.gradients]))
+        return every, np.append(slack, slack[self.pieces.indices] + self.pieces.below(theta, values))
+
+    def at_pieces(self, vectors: Tensor, slopes: Array) -> Memory:
+        """Return the memory with the gradients of the planes that are nearer to the slopes (k, n) along Q."""
+        if self.pieces is None:
+            return self
+        gradients, along = self.gradients.clone(), (self.gradients @ vectors).cpu().numpy()
+        for index in np.unique(self.pieces.indices):
+            place, found = np.flatnonzero(self.indices == index), self.pieces.nearest(index, slopes[index], vectors)
+            if place.size and found and found[1] < np.linalg.norm(along[place[0]] - slopes[index]):
+                gradients[place[0]] = self.pieces.gradients[found[0]]
+        return replace(self, gradients=gradients)
 
 
 def renewed(

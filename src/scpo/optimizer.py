@@ -202,6 +202,7 @@ class SafeOptimizer(Wrapper):
         """
         self._refuge, self._raised, self._longest, self._gradient_bound = None, None, math.inf, None
         self._probed = False
+        self._memory = self._memory and replace(self._memory, pieces=None)
         self._values = np.full_like(self._values, np.nan)  # not known until all checks have passed
         self.evaluate.begin(self.evaluate.phase + 1)
         if measured := math.isfinite(self._measured_at):
@@ -366,6 +367,8 @@ class SafeOptimizer(Wrapper):
             return start
         values: Array = self.evaluate.checked(theta) if unknown else self.evaluate(theta[None])[0]
         bound, moved = self._gradient_bound, float(vector_norm(theta - self._theta))
+        if not same and start.memory:
+            start = replace(start, memory=replace(start.memory, pieces=None))
         if not same or moved > self.smoothness.radius():
             bound = None
         if bound is not None:

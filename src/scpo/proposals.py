@@ -152,7 +152,7 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
     for _ in range(MOST_LENGTHS):
         beside = np.divide(lacking, least, out=np.zeros_like(lacking), where=(lacking > 0) & (least > 0))
         rows = replace(region, probe_error=region.probe_error + beside)
-        projection, missed = _projected(_with_descent_row(rows, goal, method), goal)
+        projection, missed = _projected(_with_pieces(_with_descent_row(rows, goal, method), goal), goal)
         misses = misses or missed
         step = projection.point
         if method.look is not None and step.any() and length_of(step) >= least:
@@ -213,6 +213,21 @@ def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> Loc
         np.vstack([region.slopes, goal.descent_row]),
         np.append(region.smoothness, method.descent.loss_smoothness),
         np.append(region.probe_error, 0.0),
+        region.radius,
+        region.kappa,
+    )
+
+
+def _with_pieces(region: LocalSafeRegion, goal: Aim) -> LocalSafeRegion:
+    """Return the region with the rows of planes, which get the constants of their constraints."""
+    if goal.pieces is None:
+        return region
+    rows, of = goal.pieces, goal.pieces.indices
+    return LocalSafeRegion(
+        np.append(region.values, region.values[of] - rows.below),
+        np.vstack([region.slopes, rows.slopes]),
+        np.append(region.smoothness, region.smoothness[of]),
+        np.append(region.probe_error, region.probe_error[of]),
         region.radius,
         region.kappa,
     )

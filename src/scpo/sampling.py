@@ -60,6 +60,9 @@ class Directions(Options):
         "at most so many of them are gradients that the last probes showed, of the constraints nearest to their limits",
         ge=0,
     )
+    pieces: int = option(
+        128, "at most so many planes of constraints with kinks are kept, as further limits of a step; 0: none", ge=0
+    )
     probe_length: float | None = option(
         None, "nu: length of a probe in weight space; null: curvature is balanced against rounding", gt=0
     )

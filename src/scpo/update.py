@@ -17,7 +17,8 @@ from torch.linalg import vector_norm
 from scpo.aim import Aim, aim
 from scpo.arrays import Array
 from scpo.basis import Basis, draw_basis, next_count
-from scpo.memory import Memory, renewed
+from scpo.memory import NUMBERS, Memory, renewed
+from scpo.pieces import SAME, SHARP, STILL, TURN, Pieces
 from scpo.probing import Probes, first_length, is_complete, is_flat, median, probe, refuse_flat
 from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
@@ -75,6 +76,8 @@ def safe_update(start: Start, method: Method) -> Outcome:
     if not start.nominal.any() and not start.unsafe:
         return _stay(start, method)
     start, rough = resolved(start, method, first_length(start))
+    if start.memory is not None:
+        start = replace(start, memory=start.memory.standing(start.theta, start.values))
     basis = draw_basis(start, method)
     if basis.size == 0:  # no nominal step, and nothing was drawn
         return _stay(start, method)
@@ -102,7 +105,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
         values=start.values if taken is None else taken.values,
         gradient_bound=_gradient_bound(start, basis, probes, search, method),
         info=record(start, basis, probes, goal, search, method),
-        memory=remembered(start, basis, probes, method, search.last.projection.active[: start.values.size]),
+        memory=_remembered_with_pieces(start, basis, probes, search, method),
         count=next_count(basis, method.directions),
         unsafe=tuple(trial.theta for trial in search.trials if trial.unsafe),
         refuge=None if missed is None else Refuge(start.theta, start.values, start.gradient_bound),
@@ -215,6 +218,38 @@ def _gradient_bound(start: Start, basis: Basis, probes: Probes, search: Search, 
     if search.taken is not None and not vector.exact:  # writing theta may move it by more than the step
         length = float(vector_norm(vector.rounded(search.taken.theta) - start.theta))
     return carried(bound, search.smoothness, probes.constants.kinks, length)
+
+
+def _remembered_with_pieces(
+    start: Start, basis: Basis, probes: Probes, search: Search, method: Method
+) -> Memory | None:
+    """Return the gradients of the constraints nearest to their limits, and planes of those whose slopes may turn.
+
+    Which they are, the last step that was proposed decides (see :data:`scpo.pieces.TURN`).  After a step as good as 0
+    no plane is kept.
+    """
+    based = start.memory and replace(start, memory=start.memory.at_pieces(basis.vectors, probes.slopes))
+    memory = remembered(based or start, basis, probes, method, search.last.projection.active[: start.values.size])
+    pieces, most = start.memory and start.memory.pieces, min(method.directions.pieces, NUMBERS // start.dimension)
+    length = search.trials[-1].length if search.trials else 0.0
+    if most == 0 or method.directions.recycled == 0 or length <= STILL * float(vector_norm(start.nominal)):
+        return memory
+    sizes = np.linalg.norm(probes.slopes, axis=1)
+    over = min(length / TURN, start.scale / SHARP)
+    turning = np.flatnonzero((search.smoothness * over >= sizes) & (sizes > 0.0))
+    if pieces is None and turning.size == 0:
+        return memory
+    nearest = turning[np.argsort(-start.values[turning] / sizes[turning], kind="stable")][: method.directions.recycled]
+    pieces = pieces or Pieces(np.empty(0, dtype=np.int64), start.theta.new_zeros(0, start.dimension), np.empty(0))
+    memory = memory or Memory(np.empty(0, dtype=np.int64), start.theta.new_zeros(0, start.dimension))
+    found = []
+    for index in nearest:
+        slope, place = probes.slopes[index], np.flatnonzero(memory.indices == index)
+        gradient = memory.gradients[place[0]] if place.size else basis.combine(slope)
+        like = pieces.nearest(index, slope, basis.vectors)
+        old = like[0] if like and like[1] <= SAME * sizes[index] else None
+        found.append((index, gradient, start.values[index] - float(gradient @ start.theta), old))
+    return replace(memory, pieces=pieces.extended(found, most))
 
 
 def remembered(

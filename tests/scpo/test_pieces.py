@@ -1,0 +1,132 @@
+"""Planes of constraints with kinks: what is kept, what is dropped, and how near to an optimum they lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.optima import begin, follow
+from benchmarks.problems import PROBLEMS, Problem
+from replication.settings import DirectionSettings
+from scpo import Constraint, Isotropic, SafeOptimizer
+from scpo.memory import Memory
+from scpo.pieces import Pieces
+
+KINKED = [problem for problem in PROBLEMS if not problem.smooth]
+
+
+def planes(gradients: Tensor, offsets: list[float], indices: list[int] | None = None) -> Pieces:
+    return Pieces(np.array(indices or [0] * len(offsets)), gradients, np.array(offsets))
+
+
+def test_a_plane_above_a_value_is_dropped_and_one_that_touches_it_stays() -> None:
+    found = planes(torch.eye(3).double(), [0.0, -1.0, 1e-12])
+    theta = torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64)
+    standing = found.standing(theta, np.array([1.0]))
+    assert standing is not None
+    assert standing.offsets.tolist() == [0.0, -1.0, 1e-12]
+    standing = found.standing(theta, np.array([0.5]))
+    assert standing is not None
+    assert standing.offsets.tolist() == [-1.0]
+    assert found.standing(theta, np.array([-0.5])) is None
+
+
+def test_rows_lie_below_the_value_and_leave_out_what_the_probes_show() -> None:
+    found = planes(torch.eye(3).double(), [-1.0, -2.0, 0.0])
+    theta, basis = torch.zeros(3, dtype=torch.float64), torch.eye(3).double()[:, :2]
+    rows = found.rows(theta, basis, np.array([-0.5]), np.array([[1.0, 0.0]]))
+    assert rows is not None
+    assert rows.slopes.tolist() == [[0.0, 1.0], [0.0, 0.0]]
+    assert rows.below.tolist() == [1.5, 0.0]  # a plane above the value counts as one through it
+    assert found.some(np.array([0])).rows(theta, basis, np.array([-0.5]), np.array([[1.0, 0.0]])) is None
+
+
+def test_the_latest_are_kept_and_one_may_replace_another() -> None:
+    found = planes(torch.eye(3).double(), [1.0, 2.0, 3.0])
+    new = torch.full((3,), 0.5, dtype=torch.float64)
+    assert found.extended([(0, new, 4.0, 1), (0, new, 5.0, None)], 9).offsets.tolist() == [1.0, 3.0, 4.0, 5.0]
+    assert found.extended([(0, new, 4.0, None)], 2).offsets.tolist() == [3.0, 4.0]
+
+
+def test_a_gradient_starts_from_the_plane_that_fits_the_slopes() -> None:
+    pieces = planes(torch.tensor([[1.0, 0.0, 7.0], [0.0, 1.0, 8.0]]).double(), [0.0, 0.0])
+    memory = Memory(np.array([0]), torch.tensor([[1.0, 0.0, 7.0]]).double(), pieces)
+    basis = torch.eye(3).double()[:, :2]
+    assert memory.at_pieces(basis, np.array([[0.0, 1.0]])).gradients.tolist() == [[0.0, 1.0, 8.0]]
+    assert memory.at_pieces(basis, np.array([[1.0, 0.0]])).gradients.tolist() == [[1.0, 0.0, 7.0]]
+
+
+def trained(problem: Problem, updates: int, optimizer: str = "SGD", **directions: Any) -> SafeOptimizer:
+    safe = begin(problem, optimizer, directions=Isotropic(**directions))
+    follow(problem, safe, updates)
+    return safe
+
+
+def pieces_of(safe: SafeOptimizer) -> Pieces | None:
+    return None if safe._memory is None else safe._memory.pieces
+
+
+def test_kinks_leave_planes_that_a_saved_state_holds_and_refresh_forgets() -> None:
+    problem = KINKED[0]
+    safe, other = trained(problem, 40), trained(problem, 1)
+    kept = pieces_of(safe)
+    assert kept is not None
+    assert 2 <= kept.indices.size <= 40
+    other.policy.load_state_dict(safe.policy.state_dict())
+    other.load_state_dict(safe.state_dict())
+    for one in (safe, other):
+        follow(problem, one, 5)
+    assert torch.equal(safe.vector.read(), other.vector.read())
+    safe.refresh()
+    assert pieces_of(safe) is None
+
+
+@pytest.mark.parametrize("name", ["box, 20-d", "polytope, 1,000 rows", "curved, 1,000 rows"])
+def test_smooth_constraints_leave_no_planes(name: str) -> None:
+    (problem,) = (one for one in PROBLEMS if one.name == name)
+    safe = trained(problem, 30)
+    assert pieces_of(safe) is None
+
+
+def test_planes_are_few() -> None:
+    kept = pieces_of(trained(KINKED[0], 40, pieces=3))
+    assert kept is not None
+    assert kept.indices.size == 3
+
+
+@pytest.mark.parametrize("none", [{"pieces": 0}, {"recycled": 0}])
+def test_without_them_nothing_is_kept(none: dict[str, int]) -> None:
+    assert pieces_of(trained(KINKED[0], 40, **none)) is None
+
+
+def test_the_scales_of_the_replication_keep_none() -> None:
+    """Their runs were made before there were any."""
+    assert DirectionSettings().pieces == 0 < Isotropic().pieces
+
+
+def test_wrong_planes_cost_no_safety() -> None:
+    """A concave constraint lies below the planes of its iterates."""
+    policy = torch.nn.Linear(3, 1, bias=False).double()
+    torch.nn.init.zeros_(policy.weight)
+    constraint = Constraint(lambda given: [0.5 - 50.0 * float((given.weight - 0.2).abs().min()) - 0.6])
+    safe = SafeOptimizer(
+        torch.optim.SGD(policy.parameters(), lr=0.1), policy, constraint, directions=Isotropic(count=2)
+    )
+    for _ in range(60):
+        safe.zero_grad()
+        (policy.weight - 1.0).square().sum().backward()
+        assert safe.step().slack >= 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the last 50 steps")
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("problem", KINKED, ids=lambda one: one.name.split()[0])
+def test_kinks_leave_less_than_five_percent(name: str, problem: Problem) -> None:
+    found = follow(problem, begin(problem, name), 600, until=0.05)
+    assert found["unsafe"] == 0
+    assert found["gap"] <= 0.05
