@@ -30,6 +30,8 @@ class Smoothness:
 
     #: a bound on |grad g_i| at the start, a number or (k,), for safe probes; None if it is not known
     gradient_bound: ArrayLike | None = None
+    #: True if L is learned from steps, so that a large one may stand for a kink
+    estimated = False
 
     def start(self, length: int) -> None:
         """Prepare for k = ``length`` constraint values.  The optimiser calls this once, before everything else."""
@@ -145,6 +147,8 @@ class EstimatedSmoothness(Options):
 
 class Estimate(Smoothness):
     """The model that estimates L and r from the steps so far; see :class:`EstimatedSmoothness`."""
+
+    estimated = True
 
     def __init__(self, options: EstimatedSmoothness) -> None:
         self.options = options

@@ -231,8 +231,9 @@ def _remembered_with_pieces(
     based = start.memory and replace(start, memory=start.memory.at_pieces(basis.vectors, probes.slopes))
     memory = remembered(based or start, basis, probes, method, search.last.projection.active[: start.values.size])
     pieces, most = start.memory and start.memory.pieces, min(method.directions.pieces, NUMBERS // start.dimension)
+    wanted = most > 0 and method.directions.recycled > 0 and method.smoothness.estimated
     length = search.trials[-1].length if search.trials else 0.0
-    if most == 0 or method.directions.recycled == 0 or length <= STILL * float(vector_norm(start.nominal)):
+    if not wanted or length <= STILL * float(vector_norm(start.nominal)):
         return memory
     sizes = np.linalg.norm(probes.slopes, axis=1)
     over = min(length / TURN, start.scale / SHARP)

@@ -130,3 +130,10 @@ def test_kinks_leave_less_than_five_percent(name: str, problem: Problem) -> None
     found = follow(problem, begin(problem, name), 600, until=0.05)
     assert found["unsafe"] == 0
     assert found["gap"] <= 0.05
+
+
+def test_constants_that_are_given_keep_no_planes() -> None:
+    """They say that there is no kink, however much they let a slope turn."""
+    safe = begin(KINKED[0], "SGD", smoothness=1000.0, verify=True)
+    follow(KINKED[0], safe, 20)
+    assert pieces_of(safe) is None
