@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.pipeline import warm
 from tests.replication import synthetic_results
 from tests.replication.synthetic_stamps import write_stamps
 
@@ -63,22 +62,21 @@ class Copy:
         """Add the files of one addition."""
         shutil.copytree(ADDITIONS / name, self.folder, dirs_exist_ok=True)
 
-    def run(self, *arguments: object) -> str:
-        """Run Python in the copy, on the copy's packages, and return what it prints."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+    def run(self, code: str, *arguments: object) -> str:
+        """Run a code in the copy, on the copy's packages, and return what it prints."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
+        done = warm.python(code, *map(str, arguments), folder=self.folder, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def snakemake(self, *arguments: str) -> str:
         """Run the workflow at the smoke scale."""
         options = ["--profile", "profiles/default", "--cores", "1", *arguments]
-        return self.run("-m", "snakemake", *options, "--config", "scale=smoke")
+        return self.run(warm.MODULE.format("snakemake"), *options, "--config", "scale=smoke")
 
     def replicate(self, *arguments: object) -> str:
         """Run a command of the replication."""
-        return self.run("-m", "replication", *arguments)
+        return self.run(warm.MODULE.format("replication"), *arguments)
 
 
 @pytest.fixture
@@ -126,7 +124,7 @@ assert preregistration.problem() is None
 def test_a_claim_is_one_file_and_the_generated_ones(copy: Copy, tmp_path: Path) -> None:
     copy.append("config/claims.yaml", CLAIM)
     copy.replicate("freeze", "--reason", "one more claim")
-    copy.run("-c", FROZEN)
+    copy.run(FROZEN)
     write_synthetic_results()
     copy.replicate("quantities", "--results", "results/synthetic", "--out", "results/synthetic/quantities.parquet")
     copy.replicate("claims", "--results", "results/synthetic", "--out", "claims.json")
@@ -184,7 +182,7 @@ def test_a_setting_is_two_files_and_the_generated_ones(copy: Copy, tmp_path: Pat
     copy.replicate("defaults", "--out", "config/default.yaml")
     copy.replicate("schema", "--out", "config/schema.json")
     assert "noise: 0.0" in (tmp_path / "config/default.yaml").read_text()
-    copy.run("-c", NOISE)
+    copy.run(NOISE)
     assert copy.touched() == {settings, use}
 
 
@@ -208,7 +206,7 @@ def test_an_experiment_is_its_folders_and_a_registry_line(copy: Copy, tmp_path: 
     runs = [f"results/smoke/toy/{arm}/seed-20002/run.json" for arm in ("scpo", "unconstrained")]
     copy.snakemake(*runs, "results/smoke/config.json")
     copy.replicate("figure", "toy-curve", "--results", "results/smoke", "--out", "toy.pdf")
-    found = copy.run("-c", "from replication.experiments.quantities import QUANTITIES; print(*QUANTITIES)")
+    found = copy.run("from replication.experiments.quantities import QUANTITIES; print(*QUANTITIES)")
     assert "toy-loss" in found.split()
     own = {path for path in copy.touched() if "toy" in path}
     assert copy.touched() == own | {registry}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from replication import scales, strict_yaml
+from tests.pipeline import warm
 
 PROJECT = Path(__file__).parents[2]
 RULES = """
@@ -34,8 +33,7 @@ RUN = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
 @pytest.mark.parametrize("origin", ["", "shipped"])
 def test_a_rule_runs_where_snakemake_does_or_says_what_it_needs(origin: str):
     options = ["scale=study", "from=shipped"] if origin else []
-    command = [sys.executable, "-c", RULES, *options]
-    done = subprocess.run(command, cwd=PROJECT, env=RUN, capture_output=True, text=True, check=False)
+    done = warm.python(RULES, *options, folder=PROJECT, environment=RUN)
     assert done.returncode == 0, done.stderr
     local, said = json.loads(done.stdout.splitlines()[-1])
     assert len(local) > 10 and any(local.values())
@@ -46,9 +44,9 @@ def test_a_rule_runs_where_snakemake_does_or_says_what_it_needs(origin: str):
 @pytest.mark.slow
 def test_jobs_of_a_kind_go_to_the_queue_together():
     pytest.importorskip("snakemake_executor_plugin_slurm")
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "--cores", "2", "--dry-run"]
-    command += ["--forceall", "--config", "scale=smoke", "set=only=[scpo,unconstrained]"]
-    done = subprocess.run(command, cwd=PROJECT, env=RUN, capture_output=True, text=True, check=False)
+    options = ["--profile", "profiles/slurm", "--cores", "2", "--dry-run", "--forceall"]
+    options += ["--config", "scale=smoke", "set=only=[scpo,unconstrained]"]
+    done = warm.module("snakemake", *options, folder=PROJECT, environment=RUN)
     assert done.returncode == 0, done.stdout + done.stderr
     (block,) = done.stdout.split("Group job training")[1:]
     assert block.count("    Job ") == block.count("Training: ") == 2

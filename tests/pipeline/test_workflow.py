@@ -6,14 +6,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from replication.config import load
 from replication.report import parts
+from tests.pipeline import warm
 
 PROJECT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "notebooks", "paper", "shipped", "src")
@@ -64,11 +63,11 @@ class Workflow:
             program.chmod(0o755)
 
     def snakemake(self, *options: str, scale: str = "smoke", settings: str = "", origin: str = "") -> str:
-        command = [sys.executable, "-m", "snakemake", "--profile", "profiles/default", "--cores", "1", *options]
-        command += ["--config", f"scale={scale}", f"set={settings}", f"from={origin}"]
+        given = ["--profile", "profiles/default", "--cores", "1", *options]
+        given += ["--config", f"scale={scale}", f"set={settings}", f"from={origin}"]
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
-        run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        run = warm.module("snakemake", *given, folder=self.folder, environment=environment)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout + run.stderr
 
@@ -273,8 +272,7 @@ with SnakemakeApi() as api:
 def listed(scale: str, origin: str = "") -> dict[str, tuple[list[str], int]]:
     """Of each rule of a scale what it lacks, and how many inputs it lists."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
-    command = [sys.executable, "-c", RULES, scale, origin]
-    run = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    run = warm.python(RULES, scale, origin, folder=PROJECT, environment=environment)
     assert run.returncode == 0, run.stderr
     return {name: (lacking, inputs) for name, lacking, inputs in map(json.loads, run.stdout.splitlines())}
 
