@@ -74,7 +74,7 @@ def test_without_violations_a_penalty_is_the_plain_step() -> None:
 @pytest.mark.parametrize("weight", [0.0, 5.0])
 def test_primal_dual_finds_the_optimum_and_its_multiplier(weight: float) -> None:
     policy, method = begin(PrimalDual, multipliers=Multipliers(weight=weight, rate=0.1))
-    infos = train(policy, method, 3000)
+    infos = train(policy, method, 1000)
     assert policy.x.tolist() == pytest.approx([1.0, 2.0], abs=1e-4)
     assert method.duals == pytest.approx([2.0], abs=1e-3)
     assert any(info.unsafe_proposals for info in infos)  # which is what has raised the multiplier
