@@ -3,12 +3,18 @@
 Property tests draw the same examples each time, so that a failure is the change's; HYPOTHESIS_PROFILE=search looks on.
 """
 
+import fcntl
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# jsonschema, which notebooks load, would spend two seconds on a grammar of addresses that no notebook is held against
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 # how long a draw takes says how busy the machine is, and nothing about the test
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -53,3 +59,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.name in SLOW or item.path.parent.name == "pipeline":
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session")
+def shipped_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped results, restored, with their table of quantities and their verdicts: made once, to be read alone."""
+    from replication.claims import decide, verdicts
+    from replication.experiments import quantities
+    from replication.paths import REPOSITORY
+    from replication.results.quantities import FILE
+    from replication.shipped import ship
+
+    shipped, own = REPOSITORY / "shipped/results/study", tmp_path_factory.getbasetemp()
+    if not (shipped / ship.MANIFEST).is_file():
+        pytest.skip("no shipped results in this checkout")
+    of_all = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = of_all / "restored/results/shipped/study"
+    with (of_all / "restored.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / verdicts.NAME).is_file():
+            ship.restore(shipped, folder)
+            quantities.main(folder, folder / FILE)
+            decide.write(folder, folder / verdicts.NAME)
+    return folder

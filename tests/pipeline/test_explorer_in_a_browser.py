@@ -19,20 +19,17 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from replication.claims import claims, decide, verdicts
+from replication.claims import claims, verdicts
 from replication.cli import main
-from replication.experiments import policies, quantities
+from replication.experiments import policies
 from replication.experiments.double_integrator.read import read_references
 from replication.page.verdict_rows import SOURCES
 from replication.results import quantities as table_of
-from replication.results.quantities import FILE
 from replication.results.read import read_config
 from replication.seeds import FIRST_REPORTED_SEED as FIRST
-from replication.shipped import ship
 from tests.pipeline.browser import BROWSERS, FLAGS, Page
 from tests.replication.test_explorer import rollout
 
-PROJECT = Path(__file__).parents[2]
 VIEWS = ("verdicts", "regression", "plane")
 WIDTHS = (400, 900, 1400)
 #: Largest difference between the loops of the page and those of NumPy, relative where they are large.
@@ -40,13 +37,15 @@ CLOSE = 1e-9
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("browser") / "results/shipped/study"
-    ship.restore(PROJECT / "shipped/results/study", folder)
-    quantities.main(folder, folder / FILE)
-    decide.write(folder, folder / verdicts.NAME)
-    assert main(["explorer", "--results", str(folder), "--out", str(folder / "explorer.html")]) == 0
-    return folder
+def results(shipped_study: Path) -> Path:
+    return shipped_study
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory: pytest.TempPathFactory, results: Path) -> Path:
+    out = tmp_path_factory.mktemp("browser") / "explorer.html"
+    assert main(["explorer", "--results", str(results), "--out", str(out)]) == 0
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +64,8 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 
 @pytest.fixture
-def page(chrome: webdriver.Chrome, results: Path) -> Iterator[Page]:
-    opened = Page(chrome, results / "explorer.html")
+def page(chrome: webdriver.Chrome, explorer: Path) -> Iterator[Page]:
+    opened = Page(chrome, explorer)
     yield opened
     assert opened.complaints() == []
 
@@ -85,8 +84,8 @@ def test_every_view_fits_its_width_and_loads_nothing(page: Page, view: str, widt
     assert (light["ground"] > light["ink"]) == (look == "light")
 
 
-def test_the_page_is_small_enough_to_send(results: Path) -> None:
-    assert (results / "explorer.html").stat().st_size <= 10_000_000
+def test_the_page_is_small_enough_to_send(explorer: Path) -> None:
+    assert explorer.stat().st_size <= 10_000_000
 
 
 def test_the_numbers_shown_are_those_of_the_claims(page: Page, results: Path) -> None:

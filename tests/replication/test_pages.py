@@ -16,11 +16,10 @@ from replication.claims.verdicts import Verdict
 from replication.cli import main
 from replication.config import Config, dump
 from replication.errors import ResultError
-from replication.experiments import quantities
 from replication.report import html, pages
-from replication.results.quantities import FILE, Table, of_rows
+from replication.results import quantities
+from replication.results.quantities import Table, of_rows
 from replication.results.read import read_config
-from replication.shipped import ship
 from scpo.errors import ConfigurationError
 
 from . import planted_claims
@@ -28,7 +27,6 @@ from . import planted_claims
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
-SHIPPED = PROJECT / "shipped/results/study"
 WRITTEN = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]
 FILLED = [path for path in WRITTEN if "<!--/q-->" in path.read_text() or verdicts.BEGIN in path.read_text()]
 SHOWING = [path for path in WRITTEN if pages.figures(path.read_text())]
@@ -108,19 +106,9 @@ def test_the_command_brings_pages_up_to_date(tmp_path: Path) -> None:
     assert f"| {found[0].statement} |" in page.read_text()
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not (SHIPPED / ship.MANIFEST).is_file():
-        pytest.skip("no shipped results in this checkout")
-    folder = tmp_path_factory.mktemp("shipped") / "study"
-    ship.restore(SHIPPED, folder)
-    quantities.main(folder, folder / FILE)
-    return folder
-
-
-def test_every_page_is_that_of_the_shipped_results(shipped: Path) -> None:
-    table, config = quantities.collect(shipped), read_config(shipped)
-    decided = decide.evaluate(shipped, load(), table)
+def test_every_page_is_that_of_the_shipped_results(shipped_study: Path) -> None:
+    table, config = quantities.read(shipped_study), read_config(shipped_study)
+    decided = decide.evaluate(shipped_study, load(), table)
     assert {path.name for path in FILLED} >= {"README.md", "claims.md"}
     for path in FILLED:
         text = path.read_text()
@@ -128,11 +116,11 @@ def test_every_page_is_that_of_the_shipped_results(shipped: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHOWING, ids=lambda path: path.stem)
-def test_the_figures_of_a_page_are_those_of_the_shipped_results(shipped: Path, path: Path) -> None:
+def test_the_figures_of_a_page_are_those_of_the_shipped_results(shipped_study: Path, path: Path) -> None:
     for shown, name in pages.figures(path.read_text()).items():
         drawn, kept = (
             matplotlib.image.imread(BytesIO(content))
-            for content in (pages.picture(name, shipped), (path.parent / shown).read_bytes())
+            for content in (pages.picture(name, shipped_study), (path.parent / shown).read_bytes())
         )
         assert drawn.shape == kept.shape, f"{shown}: make readme"
         assert np.abs(drawn - kept).mean() < 2e-3, f"{shown}: make readme"  # fonts may be rendered a little differently
