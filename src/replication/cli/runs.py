@@ -314,6 +314,8 @@ def notebook(*, template: Path, results: Path, out: Path, html: Path, log: Path)
         html: The HTML page.
         log: Where the notebook is executed; this copy stays if a cell fails.
     """
+    # jsonschema, which notebooks load, would spend two seconds on a grammar of addresses that they are not held against
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from replication import notebook
 
     notebook.execute(template, out, html, log, {"results": str(results)})
