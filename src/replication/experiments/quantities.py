@@ -60,7 +60,6 @@ def declared() -> dict[str, Quantity]:
     modules = [*EXPERIMENTS.values()]
     of_runs = [run_quantities.RUN, *(module.RUN for module in modules)]
     of_providers = [one.quantities for module in (whole, constants, *modules) for one in module.PROVIDERS]
-    of_providers += [one.quantities for module in modules for one in getattr(module, "ARM_PROVIDERS", ())]
     for quantity in (one for group in (*of_runs, *of_providers) for one in group):
         if quantity.name in found:
             raise ValueError(f"the quantity {quantity.name!r} is declared twice")
@@ -77,11 +76,12 @@ def _parts(results: Path) -> Iterator[tuple[Iterable[str], Iterable[Row]]]:
     for experiment, section in read_config(results).experiments.items():
         module = EXPERIMENTS.get(experiment)
         chosen = (*run_quantities.RUN, *(module.RUN if module else ()))
-        providers += module.PROVIDERS if module else ()
+        own: tuple[Provider, ...] = module.PROVIDERS if module else ()
+        providers += [one for one in own if not one.by_arm]
         for arm, settings in section.arms.items():
             for seed in settings.seed_range:
                 yield [f"{experiment}/{arm}"], _of_run(results, experiment, arm, seed, chosen)
-            for provider in getattr(module, "ARM_PROVIDERS", ()):
+            for provider in (one for one in own if one.by_arm):
                 yield [f"{experiment}/{arm}/{one.name}" for one in provider.quantities], provider.rows(results, arm)
     for provider in providers:
         yield [one.name for one in provider.quantities], provider.rows(results)

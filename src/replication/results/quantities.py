@@ -70,18 +70,18 @@ class Quantity:
     Attributes:
         name: lower case with hyphens, unique.
         sentence: what it is.
-        unit: "" for none.
         format: how it is printed.
         compute: gives the value for one run, or None where the quantity does not apply to the run; None for
             quantities whose rows a :class:`Provider` gives.
+        unit: "" for none.
         declared: file and line of the declaration.
     """
 
     name: str
     sentence: str
-    unit: str = ""
-    format: Format = NUMBER
+    format: Format
     compute: Callable[[Run], float | None] | None = None
+    unit: str = ""
     declared: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -98,24 +98,14 @@ class Provider:
 
     Attributes:
         quantities: what the rows are about.
-        rows: returns the rows for results/<scale>; raises ResultError where a file is missing or damaged.
+        rows: returns the rows for results/<scale>; with ``by_arm`` for results/<scale> and an arm.  It raises
+            ResultError where a file is missing or damaged.
+        by_arm: whether it handles each arm of its experiment alone, so that a damaged arm does not affect the others.
     """
 
     quantities: tuple[Quantity, ...]
-    rows: Callable[[Path], Iterable[Row]]
-
-
-@dataclass(frozen=True)
-class ArmProvider:
-    """A :class:`Provider` that handles each arm of an experiment alone; a damaged arm does not affect the others.
-
-    Attributes:
-        quantities: what the rows are about.
-        rows: returns the rows for results/<scale> and an arm.
-    """
-
-    quantities: tuple[Quantity, ...]
-    rows: Callable[[Path, str], Iterable[Row]]
+    rows: Callable[..., Iterable[Row]]
+    by_arm: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +210,12 @@ def of_rows(rows: Iterable[Row], problems: Mapping[str, str] | None = None) -> T
     if (twice := frame.duplicated(keys)).any():
         raise ResultError(f"{FILE}: two values for {' '.join(map(str, frame.loc[twice, keys].iloc[0]))}")
     return Table(frame, problems or {})
+
+
+def single(values: Mapping[str, float], experiment: str = "") -> Iterator[Row]:
+    """Yield a row for each of ``values`` by name, which belong to no arm and no seed."""
+    for name, value in values.items():
+        yield experiment, "", NO_SEED, name, float(value)
 
 
 def of_run(run: Run, quantities: Iterable[Quantity]) -> Iterator[Row]:

@@ -8,42 +8,37 @@ from typing import Any
 
 from replication.errors import ResultError
 from replication.results.inventory import BENCHMARKS
-from replication.results.quantities import COUNT, NO_SEED, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row
+from replication.results.quantities import COUNT, NO_SEED, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row, single
 from replication.results.read import read_benchmarks, read_config, read_findings, read_planned, read_referee
 
 RUNS = (
-    Quantity("finished-runs", "Runs that the results hold.", "runs", COUNT),
-    Quantity("planned-runs", "Runs that were planned, the finished ones among them.", "runs", COUNT),
+    Quantity("finished-runs", "Runs that the results hold.", COUNT, unit="runs"),
+    Quantity("planned-runs", "Runs that were planned, the finished ones among them.", COUNT, unit="runs"),
 )
 
 
 def _runs(results: Path) -> Iterator[Row]:
-    """Yield the number of runs; results that are part of a study say in a file how many were planned."""
+    """Return the number of runs; results that are part of a study say in a file how many were planned."""
     experiments = read_config(results).experiments.values()
     finished = sum(arm.seeds for section in experiments for arm in section.arms.values())
     planned = read_planned(results)
-    yield "", "", NO_SEED, "finished-runs", float(finished)
-    yield "", "", NO_SEED, "planned-runs", float(finished if planned is None else sum(planned.values()))
+    return single({"finished-runs": finished, "planned-runs": finished if planned is None else sum(planned.values())})
 
 
 ERROR = Format("size", 1)
 REFEREE = (
-    Quantity("referee-runs", "Runs that the referee recomputed.", "runs", COUNT),
-    Quantity("referee-iterates", "Saved iterates that the referee recomputed.", "iterates", COUNT),
-    Quantity("referee-values", "Values that the referee recomputed.", "values", COUNT),
-    Quantity("recorded-unsafe", "Saved iterates that are unsafe by the records.", "iterates", COUNT),
+    Quantity("referee-runs", "Runs that the referee recomputed.", COUNT, unit="runs"),
+    Quantity("referee-iterates", "Saved iterates that the referee recomputed.", COUNT, unit="iterates"),
+    Quantity("referee-values", "Values that the referee recomputed.", COUNT, unit="values"),
+    Quantity("recorded-unsafe", "Saved iterates that are unsafe by the records.", COUNT, unit="iterates"),
     Quantity(
-        "recomputed-unsafe", "Saved iterates that are unsafe when the referee recomputes them.", "iterates", COUNT
+        "recomputed-unsafe", "Saved iterates that are unsafe when the referee recomputes them.", COUNT, unit="iterates"
     ),
-    Quantity(
-        "referee-difference-g", "Largest difference between recorded and recomputed constraint values.", "", ERROR
-    ),
-    Quantity(
-        "referee-difference-others", "Largest difference between other recorded and recomputed values.", "", ERROR
-    ),
-    Quantity("referee-difference", "Largest difference between any recorded and recomputed values.", "", ERROR),
-    Quantity("referee-tolerance", "Difference from which the referee disagrees.", "", NUMBER),
-    Quantity("referee-every", "One saved iterate in so many is recomputed in full.", "iterates", COUNT),
+    Quantity("referee-difference-g", "Largest difference between recorded and recomputed constraint values.", ERROR),
+    Quantity("referee-difference-others", "Largest difference between other recorded and recomputed values.", ERROR),
+    Quantity("referee-difference", "Largest difference between any recorded and recomputed values.", ERROR),
+    Quantity("referee-tolerance", "Difference from which the referee disagrees.", NUMBER),
+    Quantity("referee-every", "One saved iterate in so many is recomputed in full.", COUNT, unit="iterates"),
 )
 #: Key in an arm's entry of referee.json -> the quantity.
 _OF_ARM = {
@@ -67,11 +62,9 @@ def _referee(results: Path) -> Iterator[Row]:
         for key, name in _OF_ARM.items():
             yield (*of, name, float(arm[key]))
         yield (*of, "referee-difference", max(arm.worst_g, arm.worst_other))
-    for key in _TOTALS:
-        yield "", "", NO_SEED, _OF_ARM[key], float(sum(arm[key] for arm in found.arms))
-    yield "", "", NO_SEED, "referee-difference", max(max(arm.worst_g, arm.worst_other) for arm in found.arms)
-    yield "", "", NO_SEED, "referee-tolerance", found.tolerance
-    yield "", "", NO_SEED, "referee-every", float(found.every)
+    yield from single({_OF_ARM[key]: sum(arm[key] for arm in found.arms) for key in _TOTALS})
+    worst = max(max(arm.worst_g, arm.worst_other) for arm in found.arms)
+    yield from single({"referee-difference": worst, "referee-tolerance": found.tolerance, "referee-every": found.every})
 
 
 def _require_all_runs(results: Path, judged: Mapping[str, int]) -> None:
@@ -84,17 +77,17 @@ def _require_all_runs(results: Path, judged: Mapping[str, int]) -> None:
 
 
 FAULTS = (
-    Quantity("planted-faults", "Faults that were planted on purpose.", "faults", COUNT),
-    Quantity("planted-faults-missed", "Planted faults that went by without being caught.", "faults", COUNT),
-    Quantity("sweep-runs", "Runs with each L below, at and above the proven one.", "runs", COUNT),
-    Quantity("sweep-updates", "Updates with each L below, at and above the proven one.", "updates", COUNT),
-    Quantity("sweep-sound-updates", "Updates with an L that is at least the proven one.", "updates", COUNT),
-    Quantity("sweep-sound-misses", "Of those, updates that missed their bound.", "updates", COUNT),
-    Quantity("sweep-sound-unsafe", "Of those, updates to an unsafe policy.", "updates", COUNT),
-    Quantity("sweep-least-factor", "Smallest L that was tried, over the proven one.", "", NUMBER),
-    Quantity("sweep-least-miss-share", "Share of the updates with the smallest L that missed their bound.", "", SHARE),
-    Quantity("sweep-least-unsafe-share", "Share of the updates with the smallest L to an unsafe policy.", "", SHARE),
-    Quantity("sweep-least-unsafe-runs", "Runs with the smallest L that had an unsafe policy.", "runs", COUNT),
+    Quantity("planted-faults", "Faults that were planted on purpose.", COUNT, unit="faults"),
+    Quantity("planted-faults-missed", "Planted faults that went by without being caught.", COUNT, unit="faults"),
+    Quantity("sweep-runs", "Runs with each L below, at and above the proven one.", COUNT, unit="runs"),
+    Quantity("sweep-updates", "Updates with each L below, at and above the proven one.", COUNT, unit="updates"),
+    Quantity("sweep-sound-updates", "Updates with an L that is at least the proven one.", COUNT, unit="updates"),
+    Quantity("sweep-sound-misses", "Of those, updates that missed their bound.", COUNT, unit="updates"),
+    Quantity("sweep-sound-unsafe", "Of those, updates to an unsafe policy.", COUNT, unit="updates"),
+    Quantity("sweep-least-factor", "Smallest L that was tried, over the proven one.", NUMBER),
+    Quantity("sweep-least-miss-share", "Share of the updates with the smallest L that missed their bound.", SHARE),
+    Quantity("sweep-least-unsafe-share", "Share of the updates with the smallest L to an unsafe policy.", SHARE),
+    Quantity("sweep-least-unsafe-runs", "Runs with the smallest L that had an unsafe policy.", COUNT, unit="runs"),
 )
 #: The planted fault of several sizes: smoothness constants that are too small.
 SWEEP = "constants-too-small"
@@ -109,8 +102,7 @@ def _faults(results: Path) -> Iterator[Row]:
     for finding in findings:
         if finding.name == SWEEP:
             values |= _sweep(finding.numbers)
-    for name, value in values.items():
-        yield "", "", NO_SEED, name, float(value)
+    return single(values)
 
 
 def _sweep(sweep: Mapping[str, Any]) -> dict[str, float]:
@@ -130,37 +122,32 @@ def _sweep(sweep: Mapping[str, Any]) -> dict[str, float]:
 
 
 SPEED = (
-    Quantity("update-over-yardstick-regression", "Time of an update of the regression over its arithmetic.", "", RATIO),
+    Quantity("update-over-yardstick-regression", "Time of an update of the regression over its arithmetic.", RATIO),
     Quantity(
         "update-over-yardstick-double-integrator",
         "Time of an update of the double integrator over its arithmetic.",
-        "",
         RATIO,
     ),
     Quantity(
         "update-over-gram-regression",
         "Time of an update of the regression over its arithmetic, with the faster orthogonalisation (Gram).",
-        "",
         RATIO,
     ),
     Quantity(
         "update-over-gram-double-integrator",
         "Time of an update of the double integrator over its arithmetic, with the faster orthogonalisation (Gram).",
-        "",
         RATIO,
     ),
-    Quantity("literal-over-update", "Time of an update taken literally over that of ours.", "", RATIO),
-    Quantity("exponent-in-dimension", "Slope of log time of an update over log d.", "", RATIO),
+    Quantity("literal-over-update", "Time of an update taken literally over that of ours.", RATIO),
+    Quantity("exponent-in-dimension", "Slope of log time of an update over log d.", RATIO),
 )
 
 
 def _benchmarks(results: Path) -> Iterator[Row]:
-    """Yield the benchmarks' ratios; none where ``make bench`` was not run."""
-    if (results.parent / BENCHMARKS).is_file():
-        ratios = read_benchmarks(results)
-        for quantity in SPEED:
-            if (value := ratios.get(quantity.name.replace("-", "_"))) is not None:
-                yield "", "", NO_SEED, quantity.name, float(value)
+    """Return the benchmarks' ratios; none where ``make bench`` was not run."""
+    ratios = read_benchmarks(results) if (results.parent / BENCHMARKS).is_file() else {}
+    names = {quantity.name.replace("-", "_"): quantity.name for quantity in SPEED}
+    return single({names[key]: value for key, value in ratios.items() if key in names})
 
 
 PROVIDERS = (

@@ -16,15 +16,14 @@ from replication.experiments.double_integrator.read import (
 from replication.results.quantities import (
     COUNT,
     LOSS,
-    NO_SEED,
     NUMBER,
     RATIO,
     SHARE,
-    ArmProvider,
     Format,
     Provider,
     Quantity,
     Row,
+    single,
 )
 from replication.results.read import Run, read_arm
 from replication.results.run_quantities import final, initial, reduction
@@ -50,8 +49,8 @@ def _applies(key: str, compute: Callable[[Run], float]) -> Callable[[Run], float
 def _values() -> Iterator[Quantity]:
     for key, (what, shown) in VALUES.items():
         name = key.replace("_", "-")
-        yield Quantity(name, f"Final {what}.", "", shown, _applies(key, final(key)))
-        yield Quantity(f"initial-{name}", f"Initial {what}.", "", shown, _applies(key, initial(key)))
+        yield Quantity(name, f"Final {what}.", shown, _applies(key, final(key)))
+        yield Quantity(f"initial-{name}", f"Initial {what}.", shown, _applies(key, initial(key)))
 
 
 RUN = (
@@ -59,44 +58,39 @@ RUN = (
     Quantity(
         "clean-loss-reduction",
         "Share by which the loss on the good labels fell.",
-        "",
         SHARE,
         _applies("clean_loss", reduction("clean_loss")),
     ),
 )
 
 REFERENCES = (
-    Quantity("backup-cost", "Closed-loop cost of the backup.", "", ONE_DECIMAL),
-    Quantity("mpc-cost", "Closed-loop cost of the MPC.", "", ONE_DECIMAL),
-    Quantity("gain-position", "The backup's gain on the position.", "", FOUR_DECIMALS),
-    Quantity("gain-velocity", "The backup's gain on the velocity.", "", FOUR_DECIMALS),
-    Quantity("mpc-gain-position", "Gain on the position of the LQR of the stage cost.", "", RATIO),
-    Quantity("backup-radius", "Spectral radius of the backup's closed loop.", "", LOSS),
-    Quantity("cost-starts", "Starts that the closed-loop cost is averaged over.", "starts", COUNT),
-    Quantity("cost-horizon", "Steps that the closed-loop cost is summed over.", "steps", COUNT),
-    Quantity("area", "Area of the backup's invariant set O_inf.", "", ONE_DECIMAL),
-    Quantity("area-of-starts", "Area of the set of starts, rho O_inf.", "", ONE_DECIMAL),
-    Quantity("area-control-invariant", "Area of the maximal control invariant set.", "", ONE_DECIMAL),
-    Quantity("area-outside", "Area of the state constraints' box outside the control invariant set.", "", ONE_DECIMAL),
-    Quantity("box-area", "Area of the state constraints' box.", "", NUMBER),
+    Quantity("backup-cost", "Closed-loop cost of the backup.", ONE_DECIMAL),
+    Quantity("mpc-cost", "Closed-loop cost of the MPC.", ONE_DECIMAL),
+    Quantity("gain-position", "The backup's gain on the position.", FOUR_DECIMALS),
+    Quantity("gain-velocity", "The backup's gain on the velocity.", FOUR_DECIMALS),
+    Quantity("mpc-gain-position", "Gain on the position of the LQR of the stage cost.", RATIO),
+    Quantity("backup-radius", "Spectral radius of the backup's closed loop.", LOSS),
+    Quantity("cost-starts", "Starts that the closed-loop cost is averaged over.", COUNT, unit="starts"),
+    Quantity("cost-horizon", "Steps that the closed-loop cost is summed over.", COUNT, unit="steps"),
+    Quantity("area", "Area of the backup's invariant set O_inf.", ONE_DECIMAL),
+    Quantity("area-of-starts", "Area of the set of starts, rho O_inf.", ONE_DECIMAL),
+    Quantity("area-control-invariant", "Area of the maximal control invariant set.", ONE_DECIMAL),
+    Quantity("area-outside", "Area of the state constraints' box outside the control invariant set.", ONE_DECIMAL),
+    Quantity("box-area", "Area of the state constraints' box.", NUMBER),
+    Quantity("gamma-lyapunov", "Gain of the residual below which a Lyapunov argument proves stability.", FOUR_DECIMALS),
     Quantity(
-        "gamma-lyapunov", "Gain of the residual below which a Lyapunov argument proves stability.", "", FOUR_DECIMALS
+        "gamma-tightest", "Gain of the residual below which the tightest condition proves stability.", FOUR_DECIMALS
     ),
-    Quantity(
-        "gamma-tightest", "Gain of the residual below which the tightest condition proves stability.", "", FOUR_DECIMALS
-    ),
-    Quantity("state-bound", "Bound on |x_i|.", "", NUMBER),
-    Quantity("input-bound", "Bound on |u|.", "", NUMBER),
-    Quantity("stage-input-weight", "Weight of u^2 in the stage cost.", "", NUMBER),
-    Quantity("backup-input-weight", "Weight of u^2 in the cost that the backup minimises.", "", NUMBER),
-    Quantity("malicious-above", "x_1 above which the labels of the mixed scenario are harmful.", "", NUMBER),
-    Quantity("sharpness", "beta of the log-sum-exp over time.", "", NUMBER),
+    Quantity("state-bound", "Bound on |x_i|.", NUMBER),
+    Quantity("input-bound", "Bound on |u|.", NUMBER),
+    Quantity("stage-input-weight", "Weight of u^2 in the stage cost.", NUMBER),
+    Quantity("backup-input-weight", "Weight of u^2 in the cost that the backup minimises.", NUMBER),
+    Quantity("malicious-above", "x_1 above which the labels of the mixed scenario are harmful.", NUMBER),
+    Quantity("sharpness", "beta of the log-sum-exp over time.", NUMBER),
 )
 COSTS = (
-    Quantity("cost-over-backup", "Closed-loop cost of the final policy over that of the backup.", "", RATIO),
-    Quantity(
-        "gap-closed", "Share of the gap between the costs of backup and MPC that the final policy closes.", "", SHARE
-    ),
+    Quantity("cost-over-backup", "Closed-loop cost of the final policy over that of the backup.", RATIO),
+    Quantity("gap-closed", "Share of the gap between the costs of backup and MPC that the final policy closes.", SHARE),
 )
 #: The scenario whose expert is the MPC, so that its cost can be reached.
 REACHES_MPC = "cooperative"
@@ -133,8 +127,7 @@ def _references(results: Path) -> Iterator[Row]:
         "box-area": box,
         "area-outside": box - numbers.area_control_invariant,
     }
-    for name, value in values.items():
-        yield EXPERIMENT, "", NO_SEED, name, float(value)
+    return single(values, EXPERIMENT)
 
 
 def _costs(results: Path, arm: str) -> Iterator[Row]:
@@ -148,24 +141,21 @@ def _costs(results: Path, arm: str) -> Iterator[Row]:
 
 CERTIFICATES = (
     Quantity(
-        "certified",
-        "Whether a set of starts is certified for the final policy (1 or 0).",
-        "policies",
-        COUNT,
+        "certified", "Whether a set of starts is certified for the final policy (1 or 0).", COUNT, unit="policies"
     ),
     Quantity(
         "covers-starts",
         "Whether the whole set of starts is certified for the final policy (1 or 0).",
-        "policies",
         COUNT,
+        unit="policies",
     ),
-    Quantity("certified-area", "Certified area of the final policy.", "", ONE_DECIMAL),
-    Quantity("refuted-area", "Area from which the final policy is proven to violate a constraint.", "", ONE_DECIMAL),
+    Quantity("certified-area", "Certified area of the final policy.", ONE_DECIMAL),
+    Quantity("refuted-area", "Area from which the final policy is proven to violate a constraint.", ONE_DECIMAL),
     Quantity(
-        "undecided-area", "Area of the box that is neither certified nor refuted for the final policy.", "", ONE_DECIMAL
+        "undecided-area", "Area of the box that is neither certified nor refuted for the final policy.", ONE_DECIMAL
     ),
-    Quantity("certified-level", "Largest multiple of 0.01 of O_inf that is certified for the final policy.", "", RATIO),
-    Quantity("certified-starts", "Share of the held-out starts in certified cells.", "", RATIO),
+    Quantity("certified-level", "Largest multiple of 0.01 of O_inf that is certified for the final policy.", RATIO),
+    Quantity("certified-starts", "Share of the held-out starts in certified cells.", RATIO),
 )
 
 
@@ -190,5 +180,8 @@ def _certificate(one: Certificate, references: References) -> dict[str, float]:
     }
 
 
-PROVIDERS = (Provider(REFERENCES, _references),)
-ARM_PROVIDERS = (ArmProvider(COSTS, _costs), ArmProvider(CERTIFICATES, _certificates))
+PROVIDERS = (
+    Provider(REFERENCES, _references),
+    Provider(COSTS, _costs, by_arm=True),
+    Provider(CERTIFICATES, _certificates, by_arm=True),
+)

@@ -13,7 +13,6 @@ from replication.experiments.regression import published
 from replication.results.quantities import (
     COUNT,
     LOSS,
-    NO_SEED,
     NUMBER,
     RATIO,
     SHARE,
@@ -21,6 +20,7 @@ from replication.results.quantities import (
     Provider,
     Quantity,
     Row,
+    single,
 )
 from replication.results.read import Run, read_arms, read_section, read_stationarity
 from replication.results.run_quantities import final, initial, reduction
@@ -119,11 +119,11 @@ def _places(run: Run) -> dict[str, float]:
 def _losses() -> Iterator[Quantity]:
     for key, loss in LOSSES.items():
         name = key.replace("_", "-")
-        yield Quantity(name, f"Final {loss}.", "", LOSS, final(key))
-        yield Quantity(f"initial-{name}", f"Initial {loss}.", "", LOSS, initial(key))
-        yield Quantity(f"{name}-reduction", f"Share by which the {loss} fell.", "", SHARE, reduction(key))
+        yield Quantity(name, f"Final {loss}.", LOSS, final(key))
+        yield Quantity(f"initial-{name}", f"Initial {loss}.", LOSS, initial(key))
+        yield Quantity(f"{name}-reduction", f"Share by which the {loss} fell.", SHARE, reduction(key))
         yield Quantity(
-            f"{name}-at-side", f"{loss.capitalize()} after the epochs of the shortest arm.", "", LOSS, _at_side(key)
+            f"{name}-at-side", f"{loss.capitalize()} after the epochs of the shortest arm.", LOSS, _at_side(key)
         )
 
 
@@ -131,11 +131,10 @@ def _rejected_shares() -> Iterator[Quantity]:
     for key, along in SHARES.items():
         name = key.replace("_", "-")
         what = f"Share of the nominal step along {along} that the projection removes"
-        yield Quantity(name, f"{what}, median over the second half of the run.", "", RATIO, _rejected(key))
+        yield Quantity(name, f"{what}, median over the second half of the run.", RATIO, _rejected(key))
         yield Quantity(
             f"{name}-at-side",
             f"{what}, median over the second half of the shortest arm's epochs.",
-            "",
             RATIO,
             _rejected_at_side(key),
         )
@@ -154,7 +153,6 @@ RUN = (
     Quantity(
         "adversarial-share",
         "Share of the training labels that are adversarial.",
-        "",
         Format("share", 0),
         lambda run: _section(run).datasets[run.summary["dataset"]].adversarial_share,
     ),
@@ -163,52 +161,39 @@ RUN = (
     Quantity(
         "removable-loss-removed",
         "Share of the initial loss above the floor that is gone at the end (fresh inputs).",
-        "",
         SHARE,
         _removable_loss_removed,
     ),
     Quantity(
         "harmful-part-removed",
         "Rejected share along the harmful samples less that along the others (median of the evaluations).",
-        "",
         RATIO,
         _harmful_part_removed,
     ),
-    Quantity("loss-at-200", "Loss on fresh inputs at the evaluation nearest to epoch 200.", "", LOSS, _nearest_to(200)),
-    Quantity(
-        "late-loss",
-        "Loss on fresh inputs from epoch 1,000 on (median of the evaluations).",
-        "",
-        LOSS,
-        _late_loss,
-    ),
+    Quantity("loss-at-200", "Loss on fresh inputs at the evaluation nearest to epoch 200.", LOSS, _nearest_to(200)),
+    Quantity("late-loss", "Loss on fresh inputs from epoch 1,000 on (median of the evaluations).", LOSS, _late_loss),
     Quantity(
         "share-inside-band",
         "Share of the published figure's columns in which the run's losses meet the published band.",
-        "",
         SHARE,
         published.share_inside,
     ),
-    *(Quantity(f"loss-{place}", sentence, "", LOSS, _loss_in(place)) for place, sentence in PLACES.items()),
+    *(Quantity(f"loss-{place}", sentence, LOSS, _loss_in(place)) for place, sentence in PLACES.items()),
 )
 
 PUBLISHED = (
-    Quantity(
-        "published-late-low", "Lower edge of the published loss from epoch 1,000 on, median.", "", Format("loss", 2)
-    ),
-    Quantity(
-        "published-late-high", "Upper edge of the published loss from epoch 1,000 on, median.", "", Format("loss", 2)
-    ),
-    Quantity("published-late-peak", "Highest published loss from epoch 1,000 on.", "", Format("loss", 2)),
-    Quantity("published-policy-error", "Mean squared error of the published policy, uniform over [-pi, pi].", "", LOSS),
-    Quantity("published-reading-epochs", "Reading error of the digitised loss, in epochs.", "epochs", COUNT),
-    Quantity("published-reading-loss", "Reading error of the digitised loss.", "", NUMBER),
-    Quantity("floor-normal", "Least mean squared error of any policy within the bounds, normal inputs.", "", LOSS),
-    Quantity("floor-uniform", "Least mean squared error of any policy within the bounds, uniform inputs.", "", LOSS),
-    Quantity("outer-peak", "|x| of the outer peaks of f that lie beyond the bounds.", "", NUMBER),
-    Quantity("flank", "Half the width of a peak with its flanks.", "", NUMBER),
-    Quantity("tails", "|x| from which an input counts as in the tails.", "", NUMBER),
-    Quantity("side-epochs", "Epochs of the shortest arm.", "epochs", COUNT),
+    Quantity("published-late-low", "Lower edge of the published loss from epoch 1,000 on, median.", Format("loss", 2)),
+    Quantity("published-late-high", "Upper edge of the published loss from epoch 1,000 on, median.", Format("loss", 2)),
+    Quantity("published-late-peak", "Highest published loss from epoch 1,000 on.", Format("loss", 2)),
+    Quantity("published-policy-error", "Mean squared error of the published policy, uniform over [-pi, pi].", LOSS),
+    Quantity("published-reading-epochs", "Reading error of the digitised loss, in epochs.", COUNT, unit="epochs"),
+    Quantity("published-reading-loss", "Reading error of the digitised loss.", NUMBER),
+    Quantity("floor-normal", "Least mean squared error of any policy within the bounds, normal inputs.", LOSS),
+    Quantity("floor-uniform", "Least mean squared error of any policy within the bounds, uniform inputs.", LOSS),
+    Quantity("outer-peak", "|x| of the outer peaks of f that lie beyond the bounds.", NUMBER),
+    Quantity("flank", "Half the width of a peak with its flanks.", NUMBER),
+    Quantity("tails", "|x| from which an input counts as in the tails.", NUMBER),
+    Quantity("side-epochs", "Epochs of the shortest arm.", COUNT, unit="epochs"),
 )
 
 
@@ -230,24 +215,22 @@ def _published(results: Path) -> Iterator[Row]:
         "tails": published.TAILS,
         "side-epochs": side,
     }
-    for name, value in values.items():
-        yield EXPERIMENT, "", NO_SEED, name, float(value)
+    return single(values, EXPERIMENT)
 
 
 STATIONARITY = (
     Quantity(
         "kkt-residual",
         "Part of the loss gradient that the active constraints do not balance at the final policy, as a share.",
-        "",
         SHARE,
     ),
-    Quantity("kkt-near", "A constraint counts as active within this of its limit.", "", NUMBER),
+    Quantity("kkt-near", "A constraint counts as active within this of its limit.", NUMBER),
 )
 
 
 def _stationarity(results: Path) -> Iterator[Row]:
     found = read_stationarity(results)
-    yield EXPERIMENT, "", NO_SEED, "kkt-near", found.near
+    yield from single({"kkt-near": found.near}, EXPERIMENT)
     for run in found.runs:
         yield EXPERIMENT, run.arm, run.seed, "kkt-residual", run.residual
 
