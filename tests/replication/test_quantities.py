@@ -13,11 +13,11 @@ import pytest
 
 from replication.cli import main
 from replication.errors import ResultError
-from replication.experiments import quantities
+from replication.experiments import arms, overview, quantities
 from replication.provenance import stamp
 from replication.results import quantities as table
 from replication.results.quantities import Table, of_rows
-from replication.results.read import read_arm
+from replication.results.read import read_arm, read_config
 from replication.results.run_quantities import equal_rollouts, objective_after
 from scpo.errors import ConfigurationError, NonFiniteError
 
@@ -44,7 +44,7 @@ def found(made: Path) -> Table:
 
 
 def test_every_declared_quantity_has_a_value(found: Table) -> None:
-    missing = quantities.QUANTITIES.keys() - set(found.frame["quantity"])
+    missing = quantities.QUANTITIES.keys() - set(found.frame["quantity"]) - {one.name for one in quantities.EFFORT}
     unsafe, baselines = {"first-unsafe-update", "heldout-excess"}, {"objective-at-rollouts"}  # these results have none
     assert missing <= unsafe | baselines
     assert set(found.frame["quantity"]) <= quantities.QUANTITIES.keys()
@@ -71,6 +71,29 @@ def test_sizes_of_bound_misses_are_those_of_the_series(made: Path, found: Table)
     run = read_arm(made, REGRESSION, "scpo")[0]
     assert found.values(REGRESSION, "scpo", "worst-miss")[0] == run.series["worst_miss_high"].max()
     assert not found.has(REGRESSION, "unconstrained", "worst-miss")
+
+
+def test_the_effort_of_an_arm_is_known_if_all_of_its_runs_state_it(made: Path) -> None:
+    paths = [
+        made / REGRESSION / "scpo" / f"seed-{run.seed}" / "run.timing.json"
+        for run in read_arm(made, REGRESSION, "scpo")
+    ]
+    for path, seconds in zip(paths, (3600.0, 1800.0), strict=True):
+        path.write_text(json.dumps({"processor_seconds": seconds}))
+    effort = quantities.effort(made, REGRESSION)
+    assert effort.statistic(REGRESSION, "scpo", "processor-seconds", "median") == 2700.0
+    assert effort.statistic(REGRESSION, "scpo", "processor-hours", "sum") == 1.5
+    assert effort.arms(REGRESSION) == ["scpo"]
+    paths[0].write_text("{}")
+    assert not quantities.effort(made, REGRESSION).has(REGRESSION, "scpo", "processor-seconds")
+
+
+def test_the_table_of_arms_shows_the_quantities(made: Path, found: Table) -> None:
+    rows = {row.split()[0]: row for row in arms.text(read_config(made), made).splitlines() if "/" in row}
+    for arm in found.arms(REGRESSION):
+        shown = overview.overview(found, REGRESSION, arms.COLUMNS).loc[arm].tolist()
+        del shown[list(arms.COLUMNS).index("largest")]  # run.json knows it only where there was a miss
+        assert all(text in rows[f"{REGRESSION}/{arm}"] for text in shown)
 
 
 def test_the_command_writes_the_same_table_again(made: Path, tmp_path: Path) -> None:

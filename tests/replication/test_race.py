@@ -12,7 +12,7 @@ import pytest
 
 from replication import bank, budget, documents, files, scales
 from replication.errors import ResultError
-from replication.results import arms_table
+from replication.experiments import arms
 from replication.study import race
 from scpo.errors import ConfigurationError, NonFiniteError
 from scpo.optimizer import SafeOptimizer
@@ -77,21 +77,21 @@ def test_settings_that_were_unsafe_get_no_further_seeds(scale, tmp_path, capsys)
     finished = {path.parent.relative_to(results / "regression").as_posix() for path in results.rglob("run.json")}
     assert finished == {"unconstrained/seed-10000", "scpo/seed-10000", "scpo/seed-10001"}
     assert "UNSAFE" in capsys.readouterr().err
-    rows = arms_table.text(scales.load_scale(scale), results).splitlines()
+    rows = arms.text(scales.load_scale(scale), results).splitlines()
     path = results / "regression/unconstrained/seed-10000/run.json"
     text = path.read_text()
     diverged = json.loads(text)
     diverged["final"] |= {"heldout_max_g": None, "heldout_unsafe": None}
     path.write_text(json.dumps(diverged))
-    assert "+inf" in next(
-        row for row in arms_table.text(scales.load_scale(scale), results).splitlines() if "/unconstrained " in row
+    assert "not finite" in next(
+        row for row in arms.text(scales.load_scale(scale), results).splitlines() if "/unconstrained " in row
     )
     path.write_text(text)
     unconstrained, scpo = (
         next(row.split() for row in rows if row.startswith(f"regression/{arm} ")) for arm in ("unconstrained", "scpo")
     )
-    assert unconstrained[1:4] == ["1/2", "1", "1.000"]
-    assert scpo[1:5] == ["2/2", "0", "0.776", "0"]
+    assert unconstrained[1:4] == ["1/2", "1", "100.0"]
+    assert scpo[1:6] == ["2/2", "0", "77.6", "%", "0"]
     stamps = {path: path.stat().st_mtime_ns for path in results.rglob("run.stamp.json")}
     race.main(scale, [], results, 1, racing=True)
     assert all(path.stat().st_mtime_ns == time for path, time in stamps.items())

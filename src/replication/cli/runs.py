@@ -201,9 +201,9 @@ def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path
         bank: shipped/results/<scale>; its runs are included.
     """
     from replication import scales
-    from replication.results import arms_table
+    from replication.experiments import arms as table
 
-    sys.stdout.write(arms_table.text(scales.load_scale(scale_file, changes or []), results, bank))
+    sys.stdout.write(table.text(scales.load_scale(scale_file, changes or []), results, bank))
 
 
 @app.command

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.experiments.shown import Cells, cells, shown_difference
-from replication.results.read import Run, read_arm, read_arms, read_processor_seconds
+from replication.experiments import quantities
+from replication.experiments.shown import Cells, cells, objective_of, shown_difference
+from replication.results.read import Run, read_arm, read_arms
 from replication.results.run_quantities import equal_rollouts, objective_after
-from replication.tasks import tables_of
 from replication.typeset import latex, plots, style
 
 #: Baselines that take SCPO's probes, by arm -> what the report calls them.
@@ -60,7 +60,7 @@ def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) ->
         experiment: its name.
         methods: arm -> name of the method; arms that the scale lacks are left out.
     """
-    objective = _objective(experiment)
+    objective, effort = objective_of(experiment), quantities.effort(results, experiment)
     head = [
         ["", "seeds", "objective", "", "unsafe", "unsafe", "unsafe", "rollouts", "processor"],
         ["", "", "median", r"\SI{95}{\percent}", "seeds", "iterates", "rollouts", "a run", "seconds"],
@@ -75,7 +75,7 @@ def methods_table(results: Path, experiment: str, methods: Mapping[str, str]) ->
             cell.cell("unsafe-iterates", "sum"),
             cell.cell("unsafe-rollouts", "sum"),
             cell.cell("rollouts", "median"),
-            _processor_seconds(results, experiment, cell),
+            Cells(effort, experiment, arm).cell("processor-seconds", "median"),
         ]
         for arm, cell in cells(results, experiment, list(methods)).items()
     ]
@@ -117,7 +117,7 @@ def ablations_table(results: Path, experiment: str, groups: Sequence[Changes]) -
 
 
 def _changed(results: Path, experiment: str, group: Changes) -> list[latex.Row]:
-    objective = _objective(experiment)
+    objective = objective_of(experiment)
     found = cells(results, experiment, [group.reference, *group.arms])
     rows: list[latex.Row] = []
     for arm, cell in found.items():
@@ -187,14 +187,3 @@ def _against_rollouts(runs: Sequence[Run], most: float) -> pd.DataFrame:
         for run in runs
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _objective(experiment: str) -> str:
-    """Return the name of the quantity that training minimises, on held-out data."""
-    return tables_of(experiment).objective.replace("_", "-")
-
-
-def _processor_seconds(results: Path, experiment: str, cell: Cells) -> str:
-    """Return the median of the processor seconds over the seeds as LaTeX, or a dash if a run does not state them."""
-    found = read_processor_seconds(results, experiment, cell.arm)
-    return latex.DASH if found is None else latex.fixed(float(np.median(found)), 0)

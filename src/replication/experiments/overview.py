@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from replication.errors import NotRunError, ResultError
 from replication.experiments.shown import format_of
 from replication.results.quantities import Format, Table
 from replication.results.statistics import PAIRS
-from replication.typeset.style import png
 from scpo.errors import NonFiniteError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def overview(table: Table, experiment: str, columns: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
@@ -58,6 +59,8 @@ def picture(draw: Callable[[Path], Figure], results: Path) -> Any:
     """Return the figure that ``draw(results)`` draws, for a notebook, or a text that says which run the scale lacks."""
     from IPython.display import Image
 
+    from replication.typeset.style import png  # here, since it imports seaborn, which a table does not need
+
     try:
         return Image(png(draw(results)))  # type: ignore[no-untyped-call]
     except NotRunError as error:
@@ -70,7 +73,7 @@ def text(value: float, shown: Format) -> str:
         case "count":
             return f"{value:,.0f}"
         case "share":
-            return f"{100.0 * value:.{shown.digits}f} %"
+            return _percent(value, shown.digits)
         case "loss" | "ratio":
             return f"{value:.{shown.digits}f}"
         case "safety":
@@ -79,6 +82,16 @@ def text(value: float, shown: Format) -> str:
             return f"{value:.{shown.digits}g}"
         case "number":
             return f"{value:g}"
+
+
+def _percent(share: float, digits: int) -> str:
+    """Return a share as a percentage; only a share of exactly 0 or 1 is printed as 0 or 100, as in the tables."""
+    value, least = 100.0 * share, 10.0**-digits
+    if 0.0 < value < 0.5 * least:
+        return f"< {least:.{digits}f} %"
+    if 100.0 - 0.5 * least < value < 100.0:
+        return f"> {100.0 - least:.{digits}f} %"
+    return f"{value:.{digits}f} %"
 
 
 def _cell(table: Table, experiment: str, arm: str, quantity: str, statistic: str) -> str:

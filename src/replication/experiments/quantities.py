@@ -12,8 +12,8 @@ from replication.experiments import modules
 from replication.files import write_parquet
 from replication.provenance.stamp import stamped
 from replication.results import constants, quantities, run_quantities, whole
-from replication.results.quantities import Provider, Quantity, Row, Table
-from replication.results.read import read_config, read_run
+from replication.results.quantities import Format, Provider, Quantity, Row, Table
+from replication.results.read import read_config, read_processor_seconds, read_run, read_section
 
 #: Experiment -> the module that declares its quantities, the file quantities.py in the experiment's folder.
 EXPERIMENTS: dict[str, ModuleType] = {
@@ -54,13 +54,28 @@ def collect(results: Path, *, strict: bool = True) -> Table:
     return quantities.of_rows(rows, problems)
 
 
+#: The effort of a run.  It differs from machine to machine, unlike all other quantities, so the table does not hold it.
+EFFORT = (
+    Quantity("processor-seconds", "Processor time of the run.", Format("loss", 0), unit="seconds"),
+    Quantity("processor-hours", "Processor time of the run.", Format("loss", 1), unit="hours"),
+)
+
+
+def effort(results: Path, experiment: str) -> Table:
+    """Return the effort of the runs of an experiment; an arm of which a run does not state it has no rows."""
+    found = {arm: read_processor_seconds(results, experiment, arm) for arm in read_section(results, experiment).arms}
+    each = [(arm, seed, seconds) for arm, of in found.items() for seed, seconds in of.items()]
+    rows: list[Row] = [(experiment, arm, seed, "processor-seconds", seconds) for arm, seed, seconds in each]
+    return quantities.of_rows([*rows, *((*row[:3], "processor-hours", row[4] / 3600.0) for row in rows)])
+
+
 def declared() -> dict[str, Quantity]:
     """Return every quantity by its name, in the order in which they are declared."""
     found: dict[str, Quantity] = {}
     modules = [*EXPERIMENTS.values()]
     of_runs = [run_quantities.RUN, *(module.RUN for module in modules)]
     of_providers = [one.quantities for module in (whole, constants, *modules) for one in module.PROVIDERS]
-    for quantity in (one for group in (*of_runs, *of_providers) for one in group):
+    for quantity in (one for group in (*of_runs, *of_providers, EFFORT) for one in group):
         if quantity.name in found:
             raise ValueError(f"the quantity {quantity.name!r} is declared twice")
         found[quantity.name] = quantity

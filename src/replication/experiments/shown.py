@@ -9,6 +9,7 @@ from pathlib import Path
 from replication.experiments.quantities import QUANTITIES
 from replication.results import quantities, statistics
 from replication.results.quantities import COUNT, RATIO, SHARE, Format, Table
+from replication.tasks import tables_of
 from replication.typeset import latex
 from scpo.errors import ConfigurationError
 
@@ -88,6 +89,11 @@ def shown_difference(
         low, high = statistics.pair(statistic, found)
         return latex.pair(latex.difference(low, how, digits), latex.difference(high, how, digits))
     return latex.difference(statistics.single(statistic, found), how, digits)
+
+
+def objective_of(experiment: str) -> str:
+    """Return the name of the quantity that training minimises, on held-out data."""
+    return tables_of(experiment).objective.replace("_", "-")
 
 
 @dataclass(frozen=True)

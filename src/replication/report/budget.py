@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from replication.experiments.quantities import effort
 from replication.experiments.shown import shown
 from replication.results import quantities
-from replication.results.read import read_config, read_processor_seconds
+from replication.results.read import read_config
 from replication.typeset import latex, parts
 from replication.typeset.latex import Row
 
@@ -31,7 +32,7 @@ def budget(results: Path) -> str:
 
 def _hours(results: Path, experiment: str, arms: list[str]) -> str:
     """Return the processor hours of all runs as LaTeX, or a dash if a run does not state them."""
-    each = [read_processor_seconds(results, experiment, arm) for arm in arms]
-    if any(found is None for found in each):
+    table = effort(results, experiment)
+    if not all(table.has(experiment, arm, "processor-hours") for arm in arms):
         return latex.DASH
-    return latex.fixed(sum(sum(found) for found in each if found is not None) / 3600.0, 1)
+    return shown(table, experiment, "+".join(arms), "processor-hours", "sum")

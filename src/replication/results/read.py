@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ EVALUATIONS = {"update": INT, "epoch": FLOAT, "rejected_share": FLOAT, "clean_re
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: one arm of an experiment with one seed.
+    """A finished run: one arm of an experiment with one seed.  Where only its run.json is known, its tables are empty.
 
     Attributes:
         experiment: its name.
@@ -68,11 +68,11 @@ class Run:
     arm: str
     seed: int
     summary: RunSummary
-    series: pd.DataFrame
-    early: pd.DataFrame
-    evaluations: pd.DataFrame
-    exhibits: dict[str, pd.DataFrame]
-    arms: Mapping[str, ExperimentSettings]
+    series: pd.DataFrame = field(default_factory=pd.DataFrame)
+    early: pd.DataFrame = field(default_factory=pd.DataFrame)
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    exhibits: dict[str, pd.DataFrame] = field(default_factory=dict)
+    arms: Mapping[str, ExperimentSettings] = field(default_factory=dict)
 
     @property
     def settings(self) -> ExperimentSettings:
@@ -161,14 +161,12 @@ def read_arm(results: Path, experiment: str, arm: str) -> tuple[Run, ...]:
     return tuple(read_run(results, experiment, arm, seed) for seed in settings.arms[arm].seed_range)
 
 
-def read_processor_seconds(results: Path, experiment: str, arm: str) -> list[float] | None:
-    """Return the processor seconds that each run of an arm took, or None if one of them does not state it."""
-    folder = results / experiment / arm
-    paths = [
-        folder / f"seed-{seed}" / "run.timing.json" for seed in read_section(results, experiment).arms[arm].seed_range
-    ]
-    found = [read_json(path).get("processor_seconds") for path in paths if path.is_file()]
-    return found if len(found) == len(paths) and None not in found else None
+def read_processor_seconds(results: Path, experiment: str, arm: str) -> dict[int, float]:
+    """Return the processor seconds that each run of an arm took, by seed; empty if one of them does not state it."""
+    seeds = read_section(results, experiment).arms[arm].seed_range
+    paths = {seed: results / experiment / arm / f"seed-{seed}" / "run.timing.json" for seed in seeds}
+    found = {seed: read_json(path).get("processor_seconds") for seed, path in paths.items() if path.is_file()}
+    return found if len(found) == len(seeds) and None not in found.values() else {}
 
 
 def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:

@@ -91,6 +91,8 @@ def _unsafe_nominal_rejected(run: Run) -> float | None:
 
 
 def _worst_miss(run: Run) -> float | None:
+    if run.series.empty:  # run.json knows the misses alone
+        return run.summary.largest_miss
     worst = run.series["worst_miss_high"].max()
     return None if np.isnan(worst) else float(worst)
 

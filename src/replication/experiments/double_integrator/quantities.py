@@ -81,8 +81,8 @@ REFERENCES = (
     Quantity(
         "gamma-tightest", "Gain of the residual below which the tightest condition proves stability.", FOUR_DECIMALS
     ),
-    Quantity("state-bound", "Bound on |x_i|.", NUMBER),
-    Quantity("input-bound", "Bound on |u|.", NUMBER),
+    Quantity("state-limit", "Limit of |x_i|.", NUMBER),
+    Quantity("input-limit", "Limit of |u|.", NUMBER),
     Quantity("stage-input-weight", "Weight of u^2 in the stage cost.", NUMBER),
     Quantity("backup-input-weight", "Weight of u^2 in the cost that the backup minimises.", NUMBER),
     Quantity("malicious-above", "x_1 above which the labels of the mixed scenario are harmful.", NUMBER),
@@ -105,8 +105,6 @@ SAME = (
     "area_control_invariant",
     "gamma_lyapunov",
     "gamma_tightest",
-    "state_bound",
-    "input_bound",
     "stage_input_weight",
     "backup_input_weight",
     "malicious_above",
@@ -124,6 +122,8 @@ def _references(results: Path) -> Iterator[Row]:
         "gain-velocity": numbers.gain[1],
         "mpc-gain-position": lqr(numbers.stage_input_weight)[0][0, 0],
         "backup-radius": numbers.spectral_radius,
+        "state-limit": numbers.state_bound,
+        "input-limit": numbers.input_bound,
         "box-area": box,
         "area-outside": box - numbers.area_control_invariant,
     }

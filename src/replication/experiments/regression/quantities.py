@@ -144,7 +144,7 @@ def _rejected_shares() -> Iterator[Quantity]:
 PLACES = {
     "inside": "Mean squared error for normal inputs within [-pi, pi].",
     "tails": "Loss above the floor from |x| > 2 within [-pi, pi].",
-    "peaks": "Loss above the floor from the peaks of f beyond the bounds at |x| = 1.1, with their flanks.",
+    "peaks": "Loss above the floor from the peaks of f beyond the limits at |x| = 1.1, with their flanks.",
     "rest": "Loss above the floor from the rest of [-pi, pi].",
     "beyond": "Loss above the floor from outside [-pi, pi], with the sampling error of fresh inputs.",
 }
@@ -188,9 +188,9 @@ PUBLISHED = (
     Quantity("published-policy-error", "Mean squared error of the published policy, uniform over [-pi, pi].", LOSS),
     Quantity("published-reading-epochs", "Reading error of the digitised loss, in epochs.", COUNT, unit="epochs"),
     Quantity("published-reading-loss", "Reading error of the digitised loss.", NUMBER),
-    Quantity("floor-normal", "Least mean squared error of any policy within the bounds, normal inputs.", LOSS),
-    Quantity("floor-uniform", "Least mean squared error of any policy within the bounds, uniform inputs.", LOSS),
-    Quantity("outer-peak", "|x| of the outer peaks of f that lie beyond the bounds.", NUMBER),
+    Quantity("floor-normal", "Least mean squared error of any policy within the limits, normal inputs.", LOSS),
+    Quantity("floor-uniform", "Least mean squared error of any policy within the limits, uniform inputs.", LOSS),
+    Quantity("outer-peak", "|x| of the outer peaks of f that lie beyond the limits.", NUMBER),
     Quantity("flank", "Half the width of a peak with its flanks.", NUMBER),
     Quantity("tails", "|x| from which an input counts as in the tails.", NUMBER),
     Quantity("side-epochs", "Epochs of the shortest arm.", COUNT, unit="epochs"),
