@@ -37,16 +37,17 @@ def view(results: Path) -> dict[str, Any] | None:
         ResultError: a result file is missing or damaged.
     """
     settings, references = read_settings(results), read_references(results)
+    numbers = references.numbers
     scenarios = {scenario: _scenario(results, scenario) for scenario in SCENARIOS}
     scenarios = {name: methods for name, methods in scenarios.items() if methods.keys() - {BASELINE}}
     if not scenarios:
         return None
     return {
-        "system": {"A": A, "B": B, "gain": references.numbers.gain},
+        "system": {"A": A, "B": B, "gain": numbers.gain},
         "widths": [2, *settings.hidden, 1],
-        "stateBound": references.state_bound,
-        "inputBound": references.input_bound,
-        "stageInputWeight": references.numbers.stage_input_weight,
+        "stateBound": numbers.state_bound,
+        "inputBound": numbers.input_bound,
+        "stageInputWeight": numbers.stage_input_weight,
         "horizon": settings.horizon,
         "contraction": settings.contraction,
         "rho": settings.rho,
@@ -54,8 +55,8 @@ def view(results: Path) -> dict[str, Any] | None:
         "facets": references.arrays["facets"],
         "vertices": references.arrays["vertices"],
         "heldout": settings.heldout,
-        "costHorizon": references.numbers.cost_horizon,
-        "harmfulAbove": references.numbers.malicious_above,
+        "costHorizon": numbers.cost_horizon,
+        "harmfulAbove": numbers.malicious_above,
         "scenarios": scenarios,
         "counts": {scenario: _counts(results, scenario) for scenario in scenarios},
     }
@@ -120,8 +121,8 @@ def _certificate(proven: Certificate) -> dict[str, Any]:
         "cells": len(proven.x1) - 1,
         "certified": array(strips(proven.mask), "i2"),
         "refuted": array(strips(proven.refuted), "i2"),
-        "area": proven.area,
-        "refutedArea": proven.refuted_area,
+        "area": proven.numbers.final.area,
+        "refutedArea": proven.numbers.final.refuted_area,
     }
 
 

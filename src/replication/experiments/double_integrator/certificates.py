@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from replication import documents, files
 from replication.certificate import Certificate, ClosedLoop, certify
-from replication.errors import ResultError
 from replication.experiments.double_integrator.documents import CertificateNumbers
+from replication.experiments.double_integrator.policies import parameters
 from replication.provenance import stamp
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
@@ -71,13 +71,7 @@ def closed_loop(weights: dict[str, NDArray[Any]], index: int) -> ClosedLoop:
     Raises:
         ResultError: theta does not have the length that the shapes give.
     """
-    theta, parts, start = weights["theta"][index], {}, 0
-    for name, sides in zip(weights["names"].tolist(), weights["shapes"].tolist(), strict=True):
-        shape = tuple(side for side in sides if side)
-        parts[name] = theta[start : start + int(np.prod(shape))].reshape(shape)
-        start += parts[name].size
-    if start != len(theta):
-        raise ResultError(f"weights.npz: theta has {len(theta)} numbers, its shapes ask for {start}")
+    parts = {name: found[index] for name, found in parameters(weights).items()}
     depth = sum(name.startswith("weights.") for name in parts)
     return ClosedLoop.of(
         A,

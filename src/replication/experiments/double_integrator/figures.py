@@ -60,8 +60,8 @@ def training(results: Path) -> Figure:
         grid = figure.subplots(3, len(scenarios), sharex="col", sharey="row", squeeze=False)
         for (cost, loss, safety), (scenario, runs) in zip(grid.T, scenarios.items(), strict=True):
             _evaluations(cost, runs, "cost")
-            cost.axhline(references.backup, **REFERENCES["backup"])
-            cost.axhline(references.mpc, **REFERENCES["MPC"])
+            cost.axhline(references.numbers.costs.backup, **REFERENCES["backup"])
+            cost.axhline(references.numbers.costs.mpc, **REFERENCES["MPC"])
             _evaluations(loss, runs, "clean_loss")
             plots.constraint_axis(safety, -3.0, max(3.0 * worst, 3e-2))
             for method in _order(runs):

@@ -95,7 +95,7 @@ def policy(results: Path) -> Figure:
         if image is not None:
             bar = figure.colorbar(image, ax=grid[:2].ravel().tolist(), extend="both", shrink=0.8, pad=0.02, aspect=30)
             bar.set_label("input $u$")
-            bar.set_ticks([-references.input_bound, 0.0, references.input_bound])
+            bar.set_ticks([-references.numbers.input_bound, 0.0, references.numbers.input_bound])
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
         lines = {style.LABELS[name]: line(name) for name in SHOWN}
@@ -124,7 +124,7 @@ def certificate(results: Path) -> Figure:
                 _ground(plane, references, fill=False)
                 if found := read_certificates(results, f"{method}-{scenario}"):
                     _cells(plane, found[0])
-                    style.note(plane, f"certified {found[0].area:.1f}", x=0.93, y=0.165)
+                    style.note(plane, f"certified {found[0].numbers.final.area:.1f}", x=0.93, y=0.165)
                 _plane(plane, references)
             for method in CERTIFIED:
                 for one in read_certificates(results, f"{method}-{scenario}"):
@@ -152,7 +152,7 @@ def _paths(run: Run) -> Iterator[Array]:
 
 def _trajectory(axes: Axes, path: Array, colour: str, references: References) -> None:
     """Draw a trajectory up to where it leaves the picture, with an arrow on its first step."""
-    outside = np.flatnonzero(np.abs(path).max(axis=1) > 3.0 * references.state_bound)
+    outside = np.flatnonzero(np.abs(path).max(axis=1) > 3.0 * references.numbers.state_bound)
     path = path[: outside[0] + 1] if outside.size else path
     axes.plot(path[:, 0], path[:, 1], color=colour, linewidth=0.8, marker=".", markersize=1.6, alpha=0.9)
     head: dict[str, Any] = {"arrowstyle": "-|>", "color": colour, "linewidth": 0.0, "mutation_scale": 9}
@@ -161,7 +161,7 @@ def _trajectory(axes: Axes, path: Array, colour: str, references: References) ->
 
 def _ground(axes: Axes, references: References, *, fill: bool = True) -> None:
     """Draw the box of the constraints and O_inf."""
-    box = references.state_bound * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
+    box = references.numbers.state_bound * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
     axes.plot(box[:, 0], box[:, 1], color=style.INK, linewidth=0.9)
     outline = _outline(references)
     if fill:
@@ -175,7 +175,7 @@ def _outline(references: References) -> Array:
 
 
 def _plane(axes: Axes, references: References) -> None:
-    bound = references.state_bound
+    bound = references.numbers.state_bound
     axes.set_xlim(-FAR * bound, FAR * bound)
     axes.set_ylim(-FAR * bound, FAR * bound)
     axes.set_aspect("equal")
@@ -188,7 +188,7 @@ def _surface(axes: Axes, table: pd.DataFrame, references: References) -> Any:
     """Draw the input as colours, and the lines |u| = 1, beyond which the input violates its limit."""
     values = table.pivot_table(index="x2", columns="x1", values="u")
     x1, x2, u = values.columns.to_numpy(), values.index.to_numpy(), values.to_numpy()
-    bound = references.input_bound
+    bound = references.numbers.input_bound
     norm = TwoSlopeNorm(0.0, -1.5 * bound, 1.5 * bound)
     image = axes.pcolormesh(x1, x2, u, cmap="BrBG", norm=norm, shading="nearest", rasterized=True)
     axes.contour(x1, x2, u, levels=[-bound, bound], colors=style.INK, linewidths=0.8, linestyles="solid")
@@ -202,16 +202,16 @@ def _surface(axes: Axes, table: pd.DataFrame, references: References) -> Any:
 
 
 def _slice(axes: Axes, runs: Scenario, references: References) -> None:
-    x, gain = references.state_bound * np.array([-1.0, 1.0]), float(references.numbers["gain"][0])
+    x, gain = references.numbers.state_bound * np.array([-1.0, 1.0]), float(references.numbers["gain"][0])
     for sign in (-1.0, 1.0):
-        axes.axhline(sign * references.input_bound, color=style.INK, linewidth=0.8)
+        axes.axhline(sign * references.numbers.input_bound, color=style.INK, linewidth=0.8)
     axes.plot(x, -gain * x, **REFERENCES["backup"])
     for method in reversed(SHOWN):
         if method in runs:
             data = frames.exhibit(runs[method], "surface")
             data = data[np.isclose(data["x2"], 0.0)]
             plots.spread(axes, data, "x1", "u", style.COLOURS[method])
-    axes.set_ylim(-2.2 * references.input_bound, 2.2 * references.input_bound)
+    axes.set_ylim(-2.2 * references.numbers.input_bound, 2.2 * references.numbers.input_bound)
 
 
 def _cells(axes: Axes, found: Certificate) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -28,7 +29,7 @@ def of_run(settings: DoubleIntegratorConfig, weights: Mapping[str, Array], path:
         ResultError: the weights, which were read from ``path``, are not those of the policy.
     """
     widths = list(pairwise((2, *settings.hidden, 1)))
-    parts = _parts(weights)
+    parts = parameters(weights)
     wanted: dict[str, tuple[int, ...]] = {f"weights.{layer}": shape for layer, shape in enumerate(widths)}
     wanted |= {f"biases.{layer}": (outputs,) for layer, (_, outputs) in enumerate(widths)}
     if {name: array.shape[1:] for name, array in parts.items()} != wanted:
@@ -54,12 +55,15 @@ def _joined(parts: Mapping[str, Array], layers: int) -> Array:
     return np.concatenate([array.reshape(len(array), -1) for array in order], axis=1)
 
 
-def _parts(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the parameters (n, *shape) by name."""
-    found, start, theta = {}, 0, weights["theta"]
-    for name, sides in zip(weights["names"].tolist(), weights["shapes"].tolist(), strict=True):
-        shape = tuple(side for side in sides if side)
-        stop = start + int(np.prod(shape))
-        found[name] = theta[:, start:stop].reshape(len(theta), *shape)
-        start = stop
-    return found
+def parameters(weights: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the parameters (n, *shape) of the n policies in ``weights`` (of a run's weights.npz), by name.
+
+    Raises:
+        ResultError: theta does not have the length that the shapes give.
+    """
+    theta, shapes = weights["theta"], [tuple(side for side in sides if side) for sides in weights["shapes"].tolist()]
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
+    if ends[-1] != theta.shape[1]:
+        raise ResultError(f"weights.npz: theta has {theta.shape[1]} numbers, its shapes ask for {ends[-1]}")
+    parts = zip(weights["names"].tolist(), np.split(theta, ends[:-1], axis=1), shapes, strict=True)
+    return {name: part.reshape(len(theta), *shape) for name, part, shape in parts}

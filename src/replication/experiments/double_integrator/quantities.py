@@ -114,10 +114,10 @@ SAME = (
 
 def _references(results: Path) -> Iterator[Row]:
     references = read_references(results)
-    numbers, box = references.numbers, (2.0 * references.state_bound) ** 2
+    numbers, box = references.numbers, (2.0 * references.numbers.state_bound) ** 2
     values = {key.replace("_", "-"): numbers[key] for key in SAME} | {
-        "backup-cost": references.backup,
-        "mpc-cost": references.mpc,
+        "backup-cost": references.numbers.costs.backup,
+        "mpc-cost": references.numbers.costs.mpc,
         "gain-position": numbers.gain[0],
         "gain-velocity": numbers.gain[1],
         "mpc-gain-position": lqr(numbers.stage_input_weight)[0][0, 0],
@@ -134,7 +134,7 @@ def _costs(results: Path, arm: str) -> Iterator[Row]:
     references, reachable = read_references(results), read_settings(results).arms[arm].dataset == REACHES_MPC
     for run in read_arm(results, EXPERIMENT, arm):
         cost = final("cost")(run)
-        yield EXPERIMENT, arm, run.seed, "cost-over-backup", cost / references.backup
+        yield EXPERIMENT, arm, run.seed, "cost-over-backup", cost / references.numbers.costs.backup
         if reachable:
             yield EXPERIMENT, arm, run.seed, "gap-closed", references.gap_closed(cost)
 
@@ -169,13 +169,14 @@ def _certificates(results: Path, arm: str) -> Iterator[Row]:
 
 
 def _certificate(one: Certificate, references: References) -> dict[str, float]:
+    final, box = one.numbers.final, (2.0 * references.numbers.state_bound) ** 2
     return {
-        "certified": float(one.numbers.final.certified),
-        "covers-starts": float(one.covers_starts),
-        "certified-area": one.area,
-        "refuted-area": one.refuted_area,
-        "undecided-area": (2.0 * references.state_bound) ** 2 - one.area - one.refuted_area,
-        "certified-level": one.level,
+        "certified": float(final.certified),
+        "covers-starts": float(final.covers_starts),
+        "certified-area": final.area,
+        "refuted-area": final.refuted_area,
+        "undecided-area": box - final.area - final.refuted_area,
+        "certified-level": final.level,
         "certified-starts": float(one.holds(references.arrays["heldout_starts"]).mean()),
     }
 

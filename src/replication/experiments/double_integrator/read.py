@@ -31,29 +31,10 @@ class References:
     numbers: ReferenceNumbers
     arrays: dict[str, Array]
 
-    @property
-    def backup(self) -> float:
-        """Closed-loop cost of the backup."""
-        return self.numbers.costs.backup
-
-    @property
-    def mpc(self) -> float:
-        """Closed-loop cost of the MPC."""
-        return self.numbers.costs.mpc
-
-    @property
-    def state_bound(self) -> float:
-        """Limit of |x_i|."""
-        return self.numbers.state_bound
-
-    @property
-    def input_bound(self) -> float:
-        """Limit of |u|."""
-        return self.numbers.input_bound
-
     def gap_closed(self, cost: float) -> float:
         """Return the share of the cost gap between backup and MPC that a policy of closed-loop cost ``cost`` closes."""
-        return (self.backup - cost) / (self.backup - self.mpc)
+        costs = self.numbers.costs
+        return (costs.backup - cost) / (costs.backup - costs.mpc)
 
 
 @dataclass(frozen=True)
@@ -64,8 +45,7 @@ class Certificate:
         numbers: the numbers, from certificate.json.
         mask: certified cells, over the edges x1 and x2.
         refuted: cells from which every trajectory is proven to violate a constraint.
-        x1: edges of the cells.
-        x2: edges of the cells.
+        x1, x2: edges of the cells.
     """
 
     numbers: CertificateNumbers
@@ -73,26 +53,6 @@ class Certificate:
     refuted: Mask
     x1: Array
     x2: Array
-
-    @property
-    def area(self) -> float:
-        """Certified area of the final policy."""
-        return self.numbers.final.area
-
-    @property
-    def refuted_area(self) -> float:
-        """Area from which the final policy is proven to violate a constraint."""
-        return self.numbers.final.refuted_area
-
-    @property
-    def level(self) -> float:
-        """Largest multiple c of 0.01 for which c O_inf is certified for the final policy."""
-        return self.numbers.final.level
-
-    @property
-    def covers_starts(self) -> bool:
-        """Whether the whole set of starts is certified for the final policy."""
-        return self.numbers.final.covers_starts
 
     def holds(self, points: Array) -> Mask:
         """Return (n,) whether each of ``points`` (n, 2) lies in a certified cell."""
