@@ -34,15 +34,15 @@ class Verdict:
 
     Attributes:
         id: of the claim, as are statement, source, mark, comparator, expected, tolerance, tier.
-        status: the verdict.
-        left_open: whether it deviates and the data do not refute it: its interval overlaps what is expected.
         quantity: what was measured, in words.
         kind: the kind of format in which it is printed.
+        calibrated: whether settings were chosen with the expected value in view.
+        status: the verdict.
+        left_open: whether it deviates and the data do not refute it: its interval overlaps what is expected.
         measured: its value; None if there is none.
         interval: over the seeds, for statistical claims.
         seeds: those that were judged.
         evidence: the files that decided, relative to the results.
-        calibrated: whether settings were chosen with the expected value in view.
         reason: why there is no verdict; empty where there is one.
     """
 
@@ -50,54 +50,32 @@ class Verdict:
     statement: str
     source: str
     mark: str
-    status: Status
-    left_open: bool
-    quantity: str
-    kind: Kind
-    measured: float | None
-    interval: tuple[float, float] | None
     comparator: str
     expected: float | tuple[float, float]
     tolerance: float
     tier: str
-    seeds: tuple[int, ...]
-    evidence: tuple[str, ...]
+    quantity: str
+    kind: Kind
     calibrated: bool
-    reason: str
+    status: Status
+    left_open: bool = False
+    measured: float | None = None
+    interval: tuple[float, float] | None = None
+    seeds: tuple[int, ...] = ()
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
 
     @classmethod
-    def of(
-        cls,
-        claim: Claim,
-        status: Status,
-        *,
-        left_open: bool = False,
-        measured: float | None = None,
-        interval: tuple[float, float] | None = None,
-        seeds: Sequence[int] = (),
-        evidence: Sequence[str] = (),
-        reason: str = "",
-    ) -> Verdict:
-        """Return the verdict ``status`` on ``claim``."""
+    def of(cls, claim: Claim, status: Status, **found: Any) -> Verdict:
+        """Return the verdict ``status`` on ``claim``; ``found``: the attributes that follow the status."""
+        same = ("id", "statement", "source", "mark", "comparator", "expected", "tolerance", "tier")
         return cls(
-            id=claim.id,
-            statement=claim.statement,
-            source=claim.source,
-            mark=claim.mark,
-            status=status,
-            left_open=left_open,
+            **{name: getattr(claim, name) for name in same},
             quantity=claim.measures,
             kind=claim.kind,
-            measured=measured,
-            interval=interval,
-            comparator=claim.comparator,
-            expected=claim.expected,
-            tolerance=claim.tolerance,
-            tier=claim.tier,
-            seeds=tuple(seeds),
-            evidence=tuple(evidence),
             calibrated=bool(claim.calibrated),
-            reason=reason,
+            status=status,
+            **_tuples(found),
         )
 
     @property

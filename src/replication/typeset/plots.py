@@ -6,12 +6,14 @@ Tables are long: a row per seed and time, with the column seed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
 from replication.results import run_quantities
@@ -20,6 +22,9 @@ from replication.typeset import style
 
 #: The share of the seeds, in percent, that a band around a median holds.
 BAND = 90.0
+Place = Literal["outside upper center", "outside lower center"]
+ABOVE: Place = "outside upper center"
+BELOW: Place = "outside lower center"
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
@@ -79,6 +84,13 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]], gap: float = 0
         look: dict[str, Any] = {"color": colour, "fontsize": 7.5, "va": "center", "annotation_clip": False}
         leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0.0, 0.5), "shrinkA": 0.0}
         axes.annotate(name, (1.0, place), (1.03, written), "axes fraction", "axes fraction", arrowprops=leader, **look)
+
+
+def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], place: Place = ABOVE, **look: Any) -> None:
+    """Draw a legend for the whole figure outside of its panels, from label -> how matplotlib draws it."""
+    handles = [Line2D([], [], label=label, **drawn) for label, drawn in entries.items()]
+    options: dict[str, Any] = {"ncols": len(handles), "handlelength": 1.8, "columnspacing": 1.4} | look
+    figure.legend(handles=handles, loc=place, **options)
 
 
 def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,6 @@ ASKED: dict[str, Any] = {
 }
 
 Scenario = Mapping[str, tuple[Run, ...]]
-Place = Literal["outside upper center", "outside lower center"]
 
 
 @parts.figure(
@@ -79,7 +78,7 @@ def training(results: Path) -> Figure:
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
         methods = [name for name in style.LABELS if any(name in runs for runs in scenarios.values())]
-        legend(figure, {style.LABELS[name]: line(name) for name in methods} | REFERENCES)
+        plots.legend(figure, {style.LABELS[name]: line(name) for name in methods} | REFERENCES)
         return figure
 
 
@@ -115,7 +114,7 @@ def gauge(results: Path) -> Figure:
         grid[0].set_ylabel("largest $\\Psi(x_t)/\\Psi(x_0)$")
         style.letters(grid)
         lines = {style.LABELS[name]: line(name) for name in SHOWN}
-        legend(figure, lines | {"backup": REFERENCES["backup"], "contraction asked for": ASKED})
+        plots.legend(figure, lines | {"backup": REFERENCES["backup"], "contraction asked for": ASKED})
         return figure
 
 
@@ -125,14 +124,6 @@ def relative_gauge(runs: tuple[Run, ...]) -> pd.DataFrame:
     first = rows.groupby(["seed", "start"])["psi"].transform("first")
     relative = rows.assign(gauge=np.minimum(rows["psi"] / first, 1e3))
     return relative.groupby(["seed", "t"])["gauge"].max().reset_index()
-
-
-def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], place: Place = "outside upper center") -> None:
-    """Draw a legend for the whole figure at ``place``, from label -> how matplotlib draws it."""
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], label=label, **look) for label, look in entries.items()]
-    figure.legend(handles=handles, loc=place, ncols=len(handles), handlelength=1.8, columnspacing=1.4)
 
 
 def line(method: str) -> dict[str, Any]:

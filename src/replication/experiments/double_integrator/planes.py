@@ -13,7 +13,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from replication.experiments.double_integrator.figures import REFERENCES, SHOWN, Scenario, legend, line
+from replication.experiments.double_integrator.figures import REFERENCES, SHOWN, Scenario, line
 from replication.experiments.double_integrator.read import (
     Certificate,
     References,
@@ -61,7 +61,7 @@ def portraits(results: Path) -> Figure:
         style.letters(grid)
         starts = {"starts": {"color": style.INK, "marker": "o", "markersize": 2.4, "linestyle": ""}}
         lines = {style.LABELS[name]: line(name) for name in SHOWN}
-        legend(figure, lines | {"backup": REFERENCES["backup"], "$O_\\infty$": SET} | starts)
+        plots.legend(figure, lines | {"backup": REFERENCES["backup"], "$O_\\infty$": SET} | starts)
         return figure
 
 
@@ -99,7 +99,7 @@ def policy(results: Path) -> Figure:
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
         lines = {style.LABELS[name]: line(name) for name in SHOWN}
-        legend(figure, lines | {"backup": REFERENCES["backup"]}, "outside lower center")
+        plots.legend(figure, lines | {"backup": REFERENCES["backup"]}, plots.BELOW)
         return figure
 
 
@@ -238,6 +238,6 @@ def _certificate_legends(figure: Figure) -> None:
         "undecided": patch | {"color": "white", "markeredgecolor": style.GREY},
         "$O_\\infty$": SET,
     }
-    legend(figure, cells)
+    plots.legend(figure, cells)
     lines = {style.LABELS[name]: line(name) for name in style.LABELS if name in CERTIFIED}
-    legend(figure, lines | {"area of $O_\\infty$": SET | {"linestyle": style.DASHED}}, "outside lower center")
+    plots.legend(figure, lines | {"area of $O_\\infty$": SET | {"linestyle": style.DASHED}}, plots.BELOW)

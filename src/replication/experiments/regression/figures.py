@@ -188,8 +188,6 @@ def _violation_panel(axes: Axes, runs: Runs) -> None:
 
 
 def _replication_legend(figure: Figure) -> None:
-    from matplotlib.lines import Line2D
-
     looks: dict[str, dict[str, Any]] = {
         "median of seeds": {"color": style.BLUE, "linewidth": 1.3},
         "middle 90 % of seeds": {"color": style.BLUE, "linewidth": 4.0, "alpha": 0.35},
@@ -199,8 +197,7 @@ def _replication_legend(figure: Figure) -> None:
         "limits": {"color": style.INK, "linewidth": 0.6, "linestyle": style.DASHED},
         "unsafe": {"color": style.INK, "marker": "x", "markersize": 4, "linestyle": ""},
     }
-    handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-    figure.legend(handles=handles, ncols=4, loc="outside upper center", handlelength=1.6, columnspacing=1.4)
+    plots.legend(figure, looks, ncols=4, handlelength=1.6)
 
 
 def _constants_panel(axes: Axes, runs: Runs, colour: str) -> None:
