@@ -13,8 +13,7 @@ Otherwise it differs.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from replication.config import Config
-from replication.results.quantities import Table
+from replication.results.quantities import NO_SEED, Table
 from replication.results.read import read_config
 from replication.tasks import tables_of
 from scpo.errors import NonFiniteError
@@ -69,24 +68,17 @@ class Folder:
         experiment, arm = name.split("/")
         return self.config.section(experiment).arms[arm].seed_range
 
-    def values(self, name: str, quantity: str) -> pd.Series[float]:
-        """Return a quantity of an arm's runs, indexed by seed; empty where it does not apply.
+    def values(self, name: str) -> pd.DataFrame:
+        """Return the quantities of an arm's runs: a row for each seed, a column for each quantity.
 
         Raises:
             ResultError: a run of the arm is missing or damaged.
         """
         experiment, arm = name.split("/")
-        updates = self.table.values(experiment, arm, "updates")
-        return self.table.values(experiment, arm, quantity) if self.has(name, quantity) else updates[:0]
-
-    def has(self, name: str, quantity: str) -> bool:
-        """Tell whether a quantity applies to an arm."""
-        experiment, arm = name.split("/")
-        return self.table.has(experiment, arm, quantity)
-
-    def at(self, name: str, quantity: str, seed: int) -> float:
-        """Return a quantity of one run; NaN where it does not apply or was not finite."""
-        return float(self.values(name, quantity).get(seed, math.nan))
+        self.table.values(experiment, arm, "updates")
+        rows = self.table.frame
+        rows = rows[(rows["experiment"] == experiment) & (rows["arm"] == arm) & (rows["seed"] != NO_SEED)]
+        return pd.DataFrame({name: found.set_index("seed")["value"] for name, found in rows.groupby("quantity")})
 
     def settings(self, name: str) -> dict[str, Any]:
         """Return the settings with which an arm's data were drawn and its runs were trained."""
@@ -129,56 +121,42 @@ def _agreement(name: str, one: Folder, other: Folder) -> Agreement:
         return Agreement(name, "differs", (f"seed {absent[0]} not in {other.path}",))
     if one.settings(name) != other.settings(name):
         return Agreement(name, "differs", ("other settings",))
-    initial = sorted({quantity for folder in (one, other) for quantity in _initial(folder, name)})
-    if changed := [seed for seed in seeds if not _close(name, one, other, initial, seed)]:
-        return Agreement(name, "differs", (f"other data, seed {changed[0]} first",))
+    whole = [folder.values(name) for folder in (one, other)]
+    # No training comes before the initial policies, so their quantities show whether the runs' held-out data are the
+    # same.  Training data come from the same random stream.  Checksums of the files would differ between machines that
+    # compress in different ways.
+    initial = sorted({name for found in whole for name in map(str, found) if name.startswith(INITIAL)})
     final = [quantity.removeprefix(INITIAL) for quantity in initial]
-    counts = [key for key in COUNTS if not all(_same(name, one, other, key, seed, 0.0) for seed in seeds)]
-    values = (*VALUES, *initial, *final)
-    if not counts and all(_same(name, one, other, key, seed, 0.0) for key in values for seed in seeds):
+    first, second = (found.reindex(index=seeds, columns=[*COUNTS, *VALUES, *initial, *final]) for found in whole)
+    same = (first == second) | (first.isna() & second.isna())
+    close = same | ((first - second).abs() <= ROUNDING * first.abs().clip(lower=1.0))
+    if not close[initial].all(axis=None):
+        changed = close.index[~close[initial].all(axis=1)][0]
+        return Agreement(name, "differs", (f"other data, seed {changed} first",))
+    counts = [key for key in COUNTS if not same[key].all()]
+    if same.all(axis=None):
         return Agreement(name, "exact", ())
-    if not counts and all(_close(name, one, other, values, seed) for seed in seeds):
+    if not counts and close.all(axis=None):
         return Agreement(name, "numeric", ())
     if len(seeds) < len(other.seeds(name)):
-        return Agreement(name, "drifted", tuple(_beside(name, one, other)))
-    apart = tuple(_apart(name, one, other, final))
+        return Agreement(name, "drifted", tuple(_beside(name, seeds, *whole)))
+    apart = tuple(_apart(name, one, other, final, *whole))
     return Agreement(name, "differs" if apart else "statistical", apart or tuple(f"other {key}" for key in counts))
 
 
-def _initial(folder: Folder, name: str) -> list[str]:
-    """Return the quantities of the initial policies.
-
-    No training comes before them, so they show whether the runs' held-out data are the same.  Training data come from
-    the same random stream.  Checksums of the files would differ between machines that compress in different ways.
-    """
-    names = set(folder.table.frame["quantity"])
-    return [quantity for quantity in names if quantity.startswith(INITIAL) and folder.has(name, quantity)]
-
-
-def _same(name: str, one: Folder, other: Folder, quantity: str, seed: int, rounding: float) -> bool:
-    first, second = (folder.at(name, quantity, seed) for folder in (one, other))
-    if math.isnan(first) or math.isnan(second):
-        return math.isnan(first) and math.isnan(second)
-    return abs(first - second) <= rounding * max(1.0, abs(first))
-
-
-def _close(name: str, one: Folder, other: Folder, quantities: Sequence[str], seed: int) -> bool:
-    return all(_same(name, one, other, quantity, seed, ROUNDING) for quantity in quantities)
-
-
-def _beside(name: str, one: Folder, other: Folder) -> Iterator[str]:
+def _beside(name: str, seeds: Iterable[int], one: pd.DataFrame, other: pd.DataFrame) -> Iterator[str]:
     """Yield lines with unsafe iterates and one loss or cost of each run, beside those of the other folder's run."""
     shown = tables_of(name.partition("/")[0]).main_quantity.replace("_", "-")
-    finite = other.values(name, shown).dropna()
-    for seed in one.seeds(name):
-        unsafe, values = ([folder.at(name, key, seed) for folder in (one, other)] for key in ("unsafe-iterates", shown))
+    finite = other[shown].dropna()
+    for seed in seeds:
+        unsafe, values = ([float(found[key][seed]) for found in (one, other)] for key in ("unsafe-iterates", shown))
         yield (
             f"seed {seed}: unsafe iterates {unsafe[0]:.0f} and {unsafe[1]:.0f}, {shown} {values[0]:.4g} and "
-            f"{values[1]:.4g} (all {len(other.seeds(name))} seeds {finite.min():.4g} to {finite.max():.4g})"
+            f"{values[1]:.4g} (all {len(other)} seeds {finite.min():.4g} to {finite.max():.4g})"
         )
 
 
-def _apart(name: str, one: Folder, other: Folder, final: Sequence[str]) -> Iterator[str]:
+def _apart(name: str, one: Folder, other: Folder, final: Sequence[str], *whole: pd.DataFrame) -> Iterator[str]:
     """Yield the quantities whose intervals over seeds do not overlap."""
     experiment, arm = name.split("/")
     shares = [folder.table.pair(experiment, arm, "unsafe-iterates", "share-interval") for folder in (one, other)]
@@ -188,7 +166,7 @@ def _apart(name: str, one: Folder, other: Folder, final: Sequence[str]) -> Itera
         try:
             intervals = [folder.table.pair(experiment, arm, quantity, "interval") for folder in (one, other)]
         except NonFiniteError:
-            first, second = (folder.values(name, quantity).isna().tolist() for folder in (one, other))
+            first, second = (found[quantity].isna().tolist() for found in whole)
             if first != second:
                 yield quantity
             continue
