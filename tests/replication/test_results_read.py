@@ -27,8 +27,7 @@ def test_an_arm_is_read_seed_by_seed(results: Path) -> None:
     runs = read_arm(results, EXPERIMENT, "scpo")
     assert [run.seed for run in runs] == [0, 1]
     assert all(run.method == "scpo" and run.series["updates"].sum() == 20 for run in runs)
-    assert runs[0].curve is not None
-    assert len(runs[0].curve) == 400
+    assert len(runs[0].exhibits["curve"]) == 400
     assert runs[0].final["fresh_loss"] == runs[0].evaluations["fresh_loss"].iloc[-1]
 
 

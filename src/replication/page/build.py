@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,11 +12,12 @@ from plotly.offline import get_plotlyjs
 
 from replication import files
 from replication.claims import verdicts
-from replication.config import Config
 from replication.page import double_integrator, regression, verdict_rows
 from replication.page.encode import shared
 from replication.provenance.stamp import stamped
-from replication.results.read import read_config, read_planned
+from replication.results import quantities
+from replication.results.quantities import Table
+from replication.results.read import read_config
 from replication.typeset import style
 
 FOLDER = Path(__file__).parent
@@ -60,7 +60,7 @@ def collect(results: Path) -> dict[str, Any]:
     return {
         "scale": config.scale,
         "shipped": results.parent.name == "shipped",
-        "progress": _progress(config, read_planned(results)),
+        "progress": _progress(quantities.read(results)),
         "summary": verdicts.summary(found),
         "claims": verdict_rows.rows(found, config),
         "views": {name: found for name, found in views.items() if found is not None},
@@ -69,12 +69,10 @@ def collect(results: Path) -> dict[str, Any]:
     }
 
 
-def _progress(config: Config, planned: Mapping[str, int] | None) -> str:
+def _progress(table: Table) -> str:
     """Return how many of the runs that a study planned the results hold; "" if they are all that was planned."""
-    finished = sum(arm.seeds for section in config.experiments.values() for arm in section.arms.values())
-    if planned is None or finished == (wanted := sum(planned.values())):
-        return ""
-    return f"{finished:,} of {wanted:,} planned runs are finished. "
+    finished, planned = (table.value("", "", name) for name in ("finished-runs", "planned-runs"))
+    return "" if finished == planned else f"{finished:,.0f} of {planned:,.0f} planned runs are finished. "
 
 
 def page(content: dict[str, Any]) -> str:

@@ -90,22 +90,13 @@ class Run:
         return float(self.evaluations["epoch"].iloc[-1])
 
     @property
-    def curve(self) -> pd.DataFrame | None:
-        """The final policy as a curve (columns x, pi); None where the experiment has none."""
-        return self.exhibits.get("curve")
-
-    @property
     def final(self) -> dict[str, Any]:
         """The held-out values of the final policy by name."""
         return dict(self.summary.final)
 
 
 def read_config(results: Path) -> Config:
-    """Return the configuration that the scale was run with.
-
-    Raises:
-        ResultError: it is missing or damaged.
-    """
+    """Return the configuration that the scale was run with."""
     path = results / "config.json"
     return _config(path, _text(path))
 
@@ -170,11 +161,7 @@ def read_processor_seconds(results: Path, experiment: str, arm: str) -> dict[int
 
 
 def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
-    """Return one run, after checking its files against their models and against each other.
-
-    Raises:
-        ResultError: a file is missing, unreadable, lacks a column or field, or belongs to another run.
-    """
+    """Return one run, after checking its files against their models and against each other."""
     folder = results / experiment / arm / f"seed-{seed}"
     summary = _summary(folder / "run.json", {"experiment": experiment, "arm": arm, "seed": seed})
     tables = tables_of(experiment)
@@ -189,38 +176,22 @@ def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:
 
 
 def read_referee(results: Path) -> Refereed:
-    """Return the referee's comparison with the records.
-
-    Raises:
-        ResultError: the file is missing or damaged.
-    """
+    """Return the referee's comparison with the records."""
     return documents.read(results / "referee.json", Refereed)
 
 
 def read_findings(results: Path) -> tuple[PlantedFault, ...]:
-    """Return the findings on the planted faults; there is at least one.
-
-    Raises:
-        ResultError: the file is missing or damaged.
-    """
+    """Return the findings on the planted faults; there is at least one."""
     return documents.read(results / "falsification.json", PlantedFaults).findings
 
 
 def read_stationarity(results: Path) -> Stationarity:
-    """Return how near final policies are to a constrained optimum.
-
-    Raises:
-        ResultError: the file is missing or damaged.
-    """
+    """Return how near final policies are to a constrained optimum."""
     return documents.read(results / STATIONARITY, Stationarity)
 
 
 def read_benchmarks(results: Path) -> Mapping[str, float]:
-    """Return the ratios of times that the benchmarks measured on this machine, by name.
-
-    Raises:
-        ResultError: the file is missing or damaged.
-    """
+    """Return the ratios of times that the benchmarks measured on this machine, by name."""
     path = results.parent / BENCHMARKS
     if not path.is_file():
         raise ResultError(f"{BENCHMARKS}: no such file; run make bench")
@@ -228,21 +199,13 @@ def read_benchmarks(results: Path) -> Mapping[str, float]:
 
 
 def read_planned(results: Path) -> Mapping[str, int] | None:
-    """Return experiment/arm -> the number of seeds that were planned; None where the results are all that was planned.
-
-    Raises:
-        ResultError: the file is damaged.
-    """
+    """Return experiment/arm -> the number of seeds that were planned; None where the results hold all of them."""
     path = results / PLANNED
     return documents.read(path, PlannedSeeds).seeds if path.is_file() else None
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return a CSV file of floats that has at least ``columns``.
-
-    Raises:
-        ResultError: the file is missing or damaged, or lacks a column.
-    """
+    """Return a CSV file of floats that has at least ``columns``."""
     try:
         frame = pd.read_csv(note(path))
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

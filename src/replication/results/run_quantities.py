@@ -6,16 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from replication.results.quantities import (
-    COUNT,
-    LOSS,
-    NUMBER,
-    SAFETY,
-    SHARE,
-    SIZE,
-    Format,
-    Quantity,
-)
+from replication.results.quantities import COUNT, LOSS, NUMBER, SAFETY, SHARE, SIZE, Format, Quantity
 from replication.results.read import Run
 from replication.settings import ExperimentSettings
 from replication.tasks import tables_of

@@ -56,6 +56,16 @@ def mark_unsafe(axes: Axes, data: pd.DataFrame, x: str) -> None:
     cross(axes, data[data["max_g_high"] > 0.0].set_index(x)["max_g_high"])
 
 
+def worst(axes: Axes, values: pd.Series[float], colour: str, *, marked: bool, **look: Any) -> None:
+    """Draw the largest constraint value of each window, at their index, with crosses where it is unsafe if ``marked``.
+
+    Without the constraint nearly every window holds an unsafe iterate, so those runs are not marked.
+    """
+    axes.plot(values.index, values, color=colour, **({"linewidth": 1.2} | look))
+    if marked:
+        cross(axes, values[values > 0.0])
+
+
 def cross(axes: Axes, values: pd.Series[float]) -> None:
     """Mark ``values`` with crosses, at their index."""
     look: dict[str, Any] = {"marker": "x", "markersize": 3.2, "markeredgewidth": 0.8, "color": style.INK, "zorder": 4}

@@ -148,11 +148,9 @@ def _evaluations(axes: Axes, runs: Scenario, column: str) -> None:
 def _constraint(axes: Axes, runs: tuple[Run, ...], method: str) -> None:
     """Draw the highest constraint of any seed in each window; crosses mark windows with unsafe iterates of SCPO."""
     worst = frames.worst_values(frames.series(runs), WINDOWS)
-    update = worst.index.to_numpy() * runs[0].summary["updates"] / runs[0].epochs
-    worst = worst.set_axis(update)
-    axes.plot(worst.index, worst, color=style.COLOURS[method], **({"linewidth": 1.2} | LOOKS[method]))
-    if runs[0].method == "scpo":
-        plots.cross(axes, worst[worst > 0.0])
+    updates = worst.index.to_numpy() * runs[0].summary["updates"] / runs[0].epochs
+    marked = runs[0].method == "scpo"
+    plots.worst(axes, worst.set_axis(updates), style.COLOURS[method], marked=marked, **LOOKS[method])
 
 
 def _count_unsafe(axes: Axes, runs: Scenario) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from replication.experiments.double_integrator.documents import ReferenceNumbers
 from replication.experiments.double_integrator.read import (
     EXPERIMENT,
     Certificate,
@@ -13,18 +14,7 @@ from replication.experiments.double_integrator.read import (
     read_references,
     read_settings,
 )
-from replication.results.quantities import (
-    COUNT,
-    LOSS,
-    NUMBER,
-    RATIO,
-    SHARE,
-    Format,
-    Provider,
-    Quantity,
-    Row,
-    single,
-)
+from replication.results.quantities import COUNT, LOSS, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row, single
 from replication.results.read import Run, read_arm
 from replication.results.run_quantities import final, initial, reduction
 from replication.tasks.double_integrator.system import lqr
@@ -96,26 +86,12 @@ COSTS = (
 REACHES_MPC = "cooperative"
 
 
-#: Keys of references.json that are quantities as they are.
-SAME = (
-    "cost_starts",
-    "cost_horizon",
-    "area",
-    "area_of_starts",
-    "area_control_invariant",
-    "gamma_lyapunov",
-    "gamma_tightest",
-    "stage_input_weight",
-    "backup_input_weight",
-    "malicious_above",
-    "sharpness",
-)
-
-
 def _references(results: Path) -> Iterator[Row]:
     references = read_references(results)
     numbers, box = references.numbers, (2.0 * references.numbers.state_bound) ** 2
-    values = {key.replace("_", "-"): numbers[key] for key in SAME} | {
+    declared = {quantity.name for quantity in REFERENCES}
+    same = {name: numbers[key] for key in ReferenceNumbers.model_fields if (name := key.replace("_", "-")) in declared}
+    values = same | {
         "backup-cost": references.numbers.costs.backup,
         "mpc-cost": references.numbers.costs.mpc,
         "gain-position": numbers.gain[0],

@@ -91,9 +91,7 @@ def safety(results: Path) -> Figure:
             colour = style.COLOURS[name]
             worst = frames.worst_values(frames.series(runs), WINDOWS)
             label = f"{style.LABELS[name]} ({_unsafe_text(runs)})"
-            iterates.plot(worst.index, worst, color=colour, linewidth=1.2, label=label)
-            if runs[0].method == "scpo":  # without the constraint nearly every window holds one
-                plots.cross(iterates, worst[worst > 0.0])
+            plots.worst(iterates, worst, colour, marked=runs[0].method == "scpo", label=label)
             shares = unsafe_shares(frames.evaluations(runs), round(EVALUATED * runs[0].epochs / longest))
             heldout.plot(shares.index, shares, color=colour, linewidth=1.4)
         heldout.set_ylim(-0.03, 1.03)

@@ -10,18 +10,7 @@ from statistics import mode
 import numpy as np
 
 from replication.experiments.regression import published
-from replication.results.quantities import (
-    COUNT,
-    LOSS,
-    NUMBER,
-    RATIO,
-    SHARE,
-    Format,
-    Provider,
-    Quantity,
-    Row,
-    single,
-)
+from replication.results.quantities import COUNT, LOSS, NUMBER, RATIO, SHARE, Format, Provider, Quantity, Row, single
 from replication.results.read import Run, read_arms, read_section, read_stationarity
 from replication.results.run_quantities import final, initial, reduction
 from replication.settings import ExperimentSettings
