@@ -230,7 +230,7 @@ def test_failed_runs_are_marked_and_counted(page: Page) -> None:
     }
     offered = page.run("return explorer.seeds([arguments[0], {4: {unsafe: 9}}], [arguments[0]])", runs)
     assert offered == [["1", "1"], ["2", "2 (failed)"], ["4", "4"], ["30", "30 (unsafe)"]]
-    said = page.run("return explorer.unsafe('SCPO', Object.values(arguments[0]))", runs)
+    said = page.run("return explorer.unsafe('SCPO', arguments[0])", {"updates": 1007, "unsafe": 3, "failed": 1})
     assert said == "3 of 1,007 (SCPO, with 1 failed run)"
 
 

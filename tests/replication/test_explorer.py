@@ -151,7 +151,9 @@ def test_an_unsafe_run_without_saved_policies_is_shown_by_its_last_one(tmp_path:
         for name, part in (("weights", weights), ("biases", biases))
     ]
     np.testing.assert_array_equal(decoded(shown["1"]["theta"])[0], np.concatenate(parts))
-    assert [run["failed"] for run in found["counts"]["mixed"]["scpo"]] == [0, 1]
+    total = found["counts"]["mixed"]["scpo"]
+    assert total["failed"] == 1
+    assert total["updates"] == sum(run["updates"] for run in shown.values())
     (folder / "final.safetensors").write_bytes(b"")
     with pytest.raises(ResultError, match=r"final\.safetensors: cannot be read"):
         double_integrator.view(results)
@@ -169,6 +171,8 @@ def test_an_array_that_occurs_several_times_is_stored_once() -> None:
 def test_policies_are_those_that_were_saved_else_the_last(made: Path, results: Path) -> None:
     views, saved = content_of(made)["views"], policies.read(results, "regression")
     arm = views["regression"]["arms"]["scpo"]
+    total = views["regression"]["counts"]["scpo"]
+    assert total == {name: sum(run[name] for run in arm.values()) for name in ("updates", "unsafe", "failed")}
     np.testing.assert_array_equal(decoded(arm["0"]["policies"]["pi"]), saved["scpo", 0]["pi"])
     assert len(arm["0"]["policies"]["evaluations"]) == len(saved["scpo", 0]["updates"])
     assert arm["1"]["policies"]["evaluations"] == [-1]

@@ -51,11 +51,10 @@ explorer.seeds = (arms, judged) => {
   return seeds.map((seed) => [seed, `${seed}${mark(seed)}`]);
 };
 
-// Return how many iterates of some runs were unsafe, and how many runs failed, as a line of text.
-explorer.unsafe = (label, runs) => {
-  const sum = (name) => runs.reduce((total, one) => total + one[name], 0);
-  const failed = sum("failed") ? `, with ${explorer.count(sum("failed"))} failed run${sum("failed") > 1 ? "s" : ""}` : "";
-  return `${explorer.count(sum("unsafe"))} of ${explorer.count(sum("updates"))} (${label}${failed})`;
+// Return how many iterates of an arm were unsafe, and how many of its runs failed, as a line of text.
+explorer.unsafe = (label, { unsafe, updates, failed }) => {
+  const runs = failed ? `, with ${explorer.count(failed)} failed run${failed > 1 ? "s" : ""}` : "";
+  return `${explorer.count(unsafe)} of ${explorer.count(updates)} (${label}${runs})`;
 };
 
 explorer.count = (value) => value.toLocaleString("en-US");

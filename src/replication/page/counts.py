@@ -1,4 +1,4 @@
-"""The counts of the runs that the page shows, as the table of quantities has them."""
+"""The counts of runs that the page shows, as the table of quantities has them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def counts(results: Path, experiment: str, arm: str) -> dict[int, dict[str, int]
         for seed, value in zip(values.index.tolist(), values.tolist(), strict=True):
             found.setdefault(seed, {})[name] = int(value)
     return found
+
+
+def totals(results: Path, experiment: str, arm: str) -> dict[str, int]:
+    """Return name on the page -> count over all runs of an arm; raises as :func:`counts` does."""
+    table = quantities.read(results)
+    return {name: int(table.statistic(experiment, arm, quantity, "sum")) for name, quantity in COUNTS.items()}

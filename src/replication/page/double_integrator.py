@@ -20,7 +20,7 @@ from replication.experiments.double_integrator.read import (
     read_scenario,
     read_settings,
 )
-from replication.page.counts import counts
+from replication.page.counts import counts, totals
 from replication.page.encode import array
 from replication.results.read import Run
 from replication.tasks.double_integrator.system import A, B
@@ -62,11 +62,11 @@ def view(results: Path) -> dict[str, Any] | None:
     }
 
 
-def _counts(results: Path, scenario: str) -> dict[str, list[dict[str, int]]]:
-    """Return method -> the counts of each of its runs, those without a saved policy among them."""
+def _counts(results: Path, scenario: str) -> dict[str, dict[str, int]]:
+    """Return method -> the counts over all of its runs, those without a saved policy among them."""
     arms = {method: f"{method}-{scenario}" for method in METHODS}
     known = read_settings(results).arms
-    return {name: list(counts(results, EXPERIMENT, arm).values()) for name, arm in arms.items() if arm in known}
+    return {name: totals(results, EXPERIMENT, arm) for name, arm in arms.items() if arm in known}
 
 
 def _scenario(results: Path, scenario: str) -> dict[str, dict[str, Any]]:

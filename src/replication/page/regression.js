@@ -239,7 +239,7 @@
   });
   time.addEventListener("input", move);
   time.value = time.max;
-  const total = arms.map((arm) => explorer.unsafe(labels[arm], Object.values(view.arms[arm])));
+  const total = arms.map((arm) => explorer.unsafe(labels[arm], view.counts[arm]));
   element("total").textContent = `Unsafe iterates, all seeds together: ${total.join(", ")}.`;
   const widest = Math.max(...arms.flatMap((arm) => [...decode(Object.values(view.arms[arm])[0].series.updates)]));
   element("bins").textContent = [

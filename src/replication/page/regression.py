@@ -10,7 +10,7 @@ import numpy as np
 from replication.experiments import policies
 from replication.experiments.regression.published import read_policy
 from replication.experiments.regression.read import EXPERIMENT, METHODS, read_settings
-from replication.page.counts import counts
+from replication.page.counts import counts, totals
 from replication.page.encode import array
 from replication.results.read import Run, read_arm
 from replication.tasks.regression.data import target
@@ -38,6 +38,7 @@ def view(results: Path) -> dict[str, Any] | None:
         "target": {"x": array(x, "f4"), "y": array(target(x), "f4")},
         "published": {"x": array(published["x"], "f4"), "y": array(published["pi_theta"], "f4")},
         "arms": {arm: _arm(results, arm, saved) for arm in arms},
+        "counts": {arm: totals(results, EXPERIMENT, arm) for arm in arms},
     }
 
 
