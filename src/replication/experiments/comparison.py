@@ -132,7 +132,7 @@ def _changed(results: Path, experiment: str, group: Changes) -> list[latex.Row]:
                 cell.cell(objective, "median"),
                 difference,
                 interval,
-                f"{cell.cell('unsafe-iterates', 'nonzero')} of {cell.cell('unsafe-iterates', 'seeds')}",
+                cell.unsafe_seeds,
                 cell.cell("worst-g", "max"),
                 cell.cell("bound-miss-share", "median"),
                 cell.cell("rollouts-per-update", "median"),

@@ -110,15 +110,20 @@ class Cells:
             return latex.DASH
         return shown(self.table, self.experiment, self.arm, quantity, statistic, digits)
 
+    @property
+    def unsafe_seeds(self) -> str:
+        """How many of the seeds have an unsafe iterate, as LaTeX."""
+        return f"{self.cell('unsafe-iterates', 'nonzero')} of {self.cell('unsafe-iterates', 'seeds')}"
+
     def small(self, quantity: str, statistic: str, digits: int | None = None) -> str:
         """Return the same in small print, for a range beside or below another cell."""
         return latex.small(self.cell(quantity, statistic, digits))
 
-    def median_and_range(self, quantity: str, digits: int | None = None) -> str:
+    def median_and_range(self, quantity: str) -> str:
         """Return the median over the seeds with the range beside it, or a dash if the arm has no value."""
         if not self.table.has(self.experiment, self.arm, quantity):
             return latex.DASH
-        return f"{self.cell(quantity, 'median', digits)} {self.small(quantity, 'range', digits)}"
+        return f"{self.cell(quantity, 'median')} {self.small(quantity, 'range')}"
 
 
 def cells(results: Path, experiment: str, arms: tuple[str, ...] | list[str]) -> dict[str, Cells]:

@@ -77,9 +77,7 @@ def explain(
     _require(found.path, results, folder, make)
     content = _only(stamp.read(found.path), found.arms)
     behind = _behind(content, results)
-    problems = stamp.changed(found.path, results) + [
-        problem for path in behind for problem in stamp.changed(path, results)
-    ]
+    problems = [problem for path in (found.path, *behind) for problem in stamp.changed(path, results)]
     lines = [
         *found.lines,
         *(found.listed if list_inputs else ()),
@@ -105,10 +103,8 @@ def _only(content: dict[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
         return content
     starts = tuple(f"results:{arm}/" for arm in arms)
     inputs = {name: sha for name, sha in content["inputs"].items() if name.startswith(starts)}
-    return content | {
-        "inputs": inputs,
-        "seeds": {arm: content["seeds"][arm] for arm in arms if arm in content["seeds"]},
-    }
+    seeds = {arm: content["seeds"][arm] for arm in arms if arm in content["seeds"]}
+    return content | {"inputs": inputs, "seeds": seeds}
 
 
 def listing(results: Path, folder: Path = text.FOLDER) -> str:
@@ -118,10 +114,7 @@ def listing(results: Path, folder: Path = text.FOLDER) -> str:
     for part in sorted(parts.all_parts().values(), key=lambda one: (one.kind, one.name)):
         label = labels.get(f"{part.kind}s/{part.name}", "")
         lines.append(f"  {label:<7} {part.name:<32} {part.shows} ({part.module}.{part.function})")
-    lines += [
-        "",
-        "Quantities; as a number of an arm: experiment/arm/quantity:",
-    ]
+    lines += ["", "Quantities; as a number of an arm: experiment/arm/quantity:"]
     lines += [f"  {name:<40} {quantity.sentence}" for name, quantity in QUANTITIES.items()]
     lines += ["", "Claims:", *(f"  {claim.id:<40} {claim.statement}" for claim in claims.load().claims)]
     return "\n".join(lines) + "\n"
@@ -255,7 +248,7 @@ def _verdict(one: verdicts.Verdict) -> list[str]:
     lines += [f"verdict   {one.said}{f': {one.reason}' if one.reason else ''}"]
     lines += [f"measured  {one.found}, expected {one.wanted} ({one.tier})"]
     stated = claims.load()
-    for claim in (claim for claim in stated.claims if claim.id == one.id):
+    if claim := next((claim for claim in stated.claims if claim.id == one.id), None):
         effort = stated.efforts[claim.effort]
         lines += [f"quantity  {claim.quantity}: {one.quantity}", f"because   {claim.reason}"]
         lines += [f"changed   {change.on}: {change.change} ({change.reason})" for change in claim.history]

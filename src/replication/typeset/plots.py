@@ -25,6 +25,8 @@ BAND = 90.0
 Place = Literal["outside upper center", "outside lower center"]
 ABOVE: Place = "outside upper center"
 BELOW: Place = "outside lower center"
+#: The least distance of two names beside a panel, as a share of its height.
+GAP = 0.055
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
@@ -72,13 +74,12 @@ def cross(axes: Axes, values: pd.Series[float]) -> None:
     axes.plot(values.index, values, linestyle="", **look)
 
 
-def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]], gap: float = 0.055) -> None:
-    """Write the name of each line right of ``axes``, at the height at which the line ends.
+def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write the name of each line right of ``axes``, at the height at which the line ends; close names move apart.
 
     Args:
         axes: has its final scale and limits.
         ends: name -> last value of its line, and the line's colour.
-        gap: least distance of two names, as a share of the height; names that would be nearer move apart.
     """
 
     def height(name: str) -> float:
@@ -87,7 +88,7 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]], gap: float = 0
 
     order = sorted(ends, key=height)
     places = np.array([height(name) for name in order])
-    lowest = gap * np.arange(len(order))
+    lowest = GAP * np.arange(len(order))
     moved = lowest + isotonic_regression(places - lowest).x  # the least shifts, squared
     for name, place, written in zip(order, places, moved, strict=True):
         colour = ends[name][1]

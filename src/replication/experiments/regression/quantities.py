@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mode
 
@@ -66,10 +66,6 @@ def _rejected_at_side(column: str) -> Callable[[Run], float | None]:
     return lambda run: rejected(run, column, side_epochs(run.arms))
 
 
-def _rejected(column: str) -> Callable[[Run], float | None]:
-    return lambda run: rejected(run, column)
-
-
 def _nearest_to(epoch: float) -> Callable[[Run], float]:
     def compute(run: Run) -> float:
         nearest = int(np.abs(run.evaluations["epoch"].to_numpy() - epoch).argmin())
@@ -120,7 +116,7 @@ def _rejected_shares() -> Iterator[Quantity]:
     for key, along in SHARES.items():
         name = key.replace("_", "-")
         what = f"Share of the nominal step along {along} that the projection removes"
-        yield Quantity(name, f"{what}, median over the second half of the run.", RATIO, _rejected(key))
+        yield Quantity(name, f"{what}, median over the second half of the run.", RATIO, partial(rejected, column=key))
         yield Quantity(
             f"{name}-at-side",
             f"{what}, median over the second half of the shortest arm's epochs.",

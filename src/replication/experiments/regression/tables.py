@@ -109,7 +109,7 @@ def regression_results(results: Path) -> str:
             GAP,
             ("unsafe iterates", of("unsafe-iterates", "sum")),
             (r"worst raw \(g\), iterates", of("worst-g", "max")),
-            ("seeds with an unsafe iterate", _unsafe_seeds),
+            ("seeds with an unsafe iterate", lambda arm: arm.unsafe_seeds),
             ("", small("unsafe-iterates", "share-interval")),
             (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
             ("updates with a bound miss", of("bound-misses", "sum")),
@@ -124,10 +124,6 @@ def regression_results(results: Path) -> str:
 def _rollouts(arm: Cells) -> str:
     """Return the rollouts of a method that probes, or a dash: other methods roll out only for the records."""
     return arm.cell("rollouts", "sum") if arm.table.has(EXPERIMENT, arm.arm, "unsafe-probes") else DASH
-
-
-def _unsafe_seeds(arm: Cells) -> str:
-    return f"{arm.cell('unsafe-iterates', 'nonzero')} of {arm.cell('unsafe-iterates', 'seeds')}"
 
 
 @parts.table("regression-supervision-results")
