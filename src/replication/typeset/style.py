@@ -187,4 +187,4 @@ def spaced(text: str) -> str:
 
 def plain(value: float) -> str:
     """Return the label of a tick as 0.01 or 1e-5: an exponent above the line would be smaller than 7 pt."""
-    return f"{value:g}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
+    return f"{value:g}".replace("e-0", "e-").replace("-", "$-$")  # the font of plain text has no minus
