@@ -95,6 +95,19 @@ class ScpoConfig(Model):
     metric: Literal["auto", "euclidean"] = declared(OptimizerOptions, "metric")
 
 
+def on_the_bound(directions: DirectionSettings, decay: float, **own: float) -> ScpoConfig:
+    """Return the method as all experiments use it (R): the bound alone decides on a step.
+
+    Args:
+        directions: where and how far the constraint is probed.
+        decay: factor on old maxima of the estimated L at each step.
+        own: further settings that an experiment has for itself.
+    """
+    estimate = SmoothnessSettings(factor=1.0, decay=decay)
+    look = Look(factor=1.5)
+    return ScpoConfig(directions=directions, smoothness=estimate, kappa=0.9, verify=False, look=look, **own)
+
+
 class BaselineSettings(Model):
     """The options that only baselines have.  Options that they share with the method stand in its section."""
 

@@ -8,16 +8,15 @@ Sampled starts only support this; the set-based certificate proves it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from replication.tasks.double_integrator.rollout import Rollout
+from replication.tasks.double_integrator.settings import Aggregation
 from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND
 from scpo.errors import ConfigurationError
-
-Aggregation = Literal["max", "logsumexp"]
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replication.tasks.double_integrator.experts import PredictiveController, malicious
 from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.settings import Scenario
 from replication.tasks.double_integrator.starts import uniform
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError
-
-Scenario = Literal["cooperative", "mixed", "hostile"]
 
 #: In the mixed scenario the malicious expert labels the states with x_1 above this, about 40 % of them.
 MALICIOUS_ABOVE = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -16,16 +16,18 @@ from replication.settings import (
     OptimizerConfig,
     ScheduleConfig,
     ScpoConfig,
-    SmoothnessSettings,
     count_parameters,
+    on_the_bound,
 )
-from scpo.options import Look
+
+Scenario = Literal["cooperative", "mixed", "hostile"]
+Aggregation = Literal["max", "logsumexp"]
 
 
 class DoubleIntegratorData(Model):
     """A data set of labelled states."""
 
-    scenario: Literal["cooperative", "mixed", "hostile"] = Field(
+    scenario: Scenario = Field(
         description="cooperative: labels of the MPC expert; hostile: malicious labels; mixed: malicious where x_1 > 1"
     )
     size: Count = Field(4096, description="number of labelled states")
@@ -63,7 +65,7 @@ class DoubleIntegratorConfig(ExperimentSettings):
     )
     rho: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="rho: the starts lie in rho O_inf")
     hidden: tuple[Count, ...] = Field((32, 32), description="hidden widths of the residual network (tanh)")
-    aggregation: Literal["max", "logsumexp"] = Field(
+    aggregation: Aggregation = Field(
         "logsumexp",
         description="aggregation of a training constraint over time; logsumexp is smooth and never below max",
     )
@@ -74,20 +76,13 @@ class DoubleIntegratorConfig(ExperimentSettings):
         10_000, description="number of held-out starts on which safety is measured"
     )
     certificate: CertificateConfig | None = Field(CertificateConfig(), description="the certificates; null: none")
-    scpo: ScpoConfig = ScpoConfig(
-        directions=DirectionSettings(count=12),
-        smoothness=SmoothnessSettings(factor=1.0, decay=0.99),
-        kappa=0.9,
-        verify=False,
-        look=Look(factor=1.5),
-        tightening=0.04,
-    )
+    scpo: ScpoConfig = on_the_bound(DirectionSettings(), decay=0.99, tightening=0.04)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig(  # 1,000 updates are enough with recycled directions
         epochs=100, updates_per_epoch=10, batch_size=64, evaluate_every=10, checkpoint_every=50, audited_share=0.05
     )
     datasets: dict[Name, DoubleIntegratorData] = {
-        name: DoubleIntegratorData(scenario=name) for name in ("cooperative", "mixed", "hostile")
+        name: DoubleIntegratorData(scenario=name) for name in get_args(Scenario)
     }
     arms: dict[Name, Arm] = {
         f"{arm}-{dataset}": Arm(method=method, dataset=dataset, seeds=seeds, overrides=overrides)
@@ -96,7 +91,7 @@ class DoubleIntegratorConfig(ExperimentSettings):
             ("scpo-verified", "scpo", 6, {"scpo": {"verify": True}}),
             ("unconstrained", "unconstrained", 10, {}),
         )
-        for dataset in ("cooperative", "mixed", "hostile")
+        for dataset in get_args(Scenario)
     }
 
     @property

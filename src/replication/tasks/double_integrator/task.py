@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from replication.tasks.base import Batch
 from replication.tasks.double_integrator import exhibits
 from replication.tasks.double_integrator.action_filter import ActionFilter
-from replication.tasks.double_integrator.constraints import Aggregation, RolloutConstraint
+from replication.tasks.double_integrator.constraints import RolloutConstraint
 from replication.tasks.double_integrator.experts import PredictiveController
 from replication.tasks.double_integrator.rollout import Rollout, rollout, rollout_policy
 from replication.tasks.double_integrator.sets import backup_invariant_set
+from replication.tasks.double_integrator.settings import Aggregation
 from replication.tasks.double_integrator.stability import equilibrium_jacobian
 from replication.tasks.double_integrator.starts import training_starts, uniform
 from replication.tasks.double_integrator.system import STAGE_INPUT_WEIGHT, A, B, backup_gain, spectral_radius, step

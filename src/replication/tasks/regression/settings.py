@@ -18,11 +18,10 @@ from replication.settings import (
     Positive,
     ScheduleConfig,
     ScpoConfig,
-    SmoothnessSettings,
     count_parameters,
+    on_the_bound,
 )
 from scpo.errors import ConfigurationError
-from scpo.options import Look
 
 
 class RegressionData(Model):
@@ -87,14 +86,8 @@ class RegressionConfig(ExperimentSettings):
         "relu", description="activation of the residual network; relu is read off the figure (F)"
     )
     heldout: Count = Field(10_000, description="number of held-out points on which loss and violation are measured")
-    scpo: ScpoConfig = ScpoConfig(
-        directions=DirectionSettings(count=32, recycled=12),
-        smoothness=SmoothnessSettings(factor=1.0, decay=0.995),
-        kappa=0.9,
-        verify=False,
-        look=Look(factor=1.5),
-        tightening=0.005,
-        buffer=0.005,
+    scpo: ScpoConfig = on_the_bound(
+        DirectionSettings(count=32, recycled=12), decay=0.995, tightening=0.005, buffer=0.005
     )
     optimizer: OptimizerConfig = LONG
     schedule: ScheduleConfig = ScheduleConfig(epochs=EPOCHS, updates_per_epoch=2, batch_size=256, audited_share=0.05)
