@@ -13,21 +13,19 @@ are refused, unless their arm is to be replaced.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from replication import files, scales
+from replication import documents, files, scales
 from replication.config import Config
-from replication.documents import RunSummary
+from replication.documents import Manifest, RunSummary, Shard, Stamp
 from replication.errors import ResultError
 from replication.provenance import stamp
 from replication.tasks import tables_of
 
-MANIFEST = "manifest.json"
+MANIFEST = files.LISTED
 #: Seeds of a shard: those with the same quotient by this number.
 BLOCK = 25
 #: Files of a run that are kept, beside the tables from which its final policy is drawn.
@@ -73,38 +71,32 @@ class Bank:
 
     def __init__(self, folder: Path, *, records_only: bool = False) -> None:
         self.folder, self.records_only = folder, records_only
-        self._shards: dict[str, Any] = {}
-        self.beside: dict[str, Any] = {}  # what the manifest says of plain files
-        if (folder / MANIFEST).is_file():
-            found = files.read_json(folder / MANIFEST)
-            if not isinstance(found, Mapping) or not isinstance(found.get("shards", {}), Mapping):
-                raise ResultError(f"{folder / MANIFEST}: not the manifest of a bank")
-            self._shards = dict(found.get("shards", {}))
-            self.beside = {name: value for name, value in found.items() if name != "shards"}
+        path = folder / MANIFEST
+        found = documents.read(path, Manifest) if path.is_file() else Manifest()
+        self._shards = dict(found.shards)
+        self.beside = dict(found.model_extra or {})  # what the manifest says of plain files
 
     def runs(self) -> list[Key]:
         """Return every run, in the order of experiment, arm and seed."""
-        return sorted(
-            Key(one["experiment"], one["arm"], int(seed)) for one in self._shards.values() for seed in one["seeds"]
-        )
+        return sorted(Key(one.experiment, one.arm, seed) for one in self._shards.values() for seed in one.seeds)
 
     def names(self) -> list[str]:
         """Return the files of every run, relative to results/<scale>."""
         return sorted(
-            f"{Key(one['experiment'], one['arm'], seed).folder}/{name}"
+            f"{Key(one.experiment, one.arm, seed).folder}/{name}"
             for one in self._shards.values()
-            for name, seeds in one["names"].items()
+            for name, seeds in one.names.items()
             for seed in seeds
         )
 
     def holds(self, key: Key, settings: str) -> bool:
         """Return True if the bank holds the run, made with the settings that have the digest ``settings``."""
         one = self._shards.get(key.shard)
-        return one is not None and key.seed in one["seeds"] and one["settings"] == settings
+        return one is not None and key.seed in one.seeds and one.settings == settings
 
     def settings(self, key: Key) -> str:
         """Return the digest of the settings of a run that the bank holds."""
-        return str(self._shards[key.shard]["settings"])
+        return self._shards[key.shard].settings
 
     def read(self, experiment: str, arm: str) -> Iterator[tuple[Key, dict[str, bytes]]]:
         """Yield the runs of an arm in the order of their seeds, each with the contents of its files by name.
@@ -112,7 +104,7 @@ class Bank:
         Raises:
             ResultError: a shard is missing, altered or damaged.
         """
-        own = [name for name, one in self._shards.items() if (one["experiment"], one["arm"]) == (experiment, arm)]
+        own = [name for name, one in self._shards.items() if (one.experiment, one.arm) == (experiment, arm)]
         found: dict[int, dict[str, bytes]] = {}
         for name in own:
             found |= self._shard(name)
@@ -125,7 +117,8 @@ class Bank:
         Raises:
             ResultError: its shard is altered or damaged.
         """
-        return RunSummary.model_validate_json(self._shard(key.shard)[key.seed]["run.json"])
+        content = self._shard(key.shard)[key.seed]["run.json"]
+        return documents.parse(content, RunSummary, self.folder / key.shard)
 
     def restore(self, key: Key, out: Path) -> None:
         """Write the files of a run to the folder ``out``; its stamp comes last.
@@ -157,8 +150,8 @@ class Bank:
         lost = Counter[str]()
         for shard, (key, digest) in {key.shard: (key, digest) for key, digest in wanted.items()}.items():
             arm, one = f"{key.experiment}/{key.arm}", self._shards.get(shard)
-            if one is not None and one["settings"] != digest and arm not in replace:
-                lost[arm] += len(one["seeds"])
+            if one is not None and one.settings != digest and arm not in replace:
+                lost[arm] += len(one.seeds)
         if lost:
             parts = [f"{number} of {arm}" for arm, number in sorted(lost.items())]
             named = ", ".join(parts[:5]) + (f" and those of {len(parts) - 5} other arms" if len(parts) > 5 else "")
@@ -202,7 +195,7 @@ class Bank:
         if not self.records_only:
             kept = [*KEPT, *(f"{name}.parquet" for name in tables_of(key.experiment).exhibits)]
         contents = {name: (folder / name).read_bytes() for name in kept}
-        stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json")["outputs"].items()}
+        stated = {Path(name).name: digest for name, digest in stamp.load(folder / "run.stamp.json").outputs.items()}
         for name in kept:
             if name in stated and files.sha256(folder / name) != stated[name]:
                 raise ResultError(
@@ -219,27 +212,28 @@ class Bank:
         frame = pd.DataFrame(rows, columns=["seed", "name", "content"])
         with files.atomic(self.folder / shard) as temporary:
             frame.to_parquet(temporary, index=False, compression="zstd", compression_level=12)
-        stamps = [_stamp(contents["run.stamp.json"], shard) for contents in runs.values()]
+        stamps = [documents.parse(contents["run.stamp.json"], Stamp, self.folder / shard) for contents in runs.values()]
         first, names = next(iter(runs)), dict[str, list[int]]()
         for key in sorted(runs):
             for name in sorted(runs[key]):
                 names.setdefault(name, []).append(key.seed)
-        self._shards[shard] = {
-            "experiment": first.experiment,
-            "arm": first.arm,
-            "seeds": sorted(key.seed for key in runs),
-            "names": names,
-            "settings": settings,
-            "code": sorted({one["code_sha256"] for one in stamps}),
-            "commits": sorted({str(one["commit"]) for one in stamps}),
-            "dirty": any(one["dirty"] is not False for one in stamps),
-            "sha256": files.sha256(self.folder / shard),
-        }
+        self._shards[shard] = Shard(
+            experiment=first.experiment,
+            arm=first.arm,
+            seeds=tuple(sorted(key.seed for key in runs)),
+            names={name: tuple(seeds) for name, seeds in names.items()},
+            settings=settings,
+            code=tuple(sorted({one.code_sha256 for one in stamps})),
+            commits=tuple(sorted({str(one.commit) for one in stamps})),
+            dirty=any(one.dirty is not False for one in stamps),
+            sha256=files.sha256(self.folder / shard),
+        )
         self.save()
 
     def save(self) -> None:
         """Write the manifest."""
-        files.write_json(self.folder / MANIFEST, {**self.beside, "shards": self._shards})
+        shards = {name: shard.model_dump() for name, shard in self._shards.items()}
+        documents.write(self.folder / MANIFEST, Manifest, {**self.beside, "shards": shards})
 
     def _shard(self, name: str) -> dict[int, dict[str, bytes]]:
         """Return the contents of a shard: seed -> name -> bytes."""
@@ -247,7 +241,7 @@ class Bank:
         import pyarrow.parquet as pq
 
         path = files.note(self.folder / name)
-        if not path.is_file() or files.sha256(path) != self._shards[name]["sha256"]:
+        if not path.is_file() or files.sha256(path) != self._shards[name].sha256:
             raise ResultError(f"{path}: missing or altered; take it from the repository again (git checkout)")
         try:
             table = pq.read_table(path, columns=["seed", "name", "content"], partitioning=None).to_pydict()
@@ -282,14 +276,6 @@ def is_finished(results: Path, key: Key, settings: str) -> bool:
 def is_made(path: Path, settings: str) -> bool:
     """Return True if the stamp ``path`` is there, and says that its job had the settings with this digest."""
     try:
-        return bool(_stamp(path.read_bytes(), str(path))["config_sha256"] == settings)
-    except (OSError, ResultError):
+        return stamp.load(path).config_sha256 == settings
+    except ResultError:
         return False
-
-
-def _stamp(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-        return {name: found[name] for name in ("code_sha256", "config_sha256", "commit", "dirty", "outputs")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"{where}: a run's stamp is damaged: {error!r}") from error

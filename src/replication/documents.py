@@ -5,7 +5,6 @@ A field is read as an attribute, ``run.updates``, or by its name, ``run["updates
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from replication.errors import ResultError
-from replication.files import mend, note, plain, write_json
+from replication.files import json_text, mend, note, write_text
 
 #: Held-out values of a policy by name; null where a value was not finite.
 Values = Mapping[str, float | None]
@@ -108,7 +107,7 @@ class RefereedArm(Document):
     recomputed: int
     worst_g: float
     worst_other: float
-    unsafe: tuple[UnsafeIterate, ...] = Field((), strict=False)
+    unsafe: tuple[UnsafeIterate, ...] = ()
 
 
 class Refereed(Document):
@@ -116,7 +115,7 @@ class Refereed(Document):
 
     tolerance: float
     every: int
-    arms: tuple[RefereedArm, ...] = Field(strict=False)
+    arms: tuple[RefereedArm, ...]
 
 
 class PlantedFault(Document):
@@ -133,7 +132,7 @@ class PlantedFault(Document):
 class PlantedFaults(Document):
     """The file of the planted faults; it holds at least one."""
 
-    findings: tuple[PlantedFault, ...] = Field(strict=False, min_length=1)
+    findings: tuple[PlantedFault, ...] = Field(min_length=1)
 
 
 class Residual(Document):
@@ -149,7 +148,7 @@ class Stationarity(Document):
     """stationarity.json: the KKT residuals of the runs; constraints within ``near`` of their limit count as active."""
 
     near: float
-    runs: tuple[Residual, ...] = Field(strict=False)
+    runs: tuple[Residual, ...]
 
 
 class PlannedSeeds(Document):
@@ -164,6 +163,82 @@ class Benchmarks(Document):
     ratios: Mapping[str, float]
 
 
+class Host(Document):
+    """The machine that made a file.  Only stamps and timing files name it."""
+
+    host: str
+    platform: str
+    processor: str
+
+
+class Timing(Host):
+    """The time that a job took, in seconds: run.timing.json and certificate.timing.json."""
+
+    seconds: float
+    processor_seconds: float | None = None
+    updates: int | None = None
+    resumed: bool | None = None
+
+
+class Stamp(Host):
+    """*.stamp.json: the modules, settings, seeds, inputs and versions that made the outputs of a job.
+
+    Files are named with their checksums.  Commit and dirty flag are None outside of a git repository.
+    """
+
+    module: str | tuple[str, ...]
+    code_sha256: str
+    config_sha256: str
+    seeds: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    versions: Mapping[str, str]
+    commit: str | None
+    dirty: bool | None
+
+
+class PartStamp(Stamp):
+    """The stamp of a part of the report, of the claims or of the quantities, with the short hash that is printed."""
+
+    name: str
+    hash: str
+    scale: str
+    results: str
+
+
+class Shard(Document):
+    """A shard of a bank: its runs, the seeds that have each file, the settings, and the code that made the runs."""
+
+    experiment: str
+    arm: str
+    seeds: tuple[int, ...]
+    names: Mapping[str, tuple[int, ...]]
+    settings: str
+    code: tuple[str, ...]
+    commits: tuple[str, ...]
+    dirty: bool
+    sha256: str
+
+
+class Manifest(Document):
+    """manifest.json of a bank.  What it says of the files beside the shards is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    shards: Mapping[str, Shard] = {}
+
+
+class ShippedManifest(Manifest):
+    """manifest.json of shipped results: the files beside the shards, with their checksums."""
+
+    scale: str
+    made_by: str
+    versions: Mapping[str, str]
+    files: Mapping[str, str]
+    stamps_by_commit: Mapping[str, int] = {}
+    dirty_because: str | None = None
+
+
 D = TypeVar("D", bound=Document)
 
 
@@ -174,16 +249,24 @@ def read(path: Path, model: type[D]) -> D:
         ResultError: the file is missing or damaged; the message names the file and the field.
     """
     try:
-        content = json.loads(note(path).read_text(encoding="utf-8"))
-        return model.model_validate(content)
+        content = note(path).read_bytes()
     except FileNotFoundError as error:
         raise ResultError(f"{path}: no such file; has the job that makes it finished?") from error
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error}") from error
+    return parse(content, model, path)
+
+
+def parse(content: bytes, model: type[D], path: Path) -> D:
+    """Return the document with the bytes ``content``, which are those of ``path``, or were.
+
+    Raises:
+        ResultError: they are damaged; the message names the file and the field.
+    """
+    try:
+        return model.model_validate_json(content)
     except ValidationError as error:
-        raise ResultError(f"{path}: {_problems(error)}; {mend(path)}") from error
-    except ValueError as error:
-        raise ResultError(f"{path}: damaged, not valid JSON: {error}; {mend(path)}") from error
+        raise ResultError(f"{path}: damaged, {_problems(error)}; {mend(path)}") from error
 
 
 def write(path: Path, model: type[Document], content: Mapping[str, Any]) -> None:
@@ -192,11 +275,12 @@ def write(path: Path, model: type[Document], content: Mapping[str, Any]) -> None
     Raises:
         ResultError: a field is missing or of another kind; nothing is written.
     """
+    text = json_text(content)
     try:
-        model.model_validate(plain(content))
+        model.model_validate_json(text)
     except ValidationError as error:
         raise ResultError(f"{path}: not written: {_problems(error)}") from error
-    write_json(path, content)
+    write_text(path, text)
 
 
 def _problems(error: ValidationError) -> str:

@@ -115,7 +115,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` atomically as indented JSON with sorted keys; values that are not finite become null."""
-    write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return what :func:`write_json` writes."""
+    return json.dumps(plain(value), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:

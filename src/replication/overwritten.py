@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from replication import scales
+from replication.bank import is_made
 from replication.config import Config, load_json
 from scpo.errors import ConfigurationError
 
@@ -40,16 +40,8 @@ def _replaced(config: Config, results: Path) -> Iterator[str]:
         for arm in section.arms:
             stamps = sorted((results / experiment / arm).glob("seed-*/run.stamp.json"))
             wanted = scales.digest(scales.for_arm(config, experiment, arm)) if stamps else ""
-            if any(_settings(path) != wanted for path in stamps):
+            if not all(is_made(path, wanted) for path in stamps):
                 yield f"{experiment}/{arm}"
-
-
-def _settings(stamp: Path) -> str | None:
-    """Return the digest of the settings in a stamp; None if it cannot be read."""
-    try:
-        return str(json.loads(stamp.read_bytes())["config_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _differences(before: Any, after: Any, key: str) -> Iterator[str]:

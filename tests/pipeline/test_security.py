@@ -84,7 +84,8 @@ def test_a_manifest_that_names_files_outside_is_refused(name, tmp_path):
     shipped.mkdir()
     (tmp_path / "escaped.json").write_text("{}")
     digest = files.sha256(tmp_path / "escaped.json")
-    (shipped / ship.MANIFEST).write_text(json.dumps({"files": {name: digest}}))
+    manifest = {"scale": "s", "made_by": "m", "versions": {}, "files": {name: digest}}
+    (shipped / ship.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ResultError, match="missing"):
         ship.restore(shipped, tmp_path / "out/results")
     assert not list(tmp_path.glob("out/**/*.json"))

@@ -13,6 +13,8 @@ from replication.errors import ResultError
 from replication.study import race
 from scpo.errors import ConfigurationError
 
+from .synthetic_stamps import stamp_of
+
 SCALE = """
 scale: tuning
 only: [scpo, backtracking]
@@ -37,8 +39,7 @@ class Made:
             folder = self.results / key.folder
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "run.json").write_text("{}")
-            stamp = {"module": "m", "code_sha256": "c", "config_sha256": digest, "commit": "c0ffee", "dirty": False}
-            (folder / "run.stamp.json").write_text(json.dumps(stamp | {"inputs": {}, "outputs": {}}))
+            (folder / "run.stamp.json").write_text(json.dumps(stamp_of({}, digest)))
         return wanted
 
     def opened(self) -> Bank:

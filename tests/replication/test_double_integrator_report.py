@@ -69,7 +69,7 @@ def test_a_missing_certificate_or_reference_is_named(tmp_path: Path) -> None:
         planes.certificate(tmp_path)
     path = tmp_path / EXPERIMENT / "references.json"
     path.write_text(json.dumps({"costs": {}}))
-    with pytest.raises(ResultError, match=r"references\.json: lacks costs\.backup, costs\.mpc, cost_starts"):
+    with pytest.raises(ResultError, match=r"references\.json: damaged, lacks costs\.backup, costs\.mpc, cost_starts"):
         read_references(tmp_path)
 
 

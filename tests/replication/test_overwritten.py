@@ -10,6 +10,8 @@ import pytest
 from replication import overwritten, scales
 from replication.config import Config, dump
 
+from .synthetic_stamps import stamp_of
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -21,7 +23,7 @@ def results(tmp_path: Path) -> Path:
         folder = tmp_path / experiment / arm / "seed-20002"
         folder.mkdir(parents=True)
         digest = scales.digest(scales.for_arm(config, experiment, arm))
-        (folder / "run.stamp.json").write_text(json.dumps({"config_sha256": digest}))
+        (folder / "run.stamp.json").write_text(json.dumps(stamp_of({}, digest)))
     (tmp_path / "config.json").write_text(dump(config))
     return tmp_path
 

@@ -104,9 +104,9 @@ def test_the_hash_depends_on_inputs_code_and_settings_only(once: Path, tmp_path:
     report.render("regression-settings", results, out)
     assert stamp.read(out)["hash"] == before["hash"]
     for key in ("commit", "host", "dirty", "versions", "platform"):
-        assert stamp.short_hash(before | {key: "other"}) == before["hash"]
+        assert stamp.short_hash(before.model_copy(update={key: "other"})) == before["hash"]
     for key in ("name", "module", "code_sha256", "config_sha256", "inputs"):
-        assert stamp.short_hash(before | {key: "other"}) != before["hash"]
+        assert stamp.short_hash(before.model_copy(update={key: "other"})) != before["hash"]
 
 
 def test_host_commit_and_dirty_flag_reach_no_hash(once: Path, tmp_path: Path) -> None:

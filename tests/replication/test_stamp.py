@@ -96,7 +96,7 @@ def test_a_damaged_stamp_is_named_with_what_mends_it(tmp_path, content):
         lambda: stamp.load(stamp.beside(made)),
         lambda: stamp.changed(made, tmp_path),
     ):
-        with pytest.raises(ResultError, match=r"a\.stamp\.json: damaged, .* delete it and run the pipeline again"):
+        with pytest.raises(ResultError, match=r"a\.stamp\.json: damaged, .*; delete it and run the pipeline again"):
             read()
 
 

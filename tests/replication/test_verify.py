@@ -254,8 +254,8 @@ def test_a_damaged_stamp_is_named_and_fails(everything_holds: Path, content: str
     path = everything_holds / "regression/scpo/seed-0/run.stamp.json"
     path.write_text(content)
     assert main(["verify", "--results", str(everything_holds)]) == 1
-    assert f"altered evidence: {path}: damaged, not the stamp of a job" in capsys.readouterr().out
-    with pytest.raises(ResultError, match="damaged, not the stamp of a job"):
+    assert f"altered evidence: {path}: damaged, " in capsys.readouterr().out
+    with pytest.raises(ResultError, match="damaged, "):
         decide.write(everything_holds, everything_holds / "claims.json")
 
 

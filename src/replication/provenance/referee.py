@@ -14,6 +14,6 @@ def run(script: Path, results: Path, out: Path) -> int:
     """Run ``script`` on results/<scale> in a process of its own and return its status; stamp ``out`` if that is 0."""
     status = subprocess.run([sys.executable, str(script), str(results), str(out)], check=False).returncode
     if status == 0:
-        content = stamp.collect([], files.sha256(results / "config.json"), {}, [script], [out])
-        files.write_json(stamp.beside(out), content)
+        settings = files.sha256(results / "config.json")
+        stamp.write(stamp.beside(out), module=[], config_sha256=settings, seeds={}, inputs=[script], outputs=[out])
     return status

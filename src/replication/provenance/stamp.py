@@ -19,7 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from replication import files
+from replication import documents, files
+from replication.documents import PartStamp, Stamp
 from replication.errors import ResultError
 from replication.paths import REPOSITORY
 from replication.provenance import sources
@@ -45,7 +46,6 @@ PACKAGES = (
 )
 #: Hexadecimal digits of a short hash.
 LENGTH = 8
-_HOST = ("host", "platform", "processor")
 #: How an input inside the folder of results is named in a stamp.
 RESULTS = "results:"
 
@@ -73,7 +73,7 @@ def write(
     Raises:
         ResultError: an input or an output cannot be read.
     """
-    files.write_json(path, collect(module, config_sha256, seeds, inputs, outputs))
+    documents.write(Path(path), Stamp, collect(module, config_sha256, seeds, inputs, outputs))
 
 
 def collect(
@@ -117,7 +117,7 @@ def stamped(out: Path, results: Path, modules: Sequence[str]) -> Iterator[list[P
     content = collect(modules, files.sha256(results / "config.json"), {}, inputs, sorted({out, *also}))
     content |= {"name": out.name, "seeds": _seeds(read_files, results), "scale": results.name}
     content["inputs"] = {_input_name(Path(path), results): digest for path, digest in content["inputs"].items()}
-    files.write_json(beside(out), content | {"results": results.as_posix(), "hash": short_hash(content)})
+    documents.write(beside(out), PartStamp, content | {"results": results.as_posix(), "hash": short_hash(content)})
 
 
 def beside(path: Path) -> Path:
@@ -125,14 +125,14 @@ def beside(path: Path) -> Path:
     return path.with_suffix(SUFFIX)
 
 
-def short_hash(content: Mapping[str, Any]) -> str:
+def short_hash(content: Mapping[str, Any] | PartStamp) -> str:
     """Return the short hash of a stamp, over its name, module, code, configuration and inputs."""
     identity = [content[key] for key in ("name", "module", "code_sha256", "config_sha256", "inputs")]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:LENGTH]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return the stamp of ``path``.
+def read(path: Path) -> PartStamp:
+    """Return the stamp of ``path``, a part of the report, the claims or the quantities.
 
     Raises:
         ResultError: there is none, or it is damaged.
@@ -140,34 +140,16 @@ def read(path: Path) -> dict[str, Any]:
     found = beside(path)
     if not found.is_file():
         raise ResultError(f"{path}: no stamp {found.name} says where it comes from; make it again")
-    return load(found, ("name", "hash", "code_sha256", "seeds", "results", "scale", "versions", *_HOST))
+    return documents.read(found, PartStamp)
 
 
-def load(stamp: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the content of a stamp file, which must have the usual keys and ``keys``.
+def load(stamp: Path) -> Stamp:
+    """Return the content of a stamp file.
 
     Raises:
         ResultError: it is missing or damaged.
     """
-    try:
-        content = files.read_json(stamp)
-    except ResultError as error:
-        if not stamp.exists():
-            raise
-        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {files.mend(stamp)}") from error
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "module": (str, list),
-        "config_sha256": str,
-        "inputs": dict,
-        "outputs": dict,
-    }
-    if (
-        not isinstance(content, dict)
-        or not all(isinstance(content.get(key), kind) for key, kind in kinds.items())
-        or not content.keys() >= {"commit", "dirty", *keys}
-    ):
-        raise ResultError(f"{stamp}: damaged, not the stamp of a job; {files.mend(stamp)}")
-    return content
+    return documents.read(stamp, Stamp)
 
 
 def changed(path: Path, results: Path) -> list[str]:
@@ -181,20 +163,20 @@ def changed(path: Path, results: Path) -> list[str]:
         ResultError: there is no stamp, or it is damaged.
     """
     content = read(path)
-    problems = [] if files.sha256(path) in content["outputs"].values() else [f"{path}: altered since it was made"]
-    for name, digest in content["inputs"].items():
+    problems = [] if files.sha256(path) in content.outputs.values() else [f"{path}: altered since it was made"]
+    for name, digest in content.inputs.items():
         place = input_path(name, results)
         if not place.is_file():
             problems.append(f"{path}: made from {place}, which is gone")
         elif files.sha256(place) != digest:
             problems.append(f"{path}: made from another {place}")
     try:
-        code = _code(*content["module"])
+        code = _code(*content.module)
     except ScpoError as error:
         return [*problems, f"{path}: {error}"]
-    if code != content["code_sha256"]:
+    if code != content.code_sha256:
         problems.append(f"{path}: made by code that has changed since")
-    if short_hash(content) != content["hash"]:
+    if short_hash(content) != content.hash:
         problems.append(f"{beside(path)}: altered, its hash is not that of its content")
     return problems
 

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from replication import report
 from replication.claims import claims, decide, evidence, verdicts
+from replication.documents import PartStamp, Stamp
 from replication.errors import ResultError
 from replication.experiments import quantities as computed
 from replication.experiments.quantities import QUANTITIES
@@ -97,14 +97,14 @@ def explain(
     return "\n".join(lines) + "\n", not problems
 
 
-def _only(content: dict[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
+def _only(content: PartStamp, arms: tuple[str, ...]) -> PartStamp:
     """Return the content of a stamp, with only the inputs and the seeds of the given arms."""
     if not arms:
         return content
     starts = tuple(f"results:{arm}/" for arm in arms)
     inputs = {name: sha for name, sha in content["inputs"].items() if name.startswith(starts)}
-    seeds = {arm: content["seeds"][arm] for arm in arms if arm in content["seeds"]}
-    return content | {"inputs": inputs, "seeds": seeds}
+    seeds = {arm: content.seeds[arm] for arm in arms if arm in content.seeds}
+    return content.model_copy(update={"inputs": inputs, "seeds": seeds})
 
 
 def listing(results: Path, folder: Path = text.FOLDER) -> str:
@@ -257,7 +257,7 @@ def _verdict(one: verdicts.Verdict) -> list[str]:
     return [*lines, *(f"judged on {paths}" for paths in evidence.grouped(one.evidence))]
 
 
-def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
+def _facts(content: PartStamp, path: Path) -> dict[str, str]:
     seeds = "; ".join(f"{arm} {evidence.ranges(of)}" for arm, of in content["seeds"].items())
     return {
         "hash": content["hash"],
@@ -272,12 +272,12 @@ def _facts(content: dict[str, Any], path: Path) -> dict[str, str]:
     }
 
 
-def _behind(content: dict[str, Any], results: Path) -> list[Path]:
+def _behind(content: PartStamp, results: Path) -> list[Path]:
     """Return the table of quantities if it is an input of a stamp: the file is then made from the runs through it."""
     return [results / quantities.FILE] if f"results:{quantities.FILE}" in content["inputs"] else []
 
 
-def _runs(stamps: list[dict[str, Any]], results: Path) -> dict[str, str]:
+def _runs(stamps: list[PartStamp], results: Path) -> dict[str, str]:
     """Return the commits at which the runs were made that are inputs of one of ``stamps``."""
     names = [name for content in stamps for name in content["inputs"] if "/seed-" in name]
     folders = {stamp.input_path(name, results).parent for name in names}
@@ -287,13 +287,13 @@ def _runs(stamps: list[dict[str, Any]], results: Path) -> dict[str, str]:
     return {"runs": found} if found else {}
 
 
-def _commit(content: dict[str, Any]) -> str:
-    if not content.get("commit"):
+def _commit(content: Stamp) -> str:
+    if not content.commit:
         return "no known commit"
     return f"{content['commit']}{', with changes that were not committed' if content['dirty'] else ''}"
 
 
-def _settings(content: dict[str, Any]) -> str:
+def _settings(content: PartStamp) -> str:
     """Return the workflow's settings with which a file was made."""
     origin = " from=shipped" if Path(content["results"]).parent.name == "shipped" else ""
     return f"scale={content['scale']}{origin}"

@@ -27,9 +27,10 @@ from replication.documents import (
     Refereed,
     RunSummary,
     Stationarity,
+    Timing,
 )
 from replication.errors import NotRunError, ResultError
-from replication.files import mend, note, read_json
+from replication.files import mend, note
 from replication.results.inventory import BENCHMARKS, PLANNED, STATIONARITY
 from replication.settings import ExperimentSettings
 from replication.tasks import BOOL, FLOAT, INT, tables_of
@@ -156,8 +157,9 @@ def read_processor_seconds(results: Path, experiment: str, arm: str) -> dict[int
     """Return the processor seconds that each run of an arm took, by seed; empty if one of them does not state it."""
     seeds = read_section(results, experiment).arms[arm].seed_range
     paths = {seed: results / experiment / arm / f"seed-{seed}" / "run.timing.json" for seed in seeds}
-    found = {seed: read_json(path).get("processor_seconds") for seed, path in paths.items() if path.is_file()}
-    return found if len(found) == len(seeds) and None not in found.values() else {}
+    stated = {seed: documents.read(path, Timing).processor_seconds for seed, path in paths.items() if path.is_file()}
+    found = {seed: seconds for seed, seconds in stated.items() if seconds is not None}
+    return found if len(found) == len(seeds) else {}
 
 
 def read_run(results: Path, experiment: str, arm: str, seed: int) -> Run:

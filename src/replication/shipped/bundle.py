@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import os
 import subprocess
 import tarfile
@@ -17,9 +16,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from replication import documents
 from replication.bank import Bank
+from replication.documents import ShippedManifest, Timing
 from replication.environment import EPOCH
 from replication.errors import ResultError
 from replication.files import write_bytes
@@ -78,20 +78,21 @@ def write(root: Path, results: Path, folder: Path) -> Path:
     return out
 
 
-def commits(manifest: Mapping[str, Any]) -> list[str]:
+def commits(manifest: ShippedManifest) -> list[str]:
     """Return the commits with which shipped results were made, those of a bank's runs included."""
-    banked = (one["commits"] for one in manifest.get("shards", {}).values())
-    return sorted({*manifest.get("stamps_by_commit", ()), *chain.from_iterable(banked)})
+    return sorted({*manifest.stamps_by_commit, *chain.from_iterable(one.commits for one in manifest.shards.values())})
 
 
-def processor_seconds(shipped: Path, manifest: Mapping[str, Any]) -> float:
+def processor_seconds(shipped: Path, manifest: ShippedManifest) -> float:
     """Return the processor time of all training runs that shipped results hold, in files of their own or in a bank."""
     name = f"run{stamp.TIMING}"
-    found = [(shipped / path).read_bytes() for path in manifest["files"] if path.endswith(f"/{name}")]
+    found = [documents.read(shipped / path, Timing) for path in manifest.files if path.endswith(f"/{name}")]
     bank = Bank(shipped)
     for experiment, arm in sorted({(key.experiment, key.arm) for key in bank.runs()}):
-        found += [contents[name] for _, contents in bank.read(experiment, arm) if name in contents]
-    return sum(float(json.loads(content)["seconds"]) for content in found)
+        for key, contents in bank.read(experiment, arm):
+            if name in contents:
+                found.append(documents.parse(contents[name], Timing, shipped / key.shard))
+    return sum(one.seconds for one in found)
 
 
 def sources(root: Path) -> dict[str, Path]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from replication.documents import ShippedManifest
+
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
@@ -24,7 +26,7 @@ def describe(
     name: str,
     version: str,
     published: datetime,
-    manifest: Mapping[str, Any],
+    manifest: ShippedManifest,
     commits: Sequence[str],
     seconds: float,
     folders: Mapping[str, str],
@@ -64,14 +66,14 @@ def describe(
     workflow["version"] = ", ".join(sorted(commits))
     workflow["softwareRequirements"] = [
         context(f"#{package}", "SoftwareApplication", {"name": package, "softwareVersion": found})
-        for package, found in sorted(manifest["versions"].items())
+        for package, found in sorted(manifest.versions.items())
     ]
     used = [part(path, text) for path, text in folders.items()]
-    config = part(f"config/{manifest['scale']}.yaml", "the scale that was run")
+    config = part(f"config/{manifest.scale}.yaml", "the scale that was run")
     made = [part(path, text) for path, text in results.items()]
     properties = {
-        "name": f"The run of scale {manifest['scale']} that the shipped results are taken from",
-        "description": f"{manifest['made_by']}; the training runs took {seconds / 3600:.2f} processor hours",
+        "name": f"The run of scale {manifest.scale} that the shipped results are taken from",
+        "description": f"{manifest.made_by}; the training runs took {seconds / 3600:.2f} processor hours",
         "actionStatus": "http://schema.org/CompletedActionStatus",
     }
     action = crate.add_action(workflow, "#run", object=[config, *used], result=made, properties=properties)

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from replication.bank import Bank
+from replication import documents
+from replication.bank import MANIFEST, Bank
+from replication.documents import ShippedManifest
 from replication.errors import ResultError
 from replication.experiments import policies_of
-from replication.files import read_json, sha256, write_bytes, write_json
+from replication.files import sha256, write_bytes
 from replication.provenance import stamp
 from replication.results.integrity import Records
 from replication.results.inventory import BENCHMARKS, files_of
 from replication.results.read import read_config
-
-MANIFEST = "manifest.json"
 
 
 def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
     commits, changed = Counter[str](), list[str]()
     for name in stamps:
         content = stamp.load(results / name)
-        commits[str(content["commit"])] += 1
-        if content["dirty"] is not False:
+        commits[str(content.commit)] += 1
+        if content.dirty is not False:
             changed.append(name)
     if changed and not dirty_because:
         raise ResultError(
@@ -62,7 +62,7 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
         (out / path).unlink()
     for name, source in copied.items():
         write_bytes(out / name, source.read_bytes())
-    manifest = {
+    manifest: dict[str, Any] = {
         "scale": config.scale,
         "made_by": f"replicate ship --results results/{results.name}",
         "stamps_by_commit": dict(commits),
@@ -70,30 +70,27 @@ def ship(results: Path, out: Path, dirty_because: str | None = None) -> dict[str
         "versions": stamp.versions(),
         "files": {name: sha256(out / name) for name in sorted(copied)},
     }
-    write_json(out / MANIFEST, manifest)
+    documents.write(out / MANIFEST, ShippedManifest, manifest)
     return manifest
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> ShippedManifest:
     """Return the manifest of shipped results.
 
     Raises:
         ResultError: it is missing or damaged.
     """
-    found = read_json(folder / MANIFEST)
-    if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
-        raise ResultError(f"{folder / MANIFEST}: not a manifest of shipped results")
-    return dict(found)
+    return documents.read(folder / MANIFEST, ShippedManifest)
 
 
-def check(folder: Path) -> dict[str, Any]:
+def check(folder: Path) -> ShippedManifest:
     """Return the manifest of shipped results after comparing every file with its checksum.
 
     Raises:
         ResultError: files are missing, altered or not in the manifest; the message names all of them.
     """
     manifest = read_manifest(folder)
-    stated = manifest["files"] | {name: one["sha256"] for name, one in manifest.get("shards", {}).items()}
+    stated = {**manifest.files, **{name: one.sha256 for name, one in manifest.shards.items()}}
     present = set(_present(folder))
     problems = [f"{folder / name}: missing" for name in stated if name not in present]
     problems += [f"{folder / name}: not in {MANIFEST}" for name in sorted(present - stated.keys() - {MANIFEST})]
@@ -113,7 +110,7 @@ def restore(folder: Path, out: Path) -> None:
     Raises:
         ResultError: as for :func:`check`; then nothing is copied.
     """
-    for name in check(folder)["files"]:
+    for name in check(folder).files:
         write_bytes(restored_path(out, name), (folder / name).read_bytes())
     bank = Bank(folder)
     for key in bank.runs():
@@ -125,7 +122,7 @@ def unlike(folder: Path, out: Path) -> list[Path]:
 
     Files of runs are only missed here; their stamps tell whether they were altered.
     """
-    stated = {restored_path(out, name): digest for name, digest in read_manifest(folder)["files"].items()}
+    stated = {restored_path(out, name): digest for name, digest in read_manifest(folder).files.items()}
     missing = [path for name in Bank(folder).names() if not (path := out / name).is_file()]
     return [path for path, digest in stated.items() if not path.is_file() or sha256(path) != digest] + missing
 
@@ -136,7 +133,7 @@ def restored_names(folder: Path) -> list[str]:
     Raises:
         ResultError: as for :func:`check`.
     """
-    return [*check(folder)["files"], *Bank(folder).names()]
+    return [*check(folder).files, *Bank(folder).names()]
 
 
 def restored_path(out: Path, name: str) -> Path:

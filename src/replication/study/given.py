@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import runpy
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -52,7 +52,7 @@ def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> 
         data = results / key.experiment / "data" / dataset / f"seed-{key.seed}.npz"
         if drawn := not data.is_file():
             datasets.main(config, key.experiment, dataset, key.seed, data)
-        if digest := _different(data, stated["inputs"], key):
+        if digest := _different(data, stated.inputs, key):
             other[key.folder, key.experiment, dataset, str(key.seed)] = digest
             if not drawn:
                 _require_made(data, config, key, key.experiment, dataset, str(key.seed))
@@ -60,7 +60,7 @@ def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> 
             starts = results / key.folder / STARTS
             if drawn := not starts.is_file():
                 _write_starts(config, key.arm, starts)
-            if digest := _different(starts, stated["outputs"], key):
+            if digest := _different(starts, stated.outputs, key):
                 other[key.folder, key.arm] = digest
                 if not drawn:
                     _require_made(starts, config, key, key.arm)
@@ -71,7 +71,7 @@ def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> 
         raise ResultError(str(error)) from error
 
 
-def _different(path: Path, stated: dict[str, str], key: Key) -> str:
+def _different(path: Path, stated: Mapping[str, str], key: Key) -> str:
     """Return the checksum that a run's stamp states of a file, or "" if the file at ``path`` has it.
 
     Raises:

@@ -33,7 +33,7 @@ class Entry(Document):
         claims: SHA-256 of the claims, their tolerances and their reasons.
     """
 
-    on: Annotated[date, Field(strict=False)]
+    on: date
     reason: Annotated[str, Field(min_length=10)]
     settings: str
     claims: str
@@ -42,7 +42,7 @@ class Entry(Document):
 class Frozen(Document):
     """config/frozen.json."""
 
-    entries: Annotated[tuple[Entry, ...], Field(strict=False, min_length=1)]
+    entries: Annotated[tuple[Entry, ...], Field(min_length=1)]
 
 
 def today(scale: Path = SCALE, stated: Path = claims.FILE) -> dict[str, str]:

@@ -204,17 +204,8 @@ def write_run(
     files.write_bytes(outputs[-1], save({name: value.contiguous() for name, value in policy.state_dict().items()}))
     outputs.append(out / "run.json")
     documents.write(outputs[-1], documents.RunSummary, identity | records.summary())
-    updates = records.updates
-    files.write_json(
-        out / "run.timing.json",
-        {
-            "seconds": seconds,
-            "processor_seconds": processor_seconds,
-            "updates": updates,
-            "resumed": resumed,
-            **stamp.host(),
-        },
-    )
+    taken = {"seconds": seconds, "processor_seconds": processor_seconds, "updates": records.updates, "resumed": resumed}
+    documents.write(out / "run.timing.json", documents.Timing, taken | stamp.host())
     stamp.write(
         out / "run.stamp.json",
         module=["replication.training.train", tasks.MODULES[identity["experiment"]]],

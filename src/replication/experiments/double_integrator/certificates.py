@@ -54,7 +54,8 @@ def main(run: Path, out: Path, *, cells: int, cells_over_training: int, iterates
     )
     x1, x2 = final.grid.edges
     files.write_npz(outputs[1], mask=final.mask, refuted=final.refuted, x1=x1, x2=x2)
-    files.write_json(out.with_suffix(".timing.json"), {"seconds": time.perf_counter() - began, **stamp.host()})
+    taken = {"seconds": time.perf_counter() - began, **stamp.host()}
+    documents.write(out.with_suffix(".timing.json"), documents.Timing, taken)
     stamp.write(
         out.with_suffix(".stamp.json"),
         module=__name__,
