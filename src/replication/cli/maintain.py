@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from replication.cli.app import app
+from replication.cli.app import REFEREE, Chosen, Referee, Results, app
 
 
 @app.command
-def ship(*, results: Path, out: Path, dirty_because: str | None = None) -> None:
+def ship(*, results: Results, out: Path, dirty_because: str | None = None) -> None:
     """Copy the files of finished results that the report reads to the shipped results, with a manifest of checksums.
 
     Args:
-        results: results/<scale>, finished.
         out: shipped/results/<scale>; its content is replaced.
         dirty_because: Why results are taken that were made with uncommitted changes.
     """
@@ -39,17 +38,15 @@ def freeze(*, reason: str) -> None:
 def publish(
     *,
     scale_file: Path,
-    results: Path,
+    results: Results,
     bank: Path,
-    referee: Path = Path("workflow/scripts/referee.py"),
+    referee: Referee = REFEREE,
 ) -> None:
     """Write the files that the report reads beside the runs, for the seeds that a bank holds, and add them to the bank.
 
     Args:
         scale_file: The scale, config/<scale>.yaml.
-        results: results/<scale>; the banked runs are restored there.
         bank: shipped/results/<scale>.
-        referee: The referee's script.
     """
     from replication.study import publish
 
@@ -83,12 +80,11 @@ def bundle(*, results: Path, out: Path) -> None:
 
 
 @app.command
-def fill(*pages: Path, results: Path | None = None) -> None:
+def fill(*pages: Path, results: Chosen = None) -> None:
     """Bring Markdown pages up to date: the numbers between marks, the table of claims, and the figures that they show.
 
     Args:
         pages: README.md, docs/claims.md and the like.
-        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
     """
     from replication.cli.report import latest_results
     from replication.report import pages as markdown

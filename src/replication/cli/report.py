@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from replication.cli.app import Files, app
+from replication.cli.app import PAPER, Chosen, Files, Paper, Results, app
 from replication.paths import REPOSITORY
 
 SHIPPED = REPOSITORY / "shipped/results/study"
@@ -15,24 +15,22 @@ COPY = Path("results/read/study")
 
 
 @app.command
-def figure(*names: str, results: Path | None = None, out: Files | None = None) -> None:
+def figure(*names: str, results: Chosen = None, out: Files | None = None) -> None:
     """Draw figures of the report, each as PDF and as PNG.
 
     Args:
         names: Names of figures.
-        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         out: One file for each name; by default <name>.pdf in this folder.
     """
     _render(names, ".pdf", results, out)
 
 
 @app.command
-def table(*names: str, results: Path | None = None, out: Files | None = None) -> None:
+def table(*names: str, results: Chosen = None, out: Files | None = None) -> None:
     """Write tables of the report as LaTeX.
 
     Args:
         names: Names of tables.
-        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
         out: One file for each name; by default <name>.tex in this folder.
     """
     _render(names, ".tex", results, out)
@@ -73,13 +71,11 @@ def latest_results() -> Path:
 
 
 @app.command
-def numbers(*, results: Path, out: Path, paper: Path = Path("paper")) -> None:
+def numbers(*, results: Results, out: Path, paper: Paper = PAPER) -> None:
     """Write the numbers that the report's text uses, as LaTeX.
 
     Args:
-        results: results/<scale>, with its table of quantities.
         out: The .tex file.
-        paper: Folder of the report's text.
     """
     from replication.report import numbers
 
@@ -87,11 +83,10 @@ def numbers(*, results: Path, out: Path, paper: Path = Path("paper")) -> None:
 
 
 @app.command
-def quantities(*, results: Path, out: Path) -> None:
+def quantities(*, results: Results, out: Path) -> None:
     """Compute every quantity of the results and write them as one table.
 
     Args:
-        results: results/<scale>.
         out: The .parquet file.
     """
     from replication.experiments import quantities
@@ -100,11 +95,10 @@ def quantities(*, results: Path, out: Path) -> None:
 
 
 @app.command
-def claims(*, results: Path, out: Path) -> None:
+def claims(*, results: Results, out: Path) -> None:
     """Decide every claim from the table of quantities, and write the verdicts.
 
     Args:
-        results: results/<scale>, with its table of quantities.
         out: The .json file with the verdicts.
     """
     from replication.claims import decide
@@ -113,14 +107,13 @@ def claims(*, results: Path, out: Path) -> None:
 
 
 @app.command
-def verify(*, results: Path, strict: bool = False) -> int:
+def verify(*, results: Results, strict: bool = False) -> int:
     """Check every claim and print the verdicts.
 
     Status 1 if a claim lacks evidence or seeds, if evidence was altered, or if the frozen study was changed without a
     stated reason.
 
     Args:
-        results: results/<scale>.
         strict: Return status 1 if a claim deviates, too.
     """
     from replication.claims import decide
@@ -152,13 +145,11 @@ def compare(first: Path, second: Path, /) -> int:
 
 
 @app.command
-def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> None:
+def check_report(*, results: Results, out: Path, paper: Paper = PAPER) -> None:
     """Write the hashes that the report's captions print.  Fail if a part of the report is out of date.
 
     Args:
-        results: results/<scale>.
         out: The .tex file.
-        paper: Folder of the report's text.
     """
     from replication.report import text
 
@@ -166,9 +157,7 @@ def check_report(*, results: Path, out: Path, paper: Path = Path("paper")) -> No
 
 
 @app.command
-def explain(
-    name: str | None = None, /, *, inputs: bool = False, results: Path | None = None, paper: Path = Path("paper")
-) -> int:
+def explain(name: str | None = None, /, *, inputs: bool = False, results: Chosen = None, paper: Paper = PAPER) -> int:
     """Print what a figure, a table, a number or a claim was made from.  Status 1 if that has changed since.
 
     Args:
@@ -176,8 +165,6 @@ def explain(
             regression/scpo/scpo.kappa, a claim's id, numbers, quantities, claims, or the grey hash that the report
             prints beside one of these; without it: what can be explained.
         inputs: List the files that it was made from, with their checksums, and the value of each seed.
-        results: results/<scale>; by default results/paper if it is finished, else the shipped results.
-        paper: Folder of the report's text.
     """
     from replication.report import explain
 
@@ -204,12 +191,11 @@ def claims_page(*, claims: Path, out: Path) -> None:
 
 
 @app.command
-def gallery(*pictures: Path, results: Path, out: Path) -> None:
+def gallery(*pictures: Path, results: Results, out: Path) -> None:
     """Write an HTML page that shows figures of the report at a small size.
 
     Args:
         pictures: The figures, as PNG files.
-        results: results/<scale>.
         out: The .html file.
     """
     from replication.report import html
@@ -218,11 +204,10 @@ def gallery(*pictures: Path, results: Path, out: Path) -> None:
 
 
 @app.command
-def explorer(*, results: Path, out: Path) -> None:
+def explorer(*, results: Results, out: Path) -> None:
     """Write the explorer, a page that shows the results: one file that needs no server and no network.
 
     Args:
-        results: results/<scale>, with its claims.json and its table of quantities.
         out: The .html file.
     """
     from replication.page import build

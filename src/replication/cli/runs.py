@@ -5,205 +5,167 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from replication.cli.app import Changes, Texts, app
+from replication.cli.app import REFEREE, Jobs, Planned, Referee, Replace, Results, Scale, Texts, app
 
 
 @app.command
-def config(*, scale_file: Path, changes: Changes = None, out: Path) -> None:
+def config(scale: Scale, *, out: Path) -> None:
     """Write the configuration of a scale as canonical JSON.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
         out: The JSON file.
     """
-    from replication import scales
     from replication.config import dump
     from replication.files import write_text
 
-    write_text(out, dump(scales.load_scale(scale_file, changes or [])))
+    write_text(out, dump(scale.load()))
 
 
 @app.command
 def estimate(
+    scale: Scale,
     *,
-    scale_file: Path,
-    changes: Changes = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     results: Path | None = None,
     bank: Path | None = None,
 ) -> None:
     """Estimate how long a scale will take, by timing a few updates of each arm now.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
-        jobs: Processes that run side by side.
         results: results/<scale>; runs that are finished there are left out.
         bank: shipped/results/<scale>; runs that it holds are left out, and so are all jobs after the runs.
     """
-    from replication import budget, scales
+    from replication import budget
 
-    sys.stdout.write(budget.estimate(scales.load_scale(scale_file, changes or [], jobs), jobs, results, bank=bank))
+    sys.stdout.write(budget.estimate(scale.load(jobs), jobs, results, bank=bank))
 
 
 @app.command
 def dataset(
+    scale: Scale,
     *,
-    scale_file: Path,
-    changes: Changes = None,
     experiment: str,
     dataset: str,
     seed: int,
     out: Path,
-    planned: str | None = None,
+    planned: Planned = None,
 ) -> None:
     """Draw one data set of an experiment.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
         experiment: Name of the experiment.
         dataset: Name of the data set.
         seed: Seed of the runs that train on it.
         out: The data set, an .npz file.
-        planned: Digest of the settings that the workflow planned with; others are refused.
     """
     from replication import scales
     from replication.training import datasets
 
-    config = scales.load_scale(scale_file, changes or [])
+    config = scale.load()
     scales.require_digest(scales.for_dataset(config, experiment, dataset), planned)
     datasets.main(config, experiment, dataset, seed, out)
 
 
 @app.command
 def train(
+    scale: Scale,
     *,
-    scale_file: Path,
-    changes: Changes = None,
     experiment: str,
     arm: str,
     seed: int,
     data: Path,
     out: Path,
     checkpoint: Path | None = None,
-    planned: str | None = None,
+    planned: Planned = None,
 ) -> None:
     """Train one arm of an experiment with one seed.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
         experiment: Name of the experiment.
         arm: Name of the arm.
         seed: Seed of the run.
         data: The data set, made by `replicate dataset`.
         out: Folder of the run's records.
         checkpoint: Folder that lets an interrupted run continue.
-        planned: Digest of the settings that the workflow planned with; others are refused.
     """
     from replication import scales
     from replication.training.train import run_from_files
 
-    config = scales.load_scale(scale_file, changes or [])
+    config = scale.load()
     scales.require_digest(scales.for_arm(config, experiment, arm), planned)
     run_from_files(config, experiment, arm, seed, data, out, checkpoint)
 
 
 @app.command
 def race(
+    scale: Scale,
     *,
-    scale_file: Path,
-    changes: Changes = None,
-    results: Path,
-    jobs: int = 1,
+    results: Results,
+    jobs: Jobs = 1,
     bank: Path | None = None,
-    replace: Texts = None,
+    replace: Replace = None,
 ) -> None:
     """Run a scale seed by seed and print its table.  An arm with an unsafe iterate gets no further seeds.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
-        results: results/<scale>; runs that are finished there stay.
-        jobs: Processes that run side by side.
         bank: shipped/<scale>, which keeps the counts of finished runs; runs that it holds are not run again.
-        replace: Arms, as regression/scpo, whose settings were changed on purpose: the bank's runs of their former
-            settings are lost.  Without this such runs are refused.
     """
     from replication.study import race
 
     part = race.Part(replace=tuple(replace or ()))
-    race.main(scale_file, changes or [], results, jobs, bank, racing=True, part=part)
-    arms(scale_file=scale_file, changes=changes, results=results, bank=bank)
+    race.main(scale.scale_file, scale.changes or [], results, jobs, bank, racing=True, part=part)
+    arms(scale, results=results, bank=bank)
 
 
 @app.command
 def study(
+    scale: Scale,
     *,
-    scale_file: Path,
-    changes: Changes = None,
-    results: Path,
+    results: Results,
     bank: Path,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     arms: Texts = None,
     seeds: int | None = None,
-    replace: Texts = None,
+    replace: Replace = None,
 ) -> None:
     """Run the unfinished runs of a study, seed by seed, and collect the finished ones in its bank.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
-        results: results/<scale>, for runs that are not in the bank yet.
         bank: shipped/results/<scale>; runs that it holds with the same settings are not run again.
-        jobs: Processes that run side by side.
         arms: Run these alone now, as regression/scpo; by default all arms.
         seeds: Run so many seeds of each arm alone now, from its first on; by default all seeds.
-        replace: Arms, as regression/scpo, whose settings were changed on purpose: the bank's runs of their former
-            settings are lost.  Without this such runs are refused.
     """
     from replication.study import race
 
     part = race.Part(tuple(arms or ()), seeds, tuple(replace or ()))
-    race.main(scale_file, changes or [], results, jobs, bank, part=part)
+    race.main(scale.scale_file, scale.changes or [], results, jobs, bank, part=part)
 
 
 @app.command
-def bank(*, scale_file: Path, changes: Changes = None, results: Path, out: Path, replace: Texts = None) -> None:
+def bank(scale: Scale, *, results: Results, out: Path, replace: Replace = None) -> None:
     """Collect the finished runs of a study in its bank, and print how many of the planned runs it holds.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
-        results: results/<scale>.
         out: The bank, shipped/results/<scale>.
-        replace: Arms, as regression/scpo, whose runs of other settings the bank loses to the new ones.
     """
-    from replication import scales
     from replication.bank import Bank, runs_of
 
-    wanted, found = runs_of(scales.load_scale(scale_file, changes or [])), Bank(out)
+    wanted, found = runs_of(scale.load()), Bank(out)
     new = found.collect(results, wanted, replace or ())
     held = sum(found.holds(key, digest) for key, digest in wanted.items())
     print(f"{out}: {held} of {len(wanted)} runs, {len(new)} of them new")
 
 
 @app.command
-def arms(*, scale_file: Path, changes: Changes = None, results: Path, bank: Path | None = None) -> None:
+def arms(scale: Scale, *, results: Results, bank: Path | None = None) -> None:
     """Print a table of the arms of a scale, made from the finished runs.
 
     Args:
-        scale_file: The scale, config/<scale>.yaml.
-        changes: Settings to change, as a.b=c; several are separated by blanks.
-        results: results/<scale>.
         bank: shipped/results/<scale>; its runs are included.
     """
-    from replication import scales
     from replication.experiments import arms as table
 
-    sys.stdout.write(table.text(scales.load_scale(scale_file, changes or []), results, bank))
+    sys.stdout.write(table.text(scale.load(), results, bank))
 
 
 @app.command
@@ -248,11 +210,10 @@ def certify(*, run: Path, cells: int, cells_over_training: int, iterates: int, r
 
 
 @app.command
-def stationarity(*, results: Path, out: Path) -> None:
+def stationarity(*, results: Results, out: Path) -> None:
     """Measure how far the regression's final policies are from a constrained optimum.
 
     Args:
-        results: results/<scale>.
         out: The .json file.
     """
     from replication.experiments.regression import stationarity
@@ -261,11 +222,10 @@ def stationarity(*, results: Path, out: Path) -> None:
 
 
 @app.command
-def policies(*, results: Path, experiment: str, out: Path) -> None:
+def policies(*, results: Results, experiment: str, out: Path) -> None:
     """Write the saved policies of some runs of an experiment to one file, small enough to ship.
 
     Args:
-        results: results/<scale>.
         experiment: Name of the experiment.
         out: The .npz file.
     """
@@ -275,14 +235,13 @@ def policies(*, results: Path, experiment: str, out: Path) -> None:
 
 
 @app.command
-def referee(*, script: Path = Path("workflow/scripts/referee.py"), results: Path, out: Path) -> int:
+def referee(*, script: Path = Path("workflow/scripts/referee.py"), results: Results, out: Path) -> int:
     """Run the referee, a script that shares no code with this package, and stamp what it found.
 
     Status 1 if it disagrees with a record or cannot judge one.
 
     Args:
         script: The referee.
-        results: results/<scale>, with every run.
         out: The .json file.
     """
     from replication.provenance import referee
@@ -291,11 +250,10 @@ def referee(*, script: Path = Path("workflow/scripts/referee.py"), results: Path
 
 
 @app.command
-def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Path) -> None:
+def plant_faults(*, referee: Referee = REFEREE, out: Path) -> None:
     """Plant faults on purpose, and fail if the checks miss one of them.
 
     Args:
-        referee: The referee's script.
         out: The .json file.
     """
     from replication.planted_faults import run
@@ -304,7 +262,7 @@ def plant_faults(*, referee: Path = Path("workflow/scripts/referee.py"), out: Pa
 
 
 @app.command
-def notebook(*, template: Path, results: Path, out: Path, html: Path, log: Path) -> None:
+def notebook(*, template: Path, results: Results, out: Path, html: Path, log: Path) -> None:
     """Execute a notebook; write the executed copy and an HTML page.
 
     Args:
