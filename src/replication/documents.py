@@ -119,7 +119,11 @@ class Refereed(Document):
 
 
 class PlantedFault(Document):
-    """A planted fault and whether it was caught (:class:`replication.planted_faults.finding.Finding`)."""
+    """A planted fault: what was planted, what had to happen, what happened, and whether that is all that had to.
+
+    ``observed`` holds no path, time or anything else that differs from run to run.  ``numbers`` are the counts and
+    values behind it.
+    """
 
     name: str
     planted: str

@@ -13,10 +13,10 @@ import pytest
 
 from replication import cli
 from replication.certificate import Certificate
+from replication.documents import PlantedFault
 from replication.errors import FalsificationError
 from replication.planted_faults import certificates, method, records
 from replication.planted_faults import run as page
-from replication.planted_faults.finding import Finding
 from scpo.constraint import ConstraintEvaluator
 from scpo.projection import solvers
 
@@ -31,7 +31,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def altered() -> dict[str, Finding]:
+def altered() -> dict[str, PlantedFault]:
     return {finding.name: finding for finding in records.altered_files(REFEREE)}
 
 
@@ -94,14 +94,14 @@ def test_what_cannot_be_projected_is_not_stepped(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("experiment", [certificates.unsafe_pocket, certificates.limit_cycle])
 def test_the_certificate_refuses_faulty_policies(
-    experiment: Callable[[], Finding], monkeypatch: pytest.MonkeyPatch
+    experiment: Callable[[], PlantedFault], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert experiment().caught
     monkeypatch.setattr(Certificate, "covers", lambda *_: True)
     assert not experiment().caught
 
 
-def test_each_alteration_is_noticed_by_its_checks(altered: dict[str, Finding]) -> None:
+def test_each_alteration_is_noticed_by_its_checks(altered: dict[str, PlantedFault]) -> None:
     assert set(altered) == {case.name for case in records.CASES}
     assert {name for name, finding in altered.items() if not finding.caught} == set()
     assert altered["altered-loss"].observed == "stamp: metrics.parquet not as written"
@@ -118,8 +118,9 @@ def test_an_alteration_that_is_none_is_not_caught(monkeypatch: pytest.MonkeyPatc
 
 
 def _page(monkeypatch: pytest.MonkeyPatch, *, caught: bool) -> None:
-    finding = Finding("planted", "a fault", "caught", "seen", {"n": 1}, caught)
-    monkeypatch.setattr(page, "findings", lambda referee: [finding, replace(finding, caught=True)])
+    said = {"planted": "a fault", "expected": "caught", "observed": "seen", "numbers": {"n": 1}}
+    found = [PlantedFault(name="planted", caught=one, **said) for one in (caught, True)]
+    monkeypatch.setattr(page, "findings", lambda referee: found)
 
 
 def test_the_page_is_written_with_its_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from replication.certificate import certify
-from replication.planted_faults.finding import Finding
+from replication.documents import PlantedFault
 from replication.planted_faults.loops import build, cycling, pocketed, simulate
 from replication.tasks.double_integrator.sets import backup_invariant_set
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
@@ -30,7 +30,7 @@ def _backup_is_accepted() -> bool:
     return certify(build(), CELLS).covers(backup_invariant_set().facets, LEVEL)
 
 
-def unsafe_pocket() -> Finding:
+def unsafe_pocket() -> PlantedFault:
     """Plant a policy whose input exceeds its limit in a small pocket that no training rollout enters."""
     loop, facets = pocketed(POCKET, HALF), backup_invariant_set().facets
     starts = training_starts(backup_invariant_set().scaled(LEVEL), DoubleIntegratorConfig().starts)
@@ -41,13 +41,13 @@ def unsafe_pocket() -> Finding:
     pocket_certified = bool(certificate.contains(np.array([POCKET]))[0])
     backup_accepted = _backup_is_accepted()
     refused = not accepted and not pocket_certified
-    return Finding(
-        "unsafe-pocket",
-        f"a policy whose input leaves its bounds only in a pocket of half-width {HALF:g}; set certificate",
-        "refused, and the pocket is in no certified cell; the backup is accepted",
-        f"{_verdict(accepted)}, while {seen_by_rollouts} of the {len(starts)} training rollouts see a violation; "
-        f"pocket {'certified' if pocket_certified else 'not certified'}; backup {_verdict(backup_accepted)}",
-        {
+    return PlantedFault(
+        name="unsafe-pocket",
+        planted=f"a policy whose input leaves its bounds only in a pocket of half-width {HALF:g}; set certificate",
+        expected="refused, and the pocket is in no certified cell; the backup is accepted",
+        observed=f"{_verdict(accepted)}, while {seen_by_rollouts} of the {len(starts)} training rollouts see a "
+        f"violation; pocket {'certified' if pocket_certified else 'not certified'}; backup {_verdict(backup_accepted)}",
+        numbers={
             "refused": int(not accepted),
             "sampled_violations": seen_by_rollouts,
             "sampled": len(starts),
@@ -57,7 +57,7 @@ def unsafe_pocket() -> Finding:
     )
 
 
-def limit_cycle() -> Finding:
+def limit_cycle() -> PlantedFault:
     """Plant a policy that is safe for all time but never reaches the origin; rollouts see no violation."""
     loop, facets = cycling(), backup_invariant_set().facets
     unsafe, last = simulate(loop, np.array([[0.01, 0.0], [1.0, 0.0]]), 3000)
@@ -67,13 +67,14 @@ def limit_cycle() -> Finding:
     safe_area = certificate.grid.area(certificate.invariant)
     backup_accepted = _backup_is_accepted()
     as_planted = not unsafe.any() and not arrives
-    return Finding(
-        "limit-cycle",
-        "a policy that is safe but runs into a limit cycle; set certificate",
-        "refused, no cell certified; that it is safe for all time is still proven on a set; the backup is accepted",
-        f"{_verdict(accepted)}; safe for all time proven on an area of {safe_area:.1f}; "
+    return PlantedFault(
+        name="limit-cycle",
+        planted="a policy that is safe but runs into a limit cycle; set certificate",
+        expected="refused, no cell certified; that it is safe for all time is still proven on a set; "
+        "the backup is accepted",
+        observed=f"{_verdict(accepted)}; safe for all time proven on an area of {safe_area:.1f}; "
         f"backup {_verdict(backup_accepted)}",
-        {"refused": int(not accepted), "invariant_area": safe_area, "backup": int(backup_accepted)},
+        numbers={"refused": int(not accepted), "invariant_area": safe_area, "backup": int(backup_accepted)},
         caught=as_planted and not accepted and safe_area > 0 and backup_accepted,
     )
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from replication.planted_faults.finding import Finding
-from replication.planted_faults.smooth import INNER, PROBLEMS, Smooth, Step, Vector, away, run, waves
+from replication.documents import PlantedFault
+from replication.planted_faults.smooth import INNER, PROBLEMS, Smooth, Vector, away, run, waves
 from scpo.arrays import Array
 from scpo.directions import Isotropic
 from scpo.errors import ConfigurationError, NonDeterministicConstraintError, SolverError, UnsafeStartError
@@ -29,43 +29,6 @@ from scpo.smoothness import FixedSmoothness
 UPDATES, SEEDS = 40, 3
 #: L used over the L that is proven
 FACTORS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.03, 0.01)
-
-
-@dataclass(frozen=True)
-class Count:
-    """Counts over one or several runs.
-
-    Attributes:
-        updates: all updates.
-        bound_misses: updates in which a constraint exceeded its bound.
-        unsafe_iterates: updates after which a constraint was violated.
-        unsafe_proposals: proposals that were evaluated and found unsafe.
-        unsafe_runs: runs with an unsafe iterate.
-        runs: all runs.
-    """
-
-    updates: int = 0
-    bound_misses: int = 0
-    unsafe_iterates: int = 0
-    unsafe_proposals: int = 0
-    unsafe_runs: int = 0
-    runs: int = 0
-
-    def __add__(self, other: Count) -> Count:
-        return Count(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
-
-    @classmethod
-    def of(cls, steps: list[Step]) -> Count:
-        """Return the counts of one run."""
-        unsafe = sum(bool((step.after > 0).any()) for step in steps)
-        return cls(
-            updates=len(steps),
-            bound_misses=sum(step.info.bound_misses > 0 for step in steps),
-            unsafe_iterates=unsafe,
-            unsafe_proposals=sum(step.info.unsafe_proposals for step in steps),
-            unsafe_runs=int(unsafe > 0),
-            runs=1,
-        )
 
 
 def wrapped(
@@ -84,71 +47,85 @@ def wrapped(
     return SafeOptimizer(INNER["momentum"](policy), policy, constraint, **(given | options))
 
 
-def count(problem: Smooth, seed: int, **options: Any) -> Count:
-    """Train on one problem from 0, with ``options`` of the optimiser, and return the counts."""
+def count(problem: Smooth, seed: int, **options: Any) -> Counter[str]:
+    """Train on one problem from 0, with ``options`` of the optimiser, and return the counts.
+
+    Counts of updates: all of them, those in which a constraint exceeded its bound, and those after which one was
+    violated.  Counts of proposals that were evaluated and found unsafe, and of runs: all, and those with an unsafe
+    iterate.
+    """
     policy = Vector(np.zeros(problem.dimension))
     safe = wrapped(problem, policy, seed=seed, **options)
-    return Count.of(run(safe, away(seed, policy), UPDATES))
-
-
-def constants_too_small() -> Finding:
-    """Plant constants L below the proven ones: the bound must be missed; with the proven L it must hold."""
-
-    def over_seeds(factor: float, name: str) -> Count:
-        problems = [(seed, PROBLEMS[name](seed)) for seed in range(SEEDS)]
-        return sum((count(p, seed, smoothness=factor * p.constants) for seed, p in problems), Count())
-
-    by_kind = {factor: {name: over_seeds(factor, name) for name in PROBLEMS} for factor in FACTORS}
-    totals = {factor: sum(kinds.values(), Count()) for factor, kinds in by_kind.items()}
-    sound = sum((totals[factor] for factor in FACTORS if factor >= 1), Count())
-    smallest = FACTORS[-1]
-    least = totals[smallest]
-    every_kind_breaks = all(kind.bound_misses and kind.unsafe_iterates for kind in by_kind[smallest].values())
-    return Finding(
-        "constants-too-small",
-        f"L below the proven one, down to {smallest:g} of it ({len(PROBLEMS)} kinds of constraints, "
-        f"{SEEDS} seeds each)",
-        "no bound miss and no unsafe iterate while L is at least the proven one; both once it is far below, "
-        "for every kind of constraint",
-        f"with the proven L or more: {sound.bound_misses} misses and {sound.unsafe_iterates} unsafe iterates in "
-        f"{sound.updates} updates; with {smallest:g} of it: {least.bound_misses} misses and "
-        f"{least.unsafe_iterates} unsafe iterates in {least.updates}",
-        {
-            "factors": list(FACTORS),
-            "updates": least.updates,
-            "runs": least.runs,
-            "bound_misses": [totals[factor].bound_misses for factor in FACTORS],
-            "unsafe_iterates": [totals[factor].unsafe_iterates for factor in FACTORS],
-            "unsafe_runs": [totals[factor].unsafe_runs for factor in FACTORS],
-        },
-        caught=sound.bound_misses == sound.unsafe_iterates == 0 and every_kind_breaks,
+    steps = run(safe, away(seed, policy), UPDATES)
+    unsafe = sum(bool((step.after > 0).any()) for step in steps)
+    return Counter(
+        updates=len(steps),
+        bound_misses=sum(step.info.bound_misses > 0 for step in steps),
+        unsafe_iterates=unsafe,
+        unsafe_proposals=sum(step.info.unsafe_proposals for step in steps),
+        unsafe_runs=int(unsafe > 0),
+        runs=1,
     )
 
 
-def look_removed() -> Finding:
+def constants_too_small() -> PlantedFault:
+    """Plant constants L below the proven ones: the bound must be missed; with the proven L it must hold."""
+
+    def over_seeds(factor: float, name: str) -> Counter[str]:
+        problems = [(seed, PROBLEMS[name](seed)) for seed in range(SEEDS)]
+        return sum((count(p, seed, smoothness=factor * p.constants) for seed, p in problems), Counter[str]())
+
+    by_kind = {factor: {name: over_seeds(factor, name) for name in PROBLEMS} for factor in FACTORS}
+    totals = {factor: sum(kinds.values(), Counter[str]()) for factor, kinds in by_kind.items()}
+    sound = sum((totals[factor] for factor in FACTORS if factor >= 1), Counter[str]())
+    smallest = FACTORS[-1]
+    least = totals[smallest]
+    every_kind_breaks = all(kind["bound_misses"] and kind["unsafe_iterates"] for kind in by_kind[smallest].values())
+    return PlantedFault(
+        name="constants-too-small",
+        planted=f"L below the proven one, down to {smallest:g} of it ({len(PROBLEMS)} kinds of constraints, "
+        f"{SEEDS} seeds each)",
+        expected="no bound miss and no unsafe iterate while L is at least the proven one; both once it is far below, "
+        "for every kind of constraint",
+        observed=f"with the proven L or more: {sound['bound_misses']} misses and {sound['unsafe_iterates']} unsafe "
+        f"iterates in {sound['updates']} updates; with {smallest:g} of it: {least['bound_misses']} misses and "
+        f"{least['unsafe_iterates']} unsafe iterates in {least['updates']}",
+        numbers={
+            "factors": list(FACTORS),
+            "updates": least["updates"],
+            "runs": least["runs"],
+            "bound_misses": [totals[factor]["bound_misses"] for factor in FACTORS],
+            "unsafe_iterates": [totals[factor]["unsafe_iterates"] for factor in FACTORS],
+            "unsafe_runs": [totals[factor]["unsafe_runs"] for factor in FACTORS],
+        },
+        caught=sound["bound_misses"] == sound["unsafe_iterates"] == 0 and every_kind_breaks,
+    )
+
+
+def look_removed() -> PlantedFault:
     """Plant constants L far below the proven ones, and switch off the look along the step.
 
     Without the look steps must become unsafe.  With it only few may.
     """
     factor = FACTORS[-1]
 
-    def total(look: bool) -> Count:
+    def total(look: bool) -> Counter[str]:
         problems = [(seed, PROBLEMS[name](seed)) for name in PROBLEMS for seed in range(SEEDS)]
-        return sum((count(p, seed, smoothness=factor * p.constants, look=look) for seed, p in problems), Count())
+        return sum((count(p, seed, smoothness=factor * p.constants, look=look) for seed, p in problems), Counter[str]())
 
     without, beside = total(False), total(True)
-    return Finding(
-        "look-removed",
-        f"L at {factor:g} of the proven one, without the look along the step",
-        "unsafe iterates; with the look at most a tenth as many",
-        f"{without.unsafe_iterates} unsafe iterates and {without.bound_misses} updates with a miss, in "
-        f"{without.updates} updates; with the look {beside.unsafe_iterates} and {beside.bound_misses}",
-        {
-            "updates": without.updates,
-            "unsafe_iterates": without.unsafe_iterates,
-            "unsafe_iterates_with_the_look": beside.unsafe_iterates,
+    return PlantedFault(
+        name="look-removed",
+        planted=f"L at {factor:g} of the proven one, without the look along the step",
+        expected="unsafe iterates; with the look at most a tenth as many",
+        observed=f"{without['unsafe_iterates']} unsafe iterates and {without['bound_misses']} updates with a miss, in "
+        f"{without['updates']} updates; with the look {beside['unsafe_iterates']} and {beside['bound_misses']}",
+        numbers={
+            "updates": without["updates"],
+            "unsafe_iterates": without["unsafe_iterates"],
+            "unsafe_iterates_with_the_look": beside["unsafe_iterates"],
         },
-        caught=10 * beside.unsafe_iterates <= without.unsafe_iterates > 0,
+        caught=10 * beside["unsafe_iterates"] <= without["unsafe_iterates"] > 0,
     )
 
 
@@ -177,35 +154,36 @@ def _hide_worsening(change: Array) -> Array:
     return np.minimum(change, 0.0)
 
 
-def biased_probes() -> Finding:
+def biased_probes() -> PlantedFault:
     """Plant probes that hide every worsening: the bound alone must fail, and verified mode must stay safe."""
 
-    def total(told: Callable[[Array], Array], **options: Any) -> Count:
+    def total(told: Callable[[Array], Array], **options: Any) -> Counter[str]:
         problems = [(seed, waves(seed)) for seed in range(SEEDS)]
         counts = [count(p, seed, constraint=BiasedProbes(p, told), **options) for seed, p in problems]
-        return sum(counts, Count())
+        return sum(counts, Counter[str]())
 
     honest = total(lambda change: change)
     bound_only = total(_hide_worsening)
     verified = total(_hide_worsening, verify=True)
     names = ("updates", "bound_misses", "unsafe_iterates", "unsafe_proposals")
     modes = {"honest": honest, "bound_only": bound_only, "verified": verified}
-    breaks = bound_only.bound_misses > 0 and bound_only.unsafe_iterates > 0
-    held_off = verified.unsafe_proposals > 0 and verified.unsafe_iterates == 0
-    return Finding(
-        "biased-probes",
-        "a constraint that hides every worsening at the probes and tells the truth at iterates",
-        "on the bound alone misses and unsafe iterates; verified, unsafe proposals and no unsafe iterate; "
+    breaks = bound_only["bound_misses"] > 0 and bound_only["unsafe_iterates"] > 0
+    held_off = verified["unsafe_proposals"] > 0 and verified["unsafe_iterates"] == 0
+    return PlantedFault(
+        name="biased-probes",
+        planted="a constraint that hides every worsening at the probes and tells the truth at iterates",
+        expected="on the bound alone misses and unsafe iterates; verified, unsafe proposals and no unsafe iterate; "
         "honest probes, neither",
-        f"bound alone: {bound_only.bound_misses} misses and {bound_only.unsafe_iterates} unsafe iterates in "
-        f"{bound_only.updates} updates; verified: {verified.unsafe_proposals} unsafe proposals rejected, "
-        f"{verified.unsafe_iterates} unsafe iterates; honest: {honest.bound_misses} and {honest.unsafe_iterates}",
-        {f"{mode}_{name}": getattr(counts, name) for mode, counts in modes.items() for name in names},
-        caught=breaks and held_off and honest.bound_misses == honest.unsafe_iterates == 0,
+        observed=f"bound alone: {bound_only['bound_misses']} misses and {bound_only['unsafe_iterates']} unsafe "
+        f"iterates in {bound_only['updates']} updates; verified: {verified['unsafe_proposals']} unsafe proposals "
+        f"rejected, {verified['unsafe_iterates']} unsafe iterates; honest: {honest['bound_misses']} and "
+        f"{honest['unsafe_iterates']}",
+        numbers={f"{mode}_{name}": counts[name] for mode, counts in modes.items() for name in names},
+        caught=breaks and held_off and honest["bound_misses"] == honest["unsafe_iterates"] == 0,
     )
 
 
-def unsafe_start() -> Finding:
+def unsafe_start() -> PlantedFault:
     """Plant starts on both sides of the boundary, a rounding apart: only the safe ones may be accepted."""
     taken = refused = projections = 0
     nearest = np.inf
@@ -217,13 +195,19 @@ def unsafe_start() -> Finding:
         taken += not _raises(UnsafeStartError, wrapped, problem, Vector(inside))
         refused += _raises(UnsafeStartError, wrapped, problem, Vector(outside))
         projections += _raises(UnsafeStartError, project, [1.0], [excess], [[1.0]], 0.0)
-    return Finding(
-        "unsafe-start",
-        "a start outside the safe set, found by bisection next to its boundary",
-        "refused, by the optimiser and by the projection; the start just inside is taken",
-        f"refused {refused} of {SEEDS} (the nearest has g = {nearest:.1e}), projection refused {projections} of "
-        f"{SEEDS}; just inside, {taken} of {SEEDS} taken",
-        {"refused": refused, "projections_refused": projections, "taken": taken, "starts": SEEDS, "nearest_g": nearest},
+    return PlantedFault(
+        name="unsafe-start",
+        planted="a start outside the safe set, found by bisection next to its boundary",
+        expected="refused, by the optimiser and by the projection; the start just inside is taken",
+        observed=f"refused {refused} of {SEEDS} (the nearest has g = {nearest:.1e}), projection refused "
+        f"{projections} of {SEEDS}; just inside, {taken} of {SEEDS} taken",
+        numbers={
+            "refused": refused,
+            "projections_refused": projections,
+            "taken": taken,
+            "starts": SEEDS,
+            "nearest_g": nearest,
+        },
         caught=refused == projections == taken == SEEDS,
     )
 
@@ -256,7 +240,7 @@ class NoisyConstraint:
         return values + self.size * self.noise.normal(size=values.shape)
 
 
-def noisy_constraint() -> Finding:
+def noisy_constraint() -> PlantedFault:
     """Plant noise in the last digits of the constraint, which must be refused at the start."""
     noise, refused, size = np.random.default_rng(0), 0, 1e-12
     for seed in range(SEEDS):
@@ -264,12 +248,12 @@ def noisy_constraint() -> Finding:
         noisy = NoisyConstraint(problem, size, noise)
         policy = Vector(np.zeros(problem.dimension))
         refused += _raises(NonDeterministicConstraintError, wrapped, problem, policy, noisy)
-    return Finding(
-        "noisy-constraint",
-        f"a constraint that is not deterministic: noise of size {size:.0e}",
-        "refused at the start",
-        f"refused {refused} of {SEEDS}",
-        {"refused": refused, "starts": SEEDS, "noise": size},
+    return PlantedFault(
+        name="noisy-constraint",
+        planted=f"a constraint that is not deterministic: noise of size {size:.0e}",
+        expected="refused at the start",
+        observed=f"refused {refused} of {SEEDS}",
+        numbers={"refused": refused, "starts": SEEDS, "noise": size},
         caught=refused == SEEDS,
     )
 
@@ -288,24 +272,24 @@ class _Concave(FixedSmoothness):
         self._observed += 1
 
 
-def nonconvex_region() -> Finding:
+def nonconvex_region() -> PlantedFault:
     """Plant a negative L, which makes the region non-convex: the step must be refused and everything must stay."""
     problem = waves(0)
     policy = Vector(np.zeros(problem.dimension))
     safe, loss = wrapped(problem, policy, smoothness=_Concave(problem.constants)), away(0, policy)
     run(safe, loss, 1)
     refused, kept = _refused_step(safe, loss, ConfigurationError)
-    return Finding(
-        "non-convex-region",
-        "a smoothness model that gives curvature with its sign, so that the region is not convex",
-        "the step is refused; policy and optimiser stay as they were",
-        f"{'refused' if refused else 'taken'}, policy and optimiser {'unchanged' if kept else 'changed'}",
-        {"refused": int(refused), "unchanged": int(kept)},
+    return PlantedFault(
+        name="non-convex-region",
+        planted="a smoothness model that gives curvature with its sign, so that the region is not convex",
+        expected="the step is refused; policy and optimiser stay as they were",
+        observed=f"{'refused' if refused else 'taken'}, policy and optimiser {'unchanged' if kept else 'changed'}",
+        numbers={"refused": int(refused), "unchanged": int(kept)},
         caught=refused and kept,
     )
 
 
-def failing_solvers() -> Finding:
+def failing_solvers() -> PlantedFault:
     """Plant solvers that find nothing: the step must be refused, everything must stay, and training must go on."""
     problem = waves(0)
     policy = Vector(np.zeros(problem.dimension))
@@ -314,13 +298,13 @@ def failing_solvers() -> Finding:
     with _every_solver(_unsolved):
         refused, kept = _refused_step(safe, loss, SolverError)
     went_on = run(safe, loss, 1)[0].info.step_norm > 0
-    return Finding(
-        "failing-solvers",
-        "a projection that no solver solves",
-        "the step is refused; policy and optimiser stay as they were, and the next update goes on",
-        f"{'refused' if refused else 'taken'}, policy and optimiser {'unchanged' if kept else 'changed'}; "
+    return PlantedFault(
+        name="failing-solvers",
+        planted="a projection that no solver solves",
+        expected="the step is refused; policy and optimiser stay as they were, and the next update goes on",
+        observed=f"{'refused' if refused else 'taken'}, policy and optimiser {'unchanged' if kept else 'changed'}; "
         f"the next update {'went on' if went_on else 'stayed'}",
-        {"refused": int(refused), "unchanged": int(kept), "went_on": int(went_on)},
+        numbers={"refused": int(refused), "unchanged": int(kept), "went_on": int(went_on)},
         caught=refused and kept and went_on,
     )
 

@@ -6,7 +6,7 @@ import json
 import runpy
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import pandas as pd
 
 from replication import files
 from replication.config import Config, dump
+from replication.documents import PlantedFault
 from replication.errors import ResultError
-from replication.planted_faults.finding import Finding
 from replication.results import integrity
 from replication.results.read import read_run
 from replication.scales import for_arm
@@ -44,7 +44,7 @@ CHECKS = ("load check", "referee", "stamp")
 Judge = Callable[[Path, Path], None]
 
 
-def altered_files(referee: Path) -> list[Finding]:
+def altered_files(referee: Path) -> list[PlantedFault]:
     """Train a small run, alter one of its files at a time and return what each check says.
 
     Args:
@@ -72,7 +72,7 @@ class Case:
     name: str
     planted: str
     alter: Callable[[Path], None]
-    noticed: frozenset[str]
+    noticed: Set[str]
 
 
 def _train(results: Path) -> None:
@@ -106,29 +106,29 @@ def _ask(results: Path, judge: Judge) -> dict[str, str]:
     return noticed
 
 
-def _finding(case: Case, honest: Path, copy: Path, judge: Judge, control: dict[str, str]) -> Finding:
+def _finding(case: Case, honest: Path, copy: Path, judge: Judge, control: dict[str, str]) -> PlantedFault:
     """Return the finding for an altered copy; ``control`` holds what the checks say about the honest run."""
     shutil.copytree(honest, copy)
     case.alter(_run(copy))
     found = _ask(copy, judge)
-    return Finding(
-        case.name,
-        case.planted,
-        f"noticed by {', '.join(name for name in CHECKS if name in case.noticed)}; untouched files by none",
-        "; ".join(f"{name}: {found[name]}" for name in CHECKS if name in found) or "not noticed",
-        {name.replace(" ", "_"): int(name in found) for name in CHECKS} | {"untouched": len(control)},
+    return PlantedFault(
+        name=case.name,
+        planted=case.planted,
+        expected=f"noticed by {', '.join(name for name in CHECKS if name in case.noticed)}; untouched files by none",
+        observed="; ".join(f"{name}: {found[name]}" for name in CHECKS if name in found) or "not noticed",
+        numbers={name.replace(" ", "_"): int(name in found) for name in CHECKS} | {"untouched": len(control)},
         caught=found.keys() == case.noticed and not control,
     )
 
 
-def _add(table: str, column: str, amount: float) -> Callable[[Path], None]:
-    """Return an alteration that adds ``amount`` to the last value of a column."""
+def _add(table: str, column: str, amount: float, row: int = -1) -> Callable[[Path], None]:
+    """Return an alteration that adds ``amount`` to the value of a column in the given row, by default the last."""
 
     def alter(run: Path) -> None:
         path = run / f"{table}.parquet"
         frame = pd.read_parquet(path)
         values = frame[column].to_numpy(copy=True)
-        values[-1] += amount
+        values[row] += amount
         frame[column] = values
         files.write_parquet(path, frame)
 
@@ -136,11 +136,8 @@ def _add(table: str, column: str, amount: float) -> Callable[[Path], None]:
 
 
 def _lower_the_highest(run: Path) -> None:
-    frame = pd.read_parquet(run / "series.parquet")
-    values = frame["max_g_high"].to_numpy(copy=True)
-    values[values.argmax()] -= SMALL
-    frame["max_g_high"] = values
-    files.write_parquet(run / "series.parquet", frame)
+    highest = int(pd.read_parquet(run / "series.parquet")["max_g_high"].to_numpy().argmax())
+    _add("series", "max_g_high", -SMALL, highest)(run)
 
 
 def _count_one_less(run: Path) -> None:
@@ -192,54 +189,39 @@ CASES = (
         "altered-metric",
         f"the last max g of a run lowered by {SMALL:.0e} in its file",
         _add("metrics", "max_g", -SMALL),
-        frozenset({"referee", "stamp"}),
+        {"referee", "stamp"},
     ),
     Case(
         "altered-series",
         f"the highest max g lowered by {SMALL:.0e} in the file that figures are drawn from",
         _lower_the_highest,
-        frozenset({"load check", "stamp"}),
+        {"load check", "stamp"},
     ),
     Case(
         "altered-loss",
         "a batch loss lowered, which the referee does not judge",
         _add("metrics", "loss", -0.1),
-        frozenset({"stamp"}),
+        {"stamp"},
     ),
     Case(
         "altered-count",
         "a count in a run's summary lowered by one",
         _count_one_less,
-        frozenset({"load check", "referee", "stamp"}),
+        {"load check", "referee", "stamp"},
     ),
     Case(
         "altered-weights",
         f"one weight of the final policy moved by {SMALL:.0e}",
         _move_weight,
-        frozenset({"referee", "stamp"}),
+        {"referee", "stamp"},
     ),
-    Case(
-        "altered-label",
-        f"one label of the training data moved by {SMALL:.0e}",
-        _move_label,
-        frozenset({"referee"}),
-    ),
+    Case("altered-label", f"one label of the training data moved by {SMALL:.0e}", _move_label, {"referee"}),
     Case(
         "altered-setting",
         f"the bound on the policy raised by {SMALL:.0e} in the recorded configuration",
         _raise_bound,
-        frozenset({"referee", "stamp"}),
+        {"referee", "stamp"},
     ),
-    Case(
-        "cut-file",
-        "a result file that lacks its end",
-        _cut,
-        frozenset({"load check", "stamp"}),
-    ),
-    Case(
-        "altered-stamp",
-        "a hash in the stamp changed, the files untouched",
-        _change_recorded_hash,
-        frozenset({"stamp"}),
-    ),
+    Case("cut-file", "a result file that lacks its end", _cut, {"load check", "stamp"}),
+    Case("altered-stamp", "a hash in the stamp changed, the files untouched", _change_recorded_hash, {"stamp"}),
 )

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 
 from replication import documents, files, tasks
 from replication.config import dump
+from replication.documents import PlantedFault
 from replication.errors import FalsificationError
 from replication.planted_faults import certificates, method, records
-from replication.planted_faults.finding import Finding
 from replication.provenance import stamp
 from replication.training import process
 
 
-def findings(referee: Path) -> list[Finding]:
+def findings(referee: Path) -> list[PlantedFault]:
     """Return every finding, in the order of the report's table.
 
     Args:
@@ -50,7 +49,7 @@ def main(referee: Path, out: Path) -> None:
         lines = [f"{len(missed)} of {len(found)} planted faults were not caught:"]
         lines += [f"  {f.name}: planted {f.planted}; expected {f.expected}; observed {f.observed}" for f in missed]
         raise FalsificationError("\n".join(lines))
-    content = {"findings": [asdict(finding) for finding in found], "referee_sha256": digest}
+    content = {"findings": [finding.model_dump() for finding in found], "referee_sha256": digest}
     documents.write(out, documents.PlantedFaults, content)
     stamp.write(
         out.with_suffix(".stamp.json"),
