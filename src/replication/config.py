@@ -9,7 +9,7 @@ the scale's file states.  Results of an arm lie in ``results/<scale>/<experiment
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -103,9 +103,10 @@ def _validated(overlay: Mapping[str, Any], before: Mapping[str, Any], where: str
     try:
         _require_arms(overlay, before)
         if isinstance(only := raw["only"], list):
-            _keep_only(only, raw)
+            _require_known(only, raw)
+            _keep(raw, lambda _: only)
         if raw["only_stated"] is True:
-            _keep_stated(overlay, raw)
+            _keep(raw, lambda key: _arms(overlay.get(key)))
         # as JSON, whose values are taken as they are: true is no number, and "500" neither
         config = Config.model_validate_json(json.dumps(raw), strict=True)
         _refuse_reported_seeds(config)
@@ -124,7 +125,7 @@ def _validated(overlay: Mapping[str, Any], before: Mapping[str, Any], where: str
 def _capped(defaults: dict[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``defaults`` with the numbers of seeds and epochs reduced to the limits in ``overlay``."""
     seeds, epochs = overlay.get("max_seeds"), overlay.get("max_epochs")
-    for section in _sections(defaults):
+    for section in filter(_arms, defaults.values()):
         schedules = [section["schedule"], *(arm["overrides"].get("schedule", {}) for arm in section["arms"].values())]
         if isinstance(epochs, int):
             for schedule in schedules:
@@ -153,24 +154,18 @@ def _arms(section: Any) -> Mapping[str, Any]:
     return arms if isinstance(arms, Mapping) else {}
 
 
-def _keep_only(names: list[Any], raw: dict[str, Any]) -> None:
-    """Set the arms of ``raw`` that are not in ``names`` to null, and experiments without an arm left as well."""
+def _require_known(only: Iterable[Any], raw: Mapping[str, Any]) -> None:
     there = {arm for section in raw.values() for arm in _arms(section)}
-    for name in names:
+    for name in only:
         if name not in there:
             raise ConfigurationError(f"only: no arm {name!r}{known(str(name), there)}")
-    for key, section in raw.items():
-        if _arms(section):
-            arms: dict[str, Any] = {name: arm if name in names else None for name, arm in section["arms"].items()}
-            raw[key] = {**section, "arms": arms} if any(arms.values()) else None
 
 
-def _keep_stated(overlay: Mapping[str, Any], raw: dict[str, Any]) -> None:
-    """Set the arms of ``raw`` that ``overlay`` does not state to null, and experiments without an arm left as well."""
+def _keep(raw: dict[str, Any], kept: Callable[[str], Container[str]]) -> None:
+    """Set the arms of ``raw`` that are not among those of ``kept(section)`` to null, and sections without arms too."""
     for key, section in raw.items():
         if _arms(section):
-            stated = _arms(overlay.get(key))
-            arms = {name: arm if name in stated else None for name, arm in section["arms"].items()}
+            arms = {name: arm if name in kept(key) else None for name, arm in section["arms"].items()}
             raw[key] = {**section, "arms": arms} if any(arms.values()) else None
 
 
@@ -183,10 +178,6 @@ def _refuse_reported_seeds(config: Config) -> None:
                     f"{experiment}, arm {name!r}: settings may be tuned only on the seeds {FIRST_TUNING_SEED} to "
                     f"{FIRST_STUDY_SEED - 1}; set first_seed to one of them"
                 )
-
-
-def _sections(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [section for section in raw.values() if isinstance(section, dict) and "arms" in section]
 
 
 def load_json(path: Path | str) -> Config:

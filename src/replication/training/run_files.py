@@ -27,6 +27,12 @@ from scpo.records import StepInfo
 OTHERWISE = ("update", "slack", "solver_misses", "closure_loss")
 #: Columns of metrics.parquet that are fields of a StepInfo.
 FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in OTHERWISE)
+#: Counts of run.json that are sums over the updates: the column of each.
+SUMS = {
+    **{name: name for name in ("unsafe_proposals", "unsafe_probes", "looks", "unsafe_looks", "near_misses")},
+    **{name: name for name in ("solver_retries", "solver_failures")},
+    **{"restoring_updates": "restoring", "returned_updates": "returned", "near_constraints": "near"},
+}
 #: Unsafe proposals whose weights a run keeps, the first ones.
 UNSAFE_PROPOSALS_KEPT = 200
 
@@ -129,27 +135,18 @@ class Records:
             "unsafe_iterates": len(unsafe),
             "first_unsafe_update": unsafe[0] if unsafe else None,
             "diverged_update": self.diverged,
-            "unsafe_proposals": sum(row["unsafe_proposals"] for row in updates),
-            "unsafe_probes": sum(row["unsafe_probes"] for row in updates),
-            "looks": sum(row["looks"] for row in updates),
-            "unsafe_looks": sum(row["unsafe_looks"] for row in updates),
             "bound_misses": len(missed),
             "first_missed_update": missed[0] if missed else None,
             "captured_energy": _median(updates, "captured_energy"),
             "projected_share": sum(row["projected"] for row in updates) / max(1, len(updates)),
-            "restoring_updates": sum(row["restoring"] for row in updates),
-            "returned_updates": sum(row["returned"] for row in updates),
-            "solver_retries": sum(row["solver_retries"] for row in updates),
-            "solver_failures": sum(row["solver_failures"] for row in updates),
             "max_g": max(row["max_g"] for row in self.rows),
             "median_step": _median(updates, "step_norm"),
             "median_nominal": _median(updates, "nominal_norm"),
             "median_smoothness": _median(updates, "smoothness_max"),
             "largest_required": max((row["required_max"] for row in updates if row["required_max"] >= 0), default=None),
             "largest_miss": max((row["worst_miss"] for row in updates if row["bound_misses"] > 0), default=None),
-            "near_misses": sum(row["near_misses"] for row in updates),
-            "near_constraints": sum(row["near"] for row in updates),
             "rollouts": self.rollouts,
+            **{name: sum(row[column] for row in updates) for name, column in SUMS.items()},
             **nominal_check.counts(self.evaluations),
             "initial": _of_policy(self.evaluations[0]),
             "final": _of_policy(self.evaluations[-1]),
