@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from replication import literal
+from replication.planted_faults.method import wrapped
+from replication.planted_faults.smooth import Vector, away, run, waves
 from scpo.errors import SolverError
-from scpo.projection.project import project_onto
+from scpo.projection.project import Projection, project_onto
 from scpo.projection.region import LocalSafeRegion
 
 REGION = LocalSafeRegion.build([-1.0, -0.3], [[3.0, 4.0], [0.1, -1.0]], [2.0, 0.0], 0.05, 5.0, 0.5)
@@ -49,6 +51,29 @@ def test_no_point_is_an_error() -> None:
     empty = LocalSafeRegion(np.array([1.0]), np.array([[1.0, 0.0]]), np.zeros(1), np.zeros(1), 0.1, 1.0)
     with pytest.raises(SolverError, match="SCS found no point of the 1 rows"):
         literal.project(empty, TARGET)
+
+
+@pytest.mark.parametrize(("accuracy", "apart"), [(1e-10, 1e-7), (None, 1e-3)])
+def test_it_stands_in_for_the_ladder_in_training(monkeypatch, accuracy: float | None, apart: float) -> None:
+    """A run with the literal projection takes the same steps, as far as SCS's tolerance lets it."""
+
+    def literally(region: LocalSafeRegion, target: np.ndarray, *, metric: np.ndarray | None = None) -> Projection:
+        solved.append(target)
+        return literal.project(region, target, metric=metric, accuracy=accuracy)
+
+    def trained() -> np.ndarray:
+        problem, policy = waves(0), Vector(np.zeros(6))
+        safe = wrapped(problem, policy)
+        run(safe, away(0, policy), 8)
+        return safe.vector.read().numpy()
+
+    solved: list[np.ndarray] = []
+    ours = trained()
+    monkeypatch.setattr("scpo.proposals.project_onto", literally)
+    theirs = trained()
+    assert len(solved) == 8
+    assert np.linalg.norm(ours) > 0.1
+    assert np.linalg.norm(theirs - ours) <= apart * np.linalg.norm(ours)
 
 
 def test_scs_runs_beside_torch_in_one_process() -> None:
