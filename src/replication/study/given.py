@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import runpy
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -47,28 +47,30 @@ def judge(config: Config, results: Path, runs: Iterable[Key], referee: Path) -> 
     """
     other: dict[tuple[str, ...], str] = {}
     for key in runs:
-        stated = stamp.load(results / key.folder / "run.stamp.json")
-        dataset = config.section(key.experiment).arms[key.arm].dataset
-        data = results / key.experiment / "data" / dataset / f"seed-{key.seed}.npz"
-        if drawn := not data.is_file():
-            datasets.main(config, key.experiment, dataset, key.seed, data)
-        if digest := _different(data, stated.inputs, key):
-            other[key.folder, key.experiment, dataset, str(key.seed)] = digest
-            if not drawn:
-                _require_made(data, config, key, key.experiment, dataset, str(key.seed))
-        if key.experiment == "double-integrator":
-            starts = results / key.folder / STARTS
-            if drawn := not starts.is_file():
-                _write_starts(config, key.arm, starts)
-            if digest := _different(starts, stated.outputs, key):
-                other[key.folder, key.arm] = digest
-                if not drawn:
-                    _require_made(starts, config, key, key.arm)
+        for what, path, stated in _given(config, results, key):
+            if made := not path.is_file():
+                _write(config, what, path)
+            if digest := _different(path, stated, key):
+                other[key.folder, *what] = digest
+                if not made and files.sha256(path) != _checksum(config, what):
+                    raise ResultError(
+                        f"{path}: not the file that the run {key.folder} had; delete it and publish again"
+                    )
     _require_another_processor(config, other)
     try:
         runpy.run_path(str(referee))["judge_data"](results)
     except SystemExit as error:
         raise ResultError(str(error)) from error
+
+
+def _given(config: Config, results: Path, key: Key) -> Iterator[tuple[tuple[str, ...], Path, Mapping[str, str]]]:
+    """Yield what a run was given, the file of it, and checksums by name: a data set, and an arm's starts."""
+    stated = stamp.load(results / key.folder / "run.stamp.json")
+    dataset = config.section(key.experiment).arms[key.arm].dataset
+    data = results / key.experiment / "data" / dataset / f"seed-{key.seed}.npz"
+    yield (key.experiment, dataset, str(key.seed)), data, stated.inputs
+    if key.experiment == "double-integrator":
+        yield (key.arm,), results / key.folder / STARTS, stated.outputs
 
 
 def _different(path: Path, stated: Mapping[str, str], key: Key) -> str:
@@ -81,12 +83,6 @@ def _different(path: Path, stated: Mapping[str, str], key: Key) -> str:
     if len(digests) != 1:
         raise ResultError(f"{key.folder}/run.stamp.json: states {len(digests)} checksums of {path.name}, not one")
     return "" if digests[0] == files.sha256(path) else digests[0]
-
-
-def _require_made(path: Path, config: Config, key: Key, *what: str) -> None:
-    """Check that a file which was there before is what the settings give here."""
-    if files.sha256(path) != _checksum(config, *what):
-        raise ResultError(f"{path}: not the file that the run {key.folder} had; delete it and publish again")
 
 
 def _require_another_processor(config: Config, other: dict[tuple[str, ...], str]) -> None:
@@ -103,7 +99,7 @@ def _require_another_processor(config: Config, other: dict[tuple[str, ...], str]
         os.environ[KERNEL] = kernel  # OpenBLAS reads it when a new process loads it
         try:
             with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-                made = {what[1:]: pool.submit(_checksum, config, *what[1:]) for what in other}
+                made = {what[1:]: pool.submit(_checksum, config, what[1:]) for what in other}
                 other = {what: digest for what, digest in other.items() if made[what[1:]].result() != digest}
         finally:
             del os.environ[KERNEL]
@@ -116,23 +112,24 @@ def _require_another_processor(config: Config, other: dict[tuple[str, ...], str]
         )
 
 
-def _checksum(config: Config, *what: str) -> str:
-    """Return the checksum of a data set (experiment, name, seed), or of the starts of an arm, as made here."""
+def _checksum(config: Config, what: tuple[str, ...]) -> str:
+    """Return the checksum of a data set or of starts, as made here."""
     with tempfile.TemporaryDirectory() as folder:
-        if len(what) == 1:
-            out = Path(folder) / STARTS
-            _write_starts(config, what[0], out)
-        else:
-            out = Path(folder) / "data.npz"
-            datasets.main(config, what[0], what[1], int(what[2]), out)
+        out = Path(folder) / (STARTS if len(what) == 1 else "data.npz")
+        _write(config, what, out)
         return files.sha256(out)
 
 
-def _write_starts(config: Config, arm: str, out: Path) -> None:
+def _write(config: Config, what: tuple[str, ...], out: Path) -> None:
+    """Make a data set (experiment, name, seed), or the starts of an arm (its name)."""
     import pandas as pd
 
+    if len(what) > 1:
+        experiment, dataset, seed = what
+        datasets.main(config, experiment, dataset, int(seed), out)
+        return
     assert config.double_integrator is not None
-    settings = config.double_integrator.for_arm(arm)
+    settings = config.double_integrator.for_arm(*what)
     starts = _starts(settings.rho, settings.starts)
     files.write_parquet(out, pd.DataFrame({"x1": starts[:, 0], "x2": starts[:, 1]}))
 
