@@ -16,6 +16,7 @@ from pathlib import Path
 from replication import scales
 from replication.bank import Bank, Key
 from replication.config import Config
+from replication.progress.view import spoken
 from replication.settings import ExperimentSettings
 
 #: Processor seconds after which a measurement ends, and its smallest number of updates.
@@ -158,7 +159,8 @@ def estimate(
         f"{row[0]:{widths[0]}}" + "".join(f"{c:>{w + 2}}" for c, w in zip(row[1:], widths[1:], strict=True))
         for row in rows
     ]
-    last = f"{config.scale}: {_spoken(total / max(1, jobs))} with {_processes(jobs)} on idle cores{already}"
+    processes = "one process" if jobs == 1 else f"{jobs} processes"
+    last = f"{config.scale}: about {spoken(total / max(1, jobs))} with {processes} on idle cores{already}"
     return "\n".join([*lines, last]) + "\n"
 
 
@@ -183,15 +185,3 @@ def _seconds(work: Callable[[], object]) -> float:
     before = time.process_time()
     work()
     return time.process_time() - before
-
-
-def _spoken(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {max(5, 5 * round(seconds / 5))} seconds"
-    if seconds < 5400:
-        return f"about {round(seconds / 60)} minutes"
-    return f"about {seconds / 3600:.1f} hours"
-
-
-def _processes(jobs: int) -> str:
-    return "one process" if jobs == 1 else f"{jobs} processes"

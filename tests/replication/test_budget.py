@@ -64,8 +64,8 @@ def test_the_estimate_measures_like_arms_once():
     judged = 7 * 3 * 10.0 / 60
     assert minutes(text, "referee") == pytest.approx(judged, abs=0.051)
     whole = 7 * each + judged + budget.REPORT_SECONDS / 60
-    assert f"about {round(whole)} minutes with one process" in text
-    assert f"about {round(whole / 2)} minutes with 2 processes" in budget.estimate(small(), 2, cost=cost)
+    assert f"about {round(whole)} min with one process" in text
+    assert f"about {round(whole / 2)} min with 2 processes" in budget.estimate(small(), 2, cost=cost)
 
 
 def test_certificates_count_by_their_cells():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -74,6 +75,14 @@ PROVABLE = {
     "optimizer": {"learning_rate": 0.05, "momentum": 0.9, "final_learning_rate": None},
     "schedule": SHORT["schedule"],
 }
+
+
+def require_one_layer(hidden: Sequence[int], activation: str) -> None:
+    """Refuse networks other than one hidden layer of tanh, for which the constants are proven."""
+    if len(hidden) != 1 or activation != "tanh":
+        raise ConfigurationError(
+            f"scpo.smoothness.kind = 'proven': only for one hidden layer of tanh, not {list(hidden)} of {activation}"
+        )
 
 
 class RegressionConfig(ExperimentSettings):
@@ -151,11 +160,7 @@ class RegressionConfig(ExperimentSettings):
 
     def require_proof(self) -> None:
         """Refuse proven constants for networks other than one hidden layer of tanh, for which the proof holds."""
-        if len(self.hidden) != 1 or self.activation != "tanh":
-            raise ConfigurationError(
-                f"scpo.smoothness.kind = 'proven': only for one hidden layer of tanh, not {list(self.hidden)} of "
-                f"{self.activation}"
-            )
+        require_one_layer(self.hidden, self.activation)
 
     def memory(self, dataset: str) -> dict[str, float]:
         """Return setting -> the bytes that it makes a run on ``dataset`` need."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from replication.tasks.base import Batch
 from replication.tasks.regression.data import target
 from replication.tasks.regression.proof import OneLayerSmoothness
-from scpo.errors import ConfigurationError
+from replication.tasks.regression.settings import require_one_layer
 from scpo.policies import ResidualPolicy
 
 #: points at which a final policy is recorded
@@ -90,10 +90,7 @@ class RegressionTask:
         Raises:
             ConfigurationError: the network is not one hidden layer of tanh, or the radius is not finite.
         """
-        if len(self.hidden) != 1 or self.activation != "tanh":
-            raise ConfigurationError(
-                f"proven constants: only for one hidden layer of tanh, not {list(self.hidden)} of {self.activation}"
-            )
+        require_one_layer(self.hidden, self.activation)
         return OneLayerSmoothness(self.grid[:, 0].numpy(), self.bound, self.hidden[0], radius)
 
     def evaluate(self, policy: ResidualPolicy) -> dict[str, float]:
