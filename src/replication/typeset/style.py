@@ -186,5 +186,6 @@ def spaced(text: str) -> str:
 
 
 def plain(value: float) -> str:
-    """Return the label of a tick as 0.01 or 1e-5: an exponent above the line would be smaller than 7 pt."""
-    return f"{value:g}".replace("e-0", "e-").replace("-", "$-$")  # the font of plain text has no minus
+    """Return the label of a tick as 10 000, 0.01 or 1e-5: an exponent above the line would be smaller than 7 pt."""
+    text = f"{value:,.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:g}".replace("e-0", "e-")
+    return spaced(text.replace("-", "$-$"))  # the font of plain text has no minus
