@@ -45,3 +45,11 @@ def test_an_arm_is_told_apart_from_the_others_by_any_reader(arm: str, seen: str)
     others = {colour for name, (colour, _) in style.BASELINES.items() if name != arm} | {style.INK, style.GREY}
     for other in others:
         assert np.linalg.norm(_lab(own, SEEN[seen]) - _lab(other, SEEN[seen])) > APART, other
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(0.0, "0"), (10.0, "10"), (1e4, r"10$\,$000"), (0.01, "0.01"), (1e-5, "1e$-$5"), (-1e-3, "$-$0.001")],
+)
+def test_a_tick_of_a_logarithmic_axis_has_no_exponent_above_the_line(value, label):
+    assert style.plain(value) == label
