@@ -22,8 +22,8 @@ from torch.linalg import vector_norm
 
 from scpo.arrays import Array
 
-#: planes are kept where L lets a slope turn by the share TURN of itself within a step, and by SHARP times itself within
-#: the length of theta: a curvature as of a kink
+#: planes are found where L lets a slope turn by the share TURN of itself in a step, and by SHARP times itself within
+#: the length of theta, a curvature as of a kink; they are kept as long as the second holds
 TURN, SHARP = 0.01, 20.0
 #: after a step of at most this share of the nominal one the planes are dropped: they may hold it back
 STILL = 1e-9
@@ -59,10 +59,13 @@ class Pieces:
     def standing(self, theta: Tensor, values: Array) -> Pieces | None:
         """Return the planes that do not lie above g (k,) at theta (d,); None if all do."""
         terms = np.abs(self.offsets) + (vector_norm(self.gradients, dim=1) * vector_norm(theta)).cpu().numpy()
-        below = self.at(theta) <= values[self.indices] + ABOVE * terms
-        if not below.any():
+        return self.marked(self.at(theta) <= values[self.indices] + ABOVE * terms)
+
+    def marked(self, chosen: np.ndarray) -> Pieces | None:
+        """Return the planes that ``chosen`` (m,) marks; None if it marks none."""
+        if not chosen.any():
             return None
-        return self if below.all() else self.some(below)
+        return self if chosen.all() else self.some(chosen)
 
     def nearest(self, index: int, slope: Array, vectors: Tensor) -> tuple[int, float] | None:
         """Return which plane of a constraint has the slope nearest to ``slope`` (n,) along Q (d, n), and how near."""

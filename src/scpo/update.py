@@ -226,7 +226,7 @@ def _remembered_with_pieces(
     """Return the gradients of the constraints nearest to their limits, and planes of those whose slopes may turn.
 
     Which they are, the last step that was proposed decides (see :data:`scpo.pieces.TURN`).  After a step as good as 0
-    no plane is kept.
+    no plane is kept, and none of a constraint without the curvature of a kink any more: g may be flat at one iterate.
     """
     based = start.memory and replace(start, memory=start.memory.at_pieces(basis.vectors, probes.slopes))
     memory = remembered(based or start, basis, probes, method, search.last.projection.active[: start.values.size])
@@ -236,8 +236,9 @@ def _remembered_with_pieces(
     if not wanted or length <= STILL * float(vector_norm(start.nominal)):
         return memory
     sizes = np.linalg.norm(probes.slopes, axis=1)
-    over = min(length / TURN, start.scale / SHARP)
-    turning = np.flatnonzero((search.smoothness * over >= sizes) & (sizes > 0.0))
+    sharp = search.smoothness * start.scale >= SHARP * sizes
+    turning = np.flatnonzero(sharp & (search.smoothness * length >= TURN * sizes) & (sizes > 0.0))
+    pieces = pieces and pieces.marked(sharp[pieces.indices])
     if pieces is None and turning.size == 0:
         return memory
     nearest = turning[np.argsort(-start.values[turning] / sizes[turning], kind="stable")][: method.directions.recycled]
