@@ -78,13 +78,14 @@ def test_the_effort_of_an_arm_is_known_if_all_of_its_runs_state_it(made: Path) -
         made / REGRESSION / "scpo" / f"seed-{run.seed}" / "run.timing.json"
         for run in read_arm(made, REGRESSION, "scpo")
     ]
+    timing = {"host": "here", "platform": "Linux", "processor": "x86_64", "seconds": 1.0}
     for path, seconds in zip(paths, (3600.0, 1800.0), strict=True):
-        path.write_text(json.dumps({"processor_seconds": seconds}))
+        path.write_text(json.dumps(timing | {"processor_seconds": seconds}))
     effort = quantities.effort(made, REGRESSION)
     assert effort.statistic(REGRESSION, "scpo", "processor-seconds", "median") == 2700.0
     assert effort.statistic(REGRESSION, "scpo", "processor-hours", "sum") == 1.5
     assert effort.arms(REGRESSION) == ["scpo"]
-    paths[0].write_text("{}")
+    paths[0].write_text(json.dumps(timing))
     assert not quantities.effort(made, REGRESSION).has(REGRESSION, "scpo", "processor-seconds")
 
 

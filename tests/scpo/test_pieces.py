@@ -11,7 +11,6 @@ from torch import Tensor
 
 from benchmarks.optima import begin, follow
 from benchmarks.problems import PROBLEMS, Problem
-from replication.settings import DirectionSettings
 from scpo import Constraint, Isotropic, SafeOptimizer
 from scpo.memory import Memory
 from scpo.pieces import Pieces
@@ -102,11 +101,6 @@ def test_planes_are_few() -> None:
 @pytest.mark.parametrize("none", [{"pieces": 0}, {"recycled": 0}])
 def test_without_them_nothing_is_kept(none: dict[str, int]) -> None:
     assert pieces_of(trained(KINKED[0], 40, **none)) is None
-
-
-def test_the_scales_of_the_replication_keep_none() -> None:
-    """Their runs were made before there were any."""
-    assert DirectionSettings().pieces == 0 < Isotropic().pieces
 
 
 def test_wrong_planes_cost_no_safety() -> None:
