@@ -123,7 +123,7 @@ def optima(found: Sequence[Mapping[str, Any]]) -> str:
         here = [row for row in found if row["problem"] == problem]
         shown = {row["method"]: row for row in here if row.get("verify", True)}
         bound = [row for row in here if row.get("verify") is False]
-        cells = [_left(shown[name]) for name in names]
+        cells = [_left(shown[name]) if name in shown else "" for name in names]
         wrong = [sum(row["unsafe"] for row in here if row.get("verify") is verified) for verified in (True, False)]
         rows.append([problem, *cells, *map(str, wrong), str(sum(row["missed"] for row in bound))])
     head = ["left, % (rollouts to 1 %)", *names, "unsafe, verified", "unsafe, bound alone", "misses, bound alone"]

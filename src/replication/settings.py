@@ -61,9 +61,6 @@ class DirectionSettings(Directions):
     kind: Literal["tangent", "isotropic", "mixed"] = option(
         "tangent", "tangent: policy derivatives at visited states; isotropic: Gaussian; mixed: half of each"
     )
-    pieces: int = option(
-        0, "at most so many planes of constraints with kinks are kept, as further limits of a step; 0: none", ge=0
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ def test_the_initial_policy_is_far_from_the_bounds(tmp_path: Path, section: Regr
         ('{"near": 1, "runs": [{"arm": "a", "seed": 0, "active": 1, "residual": []}]}', r"runs\.0\.residual: "),
     ):
         out.write_text(damaged)
-        with pytest.raises(ResultError, match=rf"stationarity\.json: {problem}"):
+        with pytest.raises(ResultError, match=rf"stationarity\.json: damaged, {problem}"):
             read_stationarity(results)
 
 

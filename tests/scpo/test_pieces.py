@@ -60,7 +60,7 @@ def test_a_gradient_starts_from_the_plane_that_fits_the_slopes() -> None:
 
 
 def trained(problem: Problem, updates: int, optimizer: str = "SGD", **directions: Any) -> SafeOptimizer:
-    safe = begin(problem, optimizer, directions=Isotropic(**directions))
+    safe = begin(problem, optimizer, directions=Isotropic(**{"pieces": 128, **directions}))
     follow(problem, safe, updates)
     return safe
 
@@ -98,7 +98,7 @@ def test_planes_are_few() -> None:
     assert kept.indices.size == 3
 
 
-@pytest.mark.parametrize("none", [{"pieces": 0}, {"recycled": 0}])
+@pytest.mark.parametrize("none", [{"pieces": Isotropic.pieces}, {"recycled": 0}])
 def test_without_them_nothing_is_kept(none: dict[str, int]) -> None:
     assert pieces_of(trained(KINKED[0], 40, **none)) is None
 
@@ -109,7 +109,7 @@ def test_wrong_planes_cost_no_safety() -> None:
     torch.nn.init.zeros_(policy.weight)
     constraint = Constraint(lambda given: [0.5 - 50.0 * float((given.weight - 0.2).abs().min()) - 0.6])
     safe = SafeOptimizer(
-        torch.optim.SGD(policy.parameters(), lr=0.1), policy, constraint, directions=Isotropic(count=2)
+        torch.optim.SGD(policy.parameters(), lr=0.1), policy, constraint, directions=Isotropic(count=2, pieces=128)
     )
     kept = 0
     for _ in range(60):
@@ -125,13 +125,13 @@ def test_wrong_planes_cost_no_safety() -> None:
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 @pytest.mark.parametrize("problem", KINKED, ids=lambda one: one.name.split()[0])
 def test_kinks_leave_less_than_five_percent(name: str, problem: Problem) -> None:
-    found = follow(problem, begin(problem, name), 600, until=0.05)
+    found = follow(problem, begin(problem, name, directions=Isotropic(pieces=128)), 600, until=0.05)
     assert found["unsafe"] == 0
     assert found["gap"] <= 0.05
 
 
 def test_constants_that_are_given_keep_no_planes() -> None:
     """They say that there is no kink, however much they let a slope turn."""
-    safe = begin(KINKED[0], "SGD", smoothness=1000.0, verify=True)
+    safe = begin(KINKED[0], "SGD", smoothness=1000.0, directions=Isotropic(pieces=128))
     follow(KINKED[0], safe, 20)
     assert pieces_of(safe) is None
