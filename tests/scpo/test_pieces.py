@@ -61,8 +61,15 @@ def test_a_gradient_starts_from_the_plane_that_fits_the_slopes() -> None:
 
 def trained(problem: Problem, updates: int, optimizer: str = "SGD", **directions: Any) -> SafeOptimizer:
     safe = begin(problem, optimizer, directions=Isotropic(**{"pieces": 128, **directions}))
-    follow(problem, safe, updates)
+    advance(problem, safe, updates)
     return safe
+
+
+def advance(problem: Problem, safe: SafeOptimizer, updates: int) -> None:
+    for _ in range(updates):
+        safe.zero_grad()
+        problem.loss(safe.policy.theta).backward()
+        safe.step()
 
 
 def pieces_of(safe: SafeOptimizer) -> Pieces | None:
@@ -78,7 +85,7 @@ def test_kinks_leave_planes_that_a_saved_state_holds_and_refresh_forgets() -> No
     other.policy.load_state_dict(safe.policy.state_dict())
     other.load_state_dict(safe.state_dict())
     for one in (safe, other):
-        follow(problem, one, 5)
+        advance(problem, one, 5)
     assert torch.equal(safe.vector.read(), other.vector.read())
     safe.refresh()
     assert pieces_of(safe) is None
@@ -133,5 +140,5 @@ def test_kinks_leave_less_than_five_percent(name: str, problem: Problem) -> None
 def test_constants_that_are_given_keep_no_planes() -> None:
     """They say that there is no kink, however much they let a slope turn."""
     safe = begin(KINKED[0], "SGD", smoothness=1000.0, directions=Isotropic(pieces=128))
-    follow(KINKED[0], safe, 20)
+    advance(KINKED[0], safe, 20)
     assert pieces_of(safe) is None
