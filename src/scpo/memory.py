@@ -62,15 +62,17 @@ class Memory:
         Raises:
             ConfigurationError: the state belongs to other constraints or parameters.
         """
-        indices, gradients = state["indices"].cpu().numpy().copy(), state["gradients"]
-        if tuple(gradients.shape) != (indices.size, theta.numel()) or not ((indices >= 0) & (indices < values)).all():
-            raise ConfigurationError(
-                f"state: gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
-                f"{theta.numel()} parameters and {values} constraint values"
-            )
         pieces = state.get("pieces")
+        for part in (state,) if pieces is None else (state, pieces):
+            indices, gradients = part["indices"].cpu().numpy(), part["gradients"]
+            known = bool(((indices >= 0) & (indices < values)).all())
+            if tuple(gradients.shape) != (indices.size, theta.numel()) or not known:
+                raise ConfigurationError(
+                    f"state: gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
+                    f"{theta.numel()} parameters and {values} constraint values"
+                )
         kept = None if pieces is None else Pieces.of_state(pieces, theta.device)
-        return cls(indices, gradients.clone().to(theta.device), kept)
+        return cls(state["indices"].cpu().numpy().copy(), state["gradients"].clone().to(theta.device), kept)
 
     def standing(self, theta: Tensor, values: Array) -> Memory:
         """Return the memory without the planes that lie above g (k,) at theta (d,)."""

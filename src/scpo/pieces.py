@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from scpo.arrays import Array
+from scpo.errors import ConfigurationError
 
 #: planes are found where L lets a slope turn by the share TURN of itself in a step, and by SHARP times itself within
 #: the length of theta, a curvature as of a kink; they are kept as long as the second holds
@@ -117,8 +118,14 @@ class Pieces:
 
     @classmethod
     def of_state(cls, state: dict[str, Any], device: torch.device) -> Pieces:
-        """Return the planes that a :meth:`state_dict` holds."""
+        """Return the planes that a :meth:`state_dict` holds.
+
+        Raises:
+            ConfigurationError: it has another number of offsets than of planes.
+        """
         indices, offsets = (state[name].cpu().numpy().copy() for name in ("indices", "offsets"))
+        if indices.shape != offsets.shape:
+            raise ConfigurationError(f"state: {offsets.size} offsets of {indices.size} planes")
         return cls(indices, state["gradients"].clone().to(device), offsets)
 
 

@@ -76,7 +76,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
     if not start.nominal.any() and not start.unsafe:
         return _stay(start, method)
     start, rough = resolved(start, method, first_length(start))
-    if start.memory is not None:
+    if start.memory is not None and start.memory.pieces is not None:
         start = replace(start, memory=start.memory.standing(start.theta, start.values))
     basis = draw_basis(start, method)
     if basis.size == 0:  # no nominal step, and nothing was drawn
@@ -228,9 +228,10 @@ def _remembered_with_pieces(
     Which they are, the last step that was proposed decides (see :data:`scpo.pieces.TURN`).  After a step as good as 0
     no plane is kept, and none of a constraint without the curvature of a kink any more: g may be flat at one iterate.
     """
-    based = start.memory and replace(start, memory=start.memory.at_pieces(basis.vectors, probes.slopes))
-    memory = remembered(based or start, basis, probes, method, search.last.projection.active[: start.values.size])
     pieces, most = start.memory and start.memory.pieces, min(method.directions.pieces, NUMBERS // start.dimension)
+    if start.memory is not None and pieces is not None:
+        start = replace(start, memory=start.memory.at_pieces(basis.vectors, probes.slopes))
+    memory = remembered(start, basis, probes, method, search.last.projection.active[: start.values.size])
     wanted = most > 0 and method.directions.recycled > 0 and method.smoothness.estimated
     length = search.trials[-1].length if search.trials else 0.0
     if not wanted or length <= STILL * float(vector_norm(start.nominal)):

@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.optima import begin, follow
 from benchmarks.problems import PROBLEMS, Problem
 from scpo import Constraint, Isotropic, SafeOptimizer
+from scpo.errors import ConfigurationError
 from scpo.memory import Memory
 from scpo.pieces import Pieces
 
@@ -57,6 +58,19 @@ def test_a_gradient_starts_from_the_plane_that_fits_the_slopes() -> None:
     basis = torch.eye(3).double()[:, :2]
     assert memory.at_pieces(basis, np.array([[0.0, 1.0]])).gradients.tolist() == [[0.0, 1.0, 8.0]]
     assert memory.at_pieces(basis, np.array([[1.0, 0.0]])).gradients.tolist() == [[1.0, 0.0, 7.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged"),
+    [("gradients", torch.zeros(2, 4)), ("indices", torch.tensor([0, 9])), ("offsets", torch.zeros(3))],
+)
+def test_planes_of_other_parameters_or_constraints_are_refused(name: str, damaged: Tensor) -> None:
+    memory = Memory(np.array([0]), torch.ones(1, 3).double(), planes(torch.ones(2, 3).double(), [0.0, 1.0]))
+    state, theta = memory.state_dict(), torch.zeros(3, dtype=torch.float64)
+    assert Memory.of_state(state, 1, theta).pieces is not None
+    state["pieces"][name] = damaged
+    with pytest.raises(ConfigurationError, match=r"^state: "):
+        Memory.of_state(state, 1, theta)
 
 
 def trained(problem: Problem, updates: int, optimizer: str = "SGD", **directions: Any) -> SafeOptimizer:
