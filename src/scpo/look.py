@@ -5,13 +5,13 @@ that none of them has shown.  So g is evaluated at theta + beta Q z, and the res
 
     R_i = g_i(theta + beta Q z) - g_i - beta a_i^T z,
 
-says how g_i curves along this step.  On the ray s z the rows of the region become
+says how g_i curves along this step.  On the ray alpha z the rows of the region become
 
-    kappa g_i + s a_i^T z + max( e_i s |z| + (L_i / 2) s^2 |z|^2,  f max(R_i, 0) s^2 / beta^2 ) <= 0,
+    kappa g_i + alpha a_i^T z + max( e_i alpha |z| + (L_i / 2) alpha^2 |z|^2,  f max(R_i, 0) alpha^2 / beta^2 ) <= 0,
 
-and the step is shortened to the largest s <= 1 that satisfies them.  A step that was shortened much gets another look.
-A step along which a rollout diverged (NaN or infinity) is halved and gets another look.  The result is a shortened step
-of the same region, so every proof stands (docs/method.md, section 5).
+and the step is shortened to the largest alpha <= 1 that satisfies them.  A step that was shortened much gets another
+look.  A step along which a rollout diverged (NaN or infinity) is halved and gets another look.  The result is a
+shortened step of the same region, so every proof stands (docs/method.md, section 5).
 """
 
 from __future__ import annotations

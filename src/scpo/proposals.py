@@ -29,7 +29,7 @@ class Proposal:
 
     Attributes:
         step: z (n,); 0 if the bound allows nothing.
-        bound: the step bound u(z) (k,), without the tightening.
+        bound: the step bound U(z) (k,), without the tightening.
         projection: the projection of the target.
         looks: the number of looks along the step.
         unsafe_looks: the number of those with max g > 0.

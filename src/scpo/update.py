@@ -43,7 +43,7 @@ class Outcome:
         refuge: the last safe iterate, if theta is unsafe and the next update is to go back.
         raised: a lower limit on L (k,) for the updates that start from the refuge, until one of them is safe.
         longest: the longest step allowed in these updates, after a rollout that diverged.
-        bound: the step bound u (k,) at theta; None where theta stayed or went back.
+        bound: the step bound U (k,) at theta; None where theta stayed or went back.
         flat: no probe changed any constraint value, while the loss has a gradient.
     """
 

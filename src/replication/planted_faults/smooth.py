@@ -194,7 +194,7 @@ def _nominal(safe: SafeOptimizer) -> Array:
 def broken_guarantees(steps: list[Step], kappa: float, rounding: Array) -> set[str]:
     """Return the names of the guarantees that some step broke.
 
-    "safe": g <= 0; "bound": g is at most the bound u; "slack": a step uses at most the share kappa of the slack;
+    "safe": g <= 0; "bound": g is at most the bound U; "slack": a step uses at most the share kappa of the slack;
     "projection": |z|^2 <= z^T p in the norm of the projection, for the nominal step p; "descent": a step does not
     increase the loss to first order.
     """

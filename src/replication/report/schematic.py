@@ -51,7 +51,7 @@ def constraints(points: Array) -> Array:
 
 
 def bound(steps: Array) -> Array:
-    """Return the step bound u of both constraints (..., 2) at ``steps`` (..., 2)."""
+    """Return the step bound U of both constraints (..., 2) at ``steps`` (..., 2)."""
     length = np.linalg.norm(steps, axis=-1, keepdims=True)
     return np.asarray(VALUE + steps @ SLOPE.T + PROBE_ERROR * length + 0.5 * SMOOTHNESS * length**2)
 
@@ -147,7 +147,7 @@ def _along_panel(axes: Axes, step: Array) -> None:
     axes.plot(part, bound(path)[:, first], color=style.BLUE, linewidth=1.4)
     axes.plot(part, constraints(path)[:, first], color=style.INK, linewidth=1.2, linestyle=style.DASHED)
     axes.plot(1.0, kept, "o", color=style.BLUE, markersize=4)
-    axes.text(1.50, 0.36, "$u_i$", color=style.BLUE, ha="right", va="bottom")
+    axes.text(1.50, 0.36, "$U_i$", color=style.BLUE, ha="right", va="bottom")
     axes.text(1.58, -0.07, "$g_i$", ha="left", va="top")
     axes.text(0.02, kept + 0.02, r"$(1-\kappa)\,g_i(\theta)$", fontsize=8, va="bottom")
     axes.text(0.02, top - 0.03, "unsafe", fontsize=8, va="top")

@@ -70,7 +70,7 @@ def unsafe(results: Path) -> str:
         if (arm.experiment, arm.arm) in names
         for one in arm.unsafe
     ]
-    head = [["runs", "seed", "update", "constraint", r"\(g_i\)", r"\(g_i-u_i\)"]]
+    head = [["runs", "seed", "update", "constraint", r"\(g_i\)", r"\(g_i-U_i\)"]]
     return latex.booktabs("lrrrrr", head, rows or [["none", *[""] * 5]])
 
 

@@ -170,14 +170,14 @@ RUN = (
     # the bound and the projection
     Quantity(
         "bound-misses",
-        "Updates in which a constraint exceeded its step bound u(z).",
+        "Updates in which a constraint exceeded its step bound U(z).",
         COUNT,
         of_summary("bound_misses", SCPO),
         unit="updates",
     ),
     Quantity(
         "bound-miss-share",
-        "Share of the updates in which a constraint exceeded its step bound u(z).",
+        "Share of the updates in which a constraint exceeded its step bound U(z).",
         SHARE,
         _share_of_updates("bound_misses", SCPO),
     ),
@@ -196,7 +196,7 @@ RUN = (
     ),
     Quantity(
         "worst-miss",
-        "Size of the largest bound miss: constraint less step bound u(z), over all updates; negative without a miss.",
+        "Size of the largest bound miss: constraint less step bound U(z), over all updates; negative without a miss.",
         SAFETY,
         _worst_miss,
     ),

@@ -40,7 +40,7 @@ class Audited:
             update: its number, from 1.
             max_g: the largest constraint value at theta.
             theta: returns the parameters (d,); called only if they are kept.
-            bound: the step bound u (k,) at theta; None for a method without one.
+            bound: the step bound U (k,) at theta; None for a method without one.
             constraints: k.
         """
         drawn = self._nearest > 0 and bool(self._drawn[update - 1])

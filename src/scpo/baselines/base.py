@@ -19,7 +19,7 @@ class Method(Protocol):
     #: the nominal step p (d,) of the last update; None before the first update
     nominal: Tensor | None
 
-    #: the step bound u (k,) that the last step promised at the iterate; None where it has none
+    #: the step bound U (k,) that the last step promised at the iterate; None where it has none
     bound: Array | None
 
     @property

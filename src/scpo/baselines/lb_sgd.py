@@ -1,13 +1,13 @@
 """The log-barrier baseline: gradient steps on loss - eta sum_i log(-g_i), short enough to stay safe.
 
 LB-SGD of Usmanova, As, Kamgarpour and Krause ("Log barriers for safe black-box optimization with application to safe
-reinforcement learning", JMLR 2024), in the subspace of SCPO's directions and with its probes.  The step is -s u along
-the barrier's gradient, |u| = 1.  With slack alpha_i, slope theta_i of g_i along u, its error e_i, and the constants L_i
-of g_i and M_0 of the loss:
+reinforcement learning", JMLR 2024), in the subspace of SCPO's directions and with its probes.  The step has
+the length y, against the barrier's gradient.  With slack alpha_i, slope theta_i of g_i along the step, its error e_i,
+and the constants L_i of g_i and M_0 of the loss:
 
-- s <= alpha_i / (2 (|theta_i| + e_i) + sqrt(alpha_i L_i)) leaves at least alpha_i / 2 of each slack;
-- there the barrier is M-smooth along u, M = M_0 + eta sum_i (10 L_i / alpha_i + 8 (|theta_i| + e_i)^2 / alpha_i^2), and
-  s <= |gradient| / M descends on it.
+- y <= alpha_i / (2 (|theta_i| + e_i) + sqrt(alpha_i L_i)) leaves at least alpha_i / 2 of each slack;
+- there the barrier is M-smooth along it: M = M_0 + eta sum_i (10 L_i / alpha_i + 8 (|theta_i| + e_i)^2 / alpha_i^2),
+  and y <= |gradient| / M descends on it.
 """
 
 from __future__ import annotations

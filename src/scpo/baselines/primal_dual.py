@@ -1,10 +1,10 @@
 """The primal-dual baseline: one step on the augmented Lagrangian, then one step of its multipliers.
 
 The augmented Lagrangian of Hestenes, Powell and Rockafellar for inequalities (Nocedal and Wright, "Numerical
-Optimization", 2006, section 17.4), in a single loop.  With c_i = g_i + tightening an update is
+Optimization", 2006, section 17.4), in a single loop.  With g'_i = g_i + tightening an update is
 
-- theta: the wrapped optimiser's step on loss + sum_i (max(0, lambda_i + rho c_i)^2 - lambda_i^2) / (2 rho);
-- lambda_i = max(0, lambda_i + rate c_i) at the new iterate.
+- theta: the wrapped optimiser's step on loss + sum_i (max(0, lambda_i + rho g'_i)^2 - lambda_i^2) / (2 rho);
+- lambda_i = max(0, lambda_i + rate g'_i) at the new iterate.
 
 Without the weight rho this is the method of Arrow, Hurwicz and Uzawa on the plain Lagrangian, which is usual in
 constrained reinforcement learning.  The slopes of g come from SCPO's directions and probes.  A saddle point is the

@@ -32,7 +32,7 @@ class Unconstrained:
     #: the name of the argument, and of the setting, that holds the options of the method's own
     options: str | None = None
 
-    #: the step bound u (k,) that the last step promised at the iterate, of methods that have one
+    #: the step bound U (k,) that the last step promised at the iterate, of methods that have one
     bound: Array | None = None
 
     #: always empty: nearly every iterate is unsafe, so none are kept

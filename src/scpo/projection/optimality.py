@@ -1,11 +1,11 @@
 """Measures of how far a point of Z is from being the projection, whatever solver proposed it and its multipliers.
 
-For rows c_i(z) = kappa g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2 the projection z* of t solves
+For rows chi_i(z) = kappa g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2 the projection z* of a target solves
 
-    minimise |z - t|^2 / 2   subject to   c(z) <= 0,  |z| <= r,
+    minimise |z - target|^2 / 2   subject to   chi(z) <= 0,  |z| <= r,
 
-where |z - t| is Euclidean or another norm, which the functions take as their last argument.
-Any multipliers lambda >= 0 prove a lower bound on |z* - t| (the Lagrange dual function, docs/method.md, section 6).
+where |z - target| is Euclidean or another norm, which the functions take as their last argument.
+Any multipliers lambda >= 0 prove a lower bound on |z* - target| (the Lagrange dual function, docs/method/computing.md).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def dual_distance(region: LocalSafeRegion, target: Array, duals: Array, norm: No
 def dual_value(region: LocalSafeRegion, target: Array, duals: Array, norm: Norm | None = None) -> float:
     """Return a lower bound on (|z - target|^2 - |target|^2) / 2 over Z, for any ``duals`` >= 0: the dual function.
 
-    It is lambda^T kappa g plus the minimum over 0 <= s <= r of (1 + lambda^T L) s^2 / 2 - h s, where
+    It is lambda^T kappa g plus the minimum over 0 <= y <= r of (1 + lambda^T L) y^2 / 2 - h y, where
     h = |target - A^T lambda| - lambda^T e.  To be safe, the largest h that rounding allows is used.
     """
     if norm is not None:
@@ -107,14 +107,14 @@ def _dual_value_in(norm: Norm, region: LocalSafeRegion, target: Array, duals: Ar
 
     For |v| <= 1 and mu >= 0 replace E |z| by E v^T z, where E = lambda^T e, and add mu (|z|^2 - r^2) / 2.  Neither
     raises the Lagrangian on |z| <= r.  What remains is quadratic, with the minimum
-    - sum_i (p_i - E v_i)^2 / (2 (w_i + C + mu)),  p = H target - A^T lambda,  C = lambda^T L.
+    - sum_i (f_i - E v_i)^2 / (2 (w_i + C + mu)),  f = H target - A^T lambda,  C = lambda^T L.
     The best v is z / |z| at the minimum; it is searched, and any v and mu give a valid bound.
     """
     error, base = float(duals @ region.probe_error), norm.roots**2 + float(duals @ region.smoothness)
     pull = norm.roots * norm.image(target) - norm.turned(duals @ region.slopes)
     noise, value = _noise_in(norm, region, target, duals), region.kappa * float(duals @ region.values)
     size = length_of(pull)
-    if size <= error:  # v = p / E
+    if size <= error:  # v = f / E
         return value - 0.5 * float((noise**2 / base).sum())
     length, extra = _root(pull, base, np.full_like(pull, error), (size - error) / float(base.max())), 0.0
     if length > region.radius:
@@ -127,20 +127,21 @@ def _dual_value_in(norm: Norm, region: LocalSafeRegion, target: Array, duals: Ar
     return value - 0.5 * float((left**2 / total).sum()) - 0.5 * extra * length**2
 
 
-def _root(p: Array, u: Array, v: Array, start: float) -> float:
-    """Return x >= ``start`` with |p / (u x + v)| = 1 for vectors u, v >= 0.
+def _root(force: Array, steep: Array, flat: Array, start: float) -> float:
+    """Return y >= ``start`` with |force / (steep y + flat)| = 1 for vectors steep, flat >= 0.
 
-    1 / |p / (u x + v)| is a power mean of linear functions, hence concave, so Newton's method never overshoots.
+    1 / |force / (steep y + flat)| is a power mean of linear functions, hence concave, so Newton's method never
+    overshoots.
     """
-    x = start
+    y = start
     for _ in range(SECULAR_STEPS):
-        line = u * x + v
-        q = p / line
-        size = length_of(q)
+        line = steep * y + flat
+        quotient = force / line
+        size = length_of(quotient)
         if size <= 1.0 + 4.0 * UNIT_ROUNDOFF:
             break
-        x += size**2 * (size - 1.0) / float((q * q * u / line).sum())
-    return x
+        y += size**2 * (size - 1.0) / float((quotient * quotient * steep / line).sum())
+    return y
 
 
 def _noise_in(norm: Norm, region: LocalSafeRegion, target: Array, duals: Array) -> Array:

@@ -78,9 +78,9 @@ def project(
     metric: ArrayLike | None = None,
     backend: str = "auto",
 ) -> Projection:
-    """Project ``target`` onto Z = { z : |z| <= radius, u_i(z) <= (1 - kappa) values_i }.
+    """Project ``target`` onto Z = { z : |z| <= radius, U_i(z) <= (1 - kappa) values_i }.
 
-    Here u_i(z) = values_i + slopes_i^T z + probe_error_i |z| + (smoothness_i / 2) |z|^2.
+    Here U_i(z) = values_i + slopes_i^T z + probe_error_i |z| + (smoothness_i / 2) |z|^2.
 
     Args:
         target: the nominal step in the coordinates z, shape (n,).

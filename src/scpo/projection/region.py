@@ -3,12 +3,12 @@
 Let theta be safe and let Q be an orthonormal basis, so that z stands for the parameters theta + Q z.  For |z| <= r each
 constraint obeys the step bound
 
-    g_i(theta + Q z) <= u_i(z) := g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2,
+    g_i(theta + Q z) <= U_i(z) := g_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2,
 
 where the probed slope a_i has an error of at most e_i (docs/method.md, bound).  The region uses a share kappa of the
 slack:
 
-    Z = { z : |z| <= r,  u_i(z) <= (1 - kappa) g_i  for all i }.
+    Z = { z : |z| <= r,  U_i(z) <= (1 - kappa) g_i  for all i }.
 
 Z is convex, and it contains 0 because g <= 0.  The inequalities are called the rows of Z.  No solver is used here.
 """
@@ -94,13 +94,13 @@ class LocalSafeRegion:
         return cls(g, a, curvature, error, float(radius), float(kappa))
 
     def bound(self, z: Array, values: Array | None = None) -> Array:
-        """Return the step bound u(z), shape (k,); ``values`` (k,), if given, replace the region's g."""
+        """Return the step bound U(z), shape (k,); ``values`` (k,), if given, replace the region's g."""
         length = length_of(z)
         base = self.values if values is None else values
         return base + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
 
     def rows(self, z: Array) -> Array:
-        """Return u(z) - (1 - kappa) g, shape (k,).  The step z lies in Z if all of them are <= 0 and |z| <= r."""
+        """Return U(z) - (1 - kappa) g, shape (k,).  The step z lies in Z if all of them are <= 0 and |z| <= r."""
         length = length_of(z)
         return (
             self.kappa * self.values + self.slopes @ z + self.probe_error * length + 0.5 * self.smoothness * length**2
@@ -148,8 +148,8 @@ class LocalSafeRegion:
     def largest_factor(self, z: Array) -> float:
         """Return the largest alpha >= 0 for which all rows hold at alpha z, up to rounding; inf if there is none.
 
-        Row i holds while q alpha^2 + b alpha <= s, with the slack s = -kappa g_i.  Of the two formulas for its root
-        the one without cancellation is used.
+        Row i is a quadratic in alpha, at most 0 at alpha = 0.  Of the two formulas for its root the one without
+        cancellation is used.
         """
         length = length_of(z)
         slack = -self.kappa * self.values
@@ -185,8 +185,8 @@ class LocalSafeRegion:
     def longest_by_pairs(self) -> float:
         """Return a bound on |z| for the points of Z, from the sum of each two rows; inf if no sum gives one.
 
-        With s = -kappa g it requires (e_i + e_j - |a_i + a_j|) |z| <= s_i + s_j, for any L >= 0.  Opposite rows may
-        leave far less than each of them does alone.  It takes O(k^2 n).
+        It requires (e_i + e_j - |a_i + a_j|) |z| <= -kappa (g_i + g_j), for any L >= 0.  Opposite rows may leave far
+        less than each of them does alone.  It takes O(k^2 n).
         """
         least, slack, squares = np.inf, -self.kappa * self.values, self.norms**2
         for i in np.flatnonzero(self.probe_error):

@@ -1,8 +1,8 @@
 """The solvers of the projection.  Each returns a point and multipliers that the caller measures.
 
-For rows c_i(z) = kappa g_i + delta_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2, where delta >= 0 tightens them, all solve
+For rows chi_i(z) = kappa g_i + delta_i + a_i^T z + e_i |z| + (L_i / 2) |z|^2, where delta >= 0 tightens them, all solve
 
-    minimise |z - target|^2 / 2   subject to   c(z) <= 0,  |z| <= r,
+    minimise |z - target|^2 / 2   subject to   chi(z) <= 0,  |z| <= r,
 
 in the Euclidean norm of z - target, or in a norm with a diagonal H.
 """
@@ -56,7 +56,7 @@ BACKENDS: dict[str, Callable[[LocalSafeRegion, Array, Array, Norm | None], list[
 
 
 def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: Norm | None = None) -> Solution | None:
-    """Return Clarabel's solution of the problem with k linear rows and two cones, s >= |z| and tau >= s^2, or None.
+    """Return Clarabel's solution of the problem with k linear rows and two cones, y_1 >= |z| and y_2 >= y_1^2, or None.
 
     Lengths are in units of the reach, and each row is divided by its size.  The solver is built anew at each call,
     because threads cannot share a solver that is kept and updated.
@@ -71,14 +71,14 @@ def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: 
     curvature = 0.5 * region.smoothness * longest
     sizes = units.slope_sizes(region) + region.probe_error + curvature
     sizes[sizes == 0] = 1.0
-    matrix, right = np.zeros((k + n + 5, n + 2)), np.zeros(k + n + 5)  # the variables are x (n), s and tau
+    matrix, right = np.zeros((k + n + 5, n + 2)), np.zeros(k + n + 5)  # the variables are x (n), y_1 and y_2
     matrix[:k] = np.column_stack([region.slopes * stretch, region.probe_error, curvature]) / sizes[:, None]
     right[:k] = -offset / (longest * sizes)
-    matrix[k, n], right[k] = 1.0, min(region.radius / longest, 2.0)  # s <= r
-    cone = k + 1  # (s, stretch * x) lies in the second-order cone
+    matrix[k, n], right[k] = 1.0, min(region.radius / longest, 2.0)  # y_1 <= r
+    cone = k + 1  # (y_1, stretch * x) lies in the second-order cone
     matrix[cone, n] = -1.0
     matrix[cone + 1 : cone + 1 + n, :n] = -np.diag(stretch)
-    last = cone + 1 + n  # (tau + 1, tau - 1, 2 s) lies in the second-order cone, which says s^2 <= tau
+    last = cone + 1 + n  # (y_2 + 1, y_2 - 1, 2 y_1) lies in the second-order cone, which says y_1^2 <= y_2
     matrix[last, n + 1], right[last] = -1.0, 1.0
     matrix[last + 1, n + 1], right[last + 1] = -1.0, -1.0
     matrix[last + 2, n] = -2.0
@@ -105,7 +105,8 @@ def duals_at_origin(region: LocalSafeRegion, target: Array, norm: Norm | None = 
     max(0, |target - A^T lambda| - lambda^T e)^2 / (1 + lambda^T L), a second-order cone program in lambda.  Its optimum
     may lie at infinity (where only the curvature leaves no space), so lambda is bounded by a box.
 
-    With H = diag(w) it is sum_i (p_i - u_i)^2 / (w_i + lambda^T L) with p = H target - A^T lambda, |u| <= lambda^T e.
+    With H = diag(w) it is sum_i (f_i - E v_i)^2 / (w_i + lambda^T L) with f = H target - A^T lambda, E = lambda^T e and
+    |v| <= 1.
     """
     duals = np.zeros(region.values.size)
     if norm is None:
@@ -135,7 +136,7 @@ def duals_at_origin(region: LocalSafeRegion, target: Array, norm: Norm | None = 
 def _duals_in_box_of(norm: Norm, region: LocalSafeRegion, target: Array, sizes: Array, box: float) -> Array:
     """Return what :func:`_duals_in_box` returns, for a norm without axes.
 
-    The variables are lambda (m), u (n) and tau (n), in units where H is the identity and the target has length 1.
+    The variables are lambda (m), E v (n) and y (n), in units where H is the identity and the target has length 1.
     """
     import clarabel
     from scipy import sparse
@@ -146,10 +147,10 @@ def _duals_in_box_of(norm: Norm, region: LocalSafeRegion, target: Array, sizes: 
     slopes, error = region.slopes * soft / sizes[:, None], region.probe_error / sizes
     bends = np.outer(soft**2, region.smoothness * pull / sizes)  # lambda^T L / w
     lower = [np.hstack([sign * np.eye(m), np.zeros((m, 2 * n))]) for sign in (1.0, -1.0)]
-    cone = np.zeros((n + 1, m + 2 * n))  # |roots u| <= lambda^T e
+    cone = np.zeros((n + 1, m + 2 * n))  # |roots E v| <= lambda^T e
     cone[0, :m], cone[1:, m : m + n] = -error, -np.diag(norm.roots)
     small, right = np.zeros((3 * n, m + 2 * n)), np.zeros(3 * n)
-    for i in range(n):  # (image - slopes^T lambda - u)_i^2 <= tau_i (1 + bends_i lambda)
+    for i in range(n):  # (image - slopes^T lambda - E v)_i^2 <= y_i (1 + bends_i lambda)
         rows = small[3 * i : 3 * i + 3]
         rows[:2, :m], rows[0, m + n + i], rows[1, m + n + i] = -bends[i], -1.0, 1.0
         rows[2, :m], rows[2, m + i] = 2.0 * slopes[:, i], 2.0
@@ -175,14 +176,14 @@ def _duals_in_box(region: LocalSafeRegion, target: Array, sizes: Array, box: flo
     pull = length_of(target)
     slopes, error = region.slopes / sizes[:, None], region.probe_error / sizes
     curvature = region.smoothness * pull / sizes
-    matrix, right = np.zeros((2 * m + n + 5, m + 2)), np.zeros(2 * m + n + 5)  # the variables are lambda (m), s and tau
+    matrix, right = np.zeros((2 * m + n + 5, m + 2)), np.zeros(2 * m + n + 5)  # variables: lambda (m), y_1, y_2
     matrix[:m, :m], right[:m] = np.eye(m), box
     matrix[m : 2 * m, :m] = -np.eye(m)
-    matrix[2 * m, m] = -1.0  # s >= 0
-    cone = 2 * m + 1  # |target - A^T lambda| <= s + e^T lambda
+    matrix[2 * m, m] = -1.0  # y_1 >= 0
+    cone = 2 * m + 1  # |target - A^T lambda| <= y_1 + e^T lambda
     matrix[cone, :m], matrix[cone, m] = -error, -1.0
     matrix[cone + 1 : cone + 1 + n, :m], right[cone + 1 : cone + 1 + n] = slopes.T, target / pull
-    last = cone + 1 + n  # s^2 <= tau (1 + L^T lambda)
+    last = cone + 1 + n  # y_1^2 <= y_2 (1 + L^T lambda)
     matrix[last, :m], matrix[last, m + 1], right[last] = -curvature, -1.0, 1.0
     matrix[last + 1, :m], matrix[last + 1, m + 1], right[last + 1] = -curvature, 1.0, 1.0
     matrix[last + 2, m] = -2.0

@@ -38,7 +38,7 @@ class Solution:
 class _Scaled:
     """The problem in units of its own size: lengths in ``longest``, forces in |target|, each row in its size.
 
-    It has the rows c(z) = offset + a^T z + e |z| + (L / 2) |z|^2, and one more row for |z| <= r if that can be active.
+    Its rows are chi(z) = offset + a^T z + e |z| + (L / 2) |z|^2, and one more row for |z| <= r if that can be active.
     """
 
     goal: Array

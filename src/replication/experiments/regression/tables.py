@@ -113,7 +113,7 @@ def regression_results(results: Path) -> str:
             ("", small("unsafe-iterates", "share-interval")),
             (r"worst raw \(g\), held out", of("heldout-worst-g", "max")),
             ("updates with a bound miss", of("bound-misses", "sum")),
-            (r"largest miss \(g-u\)", of("worst-miss", "max", 2)),
+            (r"largest miss \(g-U\)", of("worst-miss", "max", 2)),
             ("unsafe proposals", of("unsafe-proposals", "sum")),
             ("unsafe probes", of("unsafe-probes", "sum")),
             ("rollouts, all seeds", _rollouts),

@@ -3,7 +3,7 @@
 Let Psi be the gauge of O_inf, x_0 the start and T the horizon.  At step t the filter allows the inputs u after which
 the backup alone would satisfy the constraints up to step T:
 
-    |u| <= 1,   Psi(A x + B u) <= 1,   Psi((A - B K)^(T - t - 1) (A x + B u)) <= lambda Psi(x_0).
+    |u| <= 1,   Psi(A x + B u) <= 1,   Psi((A - B K)^(T - t - 1) (A x + B u)) <= zeta Psi(x_0).
 
 Each row is linear in u, so these inputs form an interval, and the input is clipped to it.  The backup's own input
 always lies in it: it does so at the start, and an input that the filter allows at step t leaves the backup's input
@@ -30,7 +30,7 @@ class ActionFilter:
     """Clips inputs to those from which the backup keeps the constraints.
 
     Args:
-        contraction: lambda.
+        contraction: zeta.
         horizon: T; after T steps the filter starts anew from the present state.
     """
 
@@ -40,7 +40,7 @@ class ActionFilter:
         self._steps = [self._rows(horizon - t - 1) for t in range(horizon)]
 
     def level(self, starts: Tensor) -> Tensor:
-        """Return lambda Psi (..., M) of starts (..., 2, M)."""
+        """Return zeta Psi (..., M) of starts (..., 2, M)."""
         return self._contraction * (torch.from_numpy(self._facets.copy()) @ starts).amax(dim=-2)
 
     def __call__(self, step: int, states: Tensor, inputs: Tensor, level: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The constraint of the double integrator: limits along a rollout and contraction at its end; g <= 0 is safe.
 
-Suppose that from every start in O_inf the limits hold for t < T and Psi(x_T) <= lambda Psi(x_0) with lambda < 1.  Then
+Suppose that from every start in O_inf the limits hold for t < T and Psi(x_T) <= zeta Psi(x_0) with zeta < 1.  Then
 the policy can be applied again from x_T: the limits hold for all time, and Psi is a finite-step Lyapunov function.
 Sampled starts only support this; the set-based certificate proves it.
 """
@@ -25,10 +25,10 @@ class RolloutConstraint:
 
     Attributes:
         facets: rows h_j (n, 2) of O_inf; Psi(x) = max_j h_j^T x.
-        contraction: lambda, 0 < lambda < 1.
-        aggregation: over time and axes, "max" or "logsumexp".  The latter is log(sum_i exp(beta v_i)) / beta: smooth,
-            at least the maximum, and at most log(count) / beta above it.
-        sharpness: beta of "logsumexp".
+        contraction: zeta, 0 < zeta < 1.
+        aggregation: over time and axes, "max" or "logsumexp".  The latter is log(sum_j exp(beta_lse v_j)) / beta_lse:
+            smooth, at least the maximum, and at most log(count) / beta_lse above it.
+        sharpness: beta_lse of "logsumexp".
     """
 
     facets: Tensor
@@ -41,7 +41,7 @@ class RolloutConstraint:
         if self.aggregation not in get_args(Aggregation):
             raise ConfigurationError(f"aggregation: no {self.aggregation!r}; there are {get_args(Aggregation)}")
         if not 0.0 < self.contraction < 1.0:
-            raise ConfigurationError(f"contraction: expected 0 < lambda < 1, got {self.contraction}")
+            raise ConfigurationError(f"contraction: expected 0 < zeta < 1, got {self.contraction}")
         if not self.sharpness > 0.0:
             raise ConfigurationError(f"sharpness: expected a positive number, got {self.sharpness}")
 
@@ -71,7 +71,7 @@ class RolloutConstraint:
         """Return g (m, 3 M) in three blocks of M starts.
 
         The blocks are: the maximum over t <= T and i of |x_i| / 5 - 1; the maximum over t < T of |u| - 1; and
-        (Psi(x_T) - lambda Psi(x_0)) / Psi(x_0).
+        (Psi(x_T) - zeta Psi(x_0)) / Psi(x_0).
         """
         states, inputs = trajectories.states, trajectories.inputs
         initial = self.gauge(states[:, 0])

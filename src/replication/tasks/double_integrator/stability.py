@@ -1,23 +1,24 @@
 """Conditions on the residual that suffice for stability of a linear system (claim 5 of the abstract; derived here).
 
-Closed loop: x+ = A_K x + B r(x), with A_K = A - B K stable, r(x) = phi(x) - phi(0) and |r(x)| <= gamma |x| for all
-x.  A Lipschitz constant of phi is such a gamma.  With V(x) = x^T P x,
+Closed loop: x+ = A_K x + B phi~(x), with A_K = A - B K stable, phi~(x) = phi(x) - phi(0) and |phi~(x)| <= gamma |x|
+for all x.  A Lipschitz constant of phi is such a gamma.  With V(x) = x^T P x,
 
-    V(x+) - V(x) = x^T (A_K^T P A_K - P) x + 2 x^T A_K^T P B r + r^T B^T P B r.                              (1)
+    V(x+) - V(x) = x^T (A_K^T P A_K - P) x + 2 x^T A_K^T P B phi~ + phi~^T B^T P B phi~.                     (1)
 
-*Lyapunov condition.*  Take the backup's own P: A_K^T P A_K - P = -Q.  With q the smallest eigenvalue of Q,
-a = |A_K^T P B| and b = |B^T P B| (spectral norms), (1) is at most -(q - 2 a gamma - b gamma^2) |x|^2: negative for
+*Lyapunov condition.*  Take the backup's own P: A_K^T P A_K - P = -W.  With mu_0 the smallest eigenvalue of W,
+mu_1 = |A_K^T P B| and mu_2 = |B^T P B| (spectral norms), (1) is at most -(mu_0 - 2 mu_1 gamma - mu_2 gamma^2) |x|^2:
+negative for
 
-    gamma < gamma_1 = (-a + sqrt(a^2 + b q)) / b.
+    gamma < gamma_1 = (-mu_1 + sqrt(mu_1^2 + mu_0 mu_2)) / mu_2.
 
-*Tightest quadratic condition.*  By the S-procedure some P makes (1) negative for every r with |r| <= gamma |x| iff
+*Tightest quadratic condition.*  By the S-procedure some P makes (1) negative for every |phi~| <= gamma |x| iff
 
     [[A_K^T P A_K - P + gamma^2 I,  A_K^T P B], [B^T P A_K,  B^T P B - I]] < 0                               (2)
 
-has a solution, which by the bounded real lemma holds iff gamma < gamma_2 = 1 / max_w |(e^{iw} I - A_K)^-1 B|; then
-(1) is at most -(gamma_2^2 - gamma^2) |x|^2.  gamma_1 <= gamma_2.  For the double integrator gamma_2 = K_1, the
-backup's position feedback: a residual r(x) = K_1 x_1 cancels it and leaves an eigenvalue 1, so no condition on |r|
-alone can admit more.
+has a solution, which by the bounded real lemma holds iff gamma < gamma_2 = 1 / max_{|y| = 1} |(y I - A_K)^-1 B|;
+then (1) is at most -(gamma_2^2 - gamma^2) |x|^2.  gamma_1 <= gamma_2.  For the double integrator gamma_2 = K_1, the
+backup's position feedback: a residual phi~(x) = K_1 x_1 cancels it and leaves an eigenvalue 1, so no condition on
+|phi~| alone can admit more.
 
 Below either bound V decreases by a fixed share each step, so the origin is globally exponentially stable for the
 linear dynamics.  The limits of states and inputs need an argument of their own (the set-based certificate).
@@ -43,13 +44,13 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class ResidualCondition:
-    """A condition on the gain gamma of the residual, |r(x)| <= gamma |x|, under which V = x^T P x decreases.
+    """A condition on the gain gamma of the residual, |phi~(x)| <= gamma |x|, under which V = x^T P x decreases.
 
-    It says that V(x+) - V(x) <= -(c_0 - c_1 gamma - c_2 gamma^2) |x|^2.
+    It says that V(x+) - V(x) <= -(mu_0 - 2 mu_1 gamma - mu_2 gamma^2) |x|^2.
 
     Attributes:
         lyapunov: P, positive definite.
-        coefficients: (c_0, c_1, c_2) with c_0, c_2 > 0 and c_1 >= 0.
+        coefficients: (mu_0, 2 mu_1, mu_2) with mu_0, mu_2 > 0 and mu_1 >= 0.
     """
 
     lyapunov: Array
@@ -85,16 +86,16 @@ def lyapunov_condition(closed_loop: Array, push: Array, weight: Array | None = N
     Args:
         closed_loop: A_K (n, n), stable.
         push: B (n, 1).
-        weight: Q (n, n), positive definite; identity by default.
+        weight: W (n, n), positive definite; identity by default.
 
     Raises:
-        ConfigurationError: the closed loop is not stable, or Q not positive definite.
+        ConfigurationError: the closed loop is not stable, or W not positive definite.
     """
     _check_stable(closed_loop)
     weight = np.eye(len(closed_loop)) if weight is None else weight
     smallest = float(np.linalg.eigvalsh(weight)[0])
     if smallest <= 0.0:
-        raise ConfigurationError(f"weight: Q is not positive definite, smallest eigenvalue {smallest}")
+        raise ConfigurationError(f"weight: W is not positive definite, smallest eigenvalue {smallest}")
     lyapunov = solve_discrete_lyapunov(closed_loop.T, weight)
     cross = float(np.linalg.norm(closed_loop.T @ lyapunov @ push, 2))
     square = float(np.linalg.norm(push.T @ lyapunov @ push, 2))

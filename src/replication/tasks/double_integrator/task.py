@@ -42,7 +42,7 @@ class DoubleIntegratorTask:
         data: arrays of :func:`generate_dataset`.
         starts: M, the number of training starts.
         horizon: T, steps of a rollout.
-        contraction: lambda, the largest share of Psi(x_0) that may remain at T.
+        contraction: zeta, the largest share of Psi(x_0) that may remain at T.
         rho: scale of the region of starts.
         hidden: widths of the residual network.
         aggregation: "max" or "logsumexp", in the training constraint; the held-out constraint always uses "max".

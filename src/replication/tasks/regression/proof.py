@@ -1,8 +1,8 @@
 """Proven smoothness constants L_i of the regression's constraint, for a network with one hidden layer of tanh (R).
 
-The constraint g_i = +-pi(x_i) - bound with pi(x) = sum_j v_j tanh(w_j x + b_j) + c is smooth in theta.  A bound on the
-Hessian of pi(x_i) over the ball |D| <= r is therefore a valid L_i, not an estimate.  The derivation is in
-docs/method.md, "Proven constants".
+The constraint g_i = +-pi(x_i) - bound with pi(x) = sum_j psi_j tanh(omega_j x + omega'_j) + psi_0 is smooth in theta.
+A bound on the Hessian of pi(x_i) over the ball of radius r is therefore a valid L_i, not an estimate.  The derivation
+is in docs/method/estimates.md, "Proven constants".
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ PEAK = float(np.arctanh(1.0 / np.sqrt(3.0)))
 
 
 def split(theta: Array, hidden: int) -> tuple[Array, Array, Array, float]:
-    """Return (w, v, b, c) of ``theta`` (3 * hidden + 1,), in the order of a ResidualPolicy's parameters."""
-    w, v, b = theta[:-1].reshape(3, hidden)
-    return w, v, b, float(theta[-1])
+    """Return (omega, psi, omega', psi_0) of ``theta`` (3 * hidden + 1,), as a ResidualPolicy orders its parameters."""
+    omega, psi, offsets = theta[:-1].reshape(3, hidden)
+    return omega, psi, offsets, float(theta[-1])
 
 
 def curvature_bound(theta: Array, x: Array, hidden: int, radius: float) -> Array:
-    """Return bounds (S,) on the spectral norm of the Hessian of pi(x) in theta over |D| <= ``radius``.
+    """Return bounds (S,) on the spectral norm of the Hessian of pi(x) in theta in the ball of ``radius``.
 
-    The Hessian has one block for each hidden unit.  On (w, b, v), with h = (x, 1) and s = w x + b, the block is
-    [[v tanh''(s) h h^T, tanh'(s) h], [tanh'(s) h^T, 0]].  Its norm is (p + sqrt(p^2 + 4 q^2)) / 2 with
-    p = |v tanh''| |h|^2 and q = tanh' |h|.  In the ball |v| grows by at most r and s moves by at most r |h|.
+    The Hessian has one block for each hidden unit.  On (omega, omega', psi), with y = (x, 1), the block is
+    [[psi tanh'' y y^T, tanh' y], [tanh' y^T, 0]] at omega x + omega'.  Its norm is (C + sqrt(C^2 + 4 D^2)) / 2 with
+    C = |psi tanh''| |y|^2 and D = tanh' |y|.  In the ball |psi| grows by at most r and omega x + omega' moves by at
+    most r |y|.
 
     Args:
         theta: (d,).
@@ -45,30 +46,30 @@ def curvature_bound(theta: Array, x: Array, hidden: int, radius: float) -> Array
         hidden: number of hidden units.
         radius: r.
     """
-    w, v, b, _ = split(theta, hidden)
+    omega, psi, offsets, _ = split(theta, hidden)
     size = np.sqrt(1.0 + x**2)[:, None]
-    before = np.abs(x[:, None] * w + b)
+    before = np.abs(x[:, None] * omega + offsets)
     nearest, farthest = np.maximum(before - radius * size, 0.0), before + radius * size
     first = np.cosh(np.minimum(nearest, 300.0)) ** -2.0
     steepest = np.clip(PEAK, nearest, farthest)  # |tanh''| rises up to PEAK and falls beyond
     second = 2.0 * np.tanh(steepest) * np.cosh(np.minimum(steepest, 300.0)) ** -2.0
-    p, q = (np.abs(v) + radius) * second * size**2, first * size
-    return np.asarray(((p + np.sqrt(p**2 + 4.0 * q**2)) / 2.0).max(axis=1))
+    C, D = (np.abs(psi) + radius) * second * size**2, first * size
+    return np.asarray(((C + np.sqrt(C**2 + 4.0 * D**2)) / 2.0).max(axis=1))
 
 
 def rounding_bound(theta: Array, x: Array, bound: float, hidden: int, radius: float) -> float:
     """Return a bound on the rounding of g within ``radius`` of ``theta``, including that of writing theta + Q z.
 
     The analysis holds for every order of summation, with an error of TANH_ROUNDOFFS units in tanh.  It covers both
-    forms, sum v tanh + c and sum 2 v sigmoid + (c - sum v).  A factor 2 covers all terms of second order.
+    forms, sum psi tanh + psi_0 and sum 2 psi sigmoid + (psi_0 - sum psi).  A factor 2 covers all terms of second order.
     """
-    w, v, b, c = split(theta, hidden)
+    omega, psi, offsets, psi_0 = split(theta, hidden)
     dimension, reach = theta.size, float(np.abs(x).max(initial=0.0))
-    outgoing = float(np.abs(v).sum()) + np.sqrt(hidden) * radius
-    inner = float((np.abs(w) * reach + np.abs(b)).max(initial=0.0)) + radius * np.sqrt(1.0 + reach**2)
-    sums = (hidden + 3.0) * (4.0 * outgoing + 2.0 * (abs(c) + radius) + bound)
+    outgoing = float(np.abs(psi).sum()) + np.sqrt(hidden) * radius
+    inner = float((np.abs(omega) * reach + np.abs(offsets)).max(initial=0.0)) + radius * np.sqrt(1.0 + reach**2)
+    sums = (hidden + 3.0) * (4.0 * outgoing + 2.0 * (abs(psi_0) + radius) + bound)
     forward = sums + outgoing * (2.0 * inner + TANH_ROUNDOFFS)
-    slope = np.sqrt((1.0 + reach**2) * (np.linalg.norm(v) + radius) ** 2 + hidden + 1.0)
+    slope = np.sqrt((1.0 + reach**2) * (np.linalg.norm(psi) + radius) ** 2 + hidden + 1.0)
     written = float(np.linalg.norm(theta)) + radius + dimension**1.5 * radius
     return float(2.0 * UNIT_ROUNDOFF * (forward + slope * written))
 
