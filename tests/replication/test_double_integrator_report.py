@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from replication.typeset import style
 from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
 from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_quantities, write_results
+from .written import overlapping, small
 
 NAMES = [name for name in parts.names_for("figure", Config()) if parts.part(name).experiment == EXPERIMENT]
 
@@ -53,6 +55,13 @@ def test_a_figure_is_the_same_each_time_and_without_dates(
     assert content.startswith(b"%PDF")
     assert b"Date" not in content
     assert content == (tmp_path / "2.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_figure_says_can_be_read(results: Path, name: str) -> None:
+    figure = getattr(import_module(parts.part(name).module), parts.part(name).function)(results)
+    assert small(figure) == []
+    assert overlapping(figure) == []
 
 
 def test_a_scale_without_the_task_cannot_draw_it(tmp_path: Path) -> None:
@@ -115,8 +124,8 @@ def test_the_contraction_asked_for_stands_out(results: Path) -> None:
 
 def test_slices_of_the_policy_show_the_backup_dashed(results: Path) -> None:
     figure = planes.policy(results)
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == [*(style.LABELS[name] for name in figures.SHOWN), "backup"]
+    names = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert names == {*(style.LABELS[name] for name in figures.SHOWN), "backup"}
     for axes in figure.axes[6:9]:
         dashed = [line for line in axes.get_lines() if line.get_linestyle() != "-"]
         assert [line.get_color() for line in dashed] == [style.GREY]

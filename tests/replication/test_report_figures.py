@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,10 @@ from scpo.errors import ConfigurationError
 
 from .synthetic_metrics import write_metrics
 from .synthetic_results import EXPERIMENT, small_config, write_quantities, write_results
+from .written import overlapping, small
 
 TINY = 3e-13
+NAMES = ("needed", "used")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,13 @@ def test_a_figure_is_the_same_each_time_and_without_dates(
     assert content.startswith(b"%PDF")
     assert b"Date" not in content
     assert content == second.read_bytes()
+
+
+@pytest.mark.parametrize("name", parts.names_for("figure", Config(double_integrator=None)))
+def test_what_a_figure_says_can_be_read(results: Path, name: str) -> None:
+    figure = getattr(import_module(parts.part(name).module), parts.part(name).function)(results)
+    assert small(figure) == []
+    assert overlapping(figure) == []
 
 
 def test_a_figure_without_results_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -193,7 +203,8 @@ def test_the_share_of_missed_updates_loses_no_miss(tmp_path: Path) -> None:
 
 def test_the_constants_are_named_and_no_extreme_is_lost(results: Path) -> None:
     constants = regression_figures.smoothness(results).axes[0]
-    assert [text.get_text() for text in constants.get_legend().get_texts()] == ["needed for no miss", "used"]
+    ends = {line.get_label(): line.get_ydata()[-1] for line in constants.get_lines() if line.get_label() in NAMES}
+    assert [text.get_text() for text in constants.texts] == sorted(NAMES, key=ends.get)
     needed = frames.series(read_arm(results, EXPERIMENT, "scpo"))["required_max_high"]
     band = constants.collections[0].get_paths()[0].vertices
     assert band[:, 1].max() == pytest.approx(needed.max())
@@ -204,11 +215,21 @@ def test_rejected_shares_are_those_of_the_table(results: Path) -> None:
     epoch = side_epochs(read_arms(results, EXPERIMENT))
     single, medians = supervision.rejected_shares({0.0: runs}, epoch)
     assert set(single["adversarial"]) == set(medians["adversarial"]) == {"0 %"}
-    found = medians[medians["samples"] == "harmful samples"].set_index("seed")["rejected"]
+    found = medians[medians["samples"] == "harmful"].set_index("seed")["rejected"]
     assert found.to_dict() == table.values(EXPERIMENT, "scpo", "rejected-share-at-side").to_dict()
     assert (
         single.groupby(["samples", "seed"])["rejected"].median() == medians.set_index(["samples", "seed"])["rejected"]
     ).all()
+
+
+def test_seeds_below_the_axis_of_rejected_shares_are_counted(tmp_path: Path) -> None:
+    write_results(tmp_path, small_config(epochs=60))
+    folder = tmp_path / EXPERIMENT / "scpo" / "seed-0"
+    evaluations = pd.read_parquet(folder / "evaluations.parquet").assign(rejected_share=supervision.LOW - 1.0)
+    evaluations.to_parquet(folder / "evaluations.parquet")
+    write_quantities(tmp_path)
+    texts = [text.get_text() for text in supervision.supervision(tmp_path).axes[-1].texts]
+    assert texts == ["1 seed lower"]
 
 
 def _one_update(results: Path, **columns: float | bool) -> Path:

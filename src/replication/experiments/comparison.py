@@ -175,7 +175,7 @@ def rollouts_figure(
         axes.set_xlabel("rollouts, probes counted")
         axes.set_ylabel(label)
         style.thousands(axes)
-        plots.name_lines(axes, ends)
+        plots.name_lines(axes, ends, 2.7)
         return figure
 
 

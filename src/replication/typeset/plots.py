@@ -5,8 +5,8 @@ Tables are long: a row per seed and time, with the column seed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,8 @@ from replication.typeset import style
 
 #: The share of the seeds, in percent, that a band around a median holds.
 BAND = 90.0
-Place = Literal["outside upper center", "outside lower center"]
-ABOVE: Place = "outside upper center"
-BELOW: Place = "outside lower center"
-#: The least distance of two names beside a panel, as a share of its height.
-GAP = 0.055
+#: The least distance of two names beside a panel, in inches.
+GAP = 0.14
 THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 
 
@@ -74,21 +71,43 @@ def cross(axes: Axes, values: pd.Series[float]) -> None:
     axes.plot(values.index, values, linestyle="", **look)
 
 
-def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+def name_last(panels: Iterable[Axes], height: float) -> None:
+    """Write the label of each line of a row of ``panels`` once, right of the last panel that has such a line.
+
+    Args:
+        panels: from left to right, with their final scales and limits.
+        height: of a panel, in inches.
+    """
+    named: set[str] = set()
+    for axes in reversed(list(panels)):
+        lines = {str(one.get_label()): one for one in axes.get_lines() if not str(one.get_label()).startswith("_")}
+        ends = {name: (_last(one), str(one.get_color())) for name, one in lines.items() if name not in named}
+        name_lines(axes, {name: end for name, end in ends.items() if np.isfinite(end[0])}, height)
+        named |= ends.keys()
+
+
+def _last(line: Line2D) -> float:
+    """Return the last value of a line that is a number; NaN if none is."""
+    values = np.asarray(line.get_ydata(), dtype=float)
+    return float(np.r_[np.nan, values[np.isfinite(values)]][-1])
+
+
+def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]], height: float) -> None:
     """Write the name of each line right of ``axes``, at the height at which the line ends; close names move apart.
 
     Args:
         axes: has its final scale and limits.
         ends: name -> last value of its line, and the line's colour.
+        height: of the panel, in inches.
     """
 
-    def height(name: str) -> float:
+    def place_of(name: str) -> float:
         scaled = axes.transScale.transform((0.0, ends[name][0]))
-        return float(axes.transLimits.transform(scaled)[1])
+        return float(np.clip(axes.transLimits.transform(scaled)[1], 0.0, 1.0))
 
-    order = sorted(ends, key=height)
-    places = np.array([height(name) for name in order])
-    lowest = GAP * np.arange(len(order))
+    order = sorted(ends, key=place_of)
+    places = np.array([place_of(name) for name in order])
+    lowest = GAP / height * np.arange(len(order))
     moved = lowest + isotonic_regression(places - lowest).x  # the least shifts, squared
     for name, place, written in zip(order, places, moved, strict=True):
         colour = ends[name][1]
@@ -97,11 +116,11 @@ def name_lines(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         axes.annotate(name, (1.0, place), (1.03, written), "axes fraction", "axes fraction", arrowprops=leader, **look)
 
 
-def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], place: Place = ABOVE, **look: Any) -> None:
-    """Draw a legend for the whole figure outside of its panels, from label -> how matplotlib draws it."""
+def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]], **look: Any) -> None:
+    """Draw a legend for the whole figure above its panels, from label -> how matplotlib draws it."""
     handles = [Line2D([], [], label=label, **drawn) for label, drawn in entries.items()]
     options: dict[str, Any] = {"ncols": len(handles), "handlelength": 1.8, "columnspacing": 1.4} | look
-    figure.legend(handles=handles, loc=place, **options)
+    figure.legend(handles=handles, loc="outside upper center", **options)
 
 
 def counted(runs: Sequence[Run], part: str, whole: str, what: str) -> str:

@@ -59,8 +59,8 @@ def training(results: Path) -> Figure:
         grid = figure.subplots(3, len(scenarios), sharex="col", sharey="row", squeeze=False)
         for (cost, loss, safety), (scenario, runs) in zip(grid.T, scenarios.items(), strict=True):
             _evaluations(cost, runs, "cost")
-            cost.axhline(references.numbers.costs.backup, **REFERENCES["backup"])
-            cost.axhline(references.numbers.costs.mpc, **REFERENCES["MPC"])
+            cost.axhline(references.numbers.costs.backup, label="backup", **REFERENCES["backup"])
+            cost.axhline(references.numbers.costs.mpc, label="MPC", **REFERENCES["MPC"])
             _evaluations(loss, runs, "clean_loss")
             plots.constraint_axis(safety, -3.0, max(3.0 * worst, 3e-2))
             for method in _order(runs):
@@ -77,8 +77,7 @@ def training(results: Path) -> Figure:
             axes.set_ylabel(label)
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
-        methods = [name for name in style.LABELS if any(name in runs for runs in scenarios.values())]
-        plots.legend(figure, {style.LABELS[name]: line(name) for name in methods} | REFERENCES)
+        plots.name_last(grid[0], 1.45)
         return figure
 
 
@@ -99,11 +98,11 @@ def gauge(results: Path) -> Figure:
         figure = style.new_figure(style.TEXT_WIDTH, 2.6)
         grid = figure.subplots(1, len(scenarios), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (scenario, runs) in zip(grid, scenarios.items(), strict=True):
-            axes.plot((psi / psi[0]).max(axis=1), **REFERENCES["backup"])
+            axes.plot((psi / psi[0]).max(axis=1), label="backup", **REFERENCES["backup"])
             for method in reversed(SHOWN):
                 if method in runs:
                     data = relative_gauge(runs[method])
-                    plots.spread(axes, data, "t", "gauge", style.COLOURS[method])
+                    plots.spread(axes, data, "t", "gauge", style.COLOURS[method], label=style.LABELS[method])
             axes.plot([settings.horizon], [settings.contraction], zorder=5, **ASKED)
             axes.axhline(1.0, color=style.INK, linewidth=0.5, linestyle=style.DOTTED)
             axes.set_title(scenario)
@@ -113,8 +112,9 @@ def gauge(results: Path) -> Figure:
         grid[0].set_xlim(0, len(psi) - 1)
         grid[0].set_ylabel("largest $\\Psi(x_t)/\\Psi(x_0)$")
         style.letters(grid)
-        lines = {style.LABELS[name]: line(name) for name in SHOWN}
-        plots.legend(figure, lines | {"backup": REFERENCES["backup"], "contraction asked for": ASKED})
+        place: dict[str, Any] = {"xytext": (6.0, 0.0), "textcoords": "offset points", "va": "center"}
+        grid[0].annotate("asked for", (settings.horizon, settings.contraction), fontsize=7.5, **place)
+        plots.name_last(grid, 1.75)
         return figure
 
 
@@ -140,7 +140,8 @@ def _evaluations(axes: Axes, runs: Scenario, column: str) -> None:
     tables = {method: frames.evaluations(runs[method]).dropna(subset=column) for method in _order(runs)}
     for method, data in tables.items():
         if len(data):
-            plots.spread(axes, data, "update", column, style.COLOURS[method], **LOOKS[method])
+            look = LOOKS[method] | {"label": style.LABELS[method]}
+            plots.spread(axes, data, "update", column, style.COLOURS[method], **look)
     if not any(map(len, tables.values())):
         style.note(axes, "no good labels", x=0.5, y=0.55, ha="center", color=style.GREY)
 

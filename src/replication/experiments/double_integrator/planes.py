@@ -98,8 +98,7 @@ def policy(results: Path) -> Figure:
             bar.set_ticks([-references.numbers.input_bound, 0.0, references.numbers.input_bound])
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
-        lines = {style.LABELS[name]: line(name) for name in SHOWN}
-        plots.legend(figure, lines | {"backup": REFERENCES["backup"]}, plots.BELOW)
+        plots.name_last(grid[2], 1.15)
         return figure
 
 
@@ -124,13 +123,15 @@ def certificate(results: Path) -> Figure:
                 _ground(plane, references, fill=False)
                 if found := read_certificates(results, f"{method}-{scenario}"):
                     _cells(plane, found[0])
-                    style.note(plane, f"certified {found[0].numbers.final.area:.1f}", x=0.93, y=0.165)
+                    style.note(plane, f"certified {found[0].numbers.final.area:.1f}", x=0.915, y=0.175)
                 _plane(plane, references)
             for method in CERTIFIED:
                 for one in read_certificates(results, f"{method}-{scenario}"):
                     _areas(column[2], one, method)
             column[0].set_title(scenario)
-            column[2].axhline(float(references.numbers["area"]), **SET | {"linestyle": style.DASHED})
+            column[2].axhline(
+                float(references.numbers["area"]), label="area of $O_\\infty$", **SET | {"linestyle": style.DASHED}
+            )
             column[2].set_xlabel("update")
             column[2].xaxis.set_major_locator(MaxNLocator(4))
             style.thousands(column[2])
@@ -140,7 +141,8 @@ def certificate(results: Path) -> Figure:
         grid[2, 0].set_ylabel("area proven safe")
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
-        _certificate_legends(figure)
+        plots.name_last(grid[2], 1.2)
+        _cells_legend(figure)
         return figure
 
 
@@ -205,12 +207,12 @@ def _slice(axes: Axes, runs: Scenario, references: References) -> None:
     x, gain = references.numbers.state_bound * np.array([-1.0, 1.0]), float(references.numbers["gain"][0])
     for sign in (-1.0, 1.0):
         axes.axhline(sign * references.numbers.input_bound, color=style.INK, linewidth=0.8)
-    axes.plot(x, -gain * x, **REFERENCES["backup"])
+    axes.plot(x, -gain * x, label="backup", **REFERENCES["backup"])
     for method in reversed(SHOWN):
         if method in runs:
             data = frames.exhibit(runs[method], "surface")
             data = data[np.isclose(data["x2"], 0.0)]
-            plots.spread(axes, data, "x1", "u", style.COLOURS[method])
+            plots.spread(axes, data, "x1", "u", style.COLOURS[method], label=style.LABELS[method])
     axes.set_ylim(-2.2 * references.numbers.input_bound, 2.2 * references.numbers.input_bound)
 
 
@@ -227,10 +229,10 @@ def _areas(axes: Axes, found: Certificate, method: str) -> None:
     """Draw the area that is proven safe for all time over training; all policies are certified on cells of one size."""
     rows = pd.DataFrame(found.numbers["over_training"])
     look: dict[str, Any] = line(method) | {"linewidth": 0.9, "alpha": 0.8}
-    axes.plot(rows["update"], rows["invariant_area"], **look)
+    axes.plot(rows["update"], rows["invariant_area"], label=style.LABELS[method], **look)
 
 
-def _certificate_legends(figure: Figure) -> None:
+def _cells_legend(figure: Figure) -> None:
     patch: dict[str, Any] = {"marker": "s", "markersize": 7, "linestyle": ""}
     cells = {
         "certified": patch | {"color": style.CERTIFIED},
@@ -239,5 +241,3 @@ def _certificate_legends(figure: Figure) -> None:
         "$O_\\infty$": SET,
     }
     plots.legend(figure, cells)
-    lines = {style.LABELS[name]: line(name) for name in style.LABELS if name in CERTIFIED}
-    plots.legend(figure, lines | {"area of $O_\\infty$": SET | {"linestyle": style.DASHED}}, plots.BELOW)

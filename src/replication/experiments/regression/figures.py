@@ -64,6 +64,7 @@ def replication(results: Path) -> Figure:
             style.thousands(axes)
         style.letters(grid)
         figure.align_ylabels(grid[:, 0])
+        plots.name_last(grid[0], 1.28 * heights[0])
         _replication_legend(figure)
         return figure
 
@@ -121,6 +122,8 @@ def smoothness(results: Path) -> Figure:
             _miss_panel(misses, runs, style.COLOURS[name])
             constants.set_title(f"{style.LABELS[name]} ({_seeds(runs)})", loc="left")
         style.log(grid[0, 0])
+        for axes in grid[0]:
+            plots.name_last([axes], 1.6)
         grid[0, 0].set_ylabel("smoothness constant $L$")
         grid[1, 0].set_ylabel("missed")
         grid[1, 0].set_ylim(bottom=0.0)
@@ -146,8 +149,9 @@ def _fit_panel(axes: Axes, runs: Runs, bound: float, *, published: bool) -> None
     x = np.linspace(-np.pi, np.pi, 800)
     axes.axhspan(-bound, bound, color=style.SAND, alpha=0.25, linewidth=0)
     for sign in (-1.0, 1.0):
-        axes.axhline(sign * bound, color=style.INK, linewidth=0.6, linestyle=style.DASHED)
-    axes.plot(x, target(x), color=style.INK, linewidth=0.8, linestyle=style.DOTTED)
+        look: dict[str, Any] = {"linewidth": 0.6, "linestyle": style.DASHED, "label": "limits" if sign > 0 else None}
+        axes.axhline(sign * bound, color=style.INK, **look)
+    axes.plot(x, target(x), color=style.INK, linewidth=0.8, linestyle=style.DOTTED, label="target $f$")
     if published:
         policy = read_policy()
         axes.plot(policy["x"], policy["pi_theta"], color=style.YELLOW, linewidth=3.0, alpha=0.5)
@@ -191,11 +195,9 @@ def _replication_legend(figure: Figure) -> None:
         "middle 90 % of seeds": {"color": style.BLUE, "linewidth": 4.0, "alpha": 0.35},
         "lowest to highest loss": {"color": style.BLUE, "linewidth": 4.0, "alpha": 0.14},
         "published": {"color": style.YELLOW, "linewidth": 4.0, "alpha": 0.5},
-        "target $f$": {"color": style.INK, "linewidth": 0.8, "linestyle": style.DOTTED},
-        "limits": {"color": style.INK, "linewidth": 0.6, "linestyle": style.DASHED},
         "unsafe": {"color": style.INK, "marker": "x", "markersize": 4, "linestyle": ""},
     }
-    plots.legend(figure, looks, ncols=4, handlelength=1.6)
+    plots.legend(figure, looks, handlelength=1.6)
 
 
 def _constants_panel(axes: Axes, runs: Runs, colour: str) -> None:
@@ -205,13 +207,12 @@ def _constants_panel(axes: Axes, runs: Runs, colour: str) -> None:
         window=frames.windows(data, WINDOWS), required_max_high=data["required_max_high"].clip(lower=0.0)
     )
     for name, line, label in (
-        ("required_max_high", style.INK, "needed for no miss"),
+        ("required_max_high", style.INK, "needed"),
         ("smoothness_max_low", colour, "used"),
     ):
         plots.spread(axes, data, "window", name, line, percent=100, linewidth=0.0)
         plots.spread(axes, data, "window", name, line, percent=90, label=label)
     axes.set_xlim(0.0, runs[0].epochs)
-    axes.legend(loc="upper left", ncols=2)
 
 
 def _miss_panel(axes: Axes, runs: Runs, colour: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from replication.results import frames
 from replication.results.read import Run, read_arm, read_arms
 from replication.typeset import parts, plots, style
 
-LOW, HIGH = -0.3, 1.2  # of the rejected share's axis
+LOW, HIGH = -0.3, 1.2  # of the rejected share's axis; seeds below are counted
 #: Column of the evaluations -> which samples it is about.  The quantity of a run is the median over its second half.
-SAMPLES = {"rejected_share": "harmful samples", "clean_rejected_share": "other samples"}
-SHADES = {"harmful samples": style.BLUE, "other samples": "#9CC3DE"}
+SAMPLES = {"rejected_share": "harmful", "clean_rejected_share": "other"}
+SHADES = {"harmful": style.BLUE, "other": "#9CC3DE"}
+#: How far apart the two are drawn; the shares of adversarial labels are one apart.
+APART = 0.4
 
 
 @parts.figure(
@@ -50,7 +53,7 @@ def supervision(results: Path) -> Figure:
             style.thousands(axes)
         style.log(losses[0])
         losses[0].set_ylabel("loss, clipped target")
-        above.legend(*losses[0].get_legend_handles_labels(), ncols=2, loc="outside upper center")
+        plots.name_last(losses, 1.2)
         shares = below.subplots()
         constrained = {share: runs[arms["scpo"]] for share, arms in families.items() if "scpo" in arms}
         if constrained:
@@ -87,12 +90,23 @@ def _rejected_panel(axes: Axes, runs: Mapping[float, tuple[Run, ...]], epoch: fl
     shared: dict[str, Any] = {"x": "adversarial", "y": "rejected", "hue": "samples", "hue_order": list(SHADES)}
     shared |= {"palette": SHADES, "ax": axes}
     bars: dict[str, Any] = {"estimator": "median", "errorbar": ("pi", 50), "err_kws": {"linewidth": 8.0, "alpha": 0.4}}
-    sns.pointplot(single, dodge=0.4, linestyle="none", marker="_", markersize=22, markeredgewidth=1.6, **bars, **shared)
+    marks: dict[str, Any] = {"linestyle": "none", "marker": "_", "markersize": 22, "markeredgewidth": 1.6}
+    sns.pointplot(single, dodge=APART, legend=False, **marks, **bars, **shared)
     dots: dict[str, Any] = {"size": 3.5, "edgecolor": style.INK, "linewidth": 0.3, "alpha": 0.5, "legend": False}
     sns.stripplot(medians, dodge=True, jitter=False, zorder=3, **dots, **shared)
     for reference in (0.0, 1.0):
         axes.axhline(reference, color=style.INK, linewidth=0.6, linestyle=style.DASHED, zorder=0)
     axes.set_ylim(LOW, HIGH)
-    axes.set_xlabel("adversarial labels")
+    axes.set_yticks([0.0, 0.5, 1.0])
+    axes.set_xlabel("")
     axes.set_ylabel("rejected share")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.84), ncols=2, title=None)
+    places = np.arange(len(runs))[:, None] + APART * np.array([-0.5, 0.5])
+    axes.set_xticks(places.ravel(), [*SHADES] * len(runs), minor=True)
+    axes.set_xticks(np.arange(len(runs)), [f"{100 * share:.0f} % adversarial" for share in runs])
+    axes.tick_params(axis="x", which="major", length=0, pad=18, labelsize=9)
+    axes.tick_params(axis="x", which="minor", length=3, labelsize=8)
+    lower = medians[medians["rejected"] < LOW].groupby(["adversarial", "samples"]).size()
+    for place, key in zip(places.ravel(), product(medians["adversarial"].unique(), SHADES), strict=False):
+        if key in lower:
+            look: dict[str, Any] = {"xytext": (10.0, 4.0), "textcoords": "offset points", "fontsize": 7.5}
+            axes.annotate(f"{lower[key]} seed{'s' if lower[key] > 1 else ''} lower", (float(place), LOW), **look)
