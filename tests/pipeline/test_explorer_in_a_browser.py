@@ -216,9 +216,18 @@ def test_every_seed_of_any_arm_is_offered_and_unsafe_ones_are_marked(page: Page,
     arms = read_config(results).section("regression").arms
     seeds = sorted({seed for arm in ("scpo", "unconstrained") for seed in arms[arm].seed_range})
     page.open("regression")
-    offered = [one.text for one in Select(page.element("seed")).options]
+    followed = {seed for _, seed in policies.read(results, "regression")}
+    groups = {"policy over training": followed, "final policy only": set(seeds) - followed}
     unsafe = _unsafe(results)
-    assert offered == [f"{seed} (unsafe)" if seed in unsafe else str(seed) for seed in seeds]
+    found = page.element("seed").find_elements(By.TAG_NAME, "optgroup")
+    assert {
+        one.get_attribute("label"): [option.text for option in one.find_elements(By.TAG_NAME, "option")]
+        for one in found
+    } == {
+        label: [f"{seed} (unsafe)" if seed in unsafe else str(seed) for seed in sorted(of)]
+        for label, of in groups.items()
+        if of
+    }
 
 
 def test_failed_runs_are_marked_and_counted(page: Page) -> None:
@@ -257,7 +266,9 @@ def test_a_seed_without_saved_policies_says_so(page: Page, results: Path, arm: s
     page.open("regression")
     seed = _last(results, arm)
     Select(page.element("seed")).select_by_value(str(seed))
+    followed = sorted({seed for _, seed in policies.read(results, "regression")})
     assert f"only the final policy of seed {seed}" in page.element("kept").text
+    assert f"for these seeds alone: {', '.join(map(str, followed))}." in page.element("kept").text
     curve = pd.read_parquet(results / f"regression/{arm}/seed-{seed}/curve.parquet")
     for key in (Keys.END, Keys.HOME):
         page.element("time").send_keys(key)

@@ -3,7 +3,7 @@
 
 (() => {
   const { axis, count, decode, draw, element, heading, key, level } = explorer;
-  const { look, make, number, options, row, stroke, tint } = explorer;
+  const { look, make, number, row, stroke, tint } = explorer;
   const view = explorer.data.views.regression;
   if (!view) {
     element("regression").replaceChildren(make("p", {}, "This scale runs none of the arms that are shown here."));
@@ -35,6 +35,10 @@
   // The run of an arm with the seed chosen, and the arms that have one.
   const run = (arm) => view.arms[arm][seed.value];
   const shown = () => arms.filter(run);
+
+  // The seeds with policies saved over training; of the others the final policy alone is kept.
+  const isFollowed = (seed) => arms.some((arm) => view.arms[arm][seed]?.policies.evaluations.length > 1);
+  const followed = [...new Set(arms.flatMap((arm) => Object.keys(view.arms[arm])))].filter(isFollowed).sort((a, b) => a - b);
 
   // Return the bins of a run that hold an unsafe iterate.
   const unsafeBins = (arm) => Array.from(decode(run(arm).series.unsafe).entries()).filter(([, bad]) => bad).map(([bin]) => bin);
@@ -181,7 +185,11 @@
     setStops();
     const saved = Math.max(...shown().map((arm) => run(arm).policies.evaluations.length));
     element("kept").textContent = saved < 2
-      ? `These results hold only the final policy of seed ${seed.value}, which the upper panels show wherever the slider is.`
+      ? [
+        `These results hold only the final policy of seed ${seed.value}, which the upper panels show wherever the slider is;`,
+        "the lower panels follow the slider.",
+        followed.length ? `The policy over training is kept for these seeds alone: ${followed.join(", ")}.` : "",
+      ].join(" ")
       : `These results hold ${saved} policies of seed ${seed.value} over training; the slider goes through them.`;
     say();
     for (const arm of arms) {
@@ -232,7 +240,13 @@
     time.value = places.find((place) => place > Number(time.value)) ?? places[0];
     move();
   });
-  options(seed, explorer.seeds(Object.values(view.arms), arms.filter((arm) => arm !== BASELINE).map((arm) => view.arms[arm])));
+  const judged = arms.filter((arm) => arm !== BASELINE).map((arm) => view.arms[arm]);
+  const offered = explorer.seeds(Object.values(view.arms), judged);
+  const group = (label, kept) => {
+    const entries = offered.filter(([name]) => isFollowed(name) === kept);
+    return entries.length ? [make("optgroup", { label }, ...entries.map(([value, text]) => new Option(text, value)))] : [];
+  };
+  seed.append(...group("policy over training", true), ...group("final policy only", false));
   seed.addEventListener("change", () => {
     stop();
     all();

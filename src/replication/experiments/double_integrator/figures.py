@@ -55,7 +55,7 @@ def training(results: Path) -> Figure:
     references, scenarios = read_references(results), read_scenarios(results)
     worst = max(run.summary["max_g"] for runs in scenarios.values() for of in runs.values() for run in of)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 5.6)
+        figure = style.new_figure(style.TEXT_WIDTH, 5.0)
         grid = figure.subplots(3, len(scenarios), sharex="col", sharey="row", squeeze=False)
         for (cost, loss, safety), (scenario, runs) in zip(grid.T, scenarios.items(), strict=True):
             _evaluations(cost, runs, "cost")
@@ -77,7 +77,7 @@ def training(results: Path) -> Figure:
             axes.set_ylabel(label)
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
-        plots.name_last(grid[0], 1.45)
+        plots.name_last(grid[0], 1.3)
         return figure
 
 

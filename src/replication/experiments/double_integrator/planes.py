@@ -115,7 +115,7 @@ def certificate(results: Path) -> Figure:
     """What is proven of final policies (first seed), and the areas proven safe over training (certified seeds)."""
     references, scenarios = read_references(results), read_scenarios(results)
     with style.look():
-        figure = style.new_figure(style.TEXT_WIDTH, 6.4)
+        figure = style.new_figure(style.TEXT_WIDTH, 5.9)
         heights = {"height_ratios": [1.25, 1.25, 1.0]}
         grid = figure.subplots(3, len(scenarios), sharey="row", squeeze=False, gridspec_kw=heights)
         for column, scenario in zip(grid.T, scenarios, strict=True):
@@ -141,7 +141,7 @@ def certificate(results: Path) -> Figure:
         grid[2, 0].set_ylabel("area proven safe")
         figure.align_ylabels(grid[:, 0])
         style.letters(grid)
-        plots.name_last(grid[2], 1.2)
+        plots.name_last(grid[2], 1.1)
         _cells_legend(figure)
         return figure
 
