@@ -32,6 +32,14 @@ def test_every_figure_and_table_is_shown_with_its_stamp() -> None:
         assert one.shows == one.stamps, one.label
 
 
+def test_a_letter_stands_for_one_thing() -> None:
+    rows = re.findall(r"^    (\\\(.*?\\\)) *&", TEXT[PAPER / "sections/symbols.tex"], re.MULTILINE)
+    names = [name for row in rows for name in re.split(r",\\ ", row.replace(r"\(", "").replace(r"\)", ""))]
+    letters = [re.sub(r"_(\\theta|[ij])|\(.*\)|=.*", "", name).strip() for name in names]
+    assert len(rows) > 30
+    assert sorted(letters) == sorted(set(letters))
+
+
 def test_citations_references_and_inputs_are_complete() -> None:
     entries = set(re.findall(r"^@\w+\{([\w-]+),", (PAPER / "references.bib").read_text(), re.MULTILINE))
     cited = {key.strip() for keys in re.findall(r"\\cite[tp]?\{([^}]*)\}", ALL) for key in keys.split(",")}
