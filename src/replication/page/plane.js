@@ -199,7 +199,7 @@
       `The constraint looks at ${view.horizon} steps: |xᵢ| ≤ ${view.stateBound}, |u| ≤ ${view.inputBound},`,
       `and at most ${view.contraction} of the start's gauge left at the end. The cost is the sum over these steps.`,
       `The plane shows ${view.steps} steps. The page holds ${last + 1} iterates of this SCPO run,`,
-      "and the final policy of unconstrained training. It offers the seeds whose policies are kept.",
+      "and the final policy of unconstrained training.",
       `Unsafe iterates, all seeds together: ${total.join(", ")}.`,
     ].join(" ");
     update();
