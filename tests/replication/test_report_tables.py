@@ -175,7 +175,7 @@ def test_a_table_refuses_a_wrong_number_of_cells() -> None:
         r"name & value \\",
         r"\midrule",
         r"\endhead",
-        r"\multicolumn{2}{@{}l}{\emph{first}} \\",
+        r"\multicolumn{2}{@{}l}{\emph{first}} \\*",
         r"a & 1 \\",
         r"\addlinespace",
         r"\multicolumn{2}{c@{}}{both} \\",

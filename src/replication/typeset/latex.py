@@ -184,7 +184,7 @@ def _line(row: Row | Title | str, columns: int) -> str:
     if isinstance(row, str):
         return row
     if isinstance(row, Title):
-        return rf"\multicolumn{{{columns}}}{{@{{}}l}}{{\emph{{{row.text}}}}} \\"
+        return rf"\multicolumn{{{columns}}}{{@{{}}l}}{{\emph{{{row.text}}}}} \\*"  # no page ends here
     width = sum(cell.columns if isinstance(cell, Span) else 1 for cell in row)
     if width != columns:
         raise ValueError(f"a line of a table has {width} cells, and the table {columns} columns: {row}")
