@@ -38,8 +38,6 @@ OPTIMIZERS: dict[str, Callable[[Any, float], torch.optim.Optimizer]] = {
 SCHEDULES = ((0.1, 1e-5), (1.0, 1e-3))
 #: the rates of the multipliers of the primal-dual methods
 RATES = (0.01, 0.1, 1.0)
-#: planes of kinks that are kept where the table says so
-PLANES = 128
 
 
 def black_box(problem: Problem) -> Constraint:
@@ -127,7 +125,7 @@ def measure(updates: int = UPDATES) -> list[dict[str, Any]]:
             nearest = min(found, key=lambda one: abs(one["gap"]) if np.isfinite(one["gap"]) else np.inf)
             rows.append({"problem": problem.name, "method": name, "passes": True} | nearest)
         if not problem.smooth:
-            rows += _ours(problem, f"{problem.name}, planes", updates, directions=Isotropic(pieces=PLANES))
+            rows += _ours(problem, f"{problem.name}, no planes", updates, directions=Isotropic(pieces=0))
     return rows
 
 

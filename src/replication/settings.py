@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -100,6 +100,7 @@ def on_the_bound(directions: DirectionSettings, decay: float, **own: float) -> S
         decay: factor on old maxima of the estimated L at each step.
         own: further settings that an experiment has for itself.
     """
+    directions = replace(directions, pieces=0)  # the library got planes of kinks after the freeze
     estimate = SmoothnessSettings(factor=1.0, decay=decay)
     look = Look(factor=1.5)
     return ScpoConfig(directions=directions, smoothness=estimate, kappa=0.9, verify=False, look=look, **own)

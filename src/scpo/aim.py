@@ -50,7 +50,7 @@ def aim(start: Start, basis: Basis, probes: Probes, method: Method) -> Aim:
     elif method.may_rise(start):
         row = basis.coordinates(start.gradient)
     width = method.step.buffer
-    planes = None if start.memory is None else start.memory.pieces
+    planes = None if start.memory is None else start.memory.planes
     foreseen = foreseen_step(start, method) if planes is not None and target.any() else None
     if foreseen is not None:  # what is nearest to it need not descend
         target = basis.coordinates(foreseen)

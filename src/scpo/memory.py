@@ -65,14 +65,25 @@ class Memory:
         pieces = state.get("pieces")
         for part in (state,) if pieces is None else (state, pieces):
             indices, gradients = part["indices"].cpu().numpy(), part["gradients"]
-            known = bool(((indices >= 0) & (indices < values)).all())
+            named = np.append(indices, part["concave"].cpu().numpy()) if "concave" in part else indices
+            known = bool(((named >= 0) & (named < values)).all())
             if tuple(gradients.shape) != (indices.size, theta.numel()) or not known:
                 raise ConfigurationError(
-                    f"state: gradients {tuple(gradients.shape)} of constraint values {indices.tolist()}; here are "
+                    f"state: gradients {tuple(gradients.shape)} of constraint values {named.tolist()}; here are "
                     f"{theta.numel()} parameters and {values} constraint values"
                 )
         kept = None if pieces is None else Pieces.of_state(pieces, theta.device)
         return cls(state["indices"].cpu().numpy().copy(), state["gradients"].clone().to(theta.device), kept)
+
+    @classmethod
+    def nothing(cls, theta: Tensor) -> Memory:
+        """Return a memory without gradients, for parameters like theta (d,)."""
+        return cls(np.empty(0, dtype=np.int64), theta.new_zeros(0, theta.numel()))
+
+    @property
+    def planes(self) -> Pieces | None:
+        """The planes of constraints with kinks; None if there are none."""
+        return self.pieces if self.pieces is not None and self.pieces.indices.size else None
 
     def standing(self, theta: Tensor, values: Array) -> Memory:
         """Return the memory without the planes that lie above g (k,) at theta (d,)."""
@@ -80,21 +91,23 @@ class Memory:
 
     def with_pieces(self, theta: Tensor, values: Array, slack: Array) -> tuple[Memory, Array]:
         """Return the memory with planes as gradients of further constraints, and the slack of all: first (k,)."""
-        if self.pieces is None:
+        planes = self.planes
+        if planes is None:
             return self, slack
-        more = slack.size + np.arange(self.pieces.indices.size)
-        every = Memory(np.append(self.indices, more), torch.cat([self.gradients, self.pieces.gradients]))
-        return every, np.append(slack, slack[self.pieces.indices] + self.pieces.below(theta, values))
+        more = slack.size + np.arange(planes.indices.size)
+        every = Memory(np.append(self.indices, more), torch.cat([self.gradients, planes.gradients]))
+        return every, np.append(slack, slack[planes.indices] + planes.below(theta, values))
 
     def at_pieces(self, vectors: Tensor, slopes: Array) -> Memory:
         """Return the memory with the gradients of the planes that are nearer to the slopes (k, n) along Q."""
-        if self.pieces is None:
+        planes = self.planes
+        if planes is None:
             return self
         gradients, along = self.gradients.clone(), (self.gradients @ vectors).cpu().numpy()
-        for index in np.unique(self.pieces.indices):
-            place, found = np.flatnonzero(self.indices == index), self.pieces.nearest(index, slopes[index], vectors)
+        for index in np.unique(planes.indices):
+            place, found = np.flatnonzero(self.indices == index), planes.nearest(index, slopes[index], vectors)
             if place.size and found and found[1] < np.linalg.norm(along[place[0]] - slopes[index]):
-                gradients[place[0]] = self.pieces.gradients[found[0]]
+                gradients[place[0]] = planes.gradients[found[0]]
         return replace(self, gradients=gradients)
 
 

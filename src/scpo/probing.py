@@ -85,6 +85,16 @@ class Probes:
         curved = 0.5 * np.sqrt(n) * self.length * length + 0.5 * length**2
         return np.asarray(np.maximum(0.0, (rise - known) / curved))
 
+    def below(self, step: Array, rise: Array, smoothness: Array) -> Array:
+        """Return how far (k,) g lies after a step below what the slopes say, beyond the error of these.
+
+        Args:
+            step: z (n,).
+            rise: g(theta + Q z) - g(theta), shape (k,).
+            smoothness: L (k,), for the error of the slopes.
+        """
+        return np.asarray(self.slopes @ step - rise - self.error(smoothness) * length_of(step) - 2.0 * self.rounding)
+
     @property
     def noise(self) -> Array:
         """The part of e (k,) that comes from rounding."""

@@ -61,7 +61,7 @@ class Directions(Options):
         ge=0,
     )
     pieces: int = option(
-        0, "at most so many planes of convex constraints with kinks are kept, as further limits of a step", ge=0
+        128, "at most so many planes of constraints with kinks are kept, as further limits of a step; 0: none", ge=0
     )
     probe_length: float | None = option(
         None, "nu: length of a probe in weight space; null: curvature is balanced against rounding", gt=0

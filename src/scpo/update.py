@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from scpo.aim import Aim, aim
 from scpo.arrays import Array
 from scpo.basis import Basis, draw_basis, next_count
 from scpo.memory import NUMBERS, Memory, renewed
-from scpo.pieces import SAME, SHARP, STILL, TURN, Pieces
+from scpo.pieces import BESIDE, CONCAVE, SAME, SHARP, STILL, TURN, Pieces
 from scpo.probing import Probes, first_length, is_complete, is_flat, median, probe, refuse_flat
 from scpo.proposals import Search, Trial, find_step, raised
 from scpo.records import StepInfo
@@ -228,31 +229,55 @@ def _remembered_with_pieces(
     Which they are, the last step that was proposed decides (see :data:`scpo.pieces.TURN`).  After a step as good as 0
     no plane is kept, and none of a constraint without the curvature of a kink any more: g may be flat at one iterate.
     """
-    pieces, most = start.memory and start.memory.pieces, min(method.directions.pieces, NUMBERS // start.dimension)
-    if start.memory is not None and pieces is not None:
+    if start.memory is not None:
         start = replace(start, memory=start.memory.at_pieces(basis.vectors, probes.slopes))
     memory = remembered(start, basis, probes, method, search.last.projection.active[: start.values.size])
-    wanted = most > 0 and method.directions.recycled > 0 and method.smoothness.estimated
+    most = min(method.directions.pieces, NUMBERS // start.dimension)
+    if most == 0 or method.directions.recycled == 0 or not method.smoothness.estimated:
+        return memory
+    pieces = _of_convex(start, probes, search)
     length = search.trials[-1].length if search.trials else 0.0
-    if not wanted or length <= STILL * float(vector_norm(start.nominal)):
+    if length <= STILL * float(vector_norm(start.nominal)):
+        pieces = pieces.some(np.empty(0, dtype=np.int64))
+    else:
+        sizes = np.linalg.norm(probes.slopes, axis=1)
+        sharp = search.smoothness * start.scale >= SHARP * sizes
+        turning = sharp & (search.smoothness * length >= TURN * sizes) & (sizes > 0.0)
+        turning[pieces.concave] = False
+        pieces = pieces.marked(sharp[pieces.indices])
+        if turning.any():
+            places = np.flatnonzero(turning)
+            nearest = places[np.argsort(-start.values[places] / sizes[places], kind="stable")]
+            new = _planes(start, basis, probes, memory, pieces, nearest[: method.directions.recycled])
+            pieces = pieces.extended(new, most)
+    if not pieces.known:
         return memory
-    sizes = np.linalg.norm(probes.slopes, axis=1)
-    sharp = search.smoothness * start.scale >= SHARP * sizes
-    turning = np.flatnonzero(sharp & (search.smoothness * length >= TURN * sizes) & (sizes > 0.0))
-    pieces = pieces and pieces.marked(sharp[pieces.indices])
-    if pieces is None and turning.size == 0:
-        return memory
-    nearest = turning[np.argsort(-start.values[turning] / sizes[turning], kind="stable")][: method.directions.recycled]
-    pieces = pieces or Pieces(np.empty(0, dtype=np.int64), start.theta.new_zeros(0, start.dimension), np.empty(0))
-    memory = memory or Memory(np.empty(0, dtype=np.int64), start.theta.new_zeros(0, start.dimension))
-    found = []
-    for index in nearest:
-        slope, place = probes.slopes[index], np.flatnonzero(memory.indices == index)
-        gradient = memory.gradients[place[0]] if place.size else basis.combine(slope)
-        like = pieces.nearest(index, slope, basis.vectors)
-        old = like[0] if like and like[1] <= SAME * sizes[index] else None
-        found.append((index, gradient, start.values[index] - float(gradient @ start.theta), old))
-    return replace(memory, pieces=pieces.extended(found, most))
+    return replace(memory or Memory.nothing(start.theta), pieces=pieces)
+
+
+def _of_convex(start: Start, probes: Probes, search: Search) -> Pieces:
+    """Return the planes of the constraints that no step of this update has shown not to be convex."""
+    pieces = (start.memory and start.memory.pieces) or Pieces.none(start.theta)
+    for trial in search.trials:
+        if trial.finite:
+            rise, sizes = trial.values - start.values, np.linalg.norm(probes.slopes, axis=1)
+            concave = probes.below(trial.proposal.step, rise, search.smoothness) > CONCAVE * sizes * trial.length
+            if concave.any():
+                concave &= ~pieces.explain(start.theta, start.values, BESIDE * probes.length, trial.theta, rise)
+                pieces = pieces.without(concave)
+    return pieces
+
+
+def _planes(
+    start: Start, basis: Basis, probes: Probes, memory: Memory | None, pieces: Pieces, indices: np.ndarray
+) -> Iterator[tuple[int, Tensor, float, int | None]]:
+    """Yield the planes of some constraints at theta: index, gradient, value at 0, and which plane each replaces."""
+    for index in indices:
+        place = np.flatnonzero(memory.indices == index) if memory else np.empty(0, dtype=np.int64)
+        gradient = memory.gradients[place[0]] if memory and place.size else basis.combine(probes.slopes[index])
+        like = pieces.nearest(index, probes.slopes[index], basis.vectors)
+        same = like[0] if like and like[1] <= SAME * np.linalg.norm(probes.slopes[index]) else None
+        yield index, gradient, start.values[index] - float(gradient @ start.theta), same
 
 
 def remembered(

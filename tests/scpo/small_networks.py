@@ -119,6 +119,11 @@ def follow(
     return safe, steps
 
 
+def as_bytes(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state with all tensors as bytes."""
+    return {name: as_bytes(one) if isinstance(one, dict) else one.numpy().tobytes() for name, one in state.items()}
+
+
 def fingerprint(safe: SafeOptimizer) -> list[Any]:
     """Everything that must be as before when a step fails, as comparable bytes."""
     inner = safe.optimizer.state_dict()
@@ -132,5 +137,5 @@ def fingerprint(safe: SafeOptimizer) -> list[Any]:
     modes = [module.training for module in safe.policy.modules()]
     mine = safe.state_dict()
     own = [mine[name].numpy().tobytes() for name in ("theta", "values", "rounding", "generator")]
-    memory = {name: one.numpy().tobytes() for name, one in (mine["memory"] or {}).items()}
+    memory = as_bytes(mine["memory"] or {})
     return [policy, modes, moments, inner["param_groups"], learned, own, memory, mine["count"], mine["updates"]]
