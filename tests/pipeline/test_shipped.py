@@ -113,7 +113,7 @@ def test_what_is_drawn_of_the_copy_is_drawn_of_the_results(
 def test_stamps_and_times_travel_and_raw_records_do_not(shipped: Path) -> None:
     names = {path.name for path in (shipped / "regression/scpo/seed-0").iterdir()}
     assert {"series.parquet", "run.json", "run.stamp.json", "run.timing.json"} <= names
-    assert not names & {"metrics.parquet", "weights.npz", "final.safetensors"}
+    assert not names & {"updates.parquet", "weights.npz", "final.safetensors"}
     assert (shipped / "regression/policies.npz").is_file()
     assert (shipped / "double-integrator/policies.npz").is_file()
     manifest = ship.check(shipped)

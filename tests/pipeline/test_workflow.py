@@ -149,7 +149,7 @@ def test_what_was_deleted_is_made_again(finished, name, rule):
         ("series.parquet", {"quantities", "claims", "notebook", "explorer", "figure", "tables_regression_tables"}),
         ("final.safetensors", {"referee", "stationarity", "claims"}),
         ("weights.npz", {"referee", "policies", "explorer"}),
-        ("metrics.parquet", {"referee", "tables_report_referee"}),
+        ("updates.parquet", {"referee", "tables_report_referee"}),
     ],
 )
 def test_a_changed_record_reaches_its_readers(finished, name, readers):

@@ -19,9 +19,9 @@ from replication.study.preregistration import SCALE
 
 from . import synthetic_falsification
 from .synthetic_double_integrator import BACKUP_COST, MPC_COST
-from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_results
 from .synthetic_stamps import write_stamps
+from .synthetic_updates import write_updates
 
 FAR, CLEAR = 10.0, 0.01  # from what is expected: when it deviates, and when it holds
 ALL = {arm for claim in load().claims for arm in (*claim.needs.arms, *claim.needs.baselines)}
@@ -93,7 +93,7 @@ def plant(results: Path, config: Config, claim: Claim, *, good: bool) -> None:
 
 
 class Rows:
-    """Rows of metrics.parquet, made clean, to be changed from an update on."""
+    """Rows of updates.parquet, made clean, to be changed from an update on."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
@@ -105,9 +105,9 @@ class Rows:
 
 
 def _rows(folder: Path, change: Callable[[Rows], None]) -> None:
-    rows = Rows(pd.read_parquet(folder / "metrics.parquet"))
+    rows = Rows(pd.read_parquet(folder / "updates.parquet"))
     change(rows)
-    write_metrics(folder, rows.frame)
+    write_updates(folder, rows.frame)
 
 
 def _nothing(_: Rows) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from replication.tasks.double_integrator.settings import DoubleIntegratorConfig
 
-from .synthetic_metrics import made_once, write_metrics
+from .synthetic_updates import made_once, write_updates
 
 EXPERIMENT = "double-integrator"
 BACKUP_COST, MPC_COST = 42.0, 23.0
@@ -51,7 +51,7 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
     max_g = -0.05 * (1 - drift) - 1e-4 * np.exp(rng.normal(size=updates + 1)) if safe else -0.05 + 4.0 * drift
     value = 60.0 if safe else np.nan
     blank = np.full(updates + 1, np.nan)
-    metrics = pd.DataFrame(
+    table = pd.DataFrame(
         {"update": update, "epoch": update / 10, "loss": 0.4 + 0.1 * rng.random(updates + 1), "max_g": max_g}
         | {"projected": np.full(updates + 1, safe), "restoring": np.zeros(updates + 1, dtype=bool)}
         | {"unsafe_iterate": max_g > 0, "unsafe_proposals": np.zeros(updates + 1, dtype=np.int64)}
@@ -65,7 +65,7 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
         }
         | {"solver_retries": np.zeros(updates + 1, dtype=np.int64), "rollouts": update * 34 + 1}
     )
-    rows = metrics[metrics["update"] % 20 == 0]
+    rows = table[table["update"] % 20 == 0]
     late = rows["update"].to_numpy() / updates
     good = {"cooperative": -0.15, "mixed": -0.1, "hostile": 0.2}[dataset]
     clean = np.full(len(rows), np.nan) if dataset == "hostile" else 0.25 + good * late
@@ -97,7 +97,7 @@ def _write_run(folder: Path, arm: str, method: str, dataset: str, seed: int, upd
         found = evaluations.iloc[position].to_dict()
         summary[key] = {name: None if np.isnan(number) else number for name, number in found.items()}
     (folder / "run.json").write_text(json.dumps(summary), encoding="utf-8")
-    write_metrics(folder, metrics)
+    write_updates(folder, table)
 
 
 def _write_certificate(folder: Path, certified: bool, rho: float, updates: int) -> None:

@@ -15,7 +15,7 @@ from replication.results.quantities import FILE
 from replication.tasks.regression.settings import RegressionConfig
 
 from . import synthetic_double_integrator, synthetic_falsification
-from .synthetic_metrics import made_once, write_metrics
+from .synthetic_updates import made_once, write_updates
 
 EXPERIMENT = "regression"
 
@@ -116,8 +116,8 @@ def write_run(
     """Write the files of one run with plausible curves, evaluated ``every`` so many epochs."""
     rng = np.random.default_rng([seed, len(arm)])
     safe = method == "scpo"
-    metrics = _metrics(rng, safe, epochs * per_epoch, per_epoch)
-    evaluations = _evaluations(rng, safe, metrics, every * per_epoch)
+    table = _updates(rng, safe, epochs * per_epoch, per_epoch)
+    evaluations = _evaluations(rng, safe, table, every * per_epoch)
     x = np.linspace(-np.pi, np.pi, 400)
     wiggle = np.convolve(rng.normal(size=400), np.ones(9) / 75, "same")
     pi = target(x) * np.exp(-((np.abs(x) / 2.9) ** 8)) + wiggle
@@ -134,10 +134,10 @@ def write_run(
         "initial": evaluations.iloc[0].to_dict(),
     }
     (folder / "run.json").write_text(json.dumps(summary), encoding="utf-8")
-    write_metrics(folder, metrics)
+    write_updates(folder, table)
 
 
-def _metrics(rng: np.random.Generator, safe: bool, updates: int, per_epoch: int) -> pd.DataFrame:
+def _updates(rng: np.random.Generator, safe: bool, updates: int, per_epoch: int) -> pd.DataFrame:
     update = np.arange(updates + 1)
     epoch = update / per_epoch
     decay = 1.5 * np.exp(-epoch / 70)
@@ -182,8 +182,8 @@ def _metrics(rng: np.random.Generator, safe: bool, updates: int, per_epoch: int)
     )
 
 
-def _evaluations(rng: np.random.Generator, safe: bool, metrics: pd.DataFrame, every: int) -> pd.DataFrame:
-    rows = metrics[(metrics["update"] % every == 0) | (metrics["update"] == len(metrics) - 1)]
+def _evaluations(rng: np.random.Generator, safe: bool, table: pd.DataFrame, every: int) -> pd.DataFrame:
+    rows = table[(table["update"] % every == 0) | (table["update"] == len(table) - 1)]
     count = len(rows)
     loss = rows["loss"].to_numpy()
     late = np.minimum(rows["epoch"].to_numpy() / 1000, 1.0)

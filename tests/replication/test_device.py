@@ -95,7 +95,7 @@ def test_a_run_on_a_gpu_writes_what_a_run_on_the_cpu_does(name, arm, tmp_path):
         datasets.main(config, name, dataset, 0, tmp_path / "data.npz")
         out = tmp_path / device
         train.run_from_files(config, name, arm, 0, tmp_path / "data.npz", out, tmp_path / f"{device}-checkpoint")
-        found[device] = pd.read_parquet(out / "metrics.parquet")
+        found[device] = pd.read_parquet(out / "updates.parquet")
         assert json.loads((out / "run.json").read_text())["updates"] == 20
     here, there = found["cpu"], found["cuda"]
     assert list(here.columns) == list(there.columns)

@@ -29,8 +29,8 @@ from replication.tasks.double_integrator.experts import PredictiveController
 from replication.typeset import style
 
 from .synthetic_double_integrator import BACKUP_COST, EXPERIMENT, MPC_COST
-from .synthetic_metrics import write_metrics
 from .synthetic_results import small_config, write_quantities, write_results
+from .synthetic_updates import write_updates
 from .written import overlapping, small
 
 NAMES = [name for name in parts.names_for("figure", Config()) if parts.part(name).experiment == EXPERIMENT]
@@ -86,10 +86,10 @@ def test_training_marks_a_tiny_violation_and_counts_it(tmp_path: Path) -> None:
     write_results(tmp_path, small_config(epochs=10, double_integrator=True))
     for seed in (0, 1):
         folder = tmp_path / EXPERIMENT / "scpo-cooperative" / f"seed-{seed}"
-        metrics = pd.read_parquet(folder / "metrics.parquet")
-        metrics.loc[33, "max_g"] = 4e-13 if seed == 0 else metrics["max_g"][33]
-        metrics["unsafe_iterate"] = metrics["max_g"] > 0
-        write_metrics(folder, metrics)
+        updates = pd.read_parquet(folder / "updates.parquet")
+        updates.loc[33, "max_g"] = 4e-13 if seed == 0 else updates["max_g"][33]
+        updates["unsafe_iterate"] = updates["max_g"] > 0
+        write_updates(folder, updates)
     write_quantities(tmp_path)
     axes = next(axes for axes in figures.training(tmp_path).axes if axes.get_ylabel() == "$\\max_i\\, g_i$")
     dots = [y for line in axes.get_lines() if line.get_marker() == "x" for y in np.atleast_1d(line.get_ydata())]

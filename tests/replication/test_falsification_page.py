@@ -104,7 +104,7 @@ def test_the_certificate_refuses_faulty_policies(
 def test_each_alteration_is_noticed_by_its_checks(altered: dict[str, PlantedFault]) -> None:
     assert set(altered) == {case.name for case in records.CASES}
     assert {name for name, finding in altered.items() if not finding.caught} == set()
-    assert altered["altered-loss"].observed == "stamp: metrics.parquet not as written"
+    assert altered["altered-loss"].observed == "stamp: updates.parquet not as written"
     assert altered["altered-count"].observed.startswith("load check: refused; referee: disagrees; stamp: run.json")
 
 

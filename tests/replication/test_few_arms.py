@@ -61,7 +61,7 @@ def test_a_figure_is_made_if_a_run_of_it_is_there() -> None:
     names = parts.names_for("figure", few(("scpo-uniform",)))
     assert {"regression-smoothness", "update"} <= set(names)
     assert not {"regression-replication", "double-integrator-training"} & set(names)  # of other arms
-    run = [f"regression/scpo-uniform/seed-0/{name}" for name in ("run.json", "metrics.parquet", "curve.parquet")]
+    run = [f"regression/scpo-uniform/seed-0/{name}" for name in ("run.json", "updates.parquet", "curve.parquet")]
     for name in names:
         one = parts.part(name)
         assert one.experiment is None or (one.experiment == "regression" and any(map(one.is_read, run))), name

@@ -157,6 +157,17 @@ def test_a_run_that_the_referee_did_not_pass_is_not_banked(study, tmp_path, monk
     assert bank.Bank(folder).collect(results, bank.runs_of(config)) == [key]
 
 
+def test_a_run_without_the_rows_of_its_updates_is_made_anew(study, tmp_path, monkeypatch):
+    key, trained = bank.Key("regression", "scpo", 20002), []
+    monkeypatch.setattr("replication.study.race.is_finished", lambda *arguments: True)
+    monkeypatch.setattr("replication.training.train.run_from_files", lambda *arguments, **options: trained.append(1))
+    race.run(study, [], key, tmp_path)
+    assert len(trained) == 1
+    files.write_bytes(tmp_path / key.folder / "updates.parquet", b"")
+    race.run(study, [], key, tmp_path)
+    assert len(trained) == 1
+
+
 def test_a_run_that_fails_is_repeated_once_and_then_counts_as_unsafe(study, tmp_path, monkeypatch):
     changes = ["regression.arms.unconstrained=null", "regression.arms.scpo.seeds=1"]
     key, step, calls = bank.Key("regression", "scpo", 20002), SafeOptimizer.step, []

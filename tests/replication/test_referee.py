@@ -29,8 +29,8 @@ def test_it_agrees_with_honest_records(referee: ModuleType, honest: Path, tmp_pa
         assert arm["recorded"] == arm["recomputed"]
         assert arm["worst_g"] < 1e-12
         assert arm["worst_other"] < 1e-12
-    metrics = pd.read_parquet(honest / "double-integrator/unconstrained-mixed/seed-1/metrics.parquet")
-    saved = metrics.loc[metrics["update"] % 4 == 0, "max_g"]
+    updates = pd.read_parquet(honest / "double-integrator/unconstrained-mixed/seed-1/updates.parquet")
+    saved = updates.loc[updates["update"] % 4 == 0, "max_g"]
     assert arms["double-integrator", "unconstrained-mixed"]["recomputed"] == int((saved > 0).sum()) > 0
     assert arms["double-integrator", "filtered"]["recomputed"] == 0
 
@@ -66,9 +66,9 @@ def test_other_audited_weights_are_found(referee: ModuleType, tampered: Path) ->
 @pytest.mark.parametrize(
     ("arm", "table", "column"),
     [
-        ("regression/scpo/seed-0", "metrics", "max_g"),
+        ("regression/scpo/seed-0", "updates", "max_g"),
         ("regression/scpo/seed-0", "evaluations", "fresh_loss"),
-        ("double-integrator/scpo-mixed/seed-0", "metrics", "max_g"),
+        ("double-integrator/scpo-mixed/seed-0", "updates", "max_g"),
         ("double-integrator/scpo-mixed/seed-0", "evaluations", "clean_loss"),
         ("double-integrator/unconstrained-mixed/seed-1", "evaluations", "cost"),
         ("double-integrator/unconstrained-mixed/seed-1", "evaluations", "heldout_unsafe"),
@@ -125,7 +125,7 @@ def test_other_weights_than_those_recorded_are_found(referee: ModuleType, tamper
 
 
 def test_a_value_that_is_no_number_is_a_disagreement(referee: ModuleType, tampered: Path) -> None:
-    path = tampered / "regression/scpo/seed-0/metrics.parquet"
+    path = tampered / "regression/scpo/seed-0/updates.parquet"
     frame = pd.read_parquet(path)
     frame.loc[4, "max_g"] = np.nan
     frame.to_parquet(path)

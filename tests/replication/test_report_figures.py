@@ -27,8 +27,8 @@ from replication.typeset import style
 from replication.typeset.style import COLOURS, png, spaced
 from scpo.errors import ConfigurationError
 
-from .synthetic_metrics import write_metrics
 from .synthetic_results import EXPERIMENT, small_config, write_quantities, write_results
+from .synthetic_updates import write_updates
 from .written import overlapping, small
 
 TINY = 3e-13
@@ -49,12 +49,12 @@ def tiny_violation(tmp_path: Path) -> Path:
     write_results(tmp_path, small_config(epochs=60))
     for seed in (0, 1):
         folder = tmp_path / EXPERIMENT / "scpo" / f"seed-{seed}"
-        metrics = pd.read_parquet(folder / "metrics.parquet")
-        metrics["max_g"] = -np.abs(metrics["max_g"])
+        updates = pd.read_parquet(folder / "updates.parquet")
+        updates["max_g"] = -np.abs(updates["max_g"])
         if seed == 0:
-            metrics.loc[77, "max_g"] = TINY
-        metrics["unsafe_iterate"] = metrics["max_g"] > 0
-        write_metrics(folder, metrics)
+            updates.loc[77, "max_g"] = TINY
+        updates["unsafe_iterate"] = updates["max_g"] > 0
+        write_updates(folder, updates)
     write_quantities(tmp_path)
     return tmp_path
 
@@ -183,9 +183,9 @@ def test_the_share_of_missed_updates_loses_no_miss(tmp_path: Path) -> None:
     for every, name in enumerate(regression_figures.SMOOTHNESS_ARMS, start=3):
         for seed in (0, 1):
             folder = tmp_path / EXPERIMENT / name / f"seed-{seed}"
-            metrics = pd.read_parquet(folder / "metrics.parquet")
-            metrics["bound_misses"] = (metrics["update"] % (every + seed) == 1).astype(metrics["bound_misses"].dtype)
-            write_metrics(folder, metrics)
+            updates = pd.read_parquet(folder / "updates.parquet")
+            updates["bound_misses"] = (updates["update"] % (every + seed) == 1).astype(updates["bound_misses"].dtype)
+            write_updates(folder, updates)
     write_quantities(tmp_path)
     panels, columns = regression_figures.smoothness(tmp_path).axes, len(regression_figures.SMOOTHNESS_ARMS)
     assert len(panels) == 2 * columns
@@ -238,7 +238,7 @@ def _one_update(results: Path, **columns: float | bool) -> Path:
     config = write_results(results, Config.model_validate(raw))
     for arm in config.experiments[EXPERIMENT].arms:
         folder = results / EXPERIMENT / arm / "seed-0"
-        write_metrics(folder, pd.read_parquet(folder / "metrics.parquet").assign(**columns))
+        write_updates(folder, pd.read_parquet(folder / "updates.parquet").assign(**columns))
     write_quantities(results)
     return results
 

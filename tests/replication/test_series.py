@@ -29,17 +29,17 @@ def rows(epochs: int, per_epoch: int, seed: int = 0) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("epochs", "per_epoch"), [(1, 1), (6, 2), (40, 1), (300, 2), (2000, 1)])
 def test_counts_and_extremes_are_those_of_the_rows(epochs: int, per_epoch: int) -> None:
-    metrics = rows(epochs, per_epoch)
-    whole = thin(metrics).query("not early")
-    after = metrics.iloc[1:]
+    updates = rows(epochs, per_epoch)
+    whole = thin(updates).query("not early")
+    after = updates.iloc[1:]
     assert whole["updates"].sum() == len(after)
     for name, (column, any_counts) in COUNTED.items():
         assert whole[name].sum() == (after[column] > 0 if any_counts else after[column]).sum()
-    assert whole["max_g_high"].max() == metrics["max_g"].max()
-    assert whole["worst_miss_high"].max() == metrics["worst_miss"].max() or metrics["worst_miss"].isna().all()
-    np.testing.assert_allclose(whole["loss_low"].min(), metrics["loss"].min(), rtol=1e-7)
+    assert whole["max_g_high"].max() == updates["max_g"].max()
+    assert whole["worst_miss_high"].max() == updates["worst_miss"].max() or updates["worst_miss"].isna().all()
+    np.testing.assert_allclose(whole["loss_low"].min(), updates["loss"].min(), rtol=1e-7)
     assert whole["update"].iloc[-1] == len(after)
-    assert whole["rollouts"].iloc[-1] == metrics["rollouts"].iloc[-1]
+    assert whole["rollouts"].iloc[-1] == updates["rollouts"].iloc[-1]
     assert (np.diff(whole["epoch"]) > 0).all()
 
 
@@ -55,9 +55,9 @@ def test_a_long_run_is_thinned_and_finer_at_first() -> None:
 
 
 def test_statistics_are_those_of_each_bin() -> None:
-    metrics = rows(400, 3)
-    whole = thin(metrics).query("not early")
-    grouped = metrics.groupby(np.floor(metrics["epoch"] / bin_width(400.0)).astype(int))
+    updates = rows(400, 3)
+    whole = thin(updates).query("not early")
+    grouped = updates.groupby(np.floor(updates["epoch"] / bin_width(400.0)).astype(int))
     for name, statistics in KEPT.items():
         for statistic in statistics:
             expected = getattr(grouped[name], {"low": "min", "high": "max"}.get(statistic, "median"))()
@@ -65,8 +65,8 @@ def test_statistics_are_those_of_each_bin() -> None:
 
 
 def test_a_bin_without_a_value_is_nan() -> None:
-    metrics = rows(6, 1).assign(loss=[np.nan, 1.0, np.nan, 3.0, 4.0, np.nan, 6.0])
-    np.testing.assert_array_equal(thin(metrics)["loss_low"], metrics["loss"])
+    updates = rows(6, 1).assign(loss=[np.nan, 1.0, np.nan, 3.0, 4.0, np.nan, 6.0])
+    np.testing.assert_array_equal(thin(updates)["loss_low"], updates["loss"])
 
 
 @settings(deadline=None)

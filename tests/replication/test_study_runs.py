@@ -56,7 +56,7 @@ def run(tmp_path_factory):
 
 
 def test_a_run_ends_after_its_rollouts(run):
-    whole, short = (pd.read_parquet(run(arm) / "metrics.parquet") for arm in ("scpo", "short"))
+    whole, short = (pd.read_parquet(run(arm) / "updates.parquet") for arm in ("scpo", "short"))
     assert len(short) < len(whole)
     rollouts = short["rollouts"].to_numpy()
     assert rollouts[-1] >= 40 > rollouts[-2]
@@ -75,12 +75,12 @@ def test_the_learning_rate_falls_with_the_rollouts():
 
 @pytest.mark.parametrize("arm", ["random", "halfway"])
 def test_other_starts_are_safe_and_are_no_backup(run, arm):
-    weights, metrics = files.read_npz(run(arm) / "weights.npz"), pd.read_parquet(run(arm) / "metrics.parquet")
+    weights, table = files.read_npz(run(arm) / "weights.npz"), pd.read_parquet(run(arm) / "updates.parquet")
     backup = files.read_npz(run("scpo") / "weights.npz")
-    assert (metrics["max_g"] <= 0).all()
-    assert metrics["max_g"].iloc[0] > pd.read_parquet(run("scpo") / "metrics.parquet")["max_g"].iloc[0]
+    assert (table["max_g"] <= 0).all()
+    assert table["max_g"].iloc[0] > pd.read_parquet(run("scpo") / "updates.parquet")["max_g"].iloc[0]
     assert np.abs(weights["theta"][0] - backup["theta"][0]).max() > 1e-3
-    assert metrics["rollouts"].iloc[0] <= 2  # those before the start are not the run's
+    assert table["rollouts"].iloc[0] <= 2  # those before the start are not the run's
 
 
 def test_a_random_start_that_no_size_makes_safe_is_refused(run):
@@ -89,14 +89,14 @@ def test_a_random_start_that_no_size_makes_safe_is_refused(run):
 
 
 def test_audited_iterates_are_a_drawn_share_and_the_nearest(run):
-    weights, metrics = (
+    weights, table = (
         files.read_npz(run("audited") / "weights.npz"),
-        pd.read_parquet(run("audited") / "metrics.parquet"),
+        pd.read_parquet(run("audited") / "updates.parquet"),
     )
     updates = weights["audited_updates"]
     assert len(updates) == 20  # no more than NEAREST, so all are kept
     assert weights["audited_bound"].shape == (20, 40)
-    recorded = metrics.set_index("update").loc[updates]
+    recorded = table.set_index("update").loc[updates]
     np.testing.assert_allclose(weights["audited_bound"].max(axis=1), recorded["step_bound"], rtol=0, atol=1e-12)
     assert len(files.read_npz(run("scpo") / "weights.npz")["audited_updates"]) == 0
 

@@ -55,7 +55,7 @@ SMALL = {
     },
 }
 CONFIG = Config.model_validate(SMALL)
-TABLES = ("metrics.parquet", "series.parquet", "evaluations.parquet")
+TABLES = ("updates.parquet", "series.parquet", "evaluations.parquet")
 DETERMINISTIC = (*TABLES, "weights.npz", "final.safetensors", "run.json")
 
 
@@ -112,27 +112,27 @@ def test_same_run_twice_and_resumed_run_give_identical_files(prepared, monkeypat
 
 def test_records_are_complete_and_consistent(prepared):
     out = run(prepared, "regression", "normal", "scpo", "records")
-    metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
-    assert metrics["update"].tolist() == list(range(25))
-    assert metrics["epoch"].iloc[-1] == 12.0
-    assert metrics["loss"].iloc[0] == metrics["loss"].iloc[1]
-    assert (metrics["unsafe_iterate"] == (metrics["max_g"] > 0)).all()
-    assert summary["max_g"] == metrics["max_g"].max()
+    updates, summary = pd.read_parquet(out / "updates.parquet"), files.read_json(out / "run.json")
+    assert updates["update"].tolist() == list(range(25))
+    assert updates["epoch"].iloc[-1] == 12.0
+    assert updates["loss"].iloc[0] == updates["loss"].iloc[1]
+    assert (updates["unsafe_iterate"] == (updates["max_g"] > 0)).all()
+    assert summary["max_g"] == updates["max_g"].max()
     assert summary["updates"] == 24
-    assert summary["rollouts"] == metrics["rollouts"].iloc[-1]
-    assert (metrics["rollouts"].diff() > metrics["directions"])[1:].all()  # a probe for each, and the step
+    assert summary["rollouts"] == updates["rollouts"].iloc[-1]
+    assert (updates["rollouts"].diff() > updates["directions"])[1:].all()  # a probe for each, and the step
     evaluations = pd.read_parquet(out / "evaluations.parquet")
     assert evaluations["update"].tolist() == [0, 10, 20, 24]
     assert evaluations[["rejected_share", "clean_rejected_share"]].iloc[0].isna().all()
     assert not {"update", "epoch", "rejected_share"} & summary["final"].keys()
-    assert summary["median_step"] == metrics["step_norm"].iloc[1:].median()
-    assert summary["largest_required"] == metrics["required_max"].max()
+    assert summary["median_step"] == updates["step_norm"].iloc[1:].median()
+    assert summary["largest_required"] == updates["required_max"].max()
     weights = files.read_npz(out / "weights.npz")
     assert weights["updates"].tolist() == [0, 10, 20, 24]
     sizes = [int(np.prod([side for side in shape if side])) for shape in weights["shapes"]]
     assert weights["theta"].shape == (4, sum(sizes))
     stamped = files.read_json(out / "run.stamp.json")
-    assert stamped["outputs"][(out / "metrics.parquet").as_posix()] == files.sha256(out / "metrics.parquet")
+    assert stamped["outputs"][(out / "updates.parquet").as_posix()] == files.sha256(out / "updates.parquet")
     assert stamped["code_sha256"]
     assert set(stamped["versions"]) == set(stamp.versions())
 
@@ -142,7 +142,7 @@ def test_methods_share_start_data_and_batches(prepared):
     second_out = run(prepared, "regression", "normal", "unconstrained", "share-b")
     second = files.read_npz(second_out / "weights.npz")
     np.testing.assert_array_equal(first["theta"][0], second["theta"][0])
-    losses = [pd.read_parquet(prepared / name / "metrics.parquet")["loss"][1] for name in ("share-a", "share-b")]
+    losses = [pd.read_parquet(prepared / name / "updates.parquet")["loss"][1] for name in ("share-a", "share-b")]
     assert losses[0] == losses[1]
     assert not np.array_equal(first["theta"][-1], second["theta"][-1])
 
@@ -156,9 +156,9 @@ def test_the_unconstrained_step_rejects_nothing(prepared):
 
 def test_proven_constants_hold(prepared):
     out = run(prepared, "regression", "normal", "scpo-proven", "proven")
-    metrics = pd.read_parquet(out / "metrics.parquet")
-    assert (metrics["bound_misses"] == 0).all() and not metrics["unsafe_iterate"].any()
-    assert (metrics["required_max"].iloc[1:].dropna() <= metrics["smoothness_max"].iloc[1:].min()).all()
+    updates = pd.read_parquet(out / "updates.parquet")
+    assert (updates["bound_misses"] == 0).all() and not updates["unsafe_iterate"].any()
+    assert (updates["required_max"].iloc[1:].dropna() <= updates["smoothness_max"].iloc[1:].min()).all()
 
 
 def test_checkpoint_of_other_settings_or_damaged_is_not_used(prepared, capsys):
@@ -219,14 +219,14 @@ def test_an_unsolved_update_is_counted_and_training_goes_on(prepared, monkeypatc
 
     monkeypatch.setattr("scpo.proposals.project_onto", fails_once)
     out = run(prepared, "regression", "normal", "scpo", "unsolved")
-    metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
+    updates, summary = pd.read_parquet(out / "updates.parquet"), files.read_json(out / "run.json")
     assert summary["solver_failures"] == 1
-    assert metrics["update"].tolist() == list(range(25))
-    failed = metrics[metrics["solver_failures"] == 1]
+    assert updates["update"].tolist() == list(range(25))
+    failed = updates[updates["solver_failures"] == 1]
     assert failed["update"].tolist() == [3]
     assert failed["step_norm"].tolist() == [0.0]
-    assert failed["max_g"].tolist() == [metrics["max_g"][2]]
-    assert metrics["step_norm"][4] > 0
+    assert failed["max_g"].tolist() == [updates["max_g"][2]]
+    assert updates["step_norm"][4] > 0
 
 
 @pytest.mark.filterwarnings("ignore:no solver reached")
@@ -242,14 +242,14 @@ def test_an_update_at_an_unproven_point_is_counted_with_the_unsolved_ones(prepar
             raise error
         return solve(*arguments, **options)
 
-    usual = pd.read_parquet(run(prepared, "regression", "normal", "scpo", "usual") / "metrics.parquet")
+    usual = pd.read_parquet(run(prepared, "regression", "normal", "scpo", "usual") / "updates.parquet")
     monkeypatch.setattr("scpo.proposals.project_onto", unproven_once)
     out = run(prepared, "regression", "normal", "scpo", "unproven")
-    metrics = pd.read_parquet(out / "metrics.parquet")
+    updates = pd.read_parquet(out / "updates.parquet")
     assert files.read_json(out / "run.json")["solver_failures"] == 1
-    assert metrics["update"][metrics["solver_failures"] == 1].tolist() == [3]
-    metrics["solver_failures"] = 0
-    pd.testing.assert_frame_equal(metrics, usual)
+    assert updates["update"][updates["solver_failures"] == 1].tolist() == [3]
+    updates["solver_failures"] = 0
+    pd.testing.assert_frame_equal(updates, usual)
 
 
 @pytest.mark.parametrize(("experiment", "dataset", "arm"), [CASES[0], CASES[3], CASES[5]])
@@ -259,15 +259,15 @@ def test_nominal_steps_are_rolled_out_without_a_trace(prepared, experiment, data
     config, data = Config.model_validate(SMALL | {experiment.replace("-", "_"): often}), prepared / "x"
     train.run_from_files(config, experiment, arm, 3, prepared / f"{experiment}-{dataset}.npz", data / arm)
     seldom = run(prepared, experiment, dataset, arm, f"{arm}-seldom")
-    pd.testing.assert_frame_equal(*(pd.read_parquet(out / "metrics.parquet") for out in (data / arm, seldom)))
+    pd.testing.assert_frame_equal(*(pd.read_parquet(out / "updates.parquet") for out in (data / arm, seldom)))
     evaluations, summary = pd.read_parquet(data / arm / "evaluations.parquet"), files.read_json(data / arm / "run.json")
     worst, taken = evaluations["nominal_max_g"].iloc[1:], evaluations["nominal_taken"].iloc[1:]
     assert (summary["nominal_checked"], summary["nominal_unsafe"]) == (12, int((worst > 0).sum()))
     assert summary["nominal_unsafe_taken"] == int((taken[worst > 0] == 1.0).sum())
-    metrics = pd.read_parquet(data / arm / "metrics.parquet").set_index("update")["max_g"]
+    updates = pd.read_parquet(data / arm / "updates.parquet").set_index("update")["max_g"]
     for update, nominal, whole in zip(evaluations["update"].iloc[1:], worst, taken, strict=True):
         if whole:  # the nominal step was taken, so the iterate is the policy that was rolled out
-            assert nominal == pytest.approx(metrics[update], abs=1e-12)
+            assert nominal == pytest.approx(updates[update], abs=1e-12)
     assert taken.all() == (arm == "unconstrained")
 
 
@@ -278,8 +278,8 @@ def test_a_baseline_that_diverges_ends_there_and_says_so(prepared):
     config = Config.model_validate({"regression": SMALL["regression"] | {"arms": {"penalty": arm}}})
     out = prepared / "diverged"
     train.run_from_files(config, "regression", "penalty", 3, prepared / "regression-normal.npz", out)
-    metrics, summary = pd.read_parquet(out / "metrics.parquet"), files.read_json(out / "run.json")
-    assert summary["diverged_update"] == summary["updates"] + 1 == len(metrics) < 200
+    updates, summary = pd.read_parquet(out / "updates.parquet"), files.read_json(out / "run.json")
+    assert summary["diverged_update"] == summary["updates"] + 1 == len(updates) < 200
     assert summary["unsafe_iterates"] > 0
-    assert np.isfinite(metrics["max_g"]).all()
+    assert np.isfinite(updates["max_g"]).all()
     assert pd.read_parquet(out / "evaluations.parquet")["update"].iloc[-1] == summary["updates"]

@@ -65,7 +65,7 @@ DATASET = f"{RESULTS}/{{experiment}}/data/{{dataset}}/seed-{{seed}}.npz"
 REPORTED = [f"{RESULTS}/{name}" for name in inventory.files_of(SETTINGS)]
 
 # The files of a run: records that later stages read, its stamp and its time.
-RECORDS = ["metrics.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
+RECORDS = ["updates.parquet", "series.parquet", "evaluations.parquet", "weights.npz", "final.safetensors", "run.json"]
 STAMPS = ["run.stamp.json", "run.timing.json"]
 
 # (Snakemake formats the prefix, so braces are doubled)

@@ -821,7 +821,7 @@ def compare_run(folder, judge):
     weights = load_arrays(folder / "weights.npz")
     network = Network(weights["names"], weights["shapes"], judge.activation)
     summary = json.loads((folder / "run.json").read_text())
-    every_update = load_table(folder / "metrics.parquet")
+    every_update = load_table(folder / "updates.parquet")
     evaluations = load_table(folder / "evaluations.parquet")
     rows = []
 

@@ -188,7 +188,7 @@ CASES = (
     Case(
         "altered-metric",
         f"the last max g of a run lowered by {SMALL:.0e} in its file",
-        _add("metrics", "max_g", -SMALL),
+        _add("updates", "max_g", -SMALL),
         {"referee", "stamp"},
     ),
     Case(
@@ -200,7 +200,7 @@ CASES = (
     Case(
         "altered-loss",
         "a batch loss lowered, which the referee does not judge",
-        _add("metrics", "loss", -0.1),
+        _add("updates", "loss", -0.1),
         {"stamp"},
     ),
     Case(

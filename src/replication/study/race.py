@@ -164,6 +164,7 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: b
         ResultError: the referee disagrees with the run's records.
     """
     from replication.training import datasets
+    from replication.training.run_files import UPDATES
     from replication.training.train import run_from_files
 
     config = scales.load_scale(scale_file, changes)
@@ -176,7 +177,9 @@ def run(scale_file: Path, changes: list[str], key: Key, results: Path, judged: b
     log = folder.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
-        if not is_finished(results, key, scales.digest(scales.for_arm(config, key.experiment, key.arm))):
+        wanted = scales.digest(scales.for_arm(config, key.experiment, key.arm))
+        # without the rows of its updates, which older code named otherwise, a run cannot be judged
+        if not is_finished(results, key, wanted) or not (folder / UPDATES).is_file():
             (folder / JUDGED).unlink(missing_ok=True)  # it is of a run with other settings
             train = partial(run_from_files, config, key.experiment, key.arm, key.seed, data, folder)
             try:

@@ -22,10 +22,12 @@ from scpo.parameters import ParameterVector
 from scpo.policies import ResidualPolicy
 from scpo.records import StepInfo
 
-#: Fields of a StepInfo whose columns in metrics.parquet come otherwise: the loop numbers the updates and computes the
+#: The file with a row for each update.
+UPDATES = "updates.parquet"
+#: Fields of a StepInfo whose columns in that file come otherwise: the loop numbers the updates and computes the
 #: loss, max_g says the slack, and solver_failures counts the misses.
 OTHERWISE = ("update", "slack", "solver_misses", "closure_loss")
-#: Columns of metrics.parquet that are fields of a StepInfo.
+#: Columns of that file that are fields of a StepInfo.
 FROM_STEP = tuple(one.name for one in fields(StepInfo) if one.name not in OTHERWISE)
 #: Counts of run.json that are sums over the updates: the column of each.
 SUMS = {
@@ -168,7 +170,7 @@ def _of_policy(evaluation: dict[str, Any]) -> dict[str, float]:
 
 
 def _row(info: StepInfo, update: int, epoch: float, loss: float) -> dict[str, Any]:
-    """Return a row of metrics.parquet."""
+    """Return a row of updates.parquet."""
     row: dict[str, Any] = {"update": update, "epoch": epoch, "loss": loss, "max_g": -info.slack}
     row |= {name: getattr(info, name) for name in FROM_STEP}
     return row | {"unsafe_iterate": info.slack < 0, "solver_failures": info.solver_misses}
@@ -191,8 +193,8 @@ def write_run(
     import pandas as pd
     from safetensors.torch import save
 
-    metrics = pd.DataFrame(records.rows)
-    tables = {"metrics": metrics, "series": series.thin(metrics), "evaluations": pd.DataFrame(records.evaluations)}
+    updates = pd.DataFrame(records.rows)
+    tables = {"updates": updates, "series": series.thin(updates), "evaluations": pd.DataFrame(records.evaluations)}
     tables |= {name: pd.DataFrame(dict(columns)) for name, columns in problem.exhibits(policy).items()}
     for name, table in tables.items():
         files.write_parquet(out / f"{name}.parquet", table)

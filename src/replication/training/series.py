@@ -51,7 +51,7 @@ def bin_width(last: float) -> float:
     return max(last / LONGEST, min(COLUMN, last / SHORTEST)) if last > 0.0 else COLUMN
 
 
-def thin(metrics: pd.DataFrame) -> pd.DataFrame:
+def thin(updates: pd.DataFrame) -> pd.DataFrame:
     """Return the series of a run, with one row for each bin that is not empty.
 
     Its columns are:
@@ -64,42 +64,42 @@ def thin(metrics: pd.DataFrame) -> pd.DataFrame:
         one column for each count of :data:`COUNTED`.
 
     Args:
-        metrics: the table metrics.parquet, with a row for the initial policy and then one for each update.
+        updates: the table updates.parquet, with a row for the initial policy and then one for each update.
     """
     import pandas as pd
 
-    last = float(metrics["epoch"].iloc[-1])
-    whole = _bins(metrics, bin_width(last), KEPT).assign(early=False)
+    last = float(updates["epoch"].iloc[-1])
+    whole = _bins(updates, bin_width(last), KEPT).assign(early=False)
     if last <= EARLY:
         return whole
-    first = _bins(metrics[metrics["epoch"] <= EARLY], min(EARLY_WIDTH, bin_width(last)), {"loss": KEPT["loss"]})
+    first = _bins(updates[updates["epoch"] <= EARLY], min(EARLY_WIDTH, bin_width(last)), {"loss": KEPT["loss"]})
     return pd.concat([whole, first.assign(early=True)], ignore_index=True)
 
 
-def _bins(metrics: pd.DataFrame, width: float, kept: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+def _bins(updates: pd.DataFrame, width: float, kept: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
     import pandas as pd
 
-    index = np.floor(metrics["epoch"].to_numpy() / width).astype(np.int64)
+    index = np.floor(updates["epoch"].to_numpy() / width).astype(np.int64)
     starts = np.flatnonzero(np.r_[True, np.diff(index) != 0])
-    ends = np.r_[starts[1:], len(metrics)] - 1
+    ends = np.r_[starts[1:], len(updates)] - 1
     centres = (index[starts] + 0.5) * width
     columns: dict[str, NDArray[Any]] = {
         "epoch": centres,
-        "update": metrics["update"].to_numpy()[ends],
-        "rollouts": metrics["rollouts"].to_numpy()[ends],
+        "update": updates["update"].to_numpy()[ends],
+        "rollouts": updates["rollouts"].to_numpy()[ends],
     }
     for name, statistics in kept.items():
-        at, *found = envelope(metrics["epoch"], metrics[name], width)
+        at, *found = envelope(updates["epoch"], updates[name], width)
         for statistic, values in zip(("low", "high", "median"), found, strict=True):
             if statistic in statistics:
                 precision = np.float64 if name in EXACT else np.float32
                 column = columns[f"{name}_{statistic}"] = np.full(len(centres), np.nan, precision)
                 with np.errstate(over="ignore"):  # infinite where a run diverges beyond single precision
                     column[np.searchsorted(centres, at)] = values
-    after_start = metrics["update"].to_numpy() > 0
+    after_start = updates["update"].to_numpy() > 0
     columns["updates"] = np.add.reduceat(after_start.astype(np.int64), starts)
     for name, (counted, any_counts) in COUNTED.items():
-        values = metrics[counted].to_numpy() * after_start
+        values = updates[counted].to_numpy() * after_start
         columns[name] = np.add.reduceat((values > 0 if any_counts else values).astype(np.int64), starts)
     return pd.DataFrame(columns)
 

@@ -32,11 +32,11 @@ def made_once(write: Callable[..., None]) -> Callable[..., None]:
     return copied
 
 
-def write_metrics(folder: Path, metrics: pd.DataFrame) -> None:
+def write_updates(folder: Path, updates: pd.DataFrame) -> None:
     """Write the rows, the series and the counts in run.json, which holds the rest of the summary already."""
-    metrics.to_parquet(folder / "metrics.parquet")
-    thin(metrics).to_parquet(folder / "series.parquet")
-    rows = metrics.iloc[1:]
+    updates.to_parquet(folder / "updates.parquet")
+    thin(updates).to_parquet(folder / "series.parquet")
+    rows = updates.iloc[1:]
     unsafe, missed = (rows.loc[rows[name] > 0, "update"] for name in ("unsafe_iterate", "bound_misses"))
     columns = {"captured_energy": "captured_energy", "median_step": "step_norm", "median_nominal": "nominal_norm"}
     columns |= {"median_smoothness": "smoothness_max"}
@@ -52,9 +52,9 @@ def write_metrics(folder: Path, metrics: pd.DataFrame) -> None:
         "first_missed_update": int(missed.iloc[0]) if len(missed) else None,
         "projected_share": float(rows["projected"].mean()),
         "restoring_updates": int(rows["restoring"].sum()),
-        "max_g": float(metrics["max_g"].max()),
+        "max_g": float(updates["max_g"].max()),
         "solver_failures": 0,
-        "rollouts": int(metrics["rollouts"].iloc[-1]),
+        "rollouts": int(updates["rollouts"].iloc[-1]),
         "near_constraints": 10 * len(rows),
         "near_misses": int(rows["bound_misses"].sum()),
         "nominal_checked": len(rows) // 50,
