@@ -15,9 +15,9 @@ B = np.array([[0.0], [1.0]])
 K = np.array([[0.07945525, 0.44814154]])
 
 
-def linear_loop(gain: np.ndarray = K, input_bound: float = 1.0) -> ClosedLoop:
+def linear_loop(gain: np.ndarray = K, input_limit: float = 1.0) -> ClosedLoop:
     """Return the loop under u = -gain x with a network that is zero."""
-    return ClosedLoop.of(A, B, gain, [np.ones((2, 3)), np.zeros((3, 1))], [np.ones(3), np.zeros(1)], 5.0, input_bound)
+    return ClosedLoop.of(A, B, gain, [np.ones((2, 3)), np.zeros((3, 1))], [np.ones(3), np.zeros(1)], 5.0, input_limit)
 
 
 def random_shape(seed: int) -> np.ndarray:
@@ -69,13 +69,13 @@ def test_contraction_agrees_with_singular_values() -> None:
         assert (norm(gain + rng.uniform(-half, half, gain.shape))[proven] < 1.0).all()
 
 
-@pytest.mark.parametrize("input_bound", [1.0, 0.4])
-def test_terminal_set_of_a_linear_loop_nearly_touches_limits(input_bound: float) -> None:
-    ellipsoid, reason = terminal_set(linear_loop(input_bound=input_bound))
+@pytest.mark.parametrize("input_limit", [1.0, 0.4])
+def test_terminal_set_of_a_linear_loop_nearly_touches_limits(input_limit: float) -> None:
+    ellipsoid, reason = terminal_set(linear_loop(input_limit=input_limit))
     assert reason == ""
     assert ellipsoid is not None
     inverse = np.linalg.inv(ellipsoid.shape)
-    used_input = np.sqrt(ellipsoid.level * (K @ inverse @ K.T)[0, 0]) / input_bound
+    used_input = np.sqrt(ellipsoid.level * (K @ inverse @ K.T)[0, 0]) / input_limit
     used_state = np.sqrt(ellipsoid.level * np.diag(inverse)).max() / 5.0
     assert 0.8 < max(used_input, used_state) <= 1.0
     assert ellipsoid.area == pytest.approx(np.pi * ellipsoid.level * np.sqrt(np.linalg.det(inverse)))

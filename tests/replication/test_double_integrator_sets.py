@@ -65,8 +65,8 @@ def test_control_invariant_set_is_the_known_polygon() -> None:
 def test_invariant_set_is_invariant_and_safe(weight: float) -> None:
     gain = system.lqr(weight)[0]
     region = sets.maximal_invariant_set(gain)
-    assert np.abs(region.vertices).max() <= system.STATE_BOUND + 1e-12
-    assert np.abs(region.vertices @ gain.T).max() <= system.INPUT_BOUND + 1e-12
+    assert np.abs(region.vertices).max() <= system.STATE_LIMIT + 1e-12
+    assert np.abs(region.vertices @ gain.T).max() <= system.INPUT_LIMIT + 1e-12
     assert region.gauge(region.vertices @ system.closed_loop(gain).T).max() <= 1.0 + 1e-12
 
 
@@ -79,8 +79,8 @@ def test_invariant_set_is_maximal() -> None:
     for factor, safe in ((1.0 - 1e-9, True), (1.0 + 1e-6, False)):
         states, worst = factor * edge, np.zeros(len(edge))
         for _ in range(60):
-            worst = np.maximum(worst, np.abs(states).max(axis=1) / system.STATE_BOUND)
-            worst = np.maximum(worst, np.abs(states @ gain.T)[:, 0] / system.INPUT_BOUND)
+            worst = np.maximum(worst, np.abs(states).max(axis=1) / system.STATE_LIMIT)
+            worst = np.maximum(worst, np.abs(states @ gain.T)[:, 0] / system.INPUT_LIMIT)
             states = states @ matrix.T
         assert ((worst <= 1.0) == safe).all()
 

@@ -23,7 +23,7 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """A linear system with a residual policy and the constraints |x_i| <= state_bound_i and |u| <= input_bound.
+    """A linear system with a residual policy and the constraints |x_i| <= state_limit_i and |u| <= input_limit.
 
     Args:
         a: A (n, n).
@@ -31,8 +31,8 @@ class ClosedLoop:
         k: backup gain K (m, n).
         weights: the weights of phi, each (fan-in, fan-out) as in x @ W + b; the last fan-out is m.
         biases: the biases of phi, each (fan-out,).
-        state_bound: limits of the states (n,), positive.
-        input_bound: limit of every input, positive.
+        state_limit: limits of the states (n,), positive.
+        input_limit: limit of every input, positive.
 
     Raises:
         ShapeError: shapes do not fit together.
@@ -45,8 +45,8 @@ class ClosedLoop:
     k: Array
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]
-    state_bound: Array
-    input_bound: float
+    state_limit: Array
+    input_limit: float
 
     @classmethod
     def of(
@@ -56,8 +56,8 @@ class ClosedLoop:
         k: Array,
         weights: Sequence[Array],
         biases: Sequence[Array],
-        state_bound: Array,
-        input_bound: float,
+        state_limit: Array,
+        input_limit: float,
     ) -> ClosedLoop:
         """Return the closed loop; the arguments are turned into arrays, and B may be a vector (n,) and K a row (n,)."""
         a, b = np.atleast_2d(np.asarray(a, dtype=np.float64)), np.asarray(b, dtype=np.float64)
@@ -67,15 +67,15 @@ class ClosedLoop:
             np.atleast_2d(np.asarray(k, dtype=np.float64)),
             tuple(np.asarray(w, dtype=np.float64) for w in weights),
             tuple(np.asarray(w, dtype=np.float64) for w in biases),
-            np.broadcast_to(np.asarray(state_bound, dtype=np.float64), (len(a),)),
-            float(input_bound),
+            np.broadcast_to(np.asarray(state_limit, dtype=np.float64), (len(a),)),
+            float(input_limit),
         )
 
     def __post_init__(self) -> None:
         """Check shapes and values."""
         n, m = self.b.shape
-        if self.a.shape != (n, n) or self.k.shape != (m, n) or self.state_bound.shape != (n,):
-            shapes = (self.a.shape, self.b.shape, self.k.shape, self.state_bound.shape)
+        if self.a.shape != (n, n) or self.k.shape != (m, n) or self.state_limit.shape != (n,):
+            shapes = (self.a.shape, self.b.shape, self.k.shape, self.state_limit.shape)
             raise ShapeError(f"closed loop: A, B, K and the state bound do not fit: {shapes}")
         if not self.weights or len(self.weights) != len(self.biases):
             raise ShapeError(f"closed loop: {len(self.weights)} weights and {len(self.biases)} biases")
@@ -88,9 +88,9 @@ class ClosedLoop:
             raise ShapeError(f"closed loop: the network has {width} outputs, the system {m} inputs")
         if not all(np.isfinite(part).all() for part in (self.a, self.b, self.k, *self.weights, *self.biases)):
             raise NonFiniteError("closed loop: a matrix, weight or bias is not finite")
-        bounds = np.append(self.state_bound, self.input_bound)
-        if not (np.isfinite(bounds).all() and (bounds > 0).all()):
-            raise ConfigurationError(f"closed loop: the limits must be positive and finite, got {bounds}")
+        limits = np.append(self.state_limit, self.input_limit)
+        if not (np.isfinite(limits).all() and (limits > 0).all()):
+            raise ConfigurationError(f"closed loop: the limits must be positive and finite, got {limits}")
 
 
 @dataclass(frozen=True)

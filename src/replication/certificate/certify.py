@@ -9,7 +9,7 @@ It is a chain of three proofs.
    that was proven before counts as arrived.
 
 Nothing is sampled, and all rounding is accounted for.  A cell is admissible only if its enclosure proves
-|u| <= input_bound; by construction it lies in the state box.
+|u| <= input_limit; by construction it lies in the state box.
 
 The opposite is proven as well: from a *refuted* cell every trajectory violates a constraint.  A cell that is neither
 certified nor refuted is undecided, and only undecided cells are examined on a finer grid.  All statements are about
@@ -73,7 +73,7 @@ class Certificate:
         mask: certified cells: the constraints hold for all time, and the trajectory converges to the origin.
         invariant: cells from which the constraints hold for all time; a superset of ``mask``.
         refuted: cells from which every trajectory is proven to violate a constraint.
-        input_proven: cells over which |u| <= input_bound is proven.
+        input_proven: cells over which |u| <= input_limit is proven.
         terminal: the terminal ellipsoid, or None.
         reasons: why nothing is certified; empty if something is.
     """
@@ -179,12 +179,12 @@ def certify(loop: ClosedLoop, cells: int = 200) -> Certificate:
             sinks.append(terminal)
             for halvings in WINDOWS:
                 size = max(min(cells, COARSEST), cells // 2)
-                window = _refined(loop, loop.state_bound * 0.5**halvings, size, sinks, None)
+                window = _refined(loop, loop.state_limit * 0.5**halvings, size, sinks, None)
                 sinks.append(Region(window.grid, window.mask))
-        found = _refined(loop, loop.state_bound, cells, sinks, ())
+        found = _refined(loop, loop.state_limit, cells, sinks, ())
     reasons = [] if terminal is not None else [f"terminal set: {reason}"]
     if not found.input_proven.any():
-        reasons.append(f"inputs: |u| <= {loop.input_bound} is proven over no cell")
+        reasons.append(f"inputs: |u| <= {loop.input_limit} is proven over no cell")
     elif not found.invariant.any():
         reasons.append("invariance: no set of cells is proven to be left never")
     elif not found.mask.any():

@@ -83,11 +83,11 @@ def terminal_set(loop: ClosedLoop) -> tuple[Ellipsoid | None, str]:
         return None, f"no quadratic Lyapunov function is proven at the origin: spectral radius {radius:.6g}"
     best = Ellipsoid(shapes[0], 0.0)
     for window in range(WINDOWS):
-        grid = Grid.over(loop.state_bound * 0.5**window, CELLS)
+        grid = Grid.over(loop.state_limit * 0.5**window, CELLS)
         known = enclose(loop, grid.boxes())
         found = (Ellipsoid(shape, _level(loop, shape, grid, known)) for shape in shapes)
         best = max(best, *found, key=lambda ellipsoid: ellipsoid.area)
-        if best.area >= np.pi * np.prod(loop.state_bound) * 0.25 ** (window + 1):
+        if best.area >= np.pi * np.prod(loop.state_limit) * 0.25 ** (window + 1):
             break  # no ellipse in the next window is larger
     if not best.level > 0.0:
         return None, "no window around the origin was fine enough for the local certificate"
@@ -152,14 +152,14 @@ def _frame(window: Grid) -> list[tuple[tuple[float, float], tuple[float, float]]
 
 
 def admissible(loop: ClosedLoop, inputs: Interval) -> Mask:
-    """Return True for each enclosure (N, m) of inputs that proves |u| <= input_bound."""
-    proven: Mask = np.all((inputs.lo >= -loop.input_bound) & (inputs.hi <= loop.input_bound), axis=1)
+    """Return True for each enclosure (N, m) of inputs that proves |u| <= input_limit."""
+    proven: Mask = np.all((inputs.lo >= -loop.input_limit) & (inputs.hi <= loop.input_limit), axis=1)
     return proven
 
 
 def violating(loop: ClosedLoop, inputs: Interval) -> Mask:
-    """Return True for each enclosure (N, m) of inputs that proves |u| > input_bound."""
-    proven: Mask = np.any((inputs.lo > loop.input_bound) | (inputs.hi < -loop.input_bound), axis=1)
+    """Return True for each enclosure (N, m) of inputs that proves |u| > input_limit."""
+    proven: Mask = np.any((inputs.lo > loop.input_limit) | (inputs.hi < -loop.input_limit), axis=1)
     return proven
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replication.certificate import ClosedLoop
-from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
+from replication.tasks.double_integrator.system import INPUT_LIMIT, STATE_LIMIT, A, B, backup_gain
 from scpo.arrays import Array
 
 K = backup_gain()
@@ -67,7 +67,7 @@ def build(*parts: Part) -> ClosedLoop:
             unit += 1
         second_bias[index], last[index, 0] = part.bias, part.out
     layers, biases = [first, second, last], [offset, second_bias, np.zeros(1)]
-    return ClosedLoop.of(A, B, K, layers, biases, np.full(2, STATE_BOUND), INPUT_BOUND)
+    return ClosedLoop.of(A, B, K, layers, biases, np.full(2, STATE_LIMIT), INPUT_LIMIT)
 
 
 def cancel_backup() -> Part:
@@ -104,6 +104,6 @@ def simulate(loop: ClosedLoop, x: Array, steps: int) -> tuple[NDArray[np.bool_],
     unsafe = np.zeros(len(x), dtype=bool)
     for _ in range(steps):
         control = policy(loop, x)
-        unsafe |= (np.abs(x) > STATE_BOUND).any(axis=1) | (np.abs(control) > INPUT_BOUND).any(axis=1)
+        unsafe |= (np.abs(x) > STATE_LIMIT).any(axis=1) | (np.abs(control) > INPUT_LIMIT).any(axis=1)
         x = np.clip(x @ A.T + control @ B.T, -50.0, 50.0)
     return unsafe, x

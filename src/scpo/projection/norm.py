@@ -104,10 +104,10 @@ class Norm:
 class Units:
     """The units in which the solvers work: variables x of size 1 with z = longest * stretch * x.
 
-    The objective is weight |x|^2 / 2 - goal^T x.
+    The objective is weight |x|^2 / 2 - target^T x.
 
     Attributes:
-        goal: (n,), of length 1.
+        target: the target in these units (n,), of length 1.
         weight: the factor of |x|^2.
         longest: an upper bound on |z*|.
         force: the size of the multipliers of rows of size 1.
@@ -115,7 +115,7 @@ class Units:
         stretch: (n,); None: ones.
     """
 
-    goal: Array
+    target: Array
     weight: float
     longest: float
     force: float

@@ -73,18 +73,18 @@ def distance_gap(region: LocalSafeRegion, target: Array, point: Array, duals: Ar
     The difference of two nearly equal lengths is computed from their squares, without cancellation.
     """
     duals = np.maximum(duals, 0.0)
-    seen, goal = (point, target) if norm is None else (norm.image(point), norm.image(target))
-    distance = length_of(seen - goal)
+    seen, imaged = (point, target) if norm is None else (norm.image(point), norm.image(target))
+    distance = length_of(seen - imaged)
     if distance == 0.0:
         return 0.0
-    difference = float(seen @ seen - 2.0 * (seen @ goal)) - 2.0 * dual_value(region, target, duals, norm)
+    difference = float(seen @ seen - 2.0 * (seen @ imaged)) - 2.0 * dual_value(region, target, duals, norm)
     return min(difference, distance**2) / (distance + dual_distance(region, target, duals, norm))
 
 
 def dual_distance(region: LocalSafeRegion, target: Array, duals: Array, norm: Norm | None = None) -> float:
     """Return a lower bound on the distance from ``target`` to Z, for any multipliers ``duals`` >= 0 of shape (k,)."""
-    goal = target if norm is None else norm.image(target)
-    return math.sqrt(max(0.0, float(goal @ goal) + 2.0 * dual_value(region, target, duals, norm)))
+    imaged = target if norm is None else norm.image(target)
+    return math.sqrt(max(0.0, float(imaged @ imaged) + 2.0 * dual_value(region, target, duals, norm)))
 
 
 def dual_value(region: LocalSafeRegion, target: Array, duals: Array, norm: Norm | None = None) -> float:

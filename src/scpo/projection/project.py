@@ -196,9 +196,9 @@ class _Search:
         self.kept = np.flatnonzero(_may_be_active(region, target, norm))
         kept, self.diagonal = region.of_rows(self.kept), norm
         if norm is None:
-            self.reduced, self.goal, self.basis = _in_span(kept, target)
+            self.reduced, self.reduced_target, self.basis = _in_span(kept, target)
         else:
-            self.diagonal, self.reduced, self.goal = norm.along_axes(kept, target)
+            self.diagonal, self.reduced, self.reduced_target = norm.along_axes(kept, target)
             self.basis = norm.axes
         self.nearest = np.zeros_like(target)
         self.proof = np.zeros(region.values.size)
@@ -258,7 +258,7 @@ class _Search:
 
     def _solutions(self, name: str, share: float) -> list[Solution]:
         """Return a backend's solutions, in the reduced directions; rows are tightened by ``share`` of their size."""
-        return BACKENDS[name](self.reduced, self.goal, share * self.sizes[self.kept], self.diagonal)
+        return BACKENDS[name](self.reduced, self.reduced_target, share * self.sizes[self.kept], self.diagonal)
 
     def _in_full(self, solution: Solution) -> tuple[Array, Array]:
         """Return the point in all directions, pulled back into Z, and the multipliers of all rows."""

@@ -124,11 +124,11 @@ class LocalSafeRegion:
         and contains 0, so a point of Z stays in Z when it is shrunk.  With a linear ``image`` the descent inequality
         is that of the images: |image(z)|^2 <= image(z)^T image(target).
         """
-        goal = image(target)
+        imaged = image(target)
 
         def descends(candidate: Array) -> bool:
             seen = image(candidate)
-            return bool(seen @ seen <= seen @ goal)
+            return bool(seen @ seen <= seen @ imaged)
 
         if self.contains(z) and descends(z):
             return z.copy()
@@ -136,7 +136,7 @@ class LocalSafeRegion:
         if length == 0.0:
             return np.zeros_like(z)
         seen = image(z)
-        descent = float(seen @ goal) / length_of(seen) ** 2
+        descent = float(seen @ imaged) / length_of(seen) ** 2
         factor = min(1.0, self.radius / length, self.largest_factor(z), max(descent, 0.0))
         for attempt in range(SHORTENINGS):
             candidate = factor * z

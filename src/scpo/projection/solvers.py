@@ -83,7 +83,7 @@ def interior_point(region: LocalSafeRegion, target: Array, offset: Array, norm: 
     matrix[last + 1, n + 1], right[last + 1] = -1.0, -1.0
     matrix[last + 2, n] = -2.0
     quadratic = sparse.diags([units.weight] * n + [0.0, 0.0], format="csc")
-    linear = np.append(-units.goal, [0.0, 0.0])
+    linear = np.append(-units.target, [0.0, 0.0])
     cones = [clarabel.NonnegativeConeT(k + 1), clarabel.SecondOrderConeT(n + 1), clarabel.SecondOrderConeT(3)]
     settings = clarabel.DefaultSettings()
     settings.verbose = False

@@ -41,7 +41,7 @@ class _Scaled:
     Its rows are chi(z) = offset + a^T z + e |z| + (L / 2) |z|^2, and one more row for |z| <= r if that can be active.
     """
 
-    goal: Array
+    target: Array
     weight: float
     offset: Array
     slopes: Array
@@ -63,7 +63,7 @@ class _Scaled:
             a = np.vstack([a, np.zeros(target.size)])
             e, curvature = np.append(e, 1.0), np.append(curvature, 0.0)
             offset = np.append(offset, -region.radius / longest)
-        arrays = units.goal, units.weight, offset, a, np.column_stack([e, curvature]), sizes, longest
+        arrays = units.target, units.weight, offset, a, np.column_stack([e, curvature]), sizes, longest
         return cls(*arrays) if units.stretch is None else _Stretched(*arrays, units.stretch, units.ratio)
 
     def start(self, solution: Solution) -> tuple[Array, Array]:
@@ -73,7 +73,7 @@ class _Scaled:
         multipliers[: self.sizes.size] = solution.duals * self.sizes * self.weight / self.longest
         if self.offset.size > self.sizes.size and z.any():  # the multiplier of |z| <= r is what the others leave over
             _, gradients = self.linearised(z)
-            left = self.goal - self.weight * z - multipliers @ gradients
+            left = self.target - self.weight * z - multipliers @ gradients
             multipliers[-1] = max(0.0, float(left @ z) / length_of(z))
         return z, multipliers
 
@@ -105,7 +105,7 @@ class _Scaled:
     def outward(self, z: Array) -> tuple[Array, float]:
         """Return z / |z| and |z|; at 0, where |z| has no gradient, the direction of the target is taken."""
         length = length_of(z)
-        return (z / length if length > 0.0 else self.goal), max(length, 1e-12)
+        return (z / length if length > 0.0 else self.target), max(length, 1e-12)
 
     def hessian(self, z: Array, multipliers: Array) -> Array:
         """Return the Hessian of the Lagrangian at z, (n, n)."""
@@ -195,14 +195,14 @@ def solve(
     """
     problem = _Scaled.of(region, target, offset, norm)
     z, multipliers = (
-        (problem.within(problem.goal), np.zeros(problem.offset.size)) if start is None else problem.start(start)
+        (problem.within(problem.target), np.zeros(problem.offset.size)) if start is None else problem.start(start)
     )
     best, answer = np.inf, (z, multipliers)
     for _ in range(STEPS):
         if max(np.abs(z).max(), multipliers.max(initial=0.0)) > ENDLESS:
             break
         values, gradients = problem.linearised(z)
-        objective = problem.weight * z - problem.goal
+        objective = problem.weight * z - problem.target
         left = length_of(objective + multipliers @ gradients)
         residual = left + float(np.abs(np.minimum(multipliers, -values)).max(initial=0.0))
         done = problem.converged(residual, best)

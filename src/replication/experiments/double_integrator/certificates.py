@@ -15,7 +15,7 @@ from replication.experiments.double_integrator.documents import CertificateNumbe
 from replication.experiments.double_integrator.policies import parameters
 from replication.provenance import stamp
 from replication.tasks.double_integrator.sets import backup_invariant_set
-from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND, A, B, backup_gain
+from replication.tasks.double_integrator.system import INPUT_LIMIT, STATE_LIMIT, A, B, backup_gain
 from scpo.arrays import Array
 
 LEVELS = np.arange(1, 101) / 100.0  # of O_inf, tried for coverage
@@ -80,8 +80,8 @@ def closed_loop(weights: dict[str, NDArray[Any]], index: int) -> ClosedLoop:
         backup_gain(),
         [parts[f"weights.{layer}"] for layer in range(depth)],
         [parts[f"biases.{layer}"] for layer in range(depth)],
-        np.full(2, STATE_BOUND),
-        INPUT_BOUND,
+        np.full(2, STATE_LIMIT),
+        INPUT_LIMIT,
     )
 
 

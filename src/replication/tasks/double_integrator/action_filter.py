@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from replication.tasks.double_integrator.sets import backup_invariant_set
-from replication.tasks.double_integrator.system import INPUT_BOUND, A, B, backup_gain, closed_loop
+from replication.tasks.double_integrator.system import INPUT_LIMIT, A, B, backup_gain, closed_loop
 from scpo.arrays import Array
 
 #: limits are lowered by this share, so that rounding exceeds none of them
@@ -55,8 +55,8 @@ class ActionFilter:
         ahead, push, limited = self._steps[step % self.horizon]
         limits = torch.where(limited[:, None], 1.0, level.unsqueeze(-2)) * (1.0 - _INSET)
         most = (limits - ahead @ states) / push.abs()[:, None]  # row j: sign(push_j) u <= most_j
-        upper = most[:, push > 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_BOUND * (1.0 - _INSET))
-        lower = -most[:, push < 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_BOUND * (1.0 - _INSET))
+        upper = most[:, push > 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_LIMIT * (1.0 - _INSET))
+        lower = -most[:, push < 0].amin(dim=-2, keepdim=True).clamp(max=INPUT_LIMIT * (1.0 - _INSET))
         middle = 0.5 * (lower + upper)  # where rounding leaves no interval
         return torch.minimum(torch.maximum(inputs, torch.minimum(lower, middle)), torch.maximum(upper, middle))
 

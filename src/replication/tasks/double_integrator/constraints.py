@@ -15,7 +15,7 @@ from torch import Tensor
 
 from replication.tasks.double_integrator.rollout import Rollout
 from replication.tasks.double_integrator.settings import Aggregation
-from replication.tasks.double_integrator.system import INPUT_BOUND, STATE_BOUND
+from replication.tasks.double_integrator.system import INPUT_LIMIT, STATE_LIMIT
 from scpo.errors import ConfigurationError
 
 
@@ -78,8 +78,8 @@ class RolloutConstraint:
         final = self._aggregate((states[:, -1] @ self.facets.T) / initial.unsqueeze(-1))
         return torch.cat(
             [
-                self._aggregate_modulus(states / STATE_BOUND) - 1.0,
-                self._aggregate_modulus(inputs / INPUT_BOUND) - 1.0,
+                self._aggregate_modulus(states / STATE_LIMIT) - 1.0,
+                self._aggregate_modulus(inputs / INPUT_LIMIT) - 1.0,
                 final - self.contraction,
             ],
             dim=-1,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from replication.tasks.double_integrator.rollout import rollout_policy
 from replication.tasks.double_integrator.sets import Polygon
 from replication.tasks.double_integrator.starts import boundary
-from replication.tasks.double_integrator.system import STATE_BOUND
+from replication.tasks.double_integrator.system import STATE_LIMIT
 from scpo.arrays import Array
 from scpo.policies import ResidualPolicy
 
@@ -56,7 +56,7 @@ def trajectories(policy: ResidualPolicy, region: Polygon, starts: Array, steps: 
 
 def surface(policy: ResidualPolicy, points: int = GRID) -> Table:
     """Return a table of the input u on a ``points`` x ``points`` grid over the state box; x1 changes slowest."""
-    axis = np.linspace(-STATE_BOUND, STATE_BOUND, points)
+    axis = np.linspace(-STATE_LIMIT, STATE_LIMIT, points)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     with torch.no_grad():
         inputs = policy(torch.from_numpy(grid))[:, 0].numpy()

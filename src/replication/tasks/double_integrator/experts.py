@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from replication.tasks.double_integrator.sets import maximal_invariant_set, state_box
-from replication.tasks.double_integrator.system import INPUT_BOUND, STAGE_INPUT_WEIGHT, A, B, backup_gain, lqr
+from replication.tasks.double_integrator.system import INPUT_LIMIT, STAGE_INPUT_WEIGHT, A, B, backup_gain, lqr
 from scpo.arrays import Array
 from scpo.errors import ConfigurationError, ShapeError
 
@@ -56,7 +56,7 @@ class PredictiveController:
             [np.zeros((2 * horizon, 2))] + [facet @ power for facet, power in zip(rows, powers[1:], strict=True)]
         )
         self._constraints = np.vstack(
-            [np.eye(horizon) / INPUT_BOUND, -np.eye(horizon) / INPUT_BOUND]
+            [np.eye(horizon) / INPUT_LIMIT, -np.eye(horizon) / INPUT_LIMIT]
             + [facet @ effect for facet, effect in zip(rows, effects[1:], strict=True)]
         )
         settings = clarabel.DefaultSettings()
@@ -102,4 +102,4 @@ class PredictiveController:
             else:
                 inputs[index] = plan[0]
         # The solver's tolerance, or rounding at the boundary of O_f, may exceed the limit by 1e-9.
-        return np.clip(inputs, -INPUT_BOUND, INPUT_BOUND), fallbacks
+        return np.clip(inputs, -INPUT_LIMIT, INPUT_LIMIT), fallbacks

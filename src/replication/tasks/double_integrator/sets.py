@@ -15,8 +15,8 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
 from replication.tasks.double_integrator.system import (
-    INPUT_BOUND,
-    STATE_BOUND,
+    INPUT_LIMIT,
+    STATE_LIMIT,
     A,
     B,
     backup_gain,
@@ -96,7 +96,7 @@ class Polygon:
 
 def state_box() -> Polygon:
     """Return {x : |x_i| <= 5}."""
-    return Polygon.from_facets(np.vstack([np.eye(2), -np.eye(2)]) / STATE_BOUND)
+    return Polygon.from_facets(np.vstack([np.eye(2), -np.eye(2)]) / STATE_LIMIT)
 
 
 def maximal_invariant_set(gain: Array) -> Polygon:
@@ -111,7 +111,7 @@ def maximal_invariant_set(gain: Array) -> Polygon:
     matrix = closed_loop(gain)
     if spectral_radius(matrix) >= 1.0:
         raise ConfigurationError(f"gain {np.asarray(gain).tolist()}: the closed loop is not stable")
-    rows = np.vstack([np.eye(2) / STATE_BOUND, -np.eye(2) / STATE_BOUND, gain / INPUT_BOUND, -gain / INPUT_BOUND])
+    rows = np.vstack([np.eye(2) / STATE_LIMIT, -np.eye(2) / STATE_LIMIT, gain / INPUT_LIMIT, -gain / INPUT_LIMIT])
     region = Polygon.from_facets(rows)
     for _ in range(_MAX_STEPS):
         rows = rows @ matrix
@@ -136,7 +136,7 @@ def maximal_control_invariant_set() -> Polygon:
     box = state_box()
     region = box
     inverse = np.linalg.inv(A)
-    push = INPUT_BOUND * B.T
+    push = INPUT_LIMIT * B.T
     for _ in range(_MAX_STEPS):
         reachable = np.vstack([region.vertices + push, region.vertices - push]) @ inverse.T
         smaller = Polygon.from_facets(np.vstack([box.facets, Polygon.from_points(reachable).facets]))

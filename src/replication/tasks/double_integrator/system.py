@@ -18,8 +18,8 @@ A: Array = np.array([[1.0, 1.0], [0.0, 1.0]])
 B: Array = np.array([[0.0], [1.0]])
 A.setflags(write=False)
 B.setflags(write=False)
-STATE_BOUND = 5.0
-INPUT_BOUND = 1.0
+STATE_LIMIT = 5.0
+INPUT_LIMIT = 1.0
 #: in the stage cost |x|^2 + 0.1 u^2 of the reported costs and of the good expert
 STAGE_INPUT_WEIGHT = 0.1
 #: in the cost |x|^2 + 100 u^2 of the backup, an LQR that is slow and has a large invariant set
