@@ -64,7 +64,7 @@ class ConstraintEvaluator:
 
     @property
     def phase(self) -> int:
-        """The number of the phase, which gives the random numbers of a sampled constraint; 0 for others."""
+        """The number of the phase: a sampled constraint draws its random numbers by it.  0 for other constraints."""
         function = self.constraint.function
         return function.phase if isinstance(function, Sampled) else 0
 

@@ -1,4 +1,4 @@
-"""Residual policies: a frozen backup plus a network whose last layer starts at zero (S).
+"""Residual policies: a frozen backup plus a network whose last layer starts at zero.
 
 So the initial policy is the backup.  :meth:`ResidualPolicy.stacked` evaluates many parameter sets at once, with batched
 matrix products, so the rollouts of all probes of an update can run together.

@@ -181,10 +181,10 @@ def _show_grid(values: Array, base: Array, few: bool) -> bool:
 
 
 def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> None:
-    """Check that at least one slope is not 0, if no basis has been probed to the end before.
+    """Refuse a constraint whose slopes are all exactly 0 in the first basis that is probed to the end.
 
     Raises:
-        ConfigurationError: all slopes are exactly 0, and the constraint lacks ``may_be_flat``.
+        ConfigurationError: so it is, and the constraint lacks ``may_be_flat``.
     """
     if not start.probed and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
         raise ConfigurationError(f"{FLAT}; or, if this is intended, give scpo.Constraint(g, may_be_flat=True)")

@@ -205,7 +205,7 @@ def carried(bound: Array, smoothness: Array, kinks: Array, length: float) -> Arr
 
 
 def safe_length(bound: Array, smoothness: Array, slack: Array) -> float:
-    """Return the longest step in any direction that leaves every constraint its limit; inf if there is none.
+    """Return the length up to which a step in any direction lets no value rise by more than ``slack``; inf: any length.
 
     Args:
         bound: bounds (k,) on |grad g_i|, with the kink constants.

@@ -1,4 +1,4 @@
-"""The set-based certificate: a proof of safety and convergence for whole sets of starts (R, beyond the paper)."""
+"""The set-based certificate, which the paper has not: a proof of safety and convergence for whole sets of starts."""
 
 from replication.certificate.cells import ClosedLoop
 from replication.certificate.certify import Certificate, certify

@@ -60,7 +60,7 @@ class Region:
     mask: Mask
 
     def contains(self, box: Interval) -> Mask:
-        """Return True for each box (N, 2) that cells of the union cover."""
+        """Return for each box (N, 2) whether the cells of the union cover it."""
         return self.grid.cover(box).within(self.mask)
 
 

@@ -30,11 +30,11 @@ class Grid:
     edges: tuple[Array, Array]
 
     @classmethod
-    def over(cls, bound: Array, cells: int) -> Grid:
-        """Return ``cells`` x ``cells`` cells over |x_i| <= bound_i; the outermost edges are exactly the bounds."""
-        if cells < 2 or bound.shape != (2,):
-            raise ConfigurationError(f"grid: needs two states and at least 2 cells, got {bound.shape} and {cells}")
-        lines = [np.linspace(-size, size, cells + 1) for size in bound]
+    def over(cls, limit: Array, cells: int) -> Grid:
+        """Return ``cells`` x ``cells`` cells over |x_i| <= limit_i; the outermost edges are exactly the limits."""
+        if cells < 2 or limit.shape != (2,):
+            raise ConfigurationError(f"grid: needs two states and at least 2 cells, got {limit.shape} and {cells}")
+        lines = [np.linspace(-size, size, cells + 1) for size in limit]
         return cls((lines[0], lines[1]))
 
     @property

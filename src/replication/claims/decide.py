@@ -157,7 +157,7 @@ def _groups(claim: Claim, values: Mapping[str, pd.Series[float]]) -> list[Array]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the evidence of a claim comes to.
+    """The statistic that a claim is judged by, with its interval.
 
     Attributes:
         value: the statistic; of a median over several arms that of the arm which is furthest from what is expected.
@@ -173,7 +173,7 @@ class Measured:
 
 
 def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> Measured | None:
-    """Return what the values come to, or None if any of them is not finite.
+    """Return the claim's statistic of the values, with its interval; None if a value is not finite.
 
     Args:
         claim: names the statistic.
@@ -183,7 +183,7 @@ def reduce(claim: Claim, groups: Sequence[ArrayLike]) -> Measured | None:
 
 
 def _each(claim: Claim, groups: Sequence[ArrayLike]) -> list[Measured]:
-    """Return what each arm's median comes to, any other statistic of all arms together; [] if a value is not finite."""
+    """Return the median of each arm, or any other statistic of all arms together; [] if a value is not finite."""
     values = np.concatenate([np.asarray(group, dtype=np.float64) for group in groups])
     if not np.isfinite(values).all():
         return []

@@ -127,7 +127,7 @@ class Cells:
 
 
 def cells(results: Path, experiment: str, arms: tuple[str, ...] | list[str]) -> dict[str, Cells]:
-    """Return arm -> its cells, for the ``arms`` that the results have.
+    """Return arm -> what makes its cells in a table, for those of ``arms`` that the results have.
 
     Raises:
         ResultError: the table of quantities is missing or damaged.

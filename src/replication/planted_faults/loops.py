@@ -36,12 +36,12 @@ class Part:
     out: float
 
 
-def saturating(gain: Array, bound: float, width: float = 0.02) -> Part:
-    """Return the part bound tanh(gain^T x / bound).
+def saturating(gain: Array, limit: float, width: float = 0.02) -> Part:
+    """Return the part limit tanh(gain^T x / limit).
 
     Its first-layer unit has the slope ``width``; the smaller that is, the more exactly the unit is linear.
     """
-    return Part([(width * gain / bound, 0.0)], [1.0 / width], 0.0, bound)
+    return Part([(width * gain / limit, 0.0)], [1.0 / width], 0.0, limit)
 
 
 def pocket(at: tuple[float, float], half: float, height: float) -> Part:

@@ -218,7 +218,7 @@ CASES = (
     Case("altered-label", f"one label of the training data moved by {SMALL:.0e}", _move_label, {"referee"}),
     Case(
         "altered-setting",
-        f"the bound on the policy raised by {SMALL:.0e} in the recorded configuration",
+        f"the limit on the policy raised by {SMALL:.0e} in the recorded configuration",
         _raise_bound,
         {"referee", "stamp"},
     ),

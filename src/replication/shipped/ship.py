@@ -128,7 +128,7 @@ def unlike(folder: Path, out: Path) -> list[Path]:
 
 
 def restored_names(folder: Path) -> list[str]:
-    """Return the files that :func:`restore` writes, relative to results/<scale>, after a :func:`check`.
+    """Return the files that :func:`restore` writes, relative to results/<scale>; the shipped ones are checked first.
 
     Raises:
         ResultError: as for :func:`check`.

@@ -1,4 +1,4 @@
-"""Makes again what banked runs were given, and lets the referee judge that, and the certificates of their policies.
+"""Draws the data sets and starts of banked runs again, and lets the referee judge them and the runs' certificates.
 
 The bank keeps neither data sets nor the starts of training rollouts.  The stamp of each run holds their checksums.
 They say whether what is made again is what the run had.  Runs of a study may come from several kinds of processors.

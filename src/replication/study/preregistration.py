@@ -78,7 +78,10 @@ def add(reason: str, path: Path = FROZEN, scale: Path = SCALE, stated: Path = cl
 
 
 def problem(path: Path = FROZEN, scale: Path = SCALE, stated: Path = claims.FILE) -> str | None:
-    """Return what has changed since the study was frozen and has no entry; None if nothing, or before the freeze."""
+    """Return that settings or claims have changed since the freeze without a stated reason, and what to do.
+
+    None if they have not, or if the study is not frozen yet.
+    """
     found = entries(path)
     if not found:
         return None

@@ -192,7 +192,7 @@ PLACES = {
 
 @parts.table("regression-places")
 def places(results: Path) -> str:
-    """Where the final loss of SCPO lies: the floor, and what is above it, by place."""
+    """The final loss of SCPO by place: the floor that the limits set, and what is above it, by part of the inputs."""
     table = quantities.read(results)
     found = cells(results, EXPERIMENT, ["scpo"]).get("scpo")
     named = {"tails": "tails", "peak": "outer-peak", "flank": "flank"}

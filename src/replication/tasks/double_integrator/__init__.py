@@ -1,1 +1,1 @@
-"""Task 2: the constrained double integrator with a malicious expert."""
+"""The double integrator: imitation under constraints, with a malicious expert."""

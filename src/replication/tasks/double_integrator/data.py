@@ -1,4 +1,4 @@
-"""Imitation data of the three scenarios, which differ in who labels which states (R)."""
+"""Imitation data of the three scenarios, our reconstruction.  They differ in which expert labels which states."""
 
 from __future__ import annotations
 

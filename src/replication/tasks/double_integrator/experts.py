@@ -1,4 +1,4 @@
-"""The two experts: a model predictive controller with constraints, and a malicious one that thrusts outwards (R)."""
+"""The two experts, both our reconstruction: a model predictive controller, and a malicious one that thrusts outward."""
 
 from __future__ import annotations
 

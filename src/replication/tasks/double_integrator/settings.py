@@ -54,7 +54,7 @@ class CertificateConfig(Model):
 
 
 class DoubleIntegratorConfig(ExperimentSettings):
-    """Imitation on the constrained double integrator (task 2, all R)."""
+    """Imitation on the constrained double integrator; the paper states none of these settings (R)."""
 
     starts: Annotated[int, Field(ge=16)] = Field(
         224, description="M: number of training starts in rho O_inf; there are k = 3 M constraints"

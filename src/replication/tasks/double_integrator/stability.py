@@ -81,7 +81,7 @@ def _check_stable(closed_loop: Array) -> None:
 
 
 def lyapunov_condition(closed_loop: Array, push: Array, weight: Array | None = None) -> ResidualCondition:
-    """Return the condition gamma_1 from the backup's Lyapunov equation.
+    """Return the condition |r(x)| <= gamma |x|, gamma < gamma_1, that the backup's own Lyapunov function proves.
 
     Args:
         closed_loop: A_K (n, n), stable.
@@ -123,9 +123,9 @@ def _bounded_real(closed_loop: Array, push: Array, gamma: float) -> Array | None
 
 
 def tightest_condition(closed_loop: Array, push: Array, *, tolerance: float = 1e-5) -> ResidualCondition:
-    """Return the condition with gamma_2, the largest bound that a quadratic V can prove (up to ``tolerance``).
+    """Return the condition |r(x)| <= gamma |x|, gamma < gamma_2, the weakest that a quadratic V can prove.
 
-    It is found by bisection on gamma; inequality (2) is checked for each accepted value, by eigenvalues.
+    gamma_2 is found by bisection; inequality (2) is checked for each accepted value, by eigenvalues.
 
     Args:
         closed_loop: A_K (n, n), stable.

@@ -53,10 +53,10 @@ def interior(region: Polygon, count: int) -> Array:
 
 
 def scaled_vertices(region: Polygon, count: int) -> Array:
-    """Return ``count`` scaled vertices (count, 2): first those at gauge RINGS[0], then at RINGS[1], and so on.
+    """Return vertices moved towards the origin (count, 2): all of them times RINGS[0], then times RINGS[1], and so on.
 
     Raises:
-        ConfigurationError: there are fewer scaled vertices.
+        ConfigurationError: ``count`` is more than all vertices times all of RINGS.
     """
     rings = np.vstack([gauge * region.vertices for gauge in RINGS])
     if count > len(rings):
@@ -65,11 +65,11 @@ def scaled_vertices(region: Polygon, count: int) -> Array:
 
 
 def training_starts(region: Polygon, count: int) -> Array:
-    """Return fixed training starts (count, 2): all vertices, 3/8 scaled ones, the rest on the boundary and inside.
+    """Return fixed training starts (count, 2): the vertices of ``region``, and points inside it and on its boundary.
 
-    Scaled vertices are chosen because of the linear case.  There the state and input constraints are convex functions
-    of the start, and the contraction is constant along rays with a convex numerator.  So over {Psi <= r} each one has
-    its maximum at a vertex.
+    Three eighths of the further points are vertices moved towards the origin, because of the linear case.  There the
+    state and input constraints are convex functions of the start, and the contraction is constant along rays with a
+    convex numerator.  So over {Psi <= r} each one has its maximum at a vertex.
 
     Raises:
         ConfigurationError: ``count`` is too small for the vertices and one point of each other kind.

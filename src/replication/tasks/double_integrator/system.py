@@ -1,4 +1,4 @@
-"""The double integrator of Borrelli, Bemporad and Morari with its constraints, costs and LQR gains (R).
+"""The double integrator of Borrelli, Bemporad and Morari with its constraints, costs and LQR gains.
 
 x+ = A x + B u with |x_i| <= 5 and |u| <= 1, without units.  The paper gives only the system's name; the numbers are
 this project's own choice.

@@ -9,7 +9,7 @@ from scpo.arrays import Array
 
 
 def target(x: Array) -> Array:
-    """Return f(x) = sin x + sin 3x + sin 7x (F)."""
+    """Return f(x) = sin x + sin 3x + sin 7x, as read off the published figure."""
     return np.asarray(np.sin(x) + np.sin(3 * x) + np.sin(7 * x))
 
 

@@ -1,4 +1,4 @@
-"""Proven smoothness constants L_i of the regression's constraint, for a network with one hidden layer of tanh (R).
+"""Proven smoothness constants L_i of the regression's constraint, for a network with one hidden layer of tanh.
 
 The constraint g_i = +-pi(x_i) - bound with pi(x) = sum_j psi_j tanh(omega_j x + omega'_j) + psi_0 is smooth in theta.
 A bound on the Hessian of pi(x_i) over the ball of radius r is therefore a valid L_i, not an estimate.  The derivation

@@ -86,7 +86,7 @@ def require_one_layer(hidden: Sequence[int], activation: str) -> None:
 
 
 class RegressionConfig(ExperimentSettings):
-    """Regression with harmful supervision (task 1)."""
+    """Regression with harmful supervision."""
 
     bound: Positive = Field(1.4, description="the constraint |pi(x)| <= bound on the grid (F)")
     grid_size: Count = Field(100, description="number of grid points of the constraint on [-pi, pi] (R)")

@@ -1,7 +1,8 @@
 """The task of the regression experiment: fit a function within output limits, with harmful labels.
 
-The policy fits f(x) = sin x + sin 3x + sin 7x (F) and must keep |pi(x)| <= bound on a fixed grid (limit F, grid R).
-|f| reaches about 1.95, so some labels are unsafe to follow.  A share of the labels may be adversarial as well (R).
+The policy fits f(x) = sin x + sin 3x + sin 7x and must keep |pi(x)| <= bound on a fixed grid.  f and the limit are read
+off the published figure, the grid is our reconstruction.  |f| reaches about 1.95, so some labels are unsafe to follow.
+A share of the labels may be adversarial as well.
 """
 
 from __future__ import annotations
