@@ -25,6 +25,7 @@ from scpo.options import Constraint, Descent, Look, OptimizerOptions, StepOption
 from scpo.parameters import ParameterVector
 from scpo.records import StepInfo
 from scpo.rest import Rest, digest, same_rest
+from scpo.rounding import Rounding, known, measured
 from scpo.sampling import Context, Directions
 from scpo.smoothness import EstimatedSmoothness, Smoothness, as_smoothness, carried
 from scpo.snapshot import Snapshot, array_of, learned_state, load_learned
@@ -142,17 +143,18 @@ class SafeOptimizer(Wrapper):
         self.smoothness.start(k)
         bound = self.smoothness.gradient_bound
         self._gradient_bound = None if bound is None else per_value("gradient_bound", bound, k)
-        self._measured_at = math.inf  # size of theta where the rounding was measured; infinite where it is given
-        self._coarse = False  # g is known to be coarser than float64, and its rounding is not given
-        self._rough_at = -math.inf  # the update that measured its roughness; -infinity: none
         self._probed = False  # since the start or the last refresh, probes have shown whether g is flat
-        if not self._take_rounding():
-            self._measure_rounding()
+        self._rounding = known(self._method, self._theta, k)
 
     @property
     def values(self) -> Array:
         """The values of g at the current iterate, shape (k,)."""
         return self._values.copy()
+
+    @property
+    def rounding(self) -> Array:
+        """The rounding eps_g of g, shape (k,)."""
+        return self._rounding.level
 
     @property
     def evaluate(self) -> ConstraintEvaluator:
@@ -205,11 +207,11 @@ class SafeOptimizer(Wrapper):
         self._memory = self._memory and replace(self._memory, pieces=None)
         self._values = np.full_like(self._values, np.nan)  # not known until all checks have passed
         self.evaluate.begin(self.evaluate.phase + 1)
-        if measured := math.isfinite(self._measured_at):
-            self._measured_at, self._rough_at = 0.0, -math.inf  # the next step measures it, should this fail
+        if not self._rounding.stated:
+            self._rounding = self._rounding.outdated()  # should this fail
         values = self.evaluate.checked(self._theta)
-        if measured:
-            self._measure_rounding()
+        if not self._rounding.stated:
+            self._rounding = measured(self._method, self._theta)
         self._values, self._loaded = values, False
 
     def step(self, closure: Callable[[], float] | None = None) -> StepInfo:  # type: ignore[override]
@@ -230,9 +232,9 @@ class SafeOptimizer(Wrapper):
             start = self._start(theta, rest, nominal, metric)
             if self._loaded:
                 check_loaded(self.evaluate, start, self._theta, known=start.values is self._values)
-            measured_at = self._measured_at
-            if start.refuge is None:
-                start, measured_at = self._with_rounding(start)
+            rounding = self._rounding if start.refuge else self._rounding.renewed(start, self._method)
+            if rounding is not self._rounding:
+                start = replace(start, rounding=rounding.level)
             watch = copy.copy(self._watch)
             outcome = watch.over(safe_update(start, self._method), self._method)
         except BaseException:
@@ -243,7 +245,7 @@ class SafeOptimizer(Wrapper):
             self.vector.kept = None
         self._take(outcome, rest)
         self._watch, self._loaded = watch, False
-        self.nominal, self.metric, self._measured_at = nominal.step, metric, measured_at
+        self.nominal, self.metric, self._rounding = nominal.step, metric, rounding.after(outcome.start)
         nominal.run_post_hooks()
         return outcome.info if closure is None else replace(outcome.info, closure_loss=nominal.loss)
 
@@ -254,9 +256,7 @@ class SafeOptimizer(Wrapper):
         self._values, self._gradient_bound = outcome.values, outcome.gradient_bound
         self._refuge, self._raised, self._longest = outcome.refuge, outcome.raised, outcome.longest
         self._memory, self._count, self.unsafe_proposals = outcome.memory, outcome.count, outcome.unsafe
-        self.bound = outcome.bound
-        self.rounding = outcome.start.rounding
-        self._coarse, self._rough_at, self._probed = outcome.start.coarse, outcome.start.rough_at, outcome.start.probed
+        self.bound, self._probed = outcome.bound, outcome.start.probed
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -269,9 +269,9 @@ class SafeOptimizer(Wrapper):
             "rest": digest(self._rest),
             "values": torch.from_numpy(self._values.copy()),
             "rounding": torch.from_numpy(self.rounding.copy()),
-            "measured_at": self._measured_at,
-            "coarse": self._coarse,
-            "rough_at": self._rough_at,
+            "measured_at": self._rounding.measured_at,
+            "coarse": self._rounding.coarse,
+            "rough_at": self._rounding.rough_at,
             "probed": self._probed,
             "gradient_bound": None if self._gradient_bound is None else torch.from_numpy(self._gradient_bound.copy()),
             "memory": None if self._memory is None else self._memory.state_dict(),
@@ -317,9 +317,13 @@ class SafeOptimizer(Wrapper):
         self._method.generator.set_state(state["generator"].cpu())
         self._theta = state["theta"].clone().to(device)
         self._rest = copy.deepcopy(state["rest"])
-        self._values, self.rounding = array_of(state, "values", k), array_of(state, "rounding", k)
-        self._measured_at, self._longest = float(state["measured_at"]), float(state["longest"])
-        self._coarse, self._rough_at = bool(float(state["coarse"])), float(state["rough_at"])
+        self._values, self._longest = array_of(state, "values", k), float(state["longest"])
+        rounding = Rounding(
+            array_of(state, "rounding", k),
+            measured_at=float(state["measured_at"]),
+            coarse=bool(float(state["coarse"])),
+            rough_at=float(state["rough_at"]),
+        )
         self._gradient_bound, self._raised = (
             None if state[name] is None else array_of(state, name, k) for name in ("gradient_bound", "raised")
         )
@@ -333,8 +337,7 @@ class SafeOptimizer(Wrapper):
         self.evaluate.rollouts = int(state["rollouts"])
         self.evaluate.begin(int(state["phase"]))
         self._loaded = True
-        if not self._take_rounding() and math.isinf(self._measured_at):
-            self._measure_rounding()
+        self._rounding = known(self._method, self._theta, k, rounding)
 
     def _start(self, theta: Tensor, rest: Rest, nominal: Nominal, metric: Tensor | None) -> Start:
         """Return the state from which an update starts; if the policy was changed from outside, g is evaluated again.
@@ -357,8 +360,8 @@ class SafeOptimizer(Wrapper):
             refuge=self._refuge,
             raised=self._raised,
             longest=self._longest,
-            coarse=self._coarse,
-            rough_at=self._rough_at,
+            coarse=self._rounding.coarse,
+            rough_at=self._rounding.rough_at,
             probed=self._probed,
         )
         same = same_rest(rest, self._rest)
@@ -375,26 +378,3 @@ class SafeOptimizer(Wrapper):
             constants, kinks = np.asarray(self.smoothness.constants()), np.asarray(self.smoothness.kinks())
             bound = carried(bound, constants, kinks, moved)
         return replace(start, values=values, gradient_bound=bound, refuge=None, raised=None, longest=math.inf)
-
-    def _take_rounding(self) -> bool:
-        """Take the rounding that the constraint states, if it does and nothing needs to be measured; return whether."""
-        given = self.evaluate.constraint.rounding
-        if given is None or not self.vector.exact:
-            return False
-        self.rounding, self._measured_at = per_value("rounding", given, self._values.size), math.inf
-        return True
-
-    def _measure_rounding(self) -> None:
-        """Measure eps_g (k,) at the current iterate; the next step measures roughness at the scale of its probes."""
-        self.rounding = self.evaluate.rounding_level(self._theta, self._method.generator)
-        self._measured_at = float(vector_norm(self._theta))
-        self._coarse = self.evaluate.is_coarse and self.evaluate.constraint.rounding is None
-        self._rough_at = -math.inf
-
-    def _with_rounding(self, start: Start) -> tuple[Start, float]:
-        """Return the start, with eps_g (k,) measured anew if the larger of |theta| and |p| doubled, and that size."""
-        if start.scale <= 2.0 * self._measured_at:
-            return start, self._measured_at
-        step = start.nominal_norm if start.nominal_norm > float(vector_norm(start.theta)) else 0.0
-        level = self.evaluate.rounding_level(start.theta, self._method.generator, step)
-        return replace(start, rounding=np.maximum(self.rounding, level)), start.scale

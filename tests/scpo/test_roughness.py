@@ -82,7 +82,7 @@ def test_float64_is_taken_for_float64(name: str, monkeypatch: pytest.MonkeyPatch
         for _ in range(40):
             pushed(safe, 1)
             found.append((safe.vector.read().tolist(), safe.evaluate.rollouts))
-        assert not safe._coarse
+        assert not safe._rounding.coarse
         monkeypatch.setattr("scpo.probing.on_a_grid", lambda values, *_, **__: np.zeros(values.shape[1], dtype=bool))
     assert looking == blind
 

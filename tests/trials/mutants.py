@@ -1,8 +1,8 @@
 """Mutation testing of the method: small faults that mutmut writes into the core, each of which some test must notice.
 
-What is mutated and which tests run is set under [tool.mutmut] in pyproject.toml: the method's tests without the slow
-ones.  The core has thousands of mutants, so a sample with a fixed seed is tried.  Mutants that change messages alone are
-left out.
+What is mutated and which tests run is set under [tool.mutmut] in pyproject.toml: the method's tests but the slow ones.
+The core has thousands of mutants, so a sample with a fixed seed is tried.  Mutants that change messages alone are left
+out.
 """
 
 from __future__ import annotations
