@@ -31,7 +31,7 @@ def available() -> float:
 
 
 def of_run(section: ExperimentSettings, arm: str) -> dict[str, float]:
-    """Return setting -> the bytes that it makes a run of one arm need, without the process's own memory."""
+    """Return setting -> the bytes that a run of one arm needs because of it, without the process's own memory."""
     return section.for_arm(arm).memory(section.arms[arm].dataset)
 
 

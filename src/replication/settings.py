@@ -224,11 +224,11 @@ class ExperimentSettings(Model):
         )
 
     def memory(self, dataset: str) -> dict[str, float]:
-        """Return setting -> the bytes that it makes a run on ``dataset`` need, as a rough estimate (see the tests)."""
+        """Return setting -> the bytes that a run on ``dataset`` needs because of it, roughly (see the tests)."""
         return {"schedule.epochs": BYTES_OF_UPDATE * self.schedule.epochs * self.schedule.updates_per_epoch}
 
     def memory_of_network(self, hidden: Sequence[int], parameters: int, heldout: int) -> dict[str, float]:
-        """Return setting -> the bytes that it makes a network of these hidden widths need."""
+        """Return setting -> the bytes that a network of these hidden widths needs because of it."""
         units, evaluations = sum(hidden), self.schedule.epochs // self.schedule.evaluate_every
         return {
             "schedule.batch_size": 32.0 * units * self.schedule.batch_size,

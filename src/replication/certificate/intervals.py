@@ -131,9 +131,9 @@ def matmul(x: Interval, matrix: Array) -> Interval:
 def tanh(x: Interval) -> Interval:
     """Return the enclosure of tanh within [-1, 1]: its values at the ends (it is monotone), widened by 2 TANH_ULPS."""
     lo, hi = np.tanh(x.lo), np.tanh(x.hi)
-    margin = 2.0 * TANH_ULPS * EPS
-    lo = lo - (np.abs(lo) * margin + TINY)
-    hi = hi + (np.abs(hi) * margin + TINY)
+    widening = 2.0 * TANH_ULPS * EPS
+    lo = lo - (np.abs(lo) * widening + TINY)
+    hi = hi + (np.abs(hi) * widening + TINY)
     return Interval(np.maximum(lo, -1.0), np.minimum(hi, 1.0))
 
 

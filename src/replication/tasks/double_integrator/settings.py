@@ -105,7 +105,7 @@ class DoubleIntegratorConfig(ExperimentSettings):
         return 3 * self.starts
 
     def memory(self, dataset: str) -> dict[str, float]:
-        """Return setting -> the bytes that it makes a run on ``dataset`` need."""
+        """Return setting -> the bytes that a run on ``dataset`` needs because of it."""
         rollouts = 16.0 * (self.scpo.directions.count + 1) * self.starts
         cells = 0 if self.certificate is None else max(self.certificate.cells, self.certificate.cells_over_training)
         return {

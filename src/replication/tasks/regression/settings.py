@@ -163,7 +163,7 @@ class RegressionConfig(ExperimentSettings):
         require_one_layer(self.hidden, self.activation)
 
     def memory(self, dataset: str) -> dict[str, float]:
-        """Return setting -> the bytes that it makes a run on ``dataset`` need."""
+        """Return setting -> the bytes that a run on ``dataset`` needs because of it."""
         probes = self.scpo.directions.count + 1
         return {
             **super().memory(dataset),
