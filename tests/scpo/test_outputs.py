@@ -13,6 +13,7 @@ from torch import Tensor, distributions, nn
 import scpo
 from scpo.directions import _policy_rows
 from scpo.errors import ConfigurationError, ScpoError, ShapeError
+from scpo.outputs import uncompiled
 from scpo.parameters import ParameterVector
 from scpo.sampling import Context
 
@@ -217,6 +218,12 @@ def trained(policy: nn.Module) -> Tensor:
 def test_compiled_policies(how: str) -> None:
     torch._dynamo.reset()
     assert torch.allclose(trained(compiled(network(), how)), trained(network()), atol=1e-6)
+
+
+def test_a_policy_is_taken_out_of_its_compiled_form() -> None:
+    policy = residual()
+    assert uncompiled(torch.compile(policy, backend="eager")) is policy  # type: ignore[arg-type]
+    assert uncompiled(policy) is policy
 
 
 def test_rows_that_a_compiled_policy_computes_itself() -> None:

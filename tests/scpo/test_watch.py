@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from replication.planted_faults.smooth import Vector
 from scpo.errors import ConfigurationError, NonDeterministicConstraintError, ShapeError
 from scpo.optimizer import SafeOptimizer
+from scpo.watch import STILL
 
 from .small_networks import STATES, assemble, fingerprint, loss, outputs_within, residual, train, wrap
 
@@ -208,6 +209,15 @@ def test_steps_as_good_as_0_are_reported_once() -> None:
         infos = pushed(safe, 60)
     assert all(0.0 < info.step_norm < 1e-12 for info in infos)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(("slack", "within"), [(0.5e-3, True), (3e-3, True), (5e-3, False)])
+def test_a_slack_within_rounding_is_named(slack: float, within: bool) -> None:
+    """With kappa 1/2 a slack below four times the rounding leaves no step towards the limit."""
+    safe = of_vector(lambda policy: policy.theta.numpy(), (-slack,), smoothness=1e22, kappa=0.5, rounding=1e-3)
+    with pytest.warns(UserWarning, match="constraint value 0 has slack") as said:
+        pushed(safe, STILL)
+    assert ("a slack within rounding" in str(said[0].message)) == within
 
 
 def test_short_steps_are_not_taken_for_0() -> None:
