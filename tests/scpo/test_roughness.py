@@ -267,6 +267,11 @@ def test_grids_are_seen(decimals: int | None, offset: float) -> None:
     assert not on_a_grid(np.tile(base, (5, 1)), base).any()
 
 
+def test_a_column_that_does_not_move_is_on_no_grid_beside_one_that_is() -> None:
+    values = np.column_stack([np.arange(1.0, 6.0), np.zeros(5), [0.0, 0.0, 0.0, 0.0, 1.0]])
+    assert on_a_grid(values, np.zeros(3)).tolist() == [True, False, False]
+
+
 @pytest.mark.parametrize("width", [1e-2, 1e-6, 2.0**-7, 2.0**-20])
 @pytest.mark.parametrize("offset", [0.0, 0.3])
 def test_the_width_of_a_grid(width: float, offset: float) -> None:
