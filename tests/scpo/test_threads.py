@@ -35,7 +35,9 @@ def test_several_threads_give_one_warning(make, monkeypatch):
         make()
 
 
-@pytest.mark.parametrize(("count", "parameters", "device"), [(1, 10, "cpu"), (8, 10**6, "cpu"), (8, 10, "cuda")])
+@pytest.mark.parametrize(
+    ("count", "parameters", "device"), [(1, 10, "cpu"), (8, threads.SMALL, "cpu"), (8, 10, "cuda")]
+)
 def test_one_thread_a_large_policy_and_a_gpu_are_fine(count, parameters, device, make, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: count)
     with warnings.catch_warnings():
