@@ -105,7 +105,7 @@ class Search:
         return self.proposals[-1]
 
 
-def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Method) -> Search:
+def find_step(start: Start, basis: Basis, probes: Probes, aimed: Aim, method: Method) -> Search:
     """Propose steps until one is accepted; each rejection raises L for the next proposal.
 
     A rollout that diverged says nothing about L, nor does a solver that finds no step.  After a divergence the next
@@ -113,7 +113,7 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
     """
     smoothness, proposals, trials = probes.constants.smoothness, [], []
     while True:
-        proposal = propose(start, basis, probes, goal, smoothness, method)
+        proposal = propose(start, basis, probes, aimed, smoothness, method)
         proposals.append(proposal)
         if not proposal.step.any():
             break
@@ -128,12 +128,12 @@ def find_step(start: Start, basis: Basis, probes: Probes, goal: Aim, method: Met
             probes = probes.within(0.5 * trial.length)
         if len(trials) > MAX_RETRIES:
             break
-    if goal.target.any() and all(trial.finite for trial in trials) and not proposal.given_up:
+    if aimed.target.any() and all(trial.finite for trial in trials) and not proposal.given_up:
         method.smoothness.blocked()
     return Search(tuple(proposals), tuple(trials), smoothness, None)
 
 
-def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: Array, method: Method) -> Proposal:
+def propose(start: Start, basis: Basis, probes: Probes, aimed: Aim, smoothness: Array, method: Method) -> Proposal:
     """Return the projection of the target for these L (k,), shortened by a look, with its bound.
 
     A constraint may have less slack than rounding.  Then what is lacking, divided by a least length, is added to the
@@ -147,12 +147,12 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
         SolverError: no solver found any point.
     """
     region, lacking = _region(start, probes, smoothness, method), _lacking(start, method)
-    least = 0.5 * region.reach(goal.target) if lacking.any() else 0.0
+    least = 0.5 * region.reach(aimed.target) if lacking.any() else 0.0
     looks, unsafe, misses = 0, 0, False
     for _ in range(MOST_LENGTHS):
         beside = np.divide(lacking, least, out=np.zeros_like(lacking), where=(lacking > 0) & (least > 0))
         rows = replace(region, probe_error=region.probe_error + beside)
-        projection, missed = _projected(_with_pieces(_with_descent_row(rows, goal, method), goal), goal)
+        projection, missed = _projected(_with_pieces(_with_descent_row(rows, aimed, method), aimed), aimed)
         misses = misses or missed
         step = projection.point
         if method.look is not None and step.any() and length_of(step) >= least:
@@ -171,10 +171,10 @@ def propose(start: Start, basis: Basis, probes: Probes, goal: Aim, smoothness: A
     return replace(proposal, step=np.zeros_like(proposal.step), bound=start.values)
 
 
-def _projected(region: LocalSafeRegion, goal: Aim) -> tuple[Projection, bool]:
+def _projected(region: LocalSafeRegion, aimed: Aim) -> tuple[Projection, bool]:
     """Return the projection of the target and False; if it missed its tolerances, the nearest point found and True."""
     try:
-        return project_onto(region, goal.target, metric=goal.metric), False
+        return project_onto(region, aimed.target, metric=aimed.metric), False
     except SolverError as error:
         if error.best is None:
             raise
@@ -204,13 +204,13 @@ def _lacking(start: Start, method: Method) -> Array:
     return np.asarray(np.maximum(2.0 * start.rounding - slack, 0.0))
 
 
-def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> LocalSafeRegion:
+def _with_descent_row(region: LocalSafeRegion, aimed: Aim, method: Method) -> LocalSafeRegion:
     """Return the region with the row that keeps the loss from rising, if there is one."""
-    if goal.descent_row is None or method.descent is None:
+    if aimed.descent_row is None or method.descent is None:
         return region
     return LocalSafeRegion(
         np.append(region.values, 0.0),
-        np.vstack([region.slopes, goal.descent_row]),
+        np.vstack([region.slopes, aimed.descent_row]),
         np.append(region.smoothness, method.descent.loss_smoothness),
         np.append(region.probe_error, 0.0),
         region.radius,
@@ -218,11 +218,11 @@ def _with_descent_row(region: LocalSafeRegion, goal: Aim, method: Method) -> Loc
     )
 
 
-def _with_pieces(region: LocalSafeRegion, goal: Aim) -> LocalSafeRegion:
+def _with_pieces(region: LocalSafeRegion, aimed: Aim) -> LocalSafeRegion:
     """Return the region with the rows of planes, which get the constants of their constraints."""
-    if goal.pieces is None:
+    if aimed.pieces is None:
         return region
-    rows, of = goal.pieces, goal.pieces.indices
+    rows, of = aimed.pieces, aimed.pieces.indices
     return LocalSafeRegion(
         np.append(region.values, region.values[of] - rows.below),
         np.vstack([region.slopes, rows.slopes]),

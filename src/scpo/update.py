@@ -95,8 +95,8 @@ def safe_update(start: Start, method: Method) -> Outcome:
     if basis.size == 0:
         warnings.warn("the constraint diverged at every probe (NaN or infinity), so no step was taken", stacklevel=3)
         return _stay(start, method, probes.unsafe)
-    goal = aim(start, basis, probes, method)
-    search = find_step(start, basis, probes, goal, method)
+    aimed = aim(start, basis, probes, method)
+    search = find_step(start, basis, probes, aimed, method)
     taken, missed, longest = search.taken, _to_undo(start, search, method), math.inf
     if missed is not None:
         longest = start.longest if missed.finite else 0.5 * missed.length
@@ -105,7 +105,7 @@ def safe_update(start: Start, method: Method) -> Outcome:
         theta=start.theta if taken is None else taken.theta,
         values=start.values if taken is None else taken.values,
         gradient_bound=_gradient_bound(start, basis, probes, search, method),
-        info=record(start, basis, probes, goal, search, method),
+        info=record(start, basis, probes, aimed, search, method),
         memory=_remembered_with_pieces(start, basis, probes, search, method),
         count=next_count(basis, method.directions),
         unsafe=tuple(trial.theta for trial in search.trials if trial.unsafe),
@@ -163,7 +163,7 @@ def _stay(start: Start, method: Method, unsafe_probes: int = 0) -> Outcome:
     return Outcome(start, start.theta, start.values, start.gradient_bound, info, start.memory, start.count)
 
 
-def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search, method: Method) -> StepInfo:
+def record(start: Start, basis: Basis, probes: Probes, aimed: Aim, search: Search, method: Method) -> StepInfo:
     """Return the record of an update."""
     trials, taken, rounding = search.trials, search.taken, probes.rounding
     k = start.values.size
@@ -175,8 +175,8 @@ def record(start: Start, basis: Basis, probes: Probes, goal: Aim, search: Search
     return StepInfo(
         update=start.update,
         slack=_slack(start.values if taken is None else taken.values),
-        projected=goal.turned or search.last.projection.status != "inside",
-        restoring=goal.restoring,
+        projected=aimed.turned or search.last.projection.status != "inside",
+        restoring=aimed.restoring,
         step_bound=float(bound.max(initial=-np.inf)),
         proposals=len(trials),
         unsafe_proposals=sum(trial.unsafe for trial in trials),
