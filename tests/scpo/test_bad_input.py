@@ -281,7 +281,8 @@ NONSENSE: dict[str, dict[str, Any]] = {
     "timeout  ": {"timeout": "soon"},
     "probe_length ": {"probe_length": "short"},
     "seed": {"seed": "lucky"},
-    "seed ": {"seed": 2**70},
+    "seed ": {"seed": 2**64},
+    "seed  ": {"seed": -(2**63) - 1},
     "constraint": {"constraint": None},
     "constraint ": {"constraint": 3.0},
 }
@@ -291,6 +292,11 @@ NONSENSE: dict[str, dict[str, Any]] = {
 def test_nonsense_options_are_refused_by_name(name: str) -> None:
     with pytest.raises((ConfigurationError, ShapeError), match=name.strip()):
         wrap(residual(), **NONSENSE[name])
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**64 - 1])
+def test_every_seed_of_64_bits_is_taken(seed: int) -> None:
+    assert wrap(residual(), seed=seed).updates == 0
 
 
 def test_nonsense_policies_and_optimisers() -> None:

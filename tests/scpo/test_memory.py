@@ -8,11 +8,12 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from replication.planted_faults.smooth import Vector
 from scpo import Constraint, Isotropic, SafeOptimizer, Tangent
 from scpo.basis import FEWEST, Basis, next_count, orthonormal_basis
 from scpo.memory import NUMBERS, Memory, foreseen, renewed
 
-from .small_networks import STATES, residual, train, wrap
+from .small_networks import STATES, assemble, residual, train, wrap
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -158,3 +159,13 @@ def test_fewer_directions_are_used_where_few_hold_the_energy() -> None:
     before = safe.evaluate.rollouts
     train(safe, 1)
     assert safe.evaluate.rollouts - before < 20
+
+
+def test_nothing_is_remembered_where_the_nominal_step_spans_all_directions() -> None:
+    policy = Vector(np.zeros(1))
+    inner = torch.optim.SGD(policy.parameters(), lr=0.1)
+    safe = assemble(inner, policy, lambda policy: policy.theta.numpy() - 1.0)
+    for _ in range(3):
+        policy.theta.grad = -torch.ones_like(policy.theta)
+        assert safe.step().directions == 1
+    assert safe.state_dict()["memory"] is None
