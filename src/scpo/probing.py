@@ -184,7 +184,7 @@ def refuse_flat(start: Start, basis: Basis, probes: Probes, method: Method) -> N
     """Refuse a constraint whose slopes are all exactly 0 in the first basis that is probed to the end.
 
     Raises:
-        ConfigurationError: so it is, and the constraint lacks ``may_be_flat``.
+        ConfigurationError: they are, and the constraint lacks ``may_be_flat``.
     """
     if not start.probed and is_flat(start, basis, probes) and not method.evaluate.constraint.may_be_flat:
         raise ConfigurationError(f"{FLAT}; or, if this is intended, give scpo.Constraint(g, may_be_flat=True)")
