@@ -93,7 +93,7 @@ class ScpoConfig(Model):
 
 
 def on_the_bound(directions: DirectionSettings, decay: float, **own: float) -> ScpoConfig:
-    """Return the settings of the method that the experiments share: the bound alone decides on a step.
+    """Return the settings of the method that the experiments share: the bound alone decides on a step, without planes.
 
     Args:
         directions: where and how far the constraint is probed.

@@ -258,9 +258,10 @@ def _remembered_with_pieces(
 def _of_convex(start: Start, probes: Probes, search: Search) -> Pieces:
     """Return the planes of the constraints that no step of this update has shown not to be convex."""
     pieces = (start.memory and start.memory.pieces) or Pieces.none(start.theta)
+    sizes = np.linalg.norm(probes.slopes, axis=1)
     for trial in search.trials:
         if trial.finite:
-            rise, sizes = trial.values - start.values, np.linalg.norm(probes.slopes, axis=1)
+            rise = trial.values - start.values
             concave = probes.below(trial.proposal.step, rise, search.smoothness) > CONCAVE * sizes * trial.length
             if concave.any():
                 concave &= ~pieces.explain(start.theta, start.values, BESIDE * probes.length, trial.theta, rise)
